@@ -1,0 +1,35 @@
+# Everything runs in .venv, which each target makes when it is missing or older than what it is made from.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/ready ## make .venv with every extra
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup ## one bounce on the embedded cluster, seen live
+	@$(BIN)/mecbounce demo
+
+test: setup ## the tests, on the embedded cluster, with coverage
+	$(BIN)/pytest --cov --cov-report=term
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+diagram: setup ## write diagrams/ and the README's copy from the machine
+	$(BIN)/python -m mecbounce.diagram
+
+check: lint test ## what CI runs: lint, tests, diagrams current
+
+e2e: setup ## the end-to-end suite on the real cluster of $$KUBECONFIG
+	$(BIN)/pytest -m e2e tests/e2e
+
+.PHONY: help setup demo test lint diagram check e2e
