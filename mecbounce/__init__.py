@@ -1,0 +1,67 @@
+"""Bounce one application node on Kubernetes; see `mecbounce.machine` for the whole story."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mecbounce.bounce import BounceTask, Plan, Step, Wait, advance, begin, cancel, plan
+from mecbounce.machine import Event, State
+from mecbounce.model import (
+    BounceRecord,
+    BounceRequest,
+    BounceResult,
+    ClusterType,
+    Diagnosis,
+    NodeRef,
+    Notice,
+    Protection,
+    ReadyWhen,
+    Timeouts,
+)
+from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection
+from mecbounce.steps import ShutdownProtection
+from mecbounce.stores import FileStore, MappingStore, Store
+
+if TYPE_CHECKING:
+    from mecbounce.cluster import Cluster, KubernetesCluster
+
+__all__ = [
+    "AnnotationProtection",
+    "BounceRecord",
+    "BounceRequest",
+    "BounceResult",
+    "BounceTask",
+    "Cluster",
+    "ClusterType",
+    "Diagnosis",
+    "Event",
+    "ExecProtection",
+    "FileStore",
+    "HttpProtection",
+    "KubernetesCluster",
+    "MappingStore",
+    "NodeRef",
+    "Notice",
+    "Plan",
+    "Protection",
+    "ReadyWhen",
+    "ShutdownProtection",
+    "State",
+    "Step",
+    "Store",
+    "Timeouts",
+    "Wait",
+    "advance",
+    "begin",
+    "cancel",
+    "plan",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs the Kubernetes client only when it is asked for: that takes a third of a second."""
+    if name in ("Cluster", "KubernetesCluster"):
+        from mecbounce import cluster  # noqa: PLC0415 -- the very point
+
+        return getattr(cluster, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,362 @@
+"""Look, decide, save, act, wait: how a bounce gets from one saved state to the next.
+
+`advance` takes one step and never sleeps; `BounceTask` saves each step before it takes the next and waits in between.
+The saved state is the intent: whatever is done has been announced in the record before.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from mecbounce import checks, diagnosis, probes, steps
+from mecbounce.errors import (
+    AccessDenied,
+    ClusterError,
+    Conflict,
+    ForeignRecord,
+    Interrupted,
+    NotFound,
+    Refused,
+    Unreachable,
+)
+from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
+from mecbounce.model import BounceRecord, BounceRequest, BounceResult, Notice, Passage, PinnedPod, Pod, Trouble
+from mecbounce.steps import HANDLERS, Context, Look, Outcome, ShutdownProtection, protection_off
+
+if TYPE_CHECKING:
+    from mecbounce.cluster import Cluster, PodWatch
+    from mecbounce.stores import Store
+
+log = structlog.get_logger("mecbounce.bounce")
+
+LOOK_EVERY = 2.0  # seconds between looks at pods that nothing tells of
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds, while the API server gives no usable answer
+STOP_EVERY = 0.2  # seconds between two looks at stop() while waiting
+
+
+@dataclass(frozen=True)
+class Wait:
+    """How long to wait before the next `advance`; a change of the pod ends it early unless `backing_off`."""
+
+    seconds: float
+    backing_off: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """What `advance` returns: the record to save before the next one, and when that is due (None: finished)."""
+
+    record: BounceRecord
+    wait: Wait | None
+
+
+def begin(request: BounceRequest, now: datetime) -> BounceRecord:
+    """Write a new bounce's first record. Save it before the first `advance`."""
+    path = (Passage(state=State.INIT_CHECKS, at=now),)
+    return BounceRecord(bounce_id=uuid.uuid4().hex[:12], revision=1, request=request, path=path)
+
+
+def advance(
+    record: BounceRecord,
+    cluster: Cluster,
+    now: datetime,
+    *,
+    protection: ShutdownProtection | None = None,
+    look: Look | None = None,
+) -> Step:
+    """Run the present state's handler once: at most one write, no sleep.
+
+    You must save `step.record` before you call `advance` again, and call again after `step.wait.seconds`. `look`
+    returns pods that a watch keeps current; without it the cluster is asked.
+    """
+    if record.finished:
+        return Step(record, None)
+    looked = look or (lambda name: cluster.pods(record.request.namespace, name))
+    context = Context(record, now, cluster, looked, protection)
+    try:
+        outcome = HANDLERS[record.state](context)
+    except ClusterError as error:
+        return _troubled(context, error)
+    return _followed(record, outcome, now)
+
+
+def cancel(record: BounceRecord, cluster: Cluster, now: datetime) -> Step | None:
+    """Call a bounce off before its deletion. None: it can only be left, since a DELETE was sent or may have been."""
+    if record.state not in BEFORE_DELETION:
+        return None
+    if record.state is State.DELETE_POD:
+        # The saved state announces a DELETE: only a look tells that none has been sent.
+        if record.trouble is not None or record.old_pod is None:
+            return None
+        try:
+            pod = record.old_pod.among(cluster.pods(record.request.namespace, record.old_pod.name))
+        except ClusterError:
+            return None
+        if pod is None or pod.terminating:
+            return None
+    message = f"Asked to stop before the deletion: pod {record.request.pod} runs on{protection_off(record)}."
+    return _followed(record, Outcome(Event.CANCELLED, message, "Run again to bounce it."), now)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a bounce would do now. `dry_run` is what the API server said to the DELETE; empty where none was asked."""
+
+    verdict: checks.Verdict
+    pod: Pod | None
+    dry_run: str
+    refused: bool
+    termination_timeout: float | None
+    ready_timeout: float | None
+    notices: tuple[str, ...]
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a bounce would get past its checks and its DELETE."""
+        return follow(State.INIT_CHECKS, self.verdict.event) is not State.FAILED and not self.refused
+
+
+def plan(request: BounceRequest, cluster: Cluster) -> Plan:
+    """Ask every check, and the API server for a dry run of the DELETE. Changes nothing.
+
+    Raises ClusterError where there is no usable answer.
+    """
+    facts, pods = steps.gather(request, cluster, lambda name: cluster.pods(request.namespace, name))
+    verdict = checks.judge(facts)
+    pinned = PinnedPod.of(facts.pod, pods) if facts.pod else None
+    dry_run, refused = "", False
+    if verdict.event is Event.CHECKS_PASSED and pinned is not None:
+        dry_run = f"accepted for {pinned.name} ({pinned.uid}), grace period {pinned.grace_period} s"
+        try:
+            cluster.delete_pod(request.namespace, pinned.name, pinned.uid, dry_run=True)
+        except (AccessDenied, Conflict, NotFound, Refused) as error:
+            dry_run, refused = f"refused: {error}", True
+    timeouts = request.timeouts
+    return Plan(
+        verdict,
+        facts.pod,
+        dry_run,
+        refused,
+        probes.termination_timeout(timeouts.termination, pinned.grace_period) if pinned else None,
+        probes.ready_timeout(timeouts.ready, pinned.containers) if pinned else None,
+        tuple(text for _, text in steps.short_deadlines(request, pinned)) if pinned else (),
+    )
+
+
+class BounceTask:
+    """One bounce for a runner: saves each step in `store` before it takes the next, and resumes from there.
+
+    `protection` is tried before the deletion. `notify` is told each notice once, after it was saved, and `observe`
+    each saved record; what they raise is logged and goes no further. `stop` is asked between steps and while waiting:
+    before the deletion True cancels the bounce, after it the bounce is left (Interrupted) to be resumed.
+    """
+
+    def __init__(
+        self,
+        request: BounceRequest,
+        cluster: Cluster,
+        store: Store,
+        *,
+        protection: ShutdownProtection | None = None,
+        notify: Callable[[Notice], object] | None = None,
+        observe: Callable[[BounceRecord], object] | None = None,
+        stop: Callable[[], bool] | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._request = request
+        self._cluster = cluster
+        self._store = store
+        self._protection = protection
+        self._notify = notify or (lambda _: None)
+        self._observe = observe or (lambda _: None)
+        self._stop = stop or (lambda: False)
+        self._clock = clock
+        self._log = log.bind(namespace=request.namespace, pod=request.pod)
+
+    def perform(self) -> BounceResult:
+        """Bounce, from where the stored record stands; a finished one is only reported again. Blocks until the end.
+
+        Raises Interrupted, Superseded, and RecordError where the record can't be read or saved.
+        """
+        record = self._stored()
+        if record is None:
+            record = self._begun()
+        elif not record.finished:
+            record = self._resumed(record)
+        with self._cluster.watch(self._request.namespace) as watch:
+            while not record.finished:
+                if self._stop():
+                    record = self._left(record)
+                    continue
+                step = self._step(record, watch.look)
+                record = step.record
+                if step.wait is not None:
+                    self.wait_till_ok(step.wait, watch)
+        return BounceResult.of(record)
+
+    def advance(self) -> Step:
+        """Take one step, for a runner that calls again after `Step.wait.seconds`, until that is None.
+
+        Raises Superseded, and RecordError where the record can't be read or saved.
+        """
+        return self._step(self._stored() or self._begun(), None)
+
+    def _stored(self) -> BounceRecord | None:
+        record = self._store.load()
+        if record is not None:
+            asked, found = self._request, record.request
+            for name in ("namespace", "pod", "node"):
+                if getattr(asked, name) != getattr(found, name):
+                    raise ForeignRecord(
+                        f"{self._store}: field request.{name}: the record is of {getattr(found, name)}, this bounce is "
+                        f"of {getattr(asked, name)}. Use another place for this bounce; the record was left as it is."
+                    )
+        return record
+
+    def _begun(self) -> BounceRecord:
+        record = begin(self._request, self._clock())
+        self._store.save(record)
+        self._tell(record, notices_told=0)
+        return record
+
+    def _resumed(self, record: BounceRecord) -> BounceRecord:
+        """Take the bounce over: a runner that still has it finds itself superseded."""
+        now = self._clock()
+        since = f"{record.entered_at:%H:%M:%S} UTC"
+        text = f"Resumed bounce {record.bounce_id} in {record.state}, which it entered at {since}."
+        if record.request != self._request:
+            text += " It goes on with the options that it began with."
+        after = record.changed(notices=(*record.notices, Notice(code="resumed", message=text, at=now)))
+        self._store.save(after)
+        self._tell(after, notices_told=len(record.notices))
+        return after
+
+    def _step(self, record: BounceRecord, look: Look | None) -> Step:
+        step = advance(record, self._cluster, self._clock(), protection=self._protection, look=look)
+        self._save(record, step.record)
+        return step
+
+    def _left(self, record: BounceRecord) -> BounceRecord:
+        step = cancel(record, self._cluster, self._clock())
+        if step is None:
+            self._log.info("bounce.interrupted", bounce=record.bounce_id, state=record.state.value)
+            raise Interrupted(f"Bounce of {record.request.pod} left in {record.state}. Run again to resume it.")
+        self._save(record, step.record)
+        return step.record
+
+    def _save(self, before: BounceRecord, after: BounceRecord) -> None:
+        if after is not before:
+            self._store.save(after)
+            self._tell(after, notices_told=len(before.notices))
+
+    def _tell(self, record: BounceRecord, notices_told: int) -> None:
+        uid = record.old_pod.uid if record.old_pod else None
+        bound = self._log.bind(bounce=record.bounce_id, uid=uid, state=record.state.value)
+        bound.info("bounce.saved", revision=record.revision)
+        for notice in record.notices[notices_told:]:
+            bound.info("bounce.notice", code=notice.code, message=notice.message)
+            self._guarded(self._notify, notice)
+        self._guarded(self._observe, record)
+
+    def _guarded(self, callback: Callable[[Any], object], told: Any) -> None:
+        try:
+            callback(told)
+        except Exception:  # noqa: BLE001 -- a runner's callback must not end a bounce
+            self._log.exception("bounce.callback_failed", callback=repr(callback))
+
+    def wait_till_ok(self, wait: Wait, watch: PodWatch) -> None:
+        """Wait for a change of the pods, until the wait is due or stop() says so. Nothing else sleeps."""
+        left = wait.seconds
+        while left > 0 and not self._stop():
+            changed = watch.wait(min(left, STOP_EVERY))
+            if changed and not wait.backing_off:
+                return
+            left -= STOP_EVERY
+
+
+def _followed(record: BounceRecord, outcome: Outcome, now: datetime) -> Step:
+    """Write what a handler reported into the record. Trouble, if there was any, is over."""
+    changes: dict[str, Any] = {"trouble": None, **outcome.learned}
+    if outcome.notices:
+        changes["notices"] = (
+            *record.notices,
+            *(Notice(code=code, message=text, at=now) for code, text in outcome.notices),
+        )
+    if outcome.event is not None:
+        state = follow(record.state, outcome.event)
+        changes["path"] = (*record.path, Passage(state=state, at=now, event=outcome.event))
+        changes["deadline"] = _deadline(state, record, changes.get("old_pod", record.old_pod), now)
+        if state in FINAL:
+            changes |= {"message": outcome.message, "advice": outcome.advice, "diagnosis": outcome.diagnosis}
+    after = record.changed(**changes)
+    if after.finished:
+        return Step(after, None)
+    if outcome.event is not None or after.deadline is None:
+        return Step(after, Wait(0.0))
+    return Step(after, Wait(min(LOOK_EVERY, max(0.0, (after.deadline - now).total_seconds()))))
+
+
+def _deadline(state: State, record: BounceRecord, old: PinnedPod | None, now: datetime) -> datetime | None:
+    """Set the deadline of a waiting state as it is entered."""
+    timeouts = record.request.timeouts
+    if old is None:
+        return None
+    if state is State.AWAIT_TERMINATION:
+        return now + timedelta(seconds=probes.termination_timeout(timeouts.termination, old.grace_period))
+    if state is State.AWAIT_READY:
+        return now + timedelta(seconds=probes.ready_timeout(timeouts.ready, old.containers))
+    return None
+
+
+def _troubled(context: Context, error: ClusterError) -> Step:
+    """Deal with a look or a write that got no usable answer: wait and look again, until the state's time is up."""
+    record, now = context.record, context.now
+    before_deletion = record.state in BEFORE_DELETION
+    if before_deletion and isinstance(error, AccessDenied):
+        message = f"{error}. Nothing was deleted: pod {record.request.pod} runs on{protection_off(record)}."
+        return _followed(record, Outcome(Event.ACCESS_DENIED, message, "Grant that right, then run again."), now)
+    trouble = record.trouble or Trouble(since=now, tries=0, what="")
+    trouble = trouble.model_copy(update={"tries": trouble.tries + 1, "what": str(error)})
+    api_timeout = timedelta(seconds=record.request.timeouts.api)
+    if before_deletion and now - trouble.since >= api_timeout:
+        return _followed(record, _unreachable(record, trouble), now)
+    if record.deadline is not None and now >= record.deadline + api_timeout:
+        give_up = steps.termination_timeout if record.state is State.AWAIT_TERMINATION else steps.ready_timeout
+        return _followed(record, give_up(context, diagnosis.unreachable(trouble.what)), now)
+    changes: dict[str, Any] = {"trouble": trouble}
+    told = any(one.code == "cluster_trouble" and one.at >= record.entered_at for one in record.notices)
+    if not told:
+        text = f"No usable answer from the API server, trying on: {trouble.what}."
+        changes["notices"] = (*record.notices, Notice(code="cluster_trouble", message=text, at=now))
+    asked = error.retry_after if isinstance(error, Unreachable) else 0.0
+    pause = max(_pause(record.bounce_id, trouble.tries), min(asked, LONGEST_PAUSE))
+    last_look = trouble.since + api_timeout
+    if record.deadline is not None:
+        last_look = record.deadline if now < record.deadline else record.deadline + api_timeout
+    pause = min(pause, max((last_look - now).total_seconds(), FIRST_PAUSE))
+    return Step(record.changed(**changes), Wait(pause, backing_off=True))
+
+
+def _unreachable(record: BounceRecord, trouble: Trouble) -> Outcome:
+    seconds = record.request.timeouts.api
+    message = f"No usable answer from the API server within {seconds:.0f} s: {trouble.what}. "
+    if record.state is State.DELETE_POD:
+        message += f"The DELETE of pod {record.request.pod} may or may not have been carried out."
+        uid = record.old_pod.uid if record.old_pod else ""
+        advice = f"Look at the pod; run again with --pod-uid {uid} (pod_uid), which deletes that incarnation or none."
+        return Outcome(Event.CLUSTER_UNREACHABLE, message, advice)
+    message += f"Nothing was deleted: pod {record.request.pod} runs on{protection_off(record)}."
+    return Outcome(Event.CLUSTER_UNREACHABLE, message, "Run again once the API server answers.")
+
+
+def _pause(seed: str, tries: int) -> float:
+    """Grow with each try, and differ between bounces: seconds."""
+    longest = min(FIRST_PAUSE * 2.0 ** min(tries - 1, 10), LONGEST_PAUSE)
+    return longest * float(random.Random(f"{seed}/{tries}").uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret

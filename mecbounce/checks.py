@@ -1,0 +1,194 @@
+"""INIT_CHECKS: may the pod be bounced? One ordered table, first match wins; the diagram is made from it.
+
+Pure: no I/O, no clock. A later check may rely on the earlier ones having said no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mecbounce.machine import Event
+from mecbounce.model import BounceRequest, Node, Pod
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the checks judge. `missing` and `unreadable` tell what is wrong with the custom resource, if anything."""
+
+    request: BounceRequest
+    node: Node | None = None
+    missing: str = ""
+    unreadable: str = ""
+    pod: Pod | None = None
+
+    @property
+    def who(self) -> str:
+        """The pod, as a person would name it."""
+        return f"Pod {self.request.pod} in namespace {self.request.namespace}"
+
+    def desired(self, values: frozenset[str]) -> bool:
+        return self.node is not None and (self.node.desired or "").casefold() in values
+
+    def active(self, values: frozenset[str]) -> bool:
+        return self.node is not None and (self.node.activity or "").casefold() in values
+
+
+@dataclass(frozen=True)
+class Check:
+    """A question, what a yes means, and what to say.
+
+    `event` ends the checks; None: a yes only earns a notice. `forced` is said where `force` goes on in spite of a yes;
+    empty: `force` changes nothing.
+    """
+
+    code: str
+    question: str
+    applies: Callable[[Facts], bool]
+    event: Event | None
+    message: Callable[[Facts], str]
+    advice: Callable[[Facts], str] = lambda _: ""
+    forced: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one check. `ends`: the checks stop here."""
+
+    check: Check
+    yes: bool
+    ends: bool
+    notice: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of all of them: the event, what to say, and each answer in order."""
+
+    event: Event
+    message: str
+    advice: str
+    answers: tuple[Answer, ...]
+
+
+def _down_advice(facts: Facts) -> str:
+    ref = facts.request.node
+    path = ref.desired_path if ref else "its desired state"
+    if facts.request.is_k8s_gitops():
+        return f"To start it, change {path} in Git, where this cluster's resources come from, and let it be applied."
+    return f"To start it, change {path} of {ref}."
+
+
+def _maker(facts: Facts) -> str:
+    ref = facts.request.node
+    return f"The operator of {ref.plural}.{ref.group}" if ref else "The pod's controller"
+
+
+CHECKS: tuple[Check, ...] = (
+    Check(
+        code="node_missing",
+        question="Is the custom resource missing?",
+        applies=lambda facts: bool(facts.missing),
+        event=Event.NODE_MISSING,
+        message=lambda facts: f"{facts.missing}. Nothing was changed.",
+        advice=lambda _: "Check the namespace and the node's group, version, plural and name.",
+    ),
+    Check(
+        code="node_unreadable",
+        question="Is its state something other than text?",
+        applies=lambda facts: bool(facts.unreadable),
+        event=Event.NODE_UNREADABLE,
+        message=lambda facts: f"{facts.request.node}: {facts.unreadable}. Nothing was changed.",
+        advice=lambda _: "Check desired_path and activity_path of the NodeRef, or mend the resource.",
+    ),
+    Check(
+        code="node_down",
+        question="Is its desired state down?",
+        applies=lambda facts: facts.request.node is not None and facts.desired(facts.request.node.down_values),
+        event=Event.NODE_DOWN,
+        message=lambda facts: (
+            f"{facts.request.node} is meant to be down, so it is not bounced (not with force either). "
+            "Nothing was changed."
+        ),
+        advice=_down_advice,
+    ),
+    Check(
+        code="already_replaced",
+        question="Has the pinned incarnation gone already?",
+        applies=lambda facts: (
+            facts.request.pod_uid is not None and (facts.pod is None or facts.pod.uid != facts.request.pod_uid)
+        ),
+        event=Event.ALREADY_REPLACED,
+        message=lambda facts: (
+            f"{facts.who}: incarnation {facts.request.pod_uid} has gone already; nothing is deleted, "
+            "what is left is to wait for its replacement."
+        ),
+    ),
+    Check(
+        code="pod_missing",
+        question="Is there no pod?",
+        applies=lambda facts: facts.pod is None,
+        event=Event.POD_MISSING,
+        message=lambda facts: (
+            f"{facts.who} does not exist"
+            + (f", although {facts.request.node} is not meant to be down" if facts.request.node else "")
+            + ". Nothing was changed."
+        ),
+        advice=lambda facts: (
+            f"{_maker(facts)} should have made it: look at its log and Events. "
+            "If the name or the namespace is wrong, correct it."
+        ),
+    ),
+    Check(
+        code="pod_unmanaged",
+        question="Does no controller own the pod?",
+        applies=lambda facts: facts.pod is not None and facts.pod.controller is None,
+        event=Event.POD_UNMANAGED,
+        message=lambda facts: f"{facts.who} has no controller, so nothing would recreate it. Nothing was changed.",
+        advice=lambda _: "Bounce it with force only if you will recreate it yourself.",
+        forced="The pod has no controller; going on because of force. Somebody must recreate it.",
+    ),
+    Check(
+        code="already_terminating",
+        question="Is it terminating already?",
+        applies=lambda facts: facts.pod is not None and facts.pod.terminating,
+        event=Event.ALREADY_TERMINATING,
+        message=lambda facts: f"{facts.who} is being deleted already: joining that deletion, not deleting again.",
+    ),
+    Check(
+        code="node_rebuilding",
+        question="Is the node rebuilding?",
+        applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.rebuilding_values),
+        event=Event.NODE_REBUILDING,
+        message=lambda facts: (
+            f"{facts.request.node} is rebuilding; a bounce now would make it begin again. Nothing was changed."
+        ),
+        advice=lambda _: "Wait until it has rebuilt. To bounce it all the same, use force (--force).",
+        forced="The node is rebuilding; going on because of force. It will begin to rebuild again.",
+    ),
+    Check(
+        code="node_catching_up",
+        question="Is the node catching up?",
+        applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.catchup_values),
+        event=None,
+        message=lambda _: "The node is catching up; it goes on catching up after the bounce.",
+    ),
+)
+
+PASSED = "All checks passed."
+
+
+def judge(facts: Facts) -> Verdict:
+    """Ask the checks in order, until one ends them."""
+    answers: list[Answer] = []
+    for check in CHECKS:
+        if not check.applies(facts):
+            answers.append(Answer(check, yes=False, ends=False))
+        elif check.event is None:
+            answers.append(Answer(check, yes=True, ends=False, notice=check.message(facts)))
+        elif check.forced and facts.request.force:
+            answers.append(Answer(check, yes=True, ends=False, notice=check.forced))
+        else:
+            answers.append(Answer(check, yes=True, ends=True))
+            return Verdict(check.event, check.message(facts), check.advice(facts), tuple(answers))
+    return Verdict(Event.CHECKS_PASSED, PASSED, "", tuple(answers))

@@ -1,0 +1,536 @@
+"""What a bounce needs of Kubernetes, and the one module that speaks to it.
+
+The official client builds URLs, authenticates and pools connections; its models, its retries and its watch are left
+aside (each hides a failure that a bounce must see). Every request has a timeout, every answer is read as JSON, and
+every failure comes out as a ClusterError.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
+
+import structlog
+import urllib3
+import yaml
+from kubernetes import client, config, stream
+from kubernetes.client import ApiException
+from pydantic import ValidationError
+
+from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
+from mecbounce.model import Host, NodeRef, Pod, PodEvent
+
+log = structlog.get_logger("mecbounce.cluster")
+
+REQUEST_TIMEOUT = (3.05, 10.0)  # seconds to connect, and between two bytes
+WATCH_SECONDS = 290  # the API server ends a watch after this long; a list follows
+SILENCE = 60.0  # seconds without a word from a watch before one plain look
+LASTING = 5.0  # seconds: a watch that lived longer did not fail
+LONGEST_PAUSE = 30.0  # seconds between two tries to open a watch that keeps failing
+_MERGE_PATCH = "application/merge-patch+json"
+
+
+class PodWatch(Protocol):
+    """A namespace's pods kept current: a list and the watch that starts from it are one source of full looks."""
+
+    def look(self, name: str | None) -> tuple[Pod, ...]:
+        """Give the pods of that name, or all. Raises ClusterError."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until something changed since the last look (True), or for so long (False)."""
+        ...
+
+
+class Cluster(Protocol):
+    """What a bounce asks of Kubernetes. Each method is one request and raises ClusterError."""
+
+    def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:
+        """Read the custom resource, as JSON."""
+        ...
+
+    def pods(self, namespace: str, name: str | None = None) -> tuple[Pod, ...]:
+        """List the pods, of that name or all."""
+        ...
+
+    def watch(self, namespace: str) -> Any:
+        """Open a context manager that gives a PodWatch. Nothing is asked before its first look."""
+        ...
+
+    def delete_pod(self, namespace: str, name: str, uid: str, *, dry_run: bool = False) -> None:
+        """Delete that incarnation, with its own grace period. A server-side `dry_run` changes nothing."""
+        ...
+
+    def host(self, name: str) -> Host:
+        """Read a Kubernetes node."""
+        ...
+
+    def events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
+        """List the Kubernetes Events about that incarnation."""
+        ...
+
+
+class KubernetesCluster:
+    """A real API server, through the official client.
+
+    Make one with `from_kubeconfig`, `in_cluster` or `from_api_client`; it may be shared between threads.
+    """
+
+    def __init__(self, connect: Callable[[], client.Configuration]) -> None:
+        self._connect = connect
+        self._api = _api_client(connect())
+
+    @classmethod
+    def from_kubeconfig(cls, path: str | Path | None = None, context: str | None = None) -> Self:
+        """Use a kubeconfig: `path`, else $KUBECONFIG, else ~/.kube/config; `context`, else its current one.
+
+        Raises ConfigError where it can't be used.
+        """
+        return cls(lambda: _from_kubeconfig(path, context))
+
+    @classmethod
+    def in_cluster(cls) -> Self:
+        """Use the service account of the pod that this runs in. Raises ConfigError outside of one."""
+
+        def connect() -> client.Configuration:
+            configuration = client.Configuration()
+            try:
+                config.load_incluster_config(client_configuration=configuration)
+            except config.ConfigException as error:
+                raise ConfigError(f"in-cluster credentials can't be used: {error}") from error
+            return configuration
+
+        return cls(connect)
+
+    @classmethod
+    def from_api_client(cls, api_client: client.ApiClient) -> Self:
+        """Use another client's configuration; that client itself is left as it is."""
+        return cls(lambda: copy.deepcopy(api_client.configuration))
+
+    def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:
+        try:
+            found: Mapping[str, Any] = self._json(
+                lambda api: client.CustomObjectsApi(api).get_namespaced_custom_object,
+                ref.group,
+                ref.version,
+                namespace,
+                ref.plural,
+                ref.name,
+            )
+        except NotFound as error:
+            kind = f"{ref.plural}.{ref.group}"
+            if not error.served:
+                text = f"The API server does not serve {kind}/{ref.version} (node.group, version, plural)"
+                raise NotFound(text, served=False) from error
+            text = f"{kind} {ref.name!r} (node.name) does not exist in namespace {namespace!r} (namespace)"
+            raise NotFound(text) from error
+        return found
+
+    def pods(self, namespace: str, name: str | None = None) -> tuple[Pod, ...]:
+        return self.list_pods(namespace, name)[0]
+
+    def list_pods(self, namespace: str, name: str | None) -> tuple[tuple[Pod, ...], str]:
+        """List the pods; gives them and the list's resourceVersion, from which a watch goes on."""
+        listed = self._json(lambda api: client.CoreV1Api(api).list_namespaced_pod, namespace, **_named(name))
+        with _readable("pods"):
+            pods = tuple(Pod.model_validate(item) for item in listed["items"])
+            return pods, str(listed["metadata"]["resourceVersion"])
+
+    @contextmanager
+    def watch(self, namespace: str) -> Iterator[PodWatch]:
+        watch = _KubernetesPodWatch(self, namespace)
+        try:
+            yield watch
+        finally:
+            watch.close()
+
+    def open_watch(self, namespace: str, name: str | None, resource_version: str) -> Any:
+        """Begin to watch pods from a list's resourceVersion; gives urllib3's response, to be read and closed."""
+        return self._send(
+            lambda api: client.CoreV1Api(api).list_namespaced_pod,
+            namespace,
+            watch=True,
+            resource_version=resource_version,
+            timeout_seconds=WATCH_SECONDS,
+            allow_watch_bookmarks=True,
+            timeout=(REQUEST_TIMEOUT[0], WATCH_SECONDS + SILENCE),
+            **_named(name),
+        )
+
+    def delete_pod(self, namespace: str, name: str, uid: str, *, dry_run: bool = False) -> None:
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
+        options = {"dry_run": "All"} if dry_run else {}
+        # A lost or broken answer is not trusted: the next look tells whether it was carried out.
+        self._json(lambda api: client.CoreV1Api(api).delete_namespaced_pod, name, namespace, body=body, **options)
+
+    def host(self, name: str) -> Host:
+        found = self._json(lambda api: client.CoreV1Api(api).read_node, name)
+        with _readable("node"):
+            return Host.model_validate(found)
+
+    def events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
+        selector = f"involvedObject.uid={uid}"
+        listed = self._json(lambda api: client.CoreV1Api(api).list_namespaced_event, namespace, field_selector=selector)
+        with _readable("events"):
+            return tuple(PodEvent.model_validate(item) for item in listed["items"])
+
+    def expect_incarnation(self, pod: Pod) -> None:
+        """Look whether `pod` is still the one of its name. Raises Conflict where it is not."""
+        if all(found.uid != pod.uid for found in self.pods(pod.metadata.namespace, pod.name)):
+            raise Conflict(f"pod {pod.name} ({pod.uid}) has gone")
+
+    def annotate_pod(self, pod: Pod, key: str, value: str) -> None:
+        """Set an annotation of that incarnation. Raises Conflict where another one stands there."""
+        body = {"metadata": {"uid": pod.uid, "annotations": {key: value}}}
+        self._json(
+            lambda api: client.CoreV1Api(api).patch_namespaced_pod,
+            pod.name,
+            pod.metadata.namespace,
+            body,
+            _content_type=_MERGE_PATCH,
+        )
+
+    def proxy_pod(self, pod: Pod, port: int, path: str, method: str) -> bytes:
+        """Send a request to a port of the pod, through the API server; gives the body of the answer."""
+        target = f"{pod.name}:{port}"
+
+        def endpoint(api: client.ApiClient) -> Callable[..., Any]:
+            api.configuration.safe_chars_for_path_param = "/:"
+            core = client.CoreV1Api(api)
+            return getattr(core, f"connect_{method.lower()}_namespaced_pod_proxy_with_path")  # type: ignore[no-any-return]
+
+        with _explained():
+            own = _api_client(self._connect())
+            try:
+                answer = endpoint(own)(
+                    target,
+                    pod.metadata.namespace,
+                    path.lstrip("/"),
+                    _preload_content=False,
+                    _request_timeout=REQUEST_TIMEOUT,
+                )
+                return bytes(answer.data)
+            finally:
+                own.close()
+
+    def exec_pod(self, pod: Pod, command: tuple[str, ...], container: str) -> None:
+        """Run a command in a container. Raises Refused where it ends with another status than 0."""
+        own = _api_client(self._connect())  # `stream` rewires the client that it is given
+        try:
+            with _explained():
+                process = stream.stream(
+                    client.CoreV1Api(own).connect_get_namespaced_pod_exec,
+                    pod.name,
+                    pod.metadata.namespace,
+                    command=list(command),
+                    container=container,
+                    stdout=True,
+                    stderr=True,
+                    _preload_content=False,
+                    _request_timeout=REQUEST_TIMEOUT[1],
+                )
+            process.run_forever(timeout=REQUEST_TIMEOUT[1])
+            code = process.returncode
+            process.close()
+        finally:
+            own.close()
+        if code is None:
+            raise Unreachable(f"{command[0]} in container {container} has not ended after {REQUEST_TIMEOUT[1]:.0f} s")
+        if code != 0:
+            raise Refused(f"{command[0]} in container {container} ended with status {code}")
+
+    def _json(self, endpoint: Callable[[client.ApiClient], Callable[..., Any]], *args: Any, **options: Any) -> Any:
+        with _explained():
+            raw = self._send(endpoint, *args, **options).data
+        try:
+            answer = json.loads(raw)
+        except ValueError as error:
+            raise Unreachable("the API server's answer was not whole JSON") from error
+        if not isinstance(answer, dict):
+            raise Unreachable("the API server's answer was not a JSON object")
+        return answer
+
+    def _send(
+        self,
+        endpoint: Callable[[client.ApiClient], Callable[..., Any]],
+        *args: Any,
+        timeout: tuple[float, float] = REQUEST_TIMEOUT,
+        **options: Any,
+    ) -> Any:
+        """Send one request; after a 401 once more, with credentials read anew."""
+        raw = {"_preload_content": False, "_request_timeout": timeout}
+        with _explained():
+            try:
+                return endpoint(self._api)(*args, **options, **raw)
+            except ApiException as error:
+                if error.status != 401:  # noqa: PLR2004 -- HTTP
+                    raise
+                log.info("cluster.credentials_reloaded")
+                self._api = _api_client(self._connect())
+                return endpoint(self._api)(*args, **options, **raw)
+
+
+class _KubernetesPodWatch:
+    """A list, and the watch from its resourceVersion on. On any doubt, list again."""
+
+    def __init__(self, cluster: KubernetesCluster, namespace: str) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._listed: tuple[str | None, tuple[Pod, ...], str] | None = None
+        self._stream: _Stream | None = None
+        self._changed = threading.Event()
+        self._failures = 0
+        self._not_before = 0.0
+
+    def look(self, name: str | None) -> tuple[Pod, ...]:
+        if self._listed and self._listed[0] == name:
+            stream = self._following()
+            if stream is not None:
+                return stream.pods()
+        self.close()
+        self._listed = None
+        pods, resource_version = self._cluster.list_pods(self._namespace, name)
+        self._listed = (name, pods, resource_version)
+        return pods
+
+    def wait(self, seconds: float) -> bool:
+        self._following()
+        changed = self._changed.wait(seconds)
+        self._changed.clear()
+        return changed
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.stop()
+            self._stream = None
+
+    def _following(self) -> _Stream | None:
+        """Give the watch that goes on from the last list, opened if need be; None: there is none to be trusted."""
+        if self._listed is None:
+            return None
+        now = time.monotonic()
+        if self._stream is None:
+            if now < self._not_before:
+                return None
+            self._stream = _Stream(self._cluster, self._namespace, self._listed, self._changed)
+            self._stream.start()
+            return self._stream
+        if self._stream.ended:
+            lived = now - self._stream.opened
+            self._failures = 0 if lived > LASTING else self._failures + 1
+            pause = min(2.0**self._failures, LONGEST_PAUSE) if self._failures else 0.0
+            self._not_before = float("inf") if self._stream.forbidden else now + pause
+            self._listed = None
+            return None
+        if now - self._stream.heard > SILENCE:
+            self._listed = None
+            return None
+        return self._stream
+
+
+class _Stream(threading.Thread):
+    """Reads one watch until it ends, for whatever reason, and keeps the pods as it tells."""
+
+    def __init__(
+        self,
+        cluster: KubernetesCluster,
+        namespace: str,
+        listed: tuple[str | None, tuple[Pod, ...], str],
+        changed: threading.Event,
+    ) -> None:
+        super().__init__(name="mecbounce-watch", daemon=True)
+        self._cluster = cluster
+        self._namespace = namespace
+        self._name, pods, self._resource_version = listed
+        self._pods = {pod.uid: pod for pod in pods}
+        self._changed = changed
+        self._response: Any = None
+        self._stopped = False
+        self._lock = threading.Lock()
+        self.opened = self.heard = time.monotonic()
+        self.ended = False
+        self.forbidden = False
+
+    def pods(self) -> tuple[Pod, ...]:
+        with self._lock:
+            return tuple(self._pods.values())
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._response is not None:
+            with suppress(Exception):  # it may end by itself at the same time
+                self._response.shutdown()
+            self.join(1.0)
+
+    def run(self) -> None:
+        try:
+            self._response = self._cluster.open_watch(self._namespace, self._name, self._resource_version)
+            for line in _lines(self._response):
+                if self._stopped or not self._take(json.loads(line)):
+                    break
+            why = "closed"
+        except AccessDenied as error:
+            self.forbidden, why = True, str(error)
+        except Exception as error:  # noqa: BLE001 -- whatever ends a watch, the next look is a list
+            why = type(error).__name__
+        finally:
+            self.ended = True
+            if self._response is not None:
+                with suppress(Exception):
+                    self._response.close()
+        if not self._stopped:
+            log.info("cluster.watch_ended", why=why)
+            self._changed.set()
+
+    def _take(self, event: Mapping[str, Any]) -> bool:
+        """Take one event in; False ends the watch."""
+        self.heard = time.monotonic()
+        kind = event["type"]
+        if kind == "BOOKMARK":
+            return True
+        if kind not in ("ADDED", "MODIFIED", "DELETED"):
+            return False
+        pod = Pod.model_validate(event["object"])
+        with self._lock:
+            if kind == "DELETED":
+                self._pods.pop(pod.uid, None)
+            else:
+                self._pods[pod.uid] = pod
+        self._changed.set()
+        return True
+
+
+def _lines(response: Any) -> Iterator[bytes]:
+    rest = b""
+    for chunk in response.stream(amt=None, decode_content=False):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from filter(None, lines)
+
+
+def _from_kubeconfig(path: str | Path | None, context: str | None) -> client.Configuration:
+    configuration = client.Configuration()
+    field = f"kubeconfig {path}" if path else "kubeconfig"
+    if path is not None and not Path(path).is_file():
+        raise ConfigError(f"{field}: there is no such file")
+    try:
+        config.load_kube_config(
+            config_file=str(path) if path else None,
+            context=context,
+            client_configuration=configuration,
+            persist_config=False,
+        )
+    except config.ConfigException as error:
+        if context is not None and context in str(error):
+            raise ConfigError(f"context {context!r}: {field} has no such context") from error
+        raise ConfigError(f"{field}: {' '.join(str(error).split())}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise ConfigError(f"{field}: it is not YAML{where}") from None
+    except Exception as error:  # noqa: BLE001 -- the loader trips over a malformed file in many ways
+        raise ConfigError(f"{field}: it can't be used ({type(error).__name__})") from None
+    return configuration
+
+
+def _api_client(configuration: client.Configuration) -> client.ApiClient:
+    configuration.retries = False  # a hidden retry of a DELETE would show a 404 of its own making
+    configuration.socket_options = _SOCKET_OPTIONS
+    if urlsplit(configuration.host).hostname in ("127.0.0.1", "localhost", "::1"):
+        configuration.proxy = None
+    api = client.ApiClient(configuration)
+    api.user_agent = f"mecbounce/{version('mecbounce')}"
+    return api
+
+
+_SOCKET_OPTIONS = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), seconds)
+        for name, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+        if hasattr(socket, name)
+    ),
+]
+
+
+def _named(name: str | None) -> dict[str, str]:
+    return {"field_selector": f"metadata.name={name}"} if name is not None else {}
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise Unreachable(f"the API server's {what} can't be read: field {field}: {first['msg']}") from None
+    except (KeyError, TypeError) as error:
+        raise Unreachable(f"the API server's {what} can't be read: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn whatever the client raises into a ClusterError."""
+    try:
+        yield
+    except ClusterError:
+        raise
+    except ApiException as error:
+        raise _answered(error) from error
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise Unreachable(f"the API server can't be reached: {_short(error)}") from error
+
+
+def _answered(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answer a status
+    """Explain an answer that is not a 2xx."""
+    status = _status(error.body)
+    said = status.get("message") or f"the API server answered {error.status} {error.reason or ''}".rstrip()
+    match error.status:
+        case 401:
+            return AccessDenied("the API server does not accept these credentials (401 Unauthorized)")
+        case 403:
+            return AccessDenied(said)
+        case 404:
+            return NotFound(said, served=status.get("kind") == "Status")
+        case 409:
+            return Conflict(said)
+        case 0 | 408 | 410 | 429 | None:
+            return Unreachable(said, retry_after=_retry_after(error))
+        case code if code >= 500:  # noqa: PLR2004 -- HTTP
+            return Unreachable(said, retry_after=_retry_after(error))
+    return Refused(said)
+
+
+def _status(body: Any) -> Mapping[str, Any]:
+    """Read a Kubernetes Status object; empty where the body is none."""
+    try:
+        status = json.loads(body or "")
+    except ValueError:
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def _retry_after(error: ApiException) -> float:
+    value = (error.headers or {}).get("Retry-After", "")
+    return float(value) if re.fullmatch(r"\d+", value) else 0.0
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return re.sub(r"^.*?(object at 0x[0-9a-f]+>|\(host=[^)]*\)): ", "", text) or type(error).__name__

@@ -1,0 +1,95 @@
+"""What can go wrong, as a tree.
+
+    MecBounceError
+    ├── ConfigError            the kubeconfig, or its context, can't be used
+    ├── RecordError            the saved record can't be used or saved; what is stored stays untouched
+    │   ├── DamagedRecord      it is not a whole record
+    │   ├── UnknownSchema      another version of mecbounce wrote it
+    │   ├── ForeignRecord      it belongs to another pod
+    │   └── RecordNotSaved     it could not be made durable
+    ├── Superseded             another runner has taken this bounce over
+    ├── Interrupted            asked to stop after the deletion; the record is saved, run again to resume
+    ├── ImpossibleEvent        a fault of mecbounce: the machine has no such arrow
+    └── ClusterError           what the API server answered, or that it did not
+        ├── Unreachable        no usable answer now; the same request may get one later
+        ├── AccessDenied       401 or 403
+        ├── NotFound           404
+        ├── Conflict           409: a precondition did not hold
+        └── Refused            any other final no
+
+A bounce that fails is no exception: it is a `BounceResult` in state FAILED.
+"""
+
+from __future__ import annotations
+
+
+class MecBounceError(Exception):
+    """Anything that mecbounce raises on purpose."""
+
+
+class ConfigError(MecBounceError):
+    """The kubeconfig, or its context, can't be used."""
+
+
+class RecordError(MecBounceError):
+    """The saved record can't be used or saved; what is stored stays untouched."""
+
+
+class DamagedRecord(RecordError):
+    """What is stored is not a whole record."""
+
+
+class UnknownSchema(RecordError):
+    """The record has a `schema_version` that this version does not read."""
+
+
+class ForeignRecord(RecordError):
+    """The record belongs to the bounce of another pod."""
+
+
+class RecordNotSaved(RecordError):
+    """The record could not be made durable, so the step after it was not taken."""
+
+
+class Superseded(MecBounceError):
+    """Another runner has saved a newer revision of this bounce: it goes on there."""
+
+
+class Interrupted(MecBounceError):
+    """Asked to stop after the deletion. The record is saved: run again to resume."""
+
+
+class ImpossibleEvent(MecBounceError):
+    """A handler named an event that its state does not know: a fault of mecbounce."""
+
+
+class ClusterError(MecBounceError):
+    """What the API server answered, or that it did not. `str(error)` is one line for a person."""
+
+
+class Unreachable(ClusterError):
+    """No usable answer: connection lost, 429, 5xx, or not JSON. `retry_after`: seconds that the server asked for."""
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class AccessDenied(ClusterError):
+    """401 (who are you?) or 403 (you may not)."""
+
+
+class NotFound(ClusterError):
+    """404. `served` is False where the API server does not know the resource type at all."""
+
+    def __init__(self, message: str, *, served: bool = True) -> None:
+        super().__init__(message)
+        self.served = served
+
+
+class Conflict(ClusterError):
+    """409: a precondition (the UID) did not hold."""
+
+
+class Refused(ClusterError):
+    """Any other final no: an admission webhook, an invalid request."""

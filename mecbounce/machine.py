@@ -1,0 +1,140 @@
+"""The machine: which states a bounce has, which events there are, and what may follow what.
+
+One bounce, told once:
+
+1. INIT_CHECKS looks at the custom resource and the pod and decides whether the pod may be bounced. If so, it pins
+   the pod's identity (its UID above all), and everything after it speaks of that one incarnation.
+2. DISABLE_PROTECTION tries to switch the pod's shutdown protection off. Best effort: whatever comes of it, go on.
+3. DELETE_POD deletes the pinned incarnation, once, with its UID as precondition and its own grace period.
+4. AWAIT_TERMINATION waits until that incarnation has gone. It never forces.
+5. AWAIT_READY waits until a replacement has started. Nothing leads from here back to DELETE_POD.
+6. DONE or FAILED: the end. A failure says what happened, what it means for the node and what to do next.
+
+Each state has one handler (`steps.py`). It looks, decides and does at most one write, then names the event that
+happened; this table alone says where that leads. No event means: still waiting. A handler runs *before* its event is
+fired, so a failed effect leaves the bounce where it was.
+
+What the table can't hold: an event leads onwards only after the record with the new state has been saved
+(`bounce.py`); the saved state is the announcement of what will be done next. And a bounce may be *left* in any state
+(`Interrupted`), which is no event: nothing happened to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from transitions import Machine, MachineError
+
+from mecbounce.errors import ImpossibleEvent
+
+
+class State(StrEnum):
+    """Where a bounce stands. The saved state announces what will be done next."""
+
+    INIT_CHECKS = "INIT_CHECKS"
+    DISABLE_PROTECTION = "DISABLE_PROTECTION"
+    DELETE_POD = "DELETE_POD"
+    AWAIT_TERMINATION = "AWAIT_TERMINATION"
+    AWAIT_READY = "AWAIT_READY"
+    DONE = "DONE"
+    FAILED = "FAILED"
+
+
+class Event(StrEnum):
+    """What a handler found or did."""
+
+    CHECKS_PASSED = "checks_passed"
+    ALREADY_TERMINATING = "already_terminating"
+    ALREADY_REPLACED = "already_replaced"
+    NODE_MISSING = "node_missing"
+    NODE_UNREADABLE = "node_unreadable"
+    NODE_DOWN = "node_down"
+    NODE_REBUILDING = "node_rebuilding"
+    POD_MISSING = "pod_missing"
+    POD_UNMANAGED = "pod_unmanaged"
+    PROTECTION_DISABLED = "protection_disabled"
+    PROTECTION_UNUSED = "protection_unused"
+    PROTECTION_KEPT = "protection_kept"
+    DELETE_ACCEPTED = "delete_accepted"
+    DELETE_REFUSED = "delete_refused"
+    POD_GONE = "pod_gone"
+    TERMINATION_TIMEOUT = "termination_timeout"
+    POD_STARTED = "pod_started"
+    POD_READY = "pod_ready"
+    NOT_RECREATED = "not_recreated"
+    READY_TIMEOUT = "ready_timeout"
+    CANCELLED = "cancelled"
+    ACCESS_DENIED = "access_denied"
+    CLUSTER_UNREACHABLE = "cluster_unreachable"
+
+
+class Transition(NamedTuple):
+    """One row of the table."""
+
+    source: State
+    event: Event
+    dest: State
+
+
+BEFORE_DELETION = (State.INIT_CHECKS, State.DISABLE_PROTECTION, State.DELETE_POD)
+WAITING = (State.AWAIT_TERMINATION, State.AWAIT_READY)
+FINAL = (State.DONE, State.FAILED)
+
+TRANSITIONS: tuple[Transition, ...] = (
+    Transition(State.INIT_CHECKS, Event.CHECKS_PASSED, State.DISABLE_PROTECTION),
+    Transition(State.INIT_CHECKS, Event.ALREADY_TERMINATING, State.AWAIT_TERMINATION),
+    Transition(State.INIT_CHECKS, Event.ALREADY_REPLACED, State.AWAIT_READY),
+    Transition(State.INIT_CHECKS, Event.NODE_MISSING, State.FAILED),
+    Transition(State.INIT_CHECKS, Event.NODE_UNREADABLE, State.FAILED),
+    Transition(State.INIT_CHECKS, Event.NODE_DOWN, State.FAILED),
+    Transition(State.INIT_CHECKS, Event.NODE_REBUILDING, State.FAILED),
+    Transition(State.INIT_CHECKS, Event.POD_MISSING, State.FAILED),
+    Transition(State.INIT_CHECKS, Event.POD_UNMANAGED, State.FAILED),
+    Transition(State.DISABLE_PROTECTION, Event.PROTECTION_DISABLED, State.DELETE_POD),
+    Transition(State.DISABLE_PROTECTION, Event.PROTECTION_UNUSED, State.DELETE_POD),
+    Transition(State.DISABLE_PROTECTION, Event.PROTECTION_KEPT, State.DELETE_POD),
+    Transition(State.DELETE_POD, Event.DELETE_ACCEPTED, State.AWAIT_TERMINATION),
+    Transition(State.DELETE_POD, Event.POD_GONE, State.AWAIT_READY),
+    Transition(State.DELETE_POD, Event.DELETE_REFUSED, State.FAILED),
+    Transition(State.AWAIT_TERMINATION, Event.POD_GONE, State.AWAIT_READY),
+    Transition(State.AWAIT_TERMINATION, Event.TERMINATION_TIMEOUT, State.FAILED),
+    Transition(State.AWAIT_READY, Event.POD_STARTED, State.DONE),
+    Transition(State.AWAIT_READY, Event.POD_READY, State.DONE),
+    Transition(State.AWAIT_READY, Event.NOT_RECREATED, State.FAILED),
+    Transition(State.AWAIT_READY, Event.READY_TIMEOUT, State.FAILED),
+    *(
+        Transition(state, event, State.FAILED)
+        for state in BEFORE_DELETION
+        for event in (Event.CANCELLED, Event.ACCESS_DENIED, Event.CLUSTER_UNREACHABLE)
+    ),
+)
+
+MACHINE = Machine(
+    model=None,
+    states=State,
+    initial=State.INIT_CHECKS,
+    transitions=[{"trigger": row.event.value, "source": row.source, "dest": row.dest} for row in TRANSITIONS],
+    auto_transitions=False,
+)
+
+
+@dataclass
+class _Cursor:
+    """What `transitions` moves along the table. It lives for one event only: the record is what persists."""
+
+    state: State
+
+
+def follow(state: State, event: Event) -> State:
+    """Where `event` leads from `state`.
+
+    Raises ImpossibleEvent where the table has no such row.
+    """
+    cursor = _Cursor(state)
+    try:
+        MACHINE.events[event.value].trigger(cursor)
+    except MachineError as error:
+        raise ImpossibleEvent(f"{event} can't happen in {state}: please report this as a fault of mecbounce") from error
+    return cursor.state

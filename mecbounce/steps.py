@@ -1,0 +1,349 @@
+"""One handler a state: look, decide, do at most one write, then name the event that happened.
+
+The first line of a handler's docstring stands under its state in the diagram. What a handler learns goes into the
+record together with the event, in one save; a ClusterError that it lets through is dealt with in `bounce.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mecbounce import checks, diagnosis, probes
+from mecbounce.errors import AccessDenied, ClusterError, Conflict, NotFound, Refused, Unreachable
+from mecbounce.machine import Event, State
+from mecbounce.model import (
+    BounceRecord,
+    BounceRequest,
+    Diagnosis,
+    Host,
+    Node,
+    PinnedPod,
+    Pod,
+    PodEvent,
+    Protection,
+    SeenPod,
+    UnreadableField,
+)
+
+if TYPE_CHECKING:
+    from mecbounce.cluster import Cluster
+
+Look = Callable[[str | None], tuple[Pod, ...]]
+
+
+class ShutdownProtection(Protocol):
+    """Whatever keeps the pod from shutting down. See `protection.py` for those that come with mecbounce."""
+
+    def disable(self, pod: Pod) -> bool | None:
+        """Switch it off for this incarnation. False: it was off already. An exception: it could not."""
+        ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a handler is given. `look` returns the namespace's pods, or those of one name, from a list or a watch."""
+
+    record: BounceRecord
+    now: datetime
+    cluster: Cluster
+    look: Look
+    protection: ShutdownProtection | None = None
+
+    @property
+    def request(self) -> BounceRequest:
+        return self.record.request
+
+    @property
+    def old(self) -> PinnedPod:
+        if self.record.old_pod is None:
+            raise AssertionError(f"{self.record.state} without a pinned pod")
+        return self.record.old_pod
+
+    @property
+    def overdue(self) -> bool:
+        return self.record.deadline is not None and self.now >= self.record.deadline
+
+    def pods(self) -> tuple[Pod, ...]:
+        """Look at the pods that the pinned identity is about. A deadline is judged on a look taken after it."""
+        name = None if self.old.generated_name else self.old.name
+        return self.cluster.pods(self.request.namespace, name) if self.overdue else self.look(name)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a handler found or did. Without an event the bounce stays where it is.
+
+    `learned` are new values of the record's fields; `notices` are (code, message).
+    """
+
+    event: Event | None = None
+    message: str = ""
+    advice: str = ""
+    diagnosis: Diagnosis | None = None
+    learned: Mapping[str, Any] = field(default_factory=dict)
+    notices: tuple[tuple[str, str], ...] = ()
+
+
+STILL_WAITING = Outcome()
+
+
+def init_checks(context: Context) -> Outcome:
+    """May the pod be bounced? Pin its identity."""
+    request = context.request
+    facts, pods = gather(request, context.cluster, context.look)
+    verdict = checks.judge(facts)
+    notices = [(answer.check.code, answer.notice) for answer in verdict.answers if answer.notice]
+    learned: dict[str, Any] = {}
+    if verdict.event in (Event.ALREADY_TERMINATING, Event.ALREADY_REPLACED):
+        notices.append((verdict.event.value, verdict.message))
+    if verdict.event is Event.ALREADY_REPLACED and request.pod_uid is not None:
+        learned["old_pod"] = PinnedPod(name=request.pod, uid=request.pod_uid)
+    elif facts.pod is not None:
+        learned["old_pod"] = pinned = PinnedPod.of(facts.pod, pods)
+        notices += short_deadlines(request, pinned)
+    return Outcome(verdict.event, verdict.message, verdict.advice, learned=learned, notices=tuple(notices))
+
+
+def gather(request: BounceRequest, cluster: Cluster, look: Look) -> tuple[checks.Facts, tuple[Pod, ...]]:
+    """Look at the custom resource and the pod: what the checks judge, and the pods among which it stands."""
+    node: Node | None = None
+    if request.node is not None:
+        try:
+            node = Node.read(cluster.node(request.namespace, request.node), request.node)
+        except NotFound as error:
+            return checks.Facts(request, missing=str(error)), ()
+        except UnreadableField as error:
+            return checks.Facts(request, unreadable=str(error)), ()
+    pods = look(request.pod)
+    pod = next((one for one in pods if one.name == request.pod), None)
+    if pod is not None and pod.has_generated_name:
+        pods = look(None)
+        pod = next((one for one in pods if one.name == request.pod), None)
+    return checks.Facts(request, node=node, pod=pod), pods
+
+
+def short_deadlines(request: BounceRequest, pinned: PinnedPod) -> list[tuple[str, str]]:
+    """Say where a given deadline is shorter than what the pod itself allows. It is kept to the second all the same."""
+    notices = []
+    termination, ready = request.timeouts.termination, request.timeouts.ready
+    if termination is not None and termination < pinned.grace_period:
+        text = f"The termination timeout is {termination:.0f} s, the pod's own grace period {pinned.grace_period} s."
+        notices.append(("short_termination_timeout", text))
+    budget = probes.startup_budget(pinned.containers)
+    if ready is not None and ready < budget:
+        text = f"The readiness timeout is {ready:.0f} s, the pod's own startup probe allows {budget:.0f} s."
+        notices.append(("short_ready_timeout", text))
+    return notices
+
+
+def disable_protection(context: Context) -> Outcome:
+    """Try to switch its shutdown protection off; go on either way."""
+    protection = context.protection
+    if protection is None:
+        return Outcome(Event.PROTECTION_UNUSED, learned={"protection": Protection.UNUSED})
+    pod = context.old.among(context.pods())
+    if pod is None or pod.terminating:
+        return Outcome(Event.PROTECTION_UNUSED, learned={"protection": Protection.UNUSED})
+    try:
+        switched = _within(context.request.timeouts.api, lambda: protection.disable(pod))
+    except Exception as error:  # noqa: BLE001 -- best effort: whatever a user's protection raises, go on
+        notice = f"Shutdown protection could not be switched off: {_one_line(error)}. Deleting the pod all the same."
+        return Outcome(
+            Event.PROTECTION_KEPT,
+            learned={"protection": Protection.KEPT},
+            notices=(("protection_kept", notice),),
+        )
+    if switched is False:
+        return Outcome(Event.PROTECTION_UNUSED, learned={"protection": Protection.UNUSED})
+    return Outcome(Event.PROTECTION_DISABLED, learned={"protection": Protection.DISABLED})
+
+
+def delete_pod(context: Context) -> Outcome:
+    """Delete that one incarnation, with its UID as precondition."""
+    request, old = context.request, context.old
+    pod = old.among(context.pods())
+    if pod is None:
+        return Outcome(Event.POD_GONE)
+    if pod.terminating:  # an earlier DELETE of ours whose answer was lost, or somebody else's
+        return Outcome(Event.DELETE_ACCEPTED)
+    try:
+        context.cluster.delete_pod(request.namespace, old.name, old.uid)
+    except NotFound:
+        return Outcome(Event.POD_GONE)
+    except Conflict as error:
+        if old.among(context.cluster.pods(request.namespace, old.name)) is None:
+            return Outcome(Event.POD_GONE)
+        raise Unreachable(str(error)) from error
+    except (AccessDenied, Refused) as error:
+        return Outcome(
+            Event.DELETE_REFUSED,
+            f"The API server refused the deletion: {error}. Pod {old.name} runs on{protection_off(context.record)}.",
+            "Settle that with whoever sets the rights and admission rules of this namespace, then bounce again.",
+        )
+    return Outcome(Event.DELETE_ACCEPTED)
+
+
+def await_termination(context: Context) -> Outcome:
+    """Wait until that incarnation has gone; never force."""
+    pod = context.old.among(context.pods())
+    if pod is None:
+        return Outcome(Event.POD_GONE)
+    if not context.overdue:
+        return STILL_WAITING
+    return termination_timeout(context, diagnosis.termination(pod, _host_of(context, pod), context.now))
+
+
+def await_ready(context: Context) -> Outcome:
+    """Wait until its replacement has started."""
+    record, old = context.record, context.old
+    pods = context.pods()
+    candidates = old.replacements(pods)
+    if not candidates:
+        return ready_timeout(context, _why_not_recreated(context, pods)) if context.overdue else STILL_WAITING
+    pod = candidates[0]
+    learned: dict[str, Any] = {"new_pod": SeenPod(name=pod.name, uid=pod.uid, images=pod.images)}
+    notices = _about_replacement(record, candidates)
+    if event := probes.back(pod, context.request.ready_when):
+        if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
+            text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
+            notices.append(("no_startup_probe", text))
+        took = (context.now - record.path[0].at).total_seconds()
+        message = f"Pod {old.name} was bounced: {pod.name} ({pod.uid}) is back after {took:.0f} s."
+        return Outcome(event, message, learned=learned, notices=tuple(notices))
+    if context.request.timeouts.ready is None and not record.deadline_from_start:
+        anew = probes.deadline_from_start(pod, entered_at=record.entered_at, now=context.now)
+        if anew is not None:
+            learned |= {"deadline": anew, "deadline_from_start": True}
+    deadline: datetime = learned.get("deadline") or record.deadline or context.now
+    if context.now < deadline:
+        return Outcome(learned=learned, notices=tuple(notices))
+    why = diagnosis.readiness(pod, _host_of(context, pod), _events_of(context, pod))
+    return ready_timeout(context, why, learned=learned, notices=tuple(notices))
+
+
+def termination_timeout(context: Context, why: Diagnosis) -> Outcome:
+    """Give up waiting for the old pod to go."""
+    waited = (context.now - context.record.entered_at).total_seconds()
+    return Outcome(
+        Event.TERMINATION_TIMEOUT,
+        f"Pod {context.old.name} is deleted but has not gone after {waited:.0f} s: {why.evidence}. "
+        "It was not force-deleted; it goes, and is replaced, once that is settled.",
+        f"To act: {why.who}. Then run again with --pod-uid {context.old.uid} (pod_uid) to wait for the replacement.",
+        why,
+    )
+
+
+def ready_timeout(
+    context: Context,
+    why: Diagnosis,
+    *,
+    learned: Mapping[str, Any] | None = None,
+    notices: tuple[tuple[str, str], ...] = (),
+) -> Outcome:
+    """Give up waiting for the replacement."""
+    waited = (context.now - context.record.entered_at).total_seconds()
+    new_pod = (learned or {}).get("new_pod") or context.record.new_pod
+    event = Event.READY_TIMEOUT if new_pod else Event.NOT_RECREATED
+    what = f"its replacement {new_pod.name} ({new_pod.uid}) is not back" if new_pod else "it has no replacement"
+    return Outcome(
+        event,
+        f"Pod {context.old.name} has gone and {what} after {waited:.0f} s: {why.evidence}. The node is not in service.",
+        f"To act: {why.who}. To wait on without deleting again, run again with --pod-uid {context.old.uid} (pod_uid).",
+        why,
+        learned or {},
+        notices,
+    )
+
+
+def _about_replacement(record: BounceRecord, candidates: tuple[Pod, ...]) -> list[tuple[str, str]]:
+    """Notices, once a replacement, about what is odd about it."""
+    pod, old, before = candidates[0], record.old_pod, record.new_pod
+    if before is not None and before.uid == pod.uid:
+        return []
+    notices = []
+    if before is not None:
+        text = f"The replacement {before.name} ({before.uid}) was itself replaced by {pod.name} ({pod.uid})."
+        notices.append(("replaced_again", text))
+    if len(candidates) > 1:
+        text = f"{len(candidates)} pods could be the replacement; waiting for the oldest, {pod.name} ({pod.uid})."
+        notices.append(("several_replacements", text))
+    if old is not None and old.images:
+        changes = [
+            f"{name}: {old.images.get(name, 'none')} -> {pod.images.get(name, 'none')}"
+            for name in sorted({*old.images, *pod.images})
+            if old.images.get(name) != pod.images.get(name)
+        ]
+        if changes:
+            notices.append(("images_changed", f"The replacement runs other images: {'; '.join(changes)}."))
+    return notices
+
+
+def _why_not_recreated(context: Context, pods: tuple[Pod, ...]) -> Diagnosis:
+    ref = context.request.node
+    node: Node | str | None = None
+    if ref is not None:
+        try:
+            node = Node.read(context.cluster.node(context.request.namespace, ref), ref)
+        except NotFound as error:
+            node = str(error)
+        except (ClusterError, UnreadableField):
+            node = None
+    return diagnosis.not_recreated(context.old, pods, ref, node)
+
+
+def _host_of(context: Context, pod: Pod) -> Host | None:
+    """Look at the pod's Kubernetes node, if it has one and that may be read."""
+    try:
+        return context.cluster.host(pod.spec.node_name) if pod.spec.node_name else None
+    except ClusterError:
+        return None
+
+
+def _events_of(context: Context, pod: Pod) -> tuple[PodEvent, ...]:
+    try:
+        return context.cluster.events(context.request.namespace, pod.uid)
+    except ClusterError:
+        return ()
+
+
+def _within(seconds: float, call: Callable[[], bool | None]) -> bool | None:
+    """Give a protection `seconds`: it may be anybody's code, and a bounce does not hang on it."""
+    returned: list[bool | None] = []
+    raised: list[Exception] = []
+
+    def run() -> None:
+        try:
+            returned.append(call())
+        except Exception as error:  # noqa: BLE001 -- handed to the caller below
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="mecbounce-protection", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if raised:
+        raise raised[0]
+    if not returned:
+        raise TimeoutError(f"no answer within {seconds:.0f} s")
+    return returned[0]
+
+
+def protection_off(record: BounceRecord) -> str:
+    """Say in a message that the pod runs on unprotected, where it does."""
+    return ", with its shutdown protection switched off" if record.protection is Protection.DISABLED else ""
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{error or type(error).__name__}".split()).rstrip(".")
+
+
+HANDLERS: Mapping[State, Callable[[Context], Outcome]] = {
+    State.INIT_CHECKS: init_checks,
+    State.DISABLE_PROTECTION: disable_protection,
+    State.DELETE_POD: delete_pod,
+    State.AWAIT_TERMINATION: await_termination,
+    State.AWAIT_READY: await_ready,
+}

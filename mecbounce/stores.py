@@ -1,0 +1,178 @@
+"""Where a bounce's record lives between two steps. Saving compares and swaps on the record's revision.
+
+A store never repairs or removes what it can't read: it refuses, says what is wrong, and leaves it as it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from mecbounce.errors import DamagedRecord, RecordNotSaved, Superseded, UnknownSchema
+from mecbounce.model import SCHEMA_VERSION, BounceRecord
+
+
+class Store(Protocol):
+    """Where one record lives. `str(store)` names the place to a person."""
+
+    def load(self) -> BounceRecord | None:
+        """Give the stored record; None where there is none.
+
+        Raises DamagedRecord or UnknownSchema; what is stored stays as it is.
+        """
+        ...
+
+    def save(self, record: BounceRecord) -> None:
+        """Make `record` durable, in place of its previous revision.
+
+        Raises Superseded where something else than the previous revision is stored, RecordNotSaved where it can't.
+        """
+        ...
+
+
+class MappingStore:
+    """The record as plain JSON data under one key of a mapping, such as a task's step state.
+
+    `flush` must make the mapping durable before it returns. Where it raises, the mapping is put back as it was.
+    """
+
+    def __init__(
+        self, mapping: MutableMapping[str, Any], flush: Callable[[], object], *, key: str = "mecbounce"
+    ) -> None:
+        self._mapping = mapping
+        self._flush = flush
+        self._key = key
+
+    def __str__(self) -> str:
+        return f"step state {self._key!r}"
+
+    def load(self) -> BounceRecord | None:
+        data = self._mapping.get(self._key)
+        return None if data is None else _record(data, str(self))
+
+    def save(self, record: BounceRecord) -> None:
+        before = self._mapping.get(self._key)
+        _compare(self.load(), record)
+        self._mapping[self._key] = record.model_dump(mode="json")
+        try:
+            self._flush()
+        except Exception as error:
+            if before is None:
+                del self._mapping[self._key]
+            else:
+                self._mapping[self._key] = before
+            raise RecordNotSaved(f"{self}: the step state could not be saved: {error}") from error
+
+
+class FileStore:
+    """The record as a JSON file (0600) in a folder of its own user's (made 0700).
+
+    A save is written aside, flushed to disk, put in place by one rename, and the folder flushed too. A symbolic link
+    in the file's place is refused, not followed. Runners on one machine compare and swap under a lock of the folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path).absolute()
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def load(self) -> BounceRecord | None:
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as file:
+                raw = file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise DamagedRecord(
+                f"{self}: the record can't be read: {_os_reason(error)}. It was left as it is."
+            ) from error
+        try:
+            return _record(json.loads(raw), str(self))
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise _damaged(str(self), f"it is not whole JSON: {error}") from error
+
+    def save(self, record: BounceRecord) -> None:
+        data = record.model_dump_json(indent=1).encode() + b"\n"
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._locked_folder() as folder:
+                _compare(self.load(), record)
+                self._replace(data)
+                os.fsync(folder)
+        except OSError as error:
+            raise RecordNotSaved(f"{self}: the record can't be written: {_os_reason(error)}") from error
+
+    def set_aside(self) -> Path | None:
+        """Rename a finished record out of the way; returns its new place. An unfinished one stays: None."""
+        record = self.load()
+        if record is None or not record.finished:
+            return None
+        aside = self.path.with_name(f"{self.path.name}.{record.bounce_id}")
+        with suppress(FileNotFoundError):  # another runner was faster
+            self.path.rename(aside)
+        return aside
+
+    def _replace(self, data: bytes) -> None:
+        aside = self.path.with_name(f".{self.path.name}.new")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(aside, flags, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(self.path)
+
+    @contextmanager
+    def _locked_folder(self) -> Iterator[int]:
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield folder
+        finally:
+            os.close(folder)
+
+
+def _compare(stored: BounceRecord | None, record: BounceRecord) -> None:
+    found = (stored.bounce_id, stored.revision) if stored else None
+    expected = (record.bounce_id, record.revision - 1) if record.revision > 1 else None
+    if found != expected:
+        raise Superseded(
+            f"Another runner has taken over the bounce of {record.request.pod}; it goes on there, this one stops."
+        )
+
+
+def _record(data: Any, where: str) -> BounceRecord:
+    if not isinstance(data, Mapping):
+        raise _damaged(where, "it is not a JSON object")
+    version = data.get("schema_version")
+    if isinstance(version, int) and version != SCHEMA_VERSION:
+        raise UnknownSchema(
+            f"{where}: field schema_version is {version}, this mecbounce reads {SCHEMA_VERSION}. "
+            "Go on with the version that wrote it; the record was left as it is."
+        )
+    try:
+        return BounceRecord.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "record"
+        raise _damaged(where, f"field {field}: {first['msg']}") from None
+    except (TypeError, ValueError) as error:
+        raise _damaged(where, f"it is not JSON data: {error}") from error
+
+
+def _damaged(where: str, what: str) -> DamagedRecord:
+    return DamagedRecord(
+        f"{where}: not a whole record: {what}. It was left as it is: look at the pod, then move the record away."
+    )
+
+
+def _os_reason(error: OSError) -> str:
+    return error.strerror or str(error)
