@@ -90,6 +90,11 @@ class KubernetesCluster:
         self._connect = connect
         self._api = _api_client(connect())
 
+    @property
+    def server(self) -> str:
+        """The API server's address."""
+        return str(self._api.configuration.host)
+
     @classmethod
     def from_kubeconfig(cls, path: str | Path | None = None, context: str | None = None) -> Self:
         """Use a kubeconfig: `path`, else $KUBECONFIG, else ~/.kube/config; `context`, else its current one.
@@ -97,6 +102,16 @@ class KubernetesCluster:
         Raises ConfigError where it can't be used.
         """
         return cls(lambda: _from_kubeconfig(path, context))
+
+    @staticmethod
+    def describe_kubeconfig(path: str | Path | None = None, context: str | None = None) -> tuple[str, str]:
+        """Tell the context that `from_kubeconfig` would use and its namespace. Raises ConfigError."""
+        with _kubeconfig_errors(path, context):
+            contexts, current = config.list_kube_config_contexts(str(path) if path else None)
+            found = next((one for one in contexts if one["name"] == context), None) if context else current
+            if found is None:
+                raise ConfigError(f"context {context!r}: {_kubeconfig(path)} has no such context")
+            return str(found["name"]), str(found["context"].get("namespace") or "default")
 
     @classmethod
     def in_cluster(cls) -> Self:
@@ -424,16 +439,30 @@ def _lines(response: Any) -> Iterator[bytes]:
 
 def _from_kubeconfig(path: str | Path | None, context: str | None) -> client.Configuration:
     configuration = client.Configuration()
-    field = f"kubeconfig {path}" if path else "kubeconfig"
-    if path is not None and not Path(path).is_file():
-        raise ConfigError(f"{field}: there is no such file")
-    try:
+    with _kubeconfig_errors(path, context):
         config.load_kube_config(
             config_file=str(path) if path else None,
             context=context,
             client_configuration=configuration,
             persist_config=False,
         )
+    return configuration
+
+
+def _kubeconfig(path: str | Path | None) -> str:
+    return f"kubeconfig {path}" if path else "kubeconfig"
+
+
+@contextmanager
+def _kubeconfig_errors(path: str | Path | None, context: str | None) -> Iterator[None]:
+    """Say what is wrong with a kubeconfig, and nothing of what it holds: there are secrets in it."""
+    field = _kubeconfig(path)
+    if path is not None and not Path(path).is_file():
+        raise ConfigError(f"{field}: there is no such file")
+    try:
+        yield
+    except ConfigError:
+        raise
     except config.ConfigException as error:
         if context is not None and context in str(error):
             raise ConfigError(f"context {context!r}: {field} has no such context") from error
@@ -444,7 +473,6 @@ def _from_kubeconfig(path: str | Path | None, context: str | None) -> client.Con
         raise ConfigError(f"{field}: it is not YAML{where}") from None
     except Exception as error:  # noqa: BLE001 -- the loader trips over a malformed file in many ways
         raise ConfigError(f"{field}: it can't be used ({type(error).__name__})") from None
-    return configuration
 
 
 def _api_client(configuration: client.Configuration) -> client.ApiClient:

@@ -6,22 +6,36 @@ Times are aware datetimes in UTC, durations are seconds. What is read from the A
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from mecbounce.machine import FINAL, Event, State
 
+
+def _matching(pattern: str, longest: int, rule: str) -> AfterValidator:
+    """Make a check whose error a person can act on, unlike that of a bare pattern."""
+
+    def check(value: str) -> str:
+        if len(value) > longest or not re.fullmatch(pattern, value):
+            raise ValueError(f"{value[:80]!r} is not {rule}, at most {longest} characters")
+        return value
+
+    return AfterValidator(check)
+
+
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-Namespace = Annotated[str, Field(min_length=1, max_length=63, pattern=rf"^{_LABEL}$")]
-ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*$")]
-Uid = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9-]+$")]
-FieldPath = Annotated[str, Field(min_length=1, pattern=r"^[^.\s]+(\.[^.\s]+)*$")]
+_LETTERS = "lower case letters, digits and '-', a letter or digit at both ends"
+Label = Annotated[str, _matching(_LABEL, 63, f"a name of {_LETTERS}")]
+ObjectName = Annotated[str, _matching(rf"{_LABEL}(\.{_LABEL})*", 253, f"a name of {_LETTERS}, in parts joined by '.'")]
+Uid = Annotated[str, _matching(r"[A-Za-z0-9-]+", 128, "a UID of letters, digits and '-'")]
+FieldPath = Annotated[str, _matching(r"[^.\s]+(\.[^.\s]+)*", 253, "a dotted path such as spec.state")]
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, allow_inf_nan=False)]
 
@@ -68,8 +82,8 @@ class NodeRef(Frozen):
     """
 
     group: ObjectName
-    version: Namespace
-    plural: Namespace
+    version: Label
+    plural: Label
     name: ObjectName
     desired_path: FieldPath = "spec.state"
     activity_path: FieldPath = "status.state"
@@ -106,7 +120,7 @@ class BounceRequest(Frozen):
     a pod that nothing would recreate; it overrides nothing else.
     """
 
-    namespace: Namespace
+    namespace: Label
     pod: ObjectName
     node: NodeRef | None = None
     cluster_type: ClusterType = ClusterType.K8S

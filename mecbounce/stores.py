@@ -112,13 +112,13 @@ class FileStore:
             raise RecordNotSaved(f"{self}: the record can't be written: {_os_reason(error)}") from error
 
     def set_aside(self) -> Path | None:
-        """Rename a finished record out of the way; returns its new place. An unfinished one stays: None."""
+        """Rename a finished record out of the way, in place of the last such; gives its new path, or None."""
         record = self.load()
         if record is None or not record.finished:
             return None
-        aside = self.path.with_name(f"{self.path.name}.{record.bounce_id}")
+        aside = self.path.with_name(f"{self.path.name}.last")
         with suppress(FileNotFoundError):  # another runner was faster
-            self.path.rename(aside)
+            self.path.replace(aside)
         return aside
 
     def _replace(self, data: bytes) -> None:

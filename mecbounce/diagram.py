@@ -1,0 +1,96 @@
+"""Mermaid drawn from the machine and the checks: `python -m mecbounce.diagram` writes what the project shows.
+
+The files are committed, and a test fails where they and the code differ. `transitions` draws Mermaid too, but drops
+the title and the final arrows.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from mecbounce.checks import CHECKS
+from mecbounce.machine import FINAL, TRANSITIONS, Event, State, follow
+from mecbounce.model import BounceRecord
+from mecbounce.steps import HANDLERS
+
+BEGIN, END = "<!-- diagram: begin -->", "<!-- diagram: end -->"
+
+_STYLES = (
+    "classDef good stroke:#2e9e4f,stroke-width:3px",
+    "classDef bad stroke:#d1453b,stroke-width:3px",
+    "classDef passed stroke:#2e9e4f,stroke-width:3px",
+    "classDef present stroke:#2f7fd1,stroke-width:4px",
+)
+
+
+def bounce(record: BounceRecord | None = None) -> str:
+    """Draw the machine; with a record, with the states that it passed and the present one marked."""
+    title = f"Bounce {record.bounce_id} of {record.request.pod}" if record else "One bounce"
+    lines = ["---", f"title: {title}", "---", "stateDiagram-v2"]
+    for state in State:
+        if state in HANDLERS:
+            lines += [f"    {state} : {state}", f"    {state} : {_first_line(HANDLERS[state])}"]
+    lines.append(f"    [*] --> {State.INIT_CHECKS}")
+    arrows: dict[tuple[State, State], list[Event]] = {}
+    for row in TRANSITIONS:
+        arrows.setdefault((row.source, row.dest), []).append(row.event)
+    lines += [f"    {source} --> {dest} : {'<br/>'.join(events)}" for (source, dest), events in arrows.items()]
+    lines += [f"    {state} --> [*]" for state in FINAL]
+    lines += [f"    {style}" for style in _STYLES]
+    if record is None:
+        lines += [f"    class {State.DONE} good", f"    class {State.FAILED} bad"]
+    else:
+        passed = dict.fromkeys(passage.state for passage in record.path[:-1])
+        lines += [f"    class {state} passed" for state in passed if state is not record.state]
+        lines.append(f"    class {record.state} {'bad' if record.state is State.FAILED else 'present'}")
+    return "\n".join(lines) + "\n"
+
+
+def init_checks() -> str:
+    """Draw the ordered checks: each question, its yes and its no, and where it ends."""
+    lines = ["---", f"title: {State.INIT_CHECKS}, in order", "---", "flowchart TD"]
+    lines.append(f"    start([{State.INIT_CHECKS}]) --> {CHECKS[0].code}")
+    dest = follow(State.INIT_CHECKS, Event.CHECKS_PASSED)
+    passed = f'{Event.CHECKS_PASSED}(["{Event.CHECKS_PASSED}<br/>{dest}"])'
+    for number, check in enumerate(CHECKS):
+        after = CHECKS[number + 1].code if number + 1 < len(CHECKS) else passed
+        lines.append(f'    {check.code}{{{{"{check.question}"}}}}')
+        if check.event is None:
+            lines.append(f'    {check.code} -- "yes: go on with a notice, or no" --> {after}')
+            continue
+        goes_on = "no, or yes with force: a notice" if check.forced else "no"
+        dest = follow(State.INIT_CHECKS, check.event)
+        style = "bad" if dest is State.FAILED else "good"
+        lines.append(f'    {check.code} -- "{goes_on}" --> {after}')
+        lines.append(f'    {check.code} -- "yes" --> {check.code}_end(["{check.event}<br/>{dest}"]):::{style}')
+    lines.append(f"    class {Event.CHECKS_PASSED} good")
+    lines += [f"    {style}" for style in _STYLES[:2]]
+    return "\n".join(lines) + "\n"
+
+
+def in_readme(readme: str) -> str:
+    """Give the README with its copy of the diagram, between the markers, drawn anew."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n```mermaid\n{bounce()}```\n{END}{after}"
+
+
+def files(root: Path) -> dict[Path, str]:
+    """Each file under `root` that shows a diagram, and what it should hold."""
+    readme = root / "README.md"
+    return {
+        root / "diagrams" / "bounce.mmd": bounce(),
+        root / "diagrams" / "init_checks.mmd": init_checks(),
+        readme: in_readme(readme.read_text(encoding="utf-8")),
+    }
+
+
+def _first_line(handler: object) -> str:
+    return (inspect.getdoc(handler) or "").partition("\n")[0].rstrip(".").replace(";", ",")
+
+
+if __name__ == "__main__":
+    for path, text in files(Path()).items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,75 @@
+"""Pods and requests to test with, as short as a test's point allows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mecbounce.model import BounceRequest, Host, NodeRef, Pod
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+NODE = NodeRef(group="express.example.com", version="v1", plural="expressnodes", name="mec-0")
+STARTUP_PROBE = {"periodSeconds": 1, "failureThreshold": 30}
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def stamp(seconds: float) -> str:
+    """Give a time, in seconds after NOW, as Kubernetes writes it."""
+    return later(seconds).isoformat().replace("+00:00", "Z")
+
+
+def request(**fields: Any) -> BounceRequest:
+    return BounceRequest(**{"namespace": "default", "pod": "mec-0", "node": NODE} | fields)
+
+
+def pod_json(
+    name: str = "mec-0",
+    uid: str = "uid-1",
+    *,
+    owner: dict[str, Any] | None = {"kind": "ExpressNode", "name": "mec-0", "uid": "owner-1", "controller": True},  # noqa: B006
+    created: float = -3600,
+    deleted: float | None = None,
+    metadata: dict[str, Any] | None = None,
+    spec: dict[str, Any] | None = None,
+    status: dict[str, Any] | None = None,
+    container: dict[str, Any] | None = None,
+    container_status: dict[str, Any] | None = None,
+    ready: bool = True,
+) -> dict[str, Any]:
+    """Give a running pod of one container `app`; `deleted`: when its grace period ends, in seconds after NOW."""
+    started = {"name": "app", "ready": ready, "started": ready, "state": {"running": {"startedAt": stamp(created)}}}
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "uid": uid,
+            "creationTimestamp": stamp(created),
+            **({"ownerReferences": [owner]} if owner else {}),
+            **({"deletionTimestamp": stamp(deleted), "deletionGracePeriodSeconds": 30} if deleted is not None else {}),
+            **(metadata or {}),
+        },
+        "spec": {
+            "nodeName": "host-1",
+            "terminationGracePeriodSeconds": 30,
+            "containers": [{"name": "app", "image": "app:1", **(container or {})}],
+            **(spec or {}),
+        },
+        "status": {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+            "containerStatuses": [started | (container_status or {})],
+            **(status or {}),
+        },
+    }
+
+
+def pod(*args: Any, **fields: Any) -> Pod:
+    return Pod.model_validate(pod_json(*args, **fields))
+
+
+def host(ready: str = "True", reason: str = "KubeletReady", message: str = "") -> Host:
+    conditions = [{"type": "Ready", "status": ready, "reason": reason, "message": message}]
+    return Host.model_validate({"metadata": {"name": "host-1", "uid": "h"}, "status": {"conditions": conditions}})

@@ -1,0 +1,104 @@
+"""A cluster and a clock without a network and without waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from builders import NOW, host
+
+from mecbounce.errors import Conflict, NotFound
+from mecbounce.model import Host, NodeRef, Pod, PodEvent
+
+
+class FakeClock:
+    """Time that passes only when somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class FakeCluster:
+    """What a bounce needs of Kubernetes, in memory. It is its own PodWatch.
+
+    `script` holds (seconds after NOW, action) pairs, carried out as time passes; `faults` are raised, one a call;
+    `calls` tells what was asked, in order. A deleted pod stays, terminating, until the script takes it away.
+    """
+
+    def __init__(self, clock: FakeClock, *pods: Pod) -> None:
+        self.clock = clock
+        self.present = {pod.uid: pod for pod in pods}
+        self.resource: dict[str, Any] | None = {"spec": {"state": "up"}, "status": {"state": "running"}}
+        self.hosts = {"host-1": host()}
+        self.told: tuple[PodEvent, ...] = ()
+        self.script: list[tuple[float, Callable[[], object]]] = []
+        self.faults: list[Exception | None] = []
+        self.calls: list[str] = []
+        self.deleted: list[str] = []
+
+    def _called(self, call: str) -> None:
+        self.calls.append(call)
+        fault = self.faults.pop(0) if self.faults else None
+        if fault is not None:
+            raise fault
+
+    def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:
+        self._called("node")
+        if self.resource is None:
+            raise NotFound(f"{ref} not found in {namespace}")
+        return self.resource
+
+    def pods(self, namespace: str, name: str | None = None) -> tuple[Pod, ...]:
+        self._called(f"pods {namespace}/{name or '*'}")
+        return tuple(pod for pod in self.present.values() if name in (None, pod.name))
+
+    def delete_pod(self, namespace: str, name: str, uid: str, *, dry_run: bool = False) -> None:
+        self._called(f"delete {namespace}/{name}" + (" (dry run)" if dry_run else ""))
+        found = next((pod for pod in self.present.values() if pod.name == name), None)
+        if found is None:
+            raise NotFound(f'pods "{name}" not found')
+        if found.uid != uid:
+            raise Conflict(f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found.uid}")
+        if not dry_run:
+            self.deleted.append(uid)
+            ends = self.clock.now + timedelta(seconds=found.spec.termination_grace_period_seconds)
+            metadata = found.metadata.model_copy(update={"deletion_timestamp": ends})
+            self.present[uid] = found.model_copy(update={"metadata": metadata})
+
+    def host(self, name: str) -> Host:
+        self._called(f"host {name}")
+        return self.hosts[name]
+
+    def events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
+        self._called(f"events {namespace}/{uid}")
+        return self.told
+
+    @contextmanager
+    def watch(self, namespace: str) -> Iterator[FakeCluster]:
+        self.watched = namespace
+        yield self
+
+    def look(self, name: str | None) -> tuple[Pod, ...]:
+        return self.pods(self.watched, name)
+
+    def wait(self, seconds: float) -> bool:
+        until = self.clock.now + timedelta(seconds=seconds)
+        due = sorted((at, number) for number, (at, _) in enumerate(self.script) if NOW + timedelta(seconds=at) <= until)
+        if not due:
+            self.clock.now = until
+            return False
+        at, number = due[0]
+        self.clock.now = max(self.clock.now, NOW + timedelta(seconds=at))
+        self.script.pop(number)[1]()
+        return True
+
+    def gone(self, uid: str) -> None:
+        del self.present[uid]
+
+    def add(self, pod: Pod) -> None:
+        self.present[pod.uid] = pod
