@@ -275,8 +275,9 @@ class BounceTask:
         """Wait for a change of the pods, until the wait is due or stop() says so. Nothing else sleeps."""
         left = wait.seconds
         while left > 0 and not self._stop():
-            changed = watch.wait(min(left, STOP_EVERY))
-            if changed and not wait.backing_off:
+            if wait.backing_off:
+                watch.pause(min(left, STOP_EVERY))
+            elif watch.wait(min(left, STOP_EVERY)):
                 return
             left -= STOP_EVERY
 

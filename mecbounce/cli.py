@@ -217,7 +217,8 @@ def demo(
     output: OutputOption = Output.TEXT,
 ) -> int:
     """Bounce a node of an embedded cluster; nothing outside of this process is touched."""
-    from mecbounce.sandbox import SCENARIOS, Sandbox  # noqa: PLC0415 -- only a demo needs it
+    from mecbounce.sandbox import Sandbox  # noqa: PLC0415 -- only a demo needs it
+    from mecbounce.sandbox.scenarios import SCENARIOS  # noqa: PLC0415
 
     if scenario == "list":
         for one in SCENARIOS.values():

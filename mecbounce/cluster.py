@@ -51,6 +51,10 @@ class PodWatch(Protocol):
         """Wait until something changed since the last look (True), or for so long (False)."""
         ...
 
+    def pause(self, seconds: float) -> None:
+        """Wait for so long, whatever changes."""
+        ...
+
 
 class Cluster(Protocol):
     """What a bounce asks of Kubernetes. Each method is one request and raises ClusterError."""
@@ -328,6 +332,9 @@ class _KubernetesPodWatch:
         changed = self._changed.wait(seconds)
         self._changed.clear()
         return changed
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def close(self) -> None:
         if self._stream is not None:

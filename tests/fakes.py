@@ -97,6 +97,11 @@ class FakeCluster:
         self.script.pop(number)[1]()
         return True
 
+    def pause(self, seconds: float) -> None:
+        until = self.clock.now + timedelta(seconds=seconds)
+        while self.clock.now < until:
+            self.wait((until - self.clock.now).total_seconds())
+
     def gone(self, uid: str) -> None:
         del self.present[uid]
 

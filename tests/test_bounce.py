@@ -1,0 +1,459 @@
+"""From one saved state to the next: save before act, wait, resume, give up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from builders import NOW, STARTUP_PROBE, later, pod, request
+from fakes import FakeClock, FakeCluster
+
+from mecbounce.bounce import LOOK_EVERY, BounceTask, Step, Wait, advance, begin, cancel, plan
+from mecbounce.errors import (
+    AccessDenied,
+    ForeignRecord,
+    Interrupted,
+    NotFound,
+    RecordNotSaved,
+    Refused,
+    Superseded,
+    Unreachable,
+)
+from mecbounce.machine import Event, State
+from mecbounce.model import BounceRecord, BounceResult, Notice, Pod, Protection
+from mecbounce.stores import MappingStore
+
+OLD = pod(container={"startupProbe": STARTUP_PROBE})
+NEW = pod(uid="uid-2", created=5, container={"startupProbe": STARTUP_PROBE})
+LOST = Unreachable("connection lost")
+
+
+class Bench:
+    """A cluster, a clock and a step state around one task."""
+
+    def __init__(self, *pods: Pod) -> None:
+        self.clock = FakeClock()
+        self.cluster = FakeCluster(self.clock, *(pods or (OLD,)))
+        self.state: dict[str, Any] = {}
+        self.saved: list[str] = []
+        self.notices: list[Notice] = []
+
+    def flush(self) -> None:
+        self.saved.append(self.state["mecbounce"]["path"][-1]["state"])
+
+    def task(self, **options: Any) -> BounceTask:
+        asked = options.pop("request", request())
+        store = MappingStore(self.state, flush=self.flush)
+        return BounceTask(asked, self.cluster, store, clock=self.clock, notify=self.notices.append, **options)
+
+    def replaced(self, gone_at: float = 3, back_at: float = 5) -> Bench:
+        """Let the old pod go and its replacement come, started, at these seconds."""
+        self.cluster.script = [
+            (gone_at, lambda: self.cluster.gone("uid-1")),
+            (back_at, lambda: self.cluster.add(NEW)),
+        ]
+        return self
+
+    def codes(self) -> list[str]:
+        return [notice.code for notice in self.notices]
+
+    @property
+    def record(self) -> BounceRecord:
+        record = MappingStore(self.state, flush=lambda: None).load()
+        assert record is not None
+        return record
+
+
+def to_state(bench: Bench, state: State, **options: Any) -> BounceRecord:
+    """Take steps, without a watch, until the record stands in `state`."""
+    record = begin(options.pop("request", request()), bench.clock.now)
+    while record.state is not state:
+        record = advance(record, bench.cluster, bench.clock.now, **options).record
+    return record
+
+
+class TestPerform:
+    def test_bounces_a_pod_to_done(self) -> None:
+        bench = Bench().replaced()
+        result = bench.task().perform()
+        assert (result.state, result.event) == (State.DONE, Event.POD_STARTED)
+        assert result.old_pod is not None
+        assert result.new_pod is not None
+        assert (result.old_pod.uid, result.new_pod.uid) == ("uid-1", "uid-2")
+        assert bench.cluster.deleted == ["uid-1"]
+        assert result.durations == {
+            State.INIT_CHECKS: 0,
+            State.DISABLE_PROTECTION: 0,
+            State.DELETE_POD: 0,
+            State.AWAIT_TERMINATION: 3,
+            State.AWAIT_READY: 2,
+        }
+
+    def test_every_state_is_saved_before_its_handler_runs(self) -> None:
+        bench = Bench().replaced()
+        seen: list[tuple[str, list[str]]] = []
+        original = bench.cluster._called
+
+        def spy(call: str) -> None:
+            seen.append((call.split()[0], list(bench.saved)))
+            original(call)
+
+        bench.cluster._called = spy  # type: ignore[method-assign]
+        bench.task().perform()
+        saved_at_delete = next(saved for call, saved in seen if call == "delete")
+        assert saved_at_delete[-1] == "DELETE_POD"
+        assert seen[0] == ("node", ["INIT_CHECKS"])
+
+    def test_a_change_is_acted_on_as_it_comes_not_at_the_next_look(self) -> None:
+        bench = Bench().replaced(gone_at=0.1, back_at=0.2)
+        bench.task().perform()
+        assert bench.clock.now == later(0.2)
+
+    def test_a_finished_record_is_reported_again_and_nothing_is_asked(self) -> None:
+        bench = Bench().replaced()
+        first = bench.task().perform()
+        calls = list(bench.cluster.calls)
+        assert bench.task().perform() == first
+        assert bench.cluster.calls == calls
+
+    def test_a_failure_is_a_result_not_an_exception(self) -> None:
+        bench = Bench()
+        bench.cluster.resource = None
+        assert bench.task().perform().event is Event.NODE_MISSING
+
+    def test_notices_are_told_once_each_and_after_they_were_saved(self) -> None:
+        bench = Bench().replaced()
+        bench.cluster.resource = {"spec": {"state": "up"}, "status": {"state": "Catchup"}}
+        told: list[int] = []
+        task = bench.task(observe=lambda record: told.append(record.revision))
+        result = task.perform()
+        assert bench.codes() == ["node_catching_up"]
+        assert [notice.code for notice in result.notices] == ["node_catching_up"]
+        assert told == sorted(set(told))
+
+    def test_a_callback_that_raises_does_not_end_the_bounce(self, capsys: pytest.CaptureFixture[str]) -> None:
+        bench = Bench().replaced()
+
+        def broken(_: object) -> None:
+            raise RuntimeError("the runner's own log is full")
+
+        assert bench.task(observe=broken).perform().state is State.DONE
+        assert "bounce.callback_failed" in capsys.readouterr().out
+
+    def test_a_record_that_cannot_be_saved_stops_it_before_the_next_step(self) -> None:
+        bench = Bench()
+
+        def full() -> None:
+            bench.flush()
+            if bench.saved[-1] == "DELETE_POD":
+                raise OSError("disk full")
+
+        task = BounceTask(request(), bench.cluster, MappingStore(bench.state, flush=full), clock=bench.clock)
+        with pytest.raises(RecordNotSaved, match="disk full"):
+            task.perform()
+        assert bench.cluster.deleted == []
+        assert bench.record.state is State.DISABLE_PROTECTION
+
+    def test_the_record_of_another_pod_is_refused_and_stays(self) -> None:
+        bench = Bench().replaced()
+        bench.task().perform()
+        before = dict(bench.state)
+        with pytest.raises(ForeignRecord, match=r"field request\.pod"):
+            bench.task(request=request(pod="mec-1")).perform()
+        assert bench.state == before
+
+
+class TestResume:
+    @pytest.mark.parametrize("state", [State.DISABLE_PROTECTION, State.DELETE_POD, State.AWAIT_TERMINATION])
+    def test_goes_on_from_the_saved_state(self, state: State) -> None:
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, state).model_dump(mode="json")
+        bench.replaced()
+        assert bench.task().perform().state is State.DONE
+        assert bench.cluster.deleted == ["uid-1"]
+        assert bench.codes() == ["resumed"]
+
+    def test_says_that_the_options_it_began_with_hold(self) -> None:
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, State.AWAIT_TERMINATION).model_dump(mode="json")
+        bench.replaced().task(request=request(timeouts={"ready": 5})).perform()
+        assert "with the options that it began with" in bench.notices[0].message
+
+    def test_a_resumed_bounce_that_finds_the_pod_back_is_done_however_late(self) -> None:
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, State.AWAIT_TERMINATION).model_dump(mode="json")
+        bench.cluster.present = {"uid-2": NEW}
+        bench.clock.now += timedelta(days=3)
+        assert bench.task().perform().event is Event.POD_STARTED
+
+    def test_a_delete_whose_answer_was_lost_is_not_sent_twice(self) -> None:
+        bench = Bench()
+        record = to_state(bench, State.DELETE_POD)
+        advance(record, bench.cluster, bench.clock.now)  # killed before this step was saved
+        bench.state["mecbounce"] = record.model_dump(mode="json")
+        assert bench.replaced().task().perform().state is State.DONE
+        assert bench.cluster.deleted == ["uid-1"]
+
+    def test_the_runner_that_was_taken_over_is_superseded_and_acts_no_more(self) -> None:
+        bench = Bench().replaced()
+        second_runs: list[BounceResult] = []
+
+        def taken_over(record: BounceRecord) -> None:
+            if record.state is State.DELETE_POD and not second_runs:
+                second_runs.append(bench.task().perform())
+
+        with pytest.raises(Superseded):
+            bench.task(observe=taken_over).perform()
+        assert second_runs[0].state is State.DONE
+        assert bench.cluster.deleted == ["uid-1"]
+
+
+class TestStop:
+    def test_before_the_deletion_it_cancels(self) -> None:
+        bench = Bench()
+        result = bench.task(stop=lambda: True).perform()
+        assert (result.state, result.event) == (State.FAILED, Event.CANCELLED)
+        assert bench.cluster.calls == []
+
+    def test_right_before_the_delete_it_cancels_after_a_look_and_tells_of_the_protection(self) -> None:
+        bench = Bench()
+        bench.state["mecbounce"] = (
+            to_state(bench, State.DELETE_POD).changed(protection=Protection.DISABLED).model_dump(mode="json")
+        )
+        result = bench.task(stop=lambda: True).perform()
+        assert result.event is Event.CANCELLED
+        assert "with its shutdown protection switched off" in result.message
+        assert bench.cluster.deleted == []
+
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            lambda bench: bench.cluster.present.clear(),
+            lambda bench: bench.cluster.delete_pod("default", "mec-0", "uid-1"),
+            lambda bench: bench.cluster.faults.append(LOST),
+        ],
+        ids=["gone", "terminating", "no look"],
+    )
+    def test_where_a_delete_may_have_been_sent_it_only_leaves(self, spoil: Callable[[Bench], None]) -> None:
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, State.DELETE_POD).model_dump(mode="json")
+        spoil(bench)
+        with pytest.raises(Interrupted):
+            bench.task(stop=lambda: True).perform()
+        assert bench.record.state is State.DELETE_POD
+
+    def test_after_an_unanswered_delete_it_only_leaves(self) -> None:
+        bench = Bench()
+        record = to_state(bench, State.DELETE_POD)
+        bench.cluster.faults = [None, LOST]
+        record = advance(record, bench.cluster, bench.clock.now).record
+        assert cancel(record, bench.cluster, bench.clock.now) is None
+
+    @pytest.mark.parametrize("state", [State.AWAIT_TERMINATION, State.AWAIT_READY])
+    def test_after_the_deletion_it_leaves_and_the_next_run_resumes(self, state: State) -> None:
+        bench = Bench().replaced()
+        with pytest.raises(Interrupted, match=f"left in {state}"):
+            bench.task(stop=lambda: bool(bench.saved) and bench.saved[-1] == state).perform()
+        assert bench.record.state is state
+        assert bench.task().perform().state is State.DONE
+        assert bench.cluster.deleted == ["uid-1"]
+
+    def test_is_asked_while_waiting_too(self) -> None:
+        bench = Bench()
+        with pytest.raises(Interrupted):
+            bench.task(stop=lambda: bench.clock.now >= later(1)).perform()
+        assert bench.clock.now < later(1.5)
+
+
+class TestDeadlines:
+    @pytest.mark.parametrize(("grace", "given", "seconds"), [(30, None, 600), (570, None, 630), (570, 10, 10)])
+    def test_termination(self, grace: int, given: float | None, seconds: float) -> None:
+        bench = Bench(pod(spec={"terminationGracePeriodSeconds": grace}))
+        asked = request(timeouts={"termination": given})
+        assert to_state(bench, State.AWAIT_TERMINATION, request=asked).deadline == later(seconds)
+
+    def test_termination_times_out_at_its_deadline(self) -> None:
+        bench = Bench()
+        result = bench.task(request=request(timeouts={"termination": 7})).perform()
+        assert result.event is Event.TERMINATION_TIMEOUT
+        assert result.durations[State.AWAIT_TERMINATION] == 7
+        assert bench.cluster.deleted == ["uid-1"]
+
+    def test_readiness_times_out_at_its_deadline_and_never_deletes_again(self) -> None:
+        bench = Bench().replaced(back_at=9e9)
+        result = bench.task(request=request(timeouts={"ready": 7})).perform()
+        assert result.event is Event.NOT_RECREATED
+        assert result.durations[State.AWAIT_READY] == 7
+        assert bench.cluster.deleted == ["uid-1"]
+
+
+class TestTrouble:
+    def test_a_passing_fault_is_waited_out_and_told_once(self) -> None:
+        bench = Bench().replaced(gone_at=30, back_at=40)
+        bench.cluster.faults = [LOST, None, LOST, LOST]
+        assert bench.task().perform().state is State.DONE
+        assert bench.codes() == ["cluster_trouble"]
+
+    def test_pauses_grow_differ_between_bounces_and_are_bounded(self) -> None:
+        bench = Bench()
+        pauses: list[list[float]] = []
+        for _ in range(2):
+            record = to_state(bench, State.AWAIT_TERMINATION)
+            record = record.changed(deadline=later(9e5))
+            pauses.append([])
+            for _ in range(12):
+                bench.cluster.faults = [LOST]
+                step = advance(record, bench.cluster, bench.clock.now)
+                record = step.record
+                assert step.wait is not None
+                pauses[-1].append(step.wait.seconds)
+        assert pauses[0] != pauses[1]
+        for row in pauses:
+            assert all(0.25 * 2**n <= pause <= 0.5 * 2**n for n, pause in enumerate(row[:6]))
+            assert max(row) <= 30
+
+    def test_a_change_does_not_end_a_pause_early(self) -> None:
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, State.AWAIT_TERMINATION).model_dump(mode="json")
+        bench.replaced(gone_at=0.001, back_at=0.002)
+        bench.cluster.faults = [LOST]
+        bench.task().perform()
+        assert bench.clock.now >= later(0.2)
+
+    def test_retry_after_is_kept(self) -> None:
+        bench = Bench()
+        bench.cluster.faults = [Unreachable("busy", retry_after=17)]
+        step = advance(begin(request(), NOW), bench.cluster, NOW)
+        assert step.wait == Wait(17, backing_off=True)
+
+    @pytest.mark.parametrize("state", [State.INIT_CHECKS, State.DISABLE_PROTECTION, State.DELETE_POD])
+    def test_before_the_deletion_it_gives_up_after_the_api_timeout(self, state: State) -> None:
+        bench = Bench()
+        protection = _NeverAsked()
+        bench.state["mecbounce"] = to_state(bench, state, protection=protection).model_dump(mode="json")
+        bench.cluster.faults = [LOST] * 999
+        result = bench.task(protection=protection).perform()
+        assert result.event is Event.CLUSTER_UNREACHABLE
+        assert bench.clock.now == later(30)
+
+    def test_giving_up_on_an_unanswered_delete_does_not_claim_that_the_pod_runs_on(self) -> None:
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, State.DELETE_POD).model_dump(mode="json")
+        bench.cluster.faults = [LOST] * 999
+        result = bench.task().perform()
+        assert "may or may not have been carried out" in result.message
+        assert result.deletion_was_possible
+
+    def test_an_access_denied_before_the_deletion_fails_at_once(self) -> None:
+        bench = Bench()
+        bench.cluster.faults = [None, AccessDenied("pods is forbidden")]
+        result = bench.task().perform()
+        assert result.event is Event.ACCESS_DENIED
+        assert "pods is forbidden. Nothing was deleted: pod mec-0 runs on." in result.message
+        assert bench.clock.now == NOW
+
+    @pytest.mark.parametrize("error", [LOST, AccessDenied("expired"), NotFound("?"), Refused("?")])
+    def test_after_the_deletion_it_waits_until_a_look_after_the_deadline_had_its_time(self, error: Exception) -> None:
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, State.AWAIT_TERMINATION).model_dump(mode="json")
+        bench.cluster.faults = [error] * 9999
+        result = bench.task().perform()
+        assert result.event is Event.TERMINATION_TIMEOUT
+        assert result.diagnosis is not None
+        assert result.diagnosis.code == "cluster_unreachable"
+        assert bench.clock.now == later(600 + 30)
+
+    def test_an_unreachable_cluster_after_the_replacement_was_seen_is_a_ready_timeout(self) -> None:
+        bench = Bench()
+        unready = pod(uid="uid-2", created=5, container={"startupProbe": STARTUP_PROBE}, ready=False)
+        bench.cluster.present = {"uid-2": unready}
+        record = to_state(bench, State.AWAIT_READY, request=request(pod_uid="uid-1"))
+        record = advance(record, bench.cluster, later(6)).record
+        bench.cluster.faults = [LOST]
+        assert record.deadline is not None
+        step = advance(record, bench.cluster, record.deadline + timedelta(seconds=31))
+        assert step.record.path[-1].event is Event.READY_TIMEOUT
+
+    def test_trouble_that_is_over_starts_its_time_anew(self) -> None:
+        bench = Bench()
+        bench.cluster.faults = [LOST]
+        record = advance(begin(request(), NOW), bench.cluster, NOW).record
+        assert record.trouble is not None
+        record = advance(record, bench.cluster, later(29)).record
+        assert (record.state, record.trouble) == (State.DISABLE_PROTECTION, None)
+
+
+class _NeverAsked:
+    def disable(self, pod: Pod) -> bool:
+        raise AssertionError(f"asked about {pod.uid}")
+
+
+class TestAdvance:
+    def test_one_step_a_call_reaches_done_without_a_watch(self) -> None:
+        bench = Bench().replaced()
+        waits: list[float] = []
+        while (step := bench.task().advance()).wait is not None:
+            waits.append(step.wait.seconds)
+            bench.cluster.wait(step.wait.seconds)
+        assert step.record.state is State.DONE
+        assert bench.cluster.deleted == ["uid-1"]
+        assert waits[:3] == [0, 0, 0]
+        assert set(waits[4:]) <= {0, LOOK_EVERY}
+
+    def test_a_still_waiting_look_changes_nothing_and_saves_nothing(self) -> None:
+        bench = Bench()
+        record = to_state(bench, State.AWAIT_TERMINATION)
+        assert advance(record, bench.cluster, later(1)) == Step(record, Wait(LOOK_EVERY))
+        assert advance(record, bench.cluster, later(1)).record is record
+
+    def test_the_wait_ends_at_the_deadline(self) -> None:
+        bench = Bench()
+        record = to_state(bench, State.AWAIT_TERMINATION)
+        assert advance(record, bench.cluster, later(599.5)).wait == Wait(0.5)
+
+    def test_a_finished_record_is_given_back(self) -> None:
+        bench = Bench()
+        bench.cluster.resource = None
+        record = advance(begin(request(), NOW), bench.cluster, NOW).record
+        assert advance(record, bench.cluster, NOW) == Step(record, None)
+
+    def test_at_most_one_write_a_step(self) -> None:
+        bench = Bench().replaced()
+        while True:
+            before = len(bench.cluster.calls)
+            step = bench.task().advance()
+            writes = [call for call in bench.cluster.calls[before:] if call.startswith("delete")]
+            assert len(writes) <= 1
+            if step.wait is None:
+                break
+            bench.cluster.wait(step.wait.seconds)
+
+
+class TestPlan:
+    def test_changes_nothing_and_asks_for_a_dry_run(self) -> None:
+        bench = Bench()
+        found = plan(request(), bench.cluster)
+        assert found.goes_on
+        assert bench.cluster.calls == ["node", "pods default/mec-0", "delete default/mec-0 (dry run)"]
+        assert bench.cluster.deleted == []
+        assert (found.termination_timeout, found.ready_timeout) == (600, 600)
+
+    def test_tells_what_the_api_server_would_refuse(self) -> None:
+        bench = Bench()
+        bench.cluster.faults = [None, None, AccessDenied("cannot delete pods")]
+        found = plan(request(), bench.cluster)
+        assert (found.goes_on, found.dry_run) == (False, "refused: cannot delete pods")
+
+    def test_a_check_that_ends_it_asks_for_no_dry_run(self) -> None:
+        bench = Bench()
+        bench.cluster.resource = {"spec": {"state": "down"}}
+        found = plan(request(), bench.cluster)
+        assert (found.goes_on, found.verdict.event) == (False, Event.NODE_DOWN)
+        assert found.dry_run == ""
+
+    def test_tells_the_deadlines_and_where_a_given_one_is_short(self) -> None:
+        found = plan(request(timeouts={"ready": 20, "termination": 99}), Bench().cluster)
+        assert (found.termination_timeout, found.ready_timeout) == (99, 20)
+        assert found.notices == ("The readiness timeout is 20 s, the pod's own startup probe allows 31 s.",)

@@ -1,0 +1,374 @@
+"""Each handler: what it looks at, what it decides, and the one write that it may do."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+from typing import Any
+
+import pytest
+from builders import NOW, STARTUP_PROBE, later, pod, request, stamp
+from fakes import FakeClock, FakeCluster
+
+from mecbounce import steps
+from mecbounce.bounce import begin
+from mecbounce.errors import AccessDenied, Conflict, NotFound, Refused, Unreachable
+from mecbounce.machine import Event, State
+from mecbounce.model import BounceRecord, Passage, PinnedPod, Pod, Protection, SeenPod
+from mecbounce.steps import Context, Outcome, ShutdownProtection
+
+OLD = pod()
+
+
+def record_in(state: State, *, deadline: float | None = None, old: Pod = OLD, **fields: Any) -> BounceRecord:
+    """Give a record as it stands in `state`, entered at NOW."""
+    first = begin(fields.pop("request", request()), NOW)
+    path = (first.path[0], Passage(state=state, at=NOW))
+    changes: dict[str, Any] = {"path": path, "old_pod": PinnedPod.of(old, [old])} | fields
+    if deadline is not None:
+        changes["deadline"] = later(deadline)
+    return first.changed(**changes)
+
+
+def context_of(
+    record: BounceRecord,
+    cluster: FakeCluster,
+    *,
+    now: datetime = NOW,
+    protection: ShutdownProtection | None = None,
+) -> Context:
+    return Context(record, now, cluster, lambda name: cluster.pods("default", name), protection)
+
+
+def run(record: BounceRecord, cluster: FakeCluster, **options: Any) -> Outcome:
+    return steps.HANDLERS[record.state](context_of(record, cluster, **options))
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster(FakeClock(), OLD)
+
+
+class Switch:
+    """A protection that answers what it is told to."""
+
+    def __init__(self, answer: bool | Exception | None) -> None:
+        self.answer = answer
+        self.asked: list[str] = []
+
+    def disable(self, pod: Pod) -> bool | None:
+        self.asked.append(pod.uid)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class TestInitChecks:
+    def test_pins_the_identity_and_asks_for_the_resource_and_the_pod_alone(self, cluster: FakeCluster) -> None:
+        outcome = run(begin(request(), NOW), cluster)
+        assert outcome.event is Event.CHECKS_PASSED
+        assert outcome.learned["old_pod"] == PinnedPod.of(OLD, [OLD])
+        assert cluster.calls == ["node", "pods default/mec-0"]
+
+    def test_without_a_node_only_the_pod_is_asked_for(self, cluster: FakeCluster) -> None:
+        assert run(begin(request(node=None), NOW), cluster).event is Event.CHECKS_PASSED
+        assert cluster.calls == ["pods default/mec-0"]
+
+    def test_a_generated_name_pins_every_pod_of_the_same_controller(self) -> None:
+        owner = {"kind": "ReplicaSet", "name": "rs", "uid": "rs-1", "controller": True}
+        generated = {"generateName": "rs-"}
+        own = pod("rs-a", "uid-a", owner=owner, metadata=generated)
+        sibling = pod("rs-b", "uid-b", owner=owner, metadata=generated)
+        stranger = pod("other", "uid-c")
+        cluster = FakeCluster(FakeClock(), own, sibling, stranger)
+        outcome = run(begin(request(node=None, pod="rs-a"), NOW), cluster)
+        assert outcome.learned["old_pod"].lookalikes == {"uid-b"}
+        assert cluster.calls == ["pods default/rs-a", "pods default/*"]
+
+    def test_a_missing_resource_ends_it_before_the_pod_is_looked_at(self, cluster: FakeCluster) -> None:
+        cluster.resource = None
+        assert run(begin(request(), NOW), cluster).event is Event.NODE_MISSING
+        assert cluster.calls == ["node"]
+
+    def test_an_unreadable_resource_names_the_field(self, cluster: FakeCluster) -> None:
+        cluster.resource = {"spec": {"state": 5}}
+        outcome = run(begin(request(), NOW), cluster)
+        assert outcome.event is Event.NODE_UNREADABLE
+        assert "spec.state holds a number, expected text" in outcome.message
+
+    def test_a_pinned_incarnation_that_has_gone_is_all_that_is_pinned(self, cluster: FakeCluster) -> None:
+        outcome = run(begin(request(pod_uid="gone"), NOW), cluster)
+        assert outcome.event is Event.ALREADY_REPLACED
+        assert outcome.learned["old_pod"] == PinnedPod(name="mec-0", uid="gone")
+        assert [code for code, _ in outcome.notices] == ["already_replaced"]
+
+    def test_a_deletion_under_way_is_joined_with_a_notice(self) -> None:
+        cluster = FakeCluster(FakeClock(), pod(deleted=20))
+        outcome = run(begin(request(), NOW), cluster)
+        assert outcome.event is Event.ALREADY_TERMINATING
+        assert [code for code, _ in outcome.notices] == ["already_terminating"]
+        assert outcome.learned["old_pod"].uid == "uid-1"
+
+    @pytest.mark.parametrize(
+        ("timeouts", "codes"),
+        [
+            ({}, []),
+            ({"termination": 29}, ["short_termination_timeout"]),
+            ({"termination": 30, "ready": 31}, []),
+            ({"ready": 30}, ["short_ready_timeout"]),
+        ],
+    )
+    def test_a_given_deadline_shorter_than_the_pods_own_earns_a_notice(
+        self, timeouts: dict[str, float], codes: list[str]
+    ) -> None:
+        cluster = FakeCluster(FakeClock(), pod(container={"startupProbe": STARTUP_PROBE}))
+        outcome = run(begin(request(timeouts=timeouts), NOW), cluster)
+        assert [code for code, _ in outcome.notices] == codes
+
+
+class TestDisableProtection:
+    @pytest.mark.parametrize(
+        ("answer", "event", "protection"),
+        [
+            (True, Event.PROTECTION_DISABLED, Protection.DISABLED),
+            (None, Event.PROTECTION_DISABLED, Protection.DISABLED),
+            (False, Event.PROTECTION_UNUSED, Protection.UNUSED),
+            (AccessDenied("no"), Event.PROTECTION_KEPT, Protection.KEPT),
+            (RuntimeError("anybody's code"), Event.PROTECTION_KEPT, Protection.KEPT),
+        ],
+    )
+    def test_goes_on_whatever_comes_of_it(
+        self, cluster: FakeCluster, answer: bool | Exception | None, event: Event, protection: Protection
+    ) -> None:
+        switch = Switch(answer)
+        outcome = run(record_in(State.DISABLE_PROTECTION), cluster, protection=switch)
+        assert (outcome.event, outcome.learned["protection"]) == (event, protection)
+        assert switch.asked == ["uid-1"]
+
+    def test_a_failure_is_told_in_one_line(self, cluster: FakeCluster) -> None:
+        outcome = run(record_in(State.DISABLE_PROTECTION), cluster, protection=Switch(OSError("broken\n  pipe.")))
+        text = "Shutdown protection could not be switched off: broken pipe. Deleting the pod all the same."
+        assert outcome.notices == (("protection_kept", text),)
+
+    def test_none_configured_asks_nobody(self, cluster: FakeCluster) -> None:
+        assert run(record_in(State.DISABLE_PROTECTION), cluster).event is Event.PROTECTION_UNUSED
+        assert cluster.calls == []
+
+    @pytest.mark.parametrize("standing", [pod(uid="uid-2"), pod(deleted=9)], ids=["another", "terminating"])
+    def test_only_the_pinned_incarnation_is_touched_and_only_while_it_runs(self, standing: Pod) -> None:
+        switch = Switch(True)
+        outcome = run(record_in(State.DISABLE_PROTECTION), FakeCluster(FakeClock(), standing), protection=switch)
+        assert outcome.event is Event.PROTECTION_UNUSED
+        assert switch.asked == []
+
+    def test_a_protection_that_hangs_is_left_behind_after_the_api_timeout(self, cluster: FakeCluster) -> None:
+        released = threading.Event()
+
+        class Hanging:
+            def disable(self, pod: Pod) -> None:
+                released.wait(10)
+
+        record = record_in(State.DISABLE_PROTECTION, request=request(timeouts={"api": 0.01}))
+        outcome = run(record, cluster, protection=Hanging())
+        released.set()
+        assert outcome.event is Event.PROTECTION_KEPT
+        assert "no answer within" in outcome.notices[0][1]
+
+
+class TestDeletePod:
+    def test_deletes_the_pinned_incarnation_once(self, cluster: FakeCluster) -> None:
+        assert run(record_in(State.DELETE_POD), cluster).event is Event.DELETE_ACCEPTED
+        assert cluster.deleted == ["uid-1"]
+
+    def test_a_terminating_pod_is_never_deleted_again(self) -> None:
+        cluster = FakeCluster(FakeClock(), pod(deleted=20))
+        assert run(record_in(State.DELETE_POD), cluster).event is Event.DELETE_ACCEPTED
+        assert cluster.deleted == []
+
+    @pytest.mark.parametrize("present", [(), (pod(uid="uid-2"),)], ids=["nothing", "another"])
+    def test_an_incarnation_that_has_gone_is_not_deleted(self, present: tuple[Pod, ...]) -> None:
+        cluster = FakeCluster(FakeClock(), *present)
+        assert run(record_in(State.DELETE_POD), cluster).event is Event.POD_GONE
+        assert cluster.calls == ["pods default/mec-0"]
+
+    def test_404_means_gone(self, cluster: FakeCluster) -> None:
+        cluster.faults = [None, NotFound("gone")]
+        assert run(record_in(State.DELETE_POD), cluster).event is Event.POD_GONE
+
+    def test_a_replacement_that_came_between_look_and_delete_stays_whole(self, cluster: FakeCluster) -> None:
+        replacement = pod(uid="uid-2")
+
+        def look(_: str | None) -> tuple[Pod, ...]:
+            cluster.present = {"uid-2": replacement}
+            return (OLD,)
+
+        context = Context(record_in(State.DELETE_POD), NOW, cluster, look)
+        assert steps.delete_pod(context).event is Event.POD_GONE
+        assert cluster.present == {"uid-2": replacement}
+
+    def test_409_with_the_pinned_pod_still_there_is_tried_again_later(self, cluster: FakeCluster) -> None:
+        cluster.faults = [None, Conflict("storage conflict")]
+        with pytest.raises(Unreachable, match="storage conflict"):
+            run(record_in(State.DELETE_POD), cluster)
+
+    @pytest.mark.parametrize("error", [AccessDenied("forbidden"), Refused("webhook")])
+    def test_a_final_no_says_that_the_pod_runs_on_and_whether_it_is_protected(
+        self, cluster: FakeCluster, error: Exception
+    ) -> None:
+        cluster.faults = [None, error]
+        outcome = run(record_in(State.DELETE_POD, protection=Protection.DISABLED), cluster)
+        assert outcome.event is Event.DELETE_REFUSED
+        assert f"{error}. Pod mec-0 runs on, with its shutdown protection switched off." in outcome.message
+
+
+class TestAwaitTermination:
+    def test_waits_while_the_pinned_uid_exists(self) -> None:
+        cluster = FakeCluster(FakeClock(), pod(deleted=30))
+        assert run(record_in(State.AWAIT_TERMINATION, deadline=60), cluster) == steps.STILL_WAITING
+
+    def test_another_uid_under_the_same_name_means_gone(self) -> None:
+        cluster = FakeCluster(FakeClock(), pod(uid="uid-2"))
+        assert run(record_in(State.AWAIT_TERMINATION, deadline=60), cluster).event is Event.POD_GONE
+
+    def test_looks_before_it_judges(self) -> None:
+        outcome = run(record_in(State.AWAIT_TERMINATION, deadline=60), FakeCluster(FakeClock()), now=later(3600))
+        assert outcome.event is Event.POD_GONE
+
+    def test_the_deadline_is_judged_on_a_look_of_its_own_not_on_a_watch(self) -> None:
+        cluster = FakeCluster(FakeClock())
+        record = record_in(State.AWAIT_TERMINATION, deadline=60)
+        stale = Context(record, later(60), cluster, lambda _: (pod(deleted=30),))
+        assert steps.await_termination(stale).event is Event.POD_GONE
+        assert cluster.calls == ["pods default/mec-0"]
+
+    def test_after_the_deadline_it_fails_with_the_diagnosis_and_never_forces(self) -> None:
+        stuck = pod(
+            deleted=30,
+            metadata={"finalizers": ["example.com/drain"]},
+            container_status={"state": {"terminated": {"exitCode": 0}}},
+        )
+        cluster = FakeCluster(FakeClock(), stuck)
+        outcome = run(record_in(State.AWAIT_TERMINATION, deadline=60), cluster, now=later(60))
+        assert outcome.event is Event.TERMINATION_TIMEOUT
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "finalizers"
+        assert "after 60 s" in outcome.message
+        assert "--pod-uid uid-1" in outcome.advice
+        assert cluster.deleted == []
+
+
+class TestAwaitReady:
+    def test_a_replacement_whose_startup_probes_passed_ends_it(self) -> None:
+        new = pod(uid="uid-2", container={"startupProbe": STARTUP_PROBE})
+        outcome = run(record_in(State.AWAIT_READY, deadline=60), FakeCluster(FakeClock(), new), now=later(9))
+        assert outcome.event is Event.POD_STARTED
+        assert outcome.learned["new_pod"] == SeenPod(name="mec-0", uid="uid-2", images={"app": "app:1"})
+        assert "back after 9 s" in outcome.message
+
+    def test_without_a_startup_probe_its_ready_condition_does(self) -> None:
+        outcome = run(record_in(State.AWAIT_READY, deadline=60), FakeCluster(FakeClock(), pod(uid="uid-2")))
+        assert (outcome.event, outcome.notices) == (Event.POD_READY, ())
+
+    def test_on_a_gitops_cluster_a_missing_startup_probe_is_told(self) -> None:
+        record = record_in(State.AWAIT_READY, deadline=60, request=request(cluster_type="k8s_gitops"))
+        outcome = run(record, FakeCluster(FakeClock(), pod(uid="uid-2")))
+        assert [code for code, _ in outcome.notices] == ["no_startup_probe"]
+
+    def test_however_late_a_pod_that_is_back_is_done(self) -> None:
+        outcome = run(
+            record_in(State.AWAIT_READY, deadline=60), FakeCluster(FakeClock(), pod(uid="uid-2")), now=later(9e4)
+        )
+        assert outcome.event is Event.POD_READY
+
+    @pytest.mark.parametrize(
+        "impostor",
+        [
+            pod(),
+            pod(uid="uid-2", deleted=30),
+            pod("mec-1", "uid-2"),
+            pod(uid="uid-2", owner={"kind": "X", "name": "x", "uid": "other", "controller": True}),
+        ],
+        ids=["the old pod", "a terminating pod", "another name", "another controller"],
+    )
+    def test_nothing_else_is_taken_for_the_replacement(self, impostor: Pod) -> None:
+        outcome = run(record_in(State.AWAIT_READY, deadline=60), FakeCluster(FakeClock(), impostor))
+        assert outcome == steps.STILL_WAITING
+
+    def test_of_several_the_oldest_is_awaited_with_a_notice(self) -> None:
+        owner = {"kind": "ReplicaSet", "name": "rs", "uid": "rs-1", "controller": True}
+        old, younger, older = (
+            pod(name, uid, owner=owner, created=created, metadata={"generateName": "rs-"})
+            for name, uid, created in (("rs-a", "uid-a", -900), ("rs-b", "uid-b", -1), ("rs-c", "uid-c", -2))
+        )
+        record = record_in(State.AWAIT_READY, deadline=60, old=old, request=request(node=None, pod="rs-a"))
+        outcome = run(record, FakeCluster(FakeClock(), younger, older))
+        assert outcome.learned["new_pod"].uid == "uid-c"
+        assert [code for code, _ in outcome.notices] == ["several_replacements"]
+
+    def test_other_images_are_told_once(self) -> None:
+        new = pod(uid="uid-2", container={"image": "app:2"}, ready=False)
+        cluster = FakeCluster(FakeClock(), new)
+        record = record_in(State.AWAIT_READY, deadline=60)
+        first = run(record, cluster)
+        assert first.notices == (("images_changed", "The replacement runs other images: app: app:1 -> app:2."),)
+        assert run(record.changed(**first.learned), cluster).notices == ()
+
+    def test_a_replacement_replaced_again_is_told(self) -> None:
+        record = record_in(State.AWAIT_READY, deadline=60, new_pod=SeenPod(name="mec-0", uid="uid-2"))
+        outcome = run(record, FakeCluster(FakeClock(), pod(uid="uid-3", ready=False)))
+        assert [code for code, _ in outcome.notices] == ["replaced_again"]
+
+    def test_the_deadline_is_taken_anew_from_the_containers_start_and_only_once(self) -> None:
+        new = pod(uid="uid-2", created=100, container={"startupProbe": STARTUP_PROBE}, ready=False)
+        cluster = FakeCluster(FakeClock(), new)
+        record = record_in(State.AWAIT_READY, deadline=600)
+        learned = run(record, cluster, now=later(101)).learned
+        assert learned["deadline"] == later(100 + 600)
+        again = run(record.changed(**learned), cluster, now=later(200))
+        assert "deadline" not in again.learned
+
+    def test_a_given_deadline_is_kept_to_the_second(self) -> None:
+        new = pod(uid="uid-2", created=1, container={"startupProbe": STARTUP_PROBE}, ready=False)
+        record = record_in(State.AWAIT_READY, deadline=10, request=request(timeouts={"ready": 10}))
+        assert run(record, FakeCluster(FakeClock(), new), now=later(9.9)).event is None
+        assert run(record, FakeCluster(FakeClock(), new), now=later(10)).event is Event.READY_TIMEOUT
+
+    def test_a_container_that_starts_right_at_the_deadline_still_gets_its_budget(self) -> None:
+        new = pod(uid="uid-2", created=599, container={"startupProbe": STARTUP_PROBE}, ready=False)
+        outcome = run(record_in(State.AWAIT_READY, deadline=600), FakeCluster(FakeClock(), new), now=later(600))
+        assert outcome.event is None
+        assert outcome.learned["deadline"] == later(599 + 600)
+
+    def test_nothing_recreated_it_fails_with_what_the_resource_says_now(self) -> None:
+        cluster = FakeCluster(FakeClock())
+        cluster.resource = {"spec": {"state": "Down"}}
+        outcome = run(record_in(State.AWAIT_READY, deadline=60), cluster, now=later(60))
+        assert outcome.event is Event.NOT_RECREATED
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "node_down"
+        assert "--pod-uid uid-1" in outcome.advice
+
+    def test_a_diagnosis_whose_looks_are_refused_still_comes(self) -> None:
+        new = pod(uid="uid-2", ready=False, container_status={"state": {"waiting": {"reason": "ErrImagePull"}}})
+        cluster = FakeCluster(FakeClock(), new)
+        cluster.faults = [None, AccessDenied("nodes"), AccessDenied("events")]
+        record = record_in(State.AWAIT_READY, deadline=60)
+        outcome = run(record, cluster, now=later(60))
+        assert outcome.event is Event.READY_TIMEOUT
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "image_pull"
+
+    def test_an_unreadable_resource_does_not_hide_that_nothing_recreated_it(self) -> None:
+        cluster = FakeCluster(FakeClock())
+        cluster.resource = {"spec": []}
+        outcome = run(record_in(State.AWAIT_READY, deadline=60), cluster, now=later(60))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "not_recreated"
+
+
+def test_every_state_that_is_not_final_has_one_handler() -> None:
+    assert set(steps.HANDLERS) == set(State) - {State.DONE, State.FAILED}
+
+
+def test_stamps_in_these_tests_are_what_kubernetes_writes() -> None:
+    assert stamp(0) == "2026-01-01T12:00:00Z"
