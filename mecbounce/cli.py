@@ -187,7 +187,7 @@ def show_plan(
     if output is Output.JSON:
         print(json.dumps(_plan_json(found), indent=2))
     else:
-        Console(highlight=False, soft_wrap=True).print(_plan_text(request, found))
+        Console(highlight=False).print(_plan_text(request, found))
     return OK if found.goes_on else REFUSED
 
 
@@ -395,7 +395,8 @@ class BounceInTerminal:
     def __init__(self, request: BounceRequest, context: str, output: Output, *, plain: bool = False) -> None:
         self.request = request
         self.output = output
-        self._console = Console(highlight=False, stderr=output is Output.JSON, soft_wrap=True)
+        self._console = Console(highlight=False, stderr=output is Output.JSON)
+        self._console.soft_wrap = not self._console.is_terminal  # a log line is one line
         self._title = f"{request.pod} in {request.namespace} ({context})"
         self._record: BounceRecord | None = None
         live = self._console.is_terminal and not self._console.is_dumb_terminal and not plain

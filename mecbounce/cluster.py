@@ -92,12 +92,12 @@ class KubernetesCluster:
 
     def __init__(self, connect: Callable[[], client.Configuration]) -> None:
         self._connect = connect
-        self._api = _api_client(connect())
+        self._sign_in()
 
-    @property
-    def server(self) -> str:
-        """The API server's address."""
-        return str(self._api.configuration.host)
+    def _sign_in(self) -> None:
+        api = _api_client(self._connect())
+        self.server = str(api.configuration.host)
+        self._core, self._custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
 
     @classmethod
     def from_kubeconfig(cls, path: str | Path | None = None, context: str | None = None) -> Self:
@@ -139,7 +139,7 @@ class KubernetesCluster:
     def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:
         try:
             found: Mapping[str, Any] = self._json(
-                lambda api: client.CustomObjectsApi(api).get_namespaced_custom_object,
+                lambda: self._custom.get_namespaced_custom_object,
                 ref.group,
                 ref.version,
                 namespace,
@@ -160,7 +160,7 @@ class KubernetesCluster:
 
     def list_pods(self, namespace: str, name: str | None) -> tuple[tuple[Pod, ...], str]:
         """List the pods; gives them and the list's resourceVersion, from which a watch goes on."""
-        listed = self._json(lambda api: client.CoreV1Api(api).list_namespaced_pod, namespace, **_named(name))
+        listed = self._json(lambda: self._core.list_namespaced_pod, namespace, **_named(name))
         with _readable("pods"):
             pods = tuple(Pod.model_validate(item) for item in listed["items"])
             return pods, str(listed["metadata"]["resourceVersion"])
@@ -176,7 +176,7 @@ class KubernetesCluster:
     def open_watch(self, namespace: str, name: str | None, resource_version: str) -> Any:
         """Begin to watch pods from a list's resourceVersion; gives urllib3's response, to be read and closed."""
         return self._send(
-            lambda api: client.CoreV1Api(api).list_namespaced_pod,
+            lambda: self._core.list_namespaced_pod,
             namespace,
             watch=True,
             resource_version=resource_version,
@@ -187,24 +187,25 @@ class KubernetesCluster:
         )
 
     def delete_pod(self, namespace: str, name: str, uid: str, *, dry_run: bool = False) -> None:
-        body = {
+        body: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "preconditions": {"uid": uid},
             "propagationPolicy": "Background",
         }
-        options = {"dry_run": "All"} if dry_run else {}
+        if dry_run:  # in the body: where there is one, the API server does not read the query's dryRun
+            body["dryRun"] = ["All"]
         # A lost or broken answer is not trusted: the next look tells whether it was carried out.
-        self._json(lambda api: client.CoreV1Api(api).delete_namespaced_pod, name, namespace, body=body, **options)
+        self._json(lambda: self._core.delete_namespaced_pod, name, namespace, body=body)
 
     def host(self, name: str) -> Host:
-        found = self._json(lambda api: client.CoreV1Api(api).read_node, name)
+        found = self._json(lambda: self._core.read_node, name)
         with _readable("node"):
             return Host.model_validate(found)
 
     def events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
         selector = f"involvedObject.uid={uid}"
-        listed = self._json(lambda api: client.CoreV1Api(api).list_namespaced_event, namespace, field_selector=selector)
+        listed = self._json(lambda: self._core.list_namespaced_event, namespace, field_selector=selector)
         with _readable("events"):
             return tuple(PodEvent.model_validate(item) for item in listed["items"])
 
@@ -217,7 +218,7 @@ class KubernetesCluster:
         """Set an annotation of that incarnation. Raises Conflict where another one stands there."""
         body = {"metadata": {"uid": pod.uid, "annotations": {key: value}}}
         self._json(
-            lambda api: client.CoreV1Api(api).patch_namespaced_pod,
+            lambda: self._core.patch_namespaced_pod,
             pod.name,
             pod.metadata.namespace,
             body,
@@ -226,26 +227,21 @@ class KubernetesCluster:
 
     def proxy_pod(self, pod: Pod, port: int, path: str, method: str) -> bytes:
         """Send a request to a port of the pod, through the API server; gives the body of the answer."""
-        target = f"{pod.name}:{port}"
-
-        def endpoint(api: client.ApiClient) -> Callable[..., Any]:
-            api.configuration.safe_chars_for_path_param = "/:"
-            core = client.CoreV1Api(api)
-            return getattr(core, f"connect_{method.lower()}_namespaced_pod_proxy_with_path")  # type: ignore[no-any-return]
-
-        with _explained():
-            own = _api_client(self._connect())
-            try:
-                answer = endpoint(own)(
-                    target,
+        own = _api_client(self._connect())
+        own.configuration.safe_chars_for_path_param = "/:"  # the path's own slashes stay slashes
+        try:
+            send = getattr(client.CoreV1Api(own), f"connect_{method.lower()}_namespaced_pod_proxy_with_path")
+            with _explained():
+                answer = send(
+                    f"{pod.name}:{port}",
                     pod.metadata.namespace,
                     path.lstrip("/"),
                     _preload_content=False,
                     _request_timeout=REQUEST_TIMEOUT,
                 )
                 return bytes(answer.data)
-            finally:
-                own.close()
+        finally:
+            own.close()
 
     def exec_pod(self, pod: Pod, command: tuple[str, ...], container: str) -> None:
         """Run a command in a container. Raises Refused where it ends with another status than 0."""
@@ -263,9 +259,10 @@ class KubernetesCluster:
                     _preload_content=False,
                     _request_timeout=REQUEST_TIMEOUT[1],
                 )
-            process.run_forever(timeout=REQUEST_TIMEOUT[1])
-            code = process.returncode
-            process.close()
+                process.run_forever(timeout=REQUEST_TIMEOUT[1])
+                code = process.returncode
+                process.close()
+                process.sock.shutdown()  # close() leaves the socket open where the server closed first
         finally:
             own.close()
         if code is None:
@@ -273,7 +270,7 @@ class KubernetesCluster:
         if code != 0:
             raise Refused(f"{command[0]} in container {container} ended with status {code}")
 
-    def _json(self, endpoint: Callable[[client.ApiClient], Callable[..., Any]], *args: Any, **options: Any) -> Any:
+    def _json(self, endpoint: Callable[[], Callable[..., Any]], *args: Any, **options: Any) -> Any:
         with _explained():
             raw = self._send(endpoint, *args, **options).data
         try:
@@ -286,7 +283,7 @@ class KubernetesCluster:
 
     def _send(
         self,
-        endpoint: Callable[[client.ApiClient], Callable[..., Any]],
+        endpoint: Callable[[], Callable[..., Any]],
         *args: Any,
         timeout: tuple[float, float] = REQUEST_TIMEOUT,
         **options: Any,
@@ -295,13 +292,13 @@ class KubernetesCluster:
         raw = {"_preload_content": False, "_request_timeout": timeout}
         with _explained():
             try:
-                return endpoint(self._api)(*args, **options, **raw)
+                return endpoint()(*args, **options, **raw)
             except ApiException as error:
                 if error.status != 401:  # noqa: PLR2004 -- HTTP
                     raise
                 log.info("cluster.credentials_reloaded")
-                self._api = _api_client(self._connect())
-                return endpoint(self._api)(*args, **options, **raw)
+                self._sign_in()
+                return endpoint()(*args, **options, **raw)
 
 
 class _KubernetesPodWatch:
@@ -330,7 +327,8 @@ class _KubernetesPodWatch:
     def wait(self, seconds: float) -> bool:
         self._following()
         changed = self._changed.wait(seconds)
-        self._changed.clear()
+        if changed:  # or a change right after the time-out would be lost
+            self._changed.clear()
         return changed
 
     def pause(self, seconds: float) -> None:

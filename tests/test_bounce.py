@@ -97,7 +97,7 @@ class TestPerform:
         original = bench.cluster._called
 
         def spy(call: str) -> None:
-            seen.append((call.split()[0], list(bench.saved)))
+            seen.append((call.partition(" ")[0], list(bench.saved)))
             original(call)
 
         bench.cluster._called = spy  # type: ignore[method-assign]

@@ -165,7 +165,7 @@ class TestDisableProtection:
         released = threading.Event()
 
         class Hanging:
-            def disable(self, pod: Pod) -> None:
+            def disable(self, _pod: Pod) -> None:
                 released.wait(10)
 
         record = record_in(State.DISABLE_PROTECTION, request=request(timeouts={"api": 0.01}))

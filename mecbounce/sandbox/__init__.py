@@ -1,0 +1,13 @@
+"""An embedded Kubernetes cluster for demos and tests: an API server on loopback, a small kubelet and an operator.
+
+with Sandbox() as sandbox:
+    sandbox.add_node("mec-0")
+    ...  # any client with sandbox.kubeconfig
+"""
+
+from mecbounce.sandbox.behaviour import Behaviour
+from mecbounce.sandbox.cluster import Sandbox
+from mecbounce.sandbox.resources import ResourceType
+from mecbounce.sandbox.server import ProxyRequest, Request
+
+__all__ = ["Behaviour", "ProxyRequest", "Request", "ResourceType", "Sandbox"]

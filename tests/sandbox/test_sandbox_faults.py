@@ -1,0 +1,130 @@
+"""The troubles that a test can order, and what it can learn about the requests."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+
+import pytest
+from sandbox_api import MERGE, PODS, ask, bound, connect
+
+from mecbounce.sandbox import Behaviour, Sandbox
+
+pytest_plugins = ("mecbounce.sandbox.fixture",)
+
+
+def test_requests_are_told_in_their_order_and_in_process_ones_are_not(sandbox: Sandbox) -> None:
+    sandbox.create(bound())
+    ask(sandbox, "GET", f"{PODS}?fieldSelector=metadata.name%3Dheld")
+    ask(sandbox, "GET", f"{PODS}?watch=1&timeoutSeconds=0.01")
+    ask(sandbox, "PATCH", f"{PODS}/held", {"metadata": {}}, MERGE)
+    ask(sandbox, "DELETE", f"{PODS}/none")
+    seen = [(request.verb, request.status) for request in sandbox.requests]
+    assert seen == [("list", 200), ("watch", 200), ("patch", 200), ("delete", 404)]
+    first = sandbox.requests[0]
+    assert (first.method, first.path, first.user) == ("GET", PODS, "sandbox")
+    assert first.query == {"fieldSelector": "metadata.name=held"}
+    assert abs(first.at - time.time()) < 5
+
+
+def test_what_is_forbidden_is_refused_until_it_is_allowed(sandbox: Sandbox) -> None:
+    sandbox.forbid("patch", "pods")
+    sandbox.forbid("*", "pods/proxy")
+    status, refusal = ask(sandbox, "PATCH", f"{PODS}/x", {}, MERGE)
+    assert (status, refusal["reason"]) == (403, "Forbidden")
+    assert refusal["message"] == (
+        'pods "x" is forbidden: User "sandbox" cannot patch resource "pods" in API group "" in the namespace "default"'
+    )
+    assert 'resource "pods/proxy"' in ask(sandbox, "GET", f"{PODS}/x/proxy/")[1]["message"]
+    sandbox.forbid("list", "nodes")
+    assert ask(sandbox, "GET", "/api/v1/nodes")[1]["message"].endswith("at the cluster scope")
+    sandbox.allow("patch", "pods")
+    assert ask(sandbox, "PATCH", f"{PODS}/x", {}, MERGE)[0] == 404
+
+
+def test_access_reviews_know_what_is_forbidden(sandbox: Sandbox) -> None:
+    sandbox.forbid("delete", "pods")
+
+    def allowed(verb: str) -> bool:
+        review = {"spec": {"resourceAttributes": {"verb": verb, "resource": "pods", "namespace": "default"}}}
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        status, answer = ask(sandbox, "POST", path, review)
+        assert status == 201
+        return bool(answer["status"]["allowed"])
+
+    assert (allowed("delete"), allowed("patch")) == (False, True)
+
+
+def test_a_webhook_refuses_the_deletion_of_what_exists(sandbox: Sandbox) -> None:
+    sandbox.create(bound())
+    sandbox.refuse_delete = "not today"
+    for query in ("", "?dryRun=All"):
+        status, refusal = ask(sandbox, "DELETE", f"{PODS}/held{query}")
+        assert (status, refusal["reason"]) == (403, "Forbidden")
+        assert refusal["message"] == 'admission webhook "w" denied the request: not today'
+    assert ask(sandbox, "DELETE", f"{PODS}/none")[0] == 404
+    sandbox.refuse_delete = None
+    assert ask(sandbox, "DELETE", f"{PODS}/held")[0] == 200
+
+
+def test_ordered_failures_befall_the_next_requests_that_match(sandbox: Sandbox) -> None:
+    sandbox.fail_next(method="GET", path_part="/pods", status=429, retry_after=7, count=2)
+    assert ask(sandbox, "GET", "/api/v1/nodes")[0] == 200
+    connection = connect(sandbox)
+    connection.request("GET", PODS)
+    response = connection.getresponse()
+    assert (response.status, response.getheader("Retry-After")) == (429, "7")
+    connection.close()
+    assert ask(sandbox, "GET", PODS)[1]["reason"] == "TooManyRequests"
+    assert ask(sandbox, "GET", PODS)[0] == 200
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_lost_answer_may_hide_a_deletion_that_worked(sandbox: Sandbox, *, after: bool) -> None:
+    sandbox.create(bound())
+    sandbox.fail_next(method="DELETE", status=None, after=after)
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
+        ask(sandbox, "DELETE", f"{PODS}/held")
+    assert ("deletionTimestamp" in (sandbox.get("pods", "held") or {})["metadata"]) is after
+    assert sandbox.requests[-1].status is None
+
+
+def test_a_frozen_server_answers_when_it_is_released(sandbox: Sandbox) -> None:
+    answers: list[int] = []
+    with sandbox.held():
+        asking = threading.Thread(target=lambda: answers.append(ask(sandbox, "GET", PODS)[0]))
+        asking.start()
+        sandbox.wait_for(lambda: sandbox.requests)
+        assert answers == []
+    asking.join()
+    assert answers == [200]
+
+
+def test_a_frozen_server_can_be_stopped() -> None:
+    with Sandbox() as own:
+        own.hold()
+        connection = connect(own)
+        connection.request("GET", PODS)
+        own.wait_for(lambda: own.requests)
+    with pytest.raises((http.client.HTTPException, ConnectionError)):
+        connection.getresponse()
+    connection.close()
+
+
+def test_nonsense_is_refused_and_the_connection_lives_on(sandbox: Sandbox) -> None:
+    connection = connect(sandbox)
+    for _ in range(2):
+        connection.request("POST", PODS, b'{"metadata": 5}', {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        assert response.status == 500
+        response.read()
+    connection.close()
+
+
+def test_behaviours_are_of_one_pod_or_of_all(sandbox: Sandbox) -> None:
+    sandbox.behave(Behaviour(unschedulable=True))
+    sandbox.behave(Behaviour(), pod="mec-0")
+    assert sandbox.add_node("mec-0") is not None
+    with pytest.raises(TimeoutError):
+        sandbox.add_node("mec-1", timeout=0.1)

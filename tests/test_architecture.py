@@ -1,0 +1,172 @@
+"""The arrows between the modules, and what importing the package costs."""
+
+# ruff: noqa: SIM300 -- asserts read expected == actual
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mecbounce
+
+PACKAGE = Path(mecbounce.__file__).parent
+MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.glob("*.py"))}
+SANDBOX = {path.name: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.glob("sandbox/*.py"))}
+
+BOTTOM = {"errors", "machine", "model"}
+PURE = {"checks", "probes", "diagnosis"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "machine": {"errors"},
+    "model": {"machine"},
+    "checks": {"machine", "model"},
+    "probes": {"machine", "model"},
+    "diagnosis": {"model", "probes"},
+    "steps": BOTTOM | PURE,
+    "bounce": BOTTOM | PURE | {"steps"},
+    "cluster": BOTTOM,
+    "stores": BOTTOM,
+    "protection": BOTTOM,
+    "diagram": BOTTOM | PURE | {"steps"},
+    "__init__": BOTTOM | PURE | {"steps", "bounce", "stores", "protection"},
+    "cli": BOTTOM | PURE | {"steps", "bounce", "stores", "protection", "diagram", "__init__"},
+}
+# What a pure function may need of the standard library: types and arithmetic on times that it is given.
+HARMLESS = {"__future__", "collections.abc", "dataclasses", "datetime", "typing"}
+PUBLIC = {"BounceRequest", "BounceTask", "KubernetesCluster", "MappingStore", "FileStore", "NodeRef", "Timeouts"}
+PUBLIC |= {"State", "Event", "ClusterType", "BounceResult"}
+
+
+def _imported(node: ast.AST) -> list[str]:
+    """Give the full names of the modules that one import statement brings in."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    assert node.level == 0, f"line {node.lineno}: a relative import"
+    if node.module == "mecbounce":
+        return [f"mecbounce.{alias.name if alias.name in MODULES else '__init__'}" for alias in node.names]
+    return [node.module or ""]
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def _on_import(node: ast.AST) -> Iterator[str]:
+    """Give what is imported as the module is: not for types alone, and not within functions."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and _is_type_checking(child):
+            for other in child.orelse:
+                yield from _imported(other)
+            continue
+        yield from _imported(child)
+        yield from _on_import(child)
+
+
+def _ever(tree: ast.AST) -> Iterator[str]:
+    """Give what is imported anywhere, for types and within functions too."""
+    for node in ast.walk(tree):
+        yield from _imported(node)
+
+
+def _of_ours(names: Iterator[str]) -> set[str]:
+    return {name.split(".")[1] if "." in name else "__init__" for name in names if name.split(".")[0] == "mecbounce"}
+
+
+def test_every_module_has_its_place() -> None:
+    assert set(MAY_IMPORT) == set(MODULES)
+
+
+def test_the_arrows_go_one_way() -> None:
+    """Whoever may be imported may not, by whatever detour, import its importer."""
+
+    def below(module: str) -> set[str]:
+        return MAY_IMPORT[module].union(*(below(other) for other in MAY_IMPORT[module]))
+
+    assert [] == [module for module in MAY_IMPORT if module in below(module)]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_what_lies_below_it(module: str) -> None:
+    assert set() == _of_ours(_on_import(MODULES[module])) - MAY_IMPORT[module]
+
+
+@pytest.mark.parametrize("module", ["steps", "bounce"])
+@pytest.mark.parametrize("handed_in", ["cluster", "stores"])
+def test_cluster_and_stores_are_handed_in(module: str, handed_in: str) -> None:
+    assert handed_in not in _of_ours(_on_import(MODULES[module]))
+
+
+@pytest.mark.parametrize("module", sorted({*MODULES} - {"cluster"}))
+def test_only_the_adapter_knows_the_kubernetes_client(module: str) -> None:
+    assert [] == [name for name in _ever(MODULES[module]) if name.split(".")[0] in ("kubernetes", "urllib3")]
+
+
+def test_the_adapter_does_know_it() -> None:
+    assert "kubernetes" in _on_import(MODULES["cluster"])
+
+
+@pytest.mark.parametrize("module", SANDBOX)
+def test_the_sandbox_knows_nothing_of_what_it_is_to_test(module: str) -> None:
+    names = list(_ever(SANDBOX[module]))
+    assert [] == [name for name in names if name.split(".")[0] == "mecbounce" and name.split(".")[1:2] != ["sandbox"]]
+    assert [] == [name for name in names if name.split(".")[0] == "kubernetes"]
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_a_pure_module_imports_no_clock_no_log_and_no_io(module: str) -> None:
+    outside = {name for name in _ever(MODULES[module]) if name.split(".")[0] != "mecbounce"}
+    assert set() == outside - HARMLESS
+
+
+@pytest.mark.parametrize("module", sorted(PURE | BOTTOM))
+def test_a_pure_module_asks_no_clock_and_does_no_io(module: str) -> None:
+    calls = [node.func for node in ast.walk(MODULES[module]) if isinstance(node, ast.Call)]
+    names = {func.id for func in calls if isinstance(func, ast.Name)}
+    methods = {func.attr for func in calls if isinstance(func, ast.Attribute)}
+    assert set() == names & {"open", "print", "input", "exec", "eval", "__import__"}
+    assert set() == methods & {"now", "utcnow", "today", "time", "monotonic", "read_text", "write_text", "open"}
+
+
+def _loaded_by_importing(module: str, *asked: str) -> list[str]:
+    """Import `module` in a fresh interpreter: which of the modules asked for came with it?"""
+    code = f"import sys, {module}; print(*(name for name in sys.argv[1:] if name in sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code, *asked], check=True, capture_output=True, text=True)  # noqa: S603
+    return ran.stdout.split()
+
+
+def test_importing_the_package_leaves_the_kubernetes_client_and_the_command_out() -> None:
+    left_out = ("kubernetes", "urllib3", "yaml", "typer", "mecbounce.cluster", "mecbounce.cli", "mecbounce.sandbox")
+    assert [] == _loaded_by_importing("mecbounce", *left_out)
+
+
+@pytest.mark.xfail(strict=True, reason="structlog imports rich where it is installed")
+def test_importing_the_package_leaves_rich_out() -> None:
+    assert [] == _loaded_by_importing("mecbounce", "rich")
+
+
+def test_importing_the_package_does_import_what_it_needs() -> None:
+    """The question above can be answered with yes."""
+    assert ["mecbounce.machine", "pydantic"] == _loaded_by_importing("mecbounce", "mecbounce.machine", "pydantic")
+
+
+@pytest.mark.parametrize("name", mecbounce.__all__)
+def test_every_public_name_resolves(name: str) -> None:
+    assert getattr(mecbounce, name) is not None
+
+
+def test_public_names_are_sorted_and_hold_those_that_are_fixed() -> None:
+    assert sorted(set(mecbounce.__all__)) == mecbounce.__all__
+    assert set() == PUBLIC - {*mecbounce.__all__}
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'LeaseStore'"):
+        _ = mecbounce.LeaseStore

@@ -1,0 +1,319 @@
+"""May the pod be bounced? The table, its order and its words."""
+
+# ruff: noqa: SIM300 -- asserts read expected == actual
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from builders import NODE, pod, request
+
+from mecbounce.checks import CHECKS, PASSED, Facts, Verdict, judge
+from mecbounce.machine import TRANSITIONS, Event, State
+from mecbounce.model import Node
+
+UP = Node(desired="up", activity="running")
+DOWN = Node(desired="down", activity="running")
+REBUILDING = Node(desired="up", activity="rebuilding")
+CATCHING_UP = Node(desired="up", activity="catchup")
+REF = "expressnodes.express.example.com/v1 mec-0"
+POD = "Pod mec-0 in namespace default"
+WAIT_ON = "what is left is to wait for its replacement."
+SHOULD_HAVE = "should have made it: look at its log and Events. If the name or the namespace is wrong, correct it."
+
+ORDER = [
+    ("node_missing", Event.NODE_MISSING),
+    ("node_unreadable", Event.NODE_UNREADABLE),
+    ("node_down", Event.NODE_DOWN),
+    ("already_replaced", Event.ALREADY_REPLACED),
+    ("pod_missing", Event.POD_MISSING),
+    ("pod_unmanaged", Event.POD_UNMANAGED),
+    ("already_terminating", Event.ALREADY_TERMINATING),
+    ("node_rebuilding", Event.NODE_REBUILDING),
+    ("node_catching_up", None),
+]
+FORCED = {"pod_unmanaged", "node_rebuilding"}
+
+# For each check, facts that give it a yes and every earlier one a no.
+YES: dict[str, dict[str, Any]] = {
+    "node_missing": {"missing": f"{REF} not found"},
+    "node_unreadable": {"unreadable": "spec.state holds a number, expected text"},
+    "node_down": {"node": DOWN},
+    "already_replaced": {"pod_uid": "uid-0"},
+    "pod_missing": {"pod": None},
+    "pod_unmanaged": {"pod": pod(owner=None)},
+    "already_terminating": {"pod": pod(deleted=30)},
+    "node_rebuilding": {"node": REBUILDING},
+    "node_catching_up": {"node": CATCHING_UP},
+}
+
+
+def facts(**given: Any) -> Facts:
+    """Give the facts of a sound bounce, but for what is given: fields of the facts, or of the request."""
+    seen: dict[str, Any] = {"node": UP, "pod": pod()}
+    seen |= {name: given.pop(name) for name in ("node", "missing", "unreadable", "pod") if name in given}
+    return Facts(request(**given), **seen)
+
+
+def notices(verdict: Verdict) -> dict[str, str]:
+    return {answer.check.code: answer.notice for answer in verdict.answers if answer.notice}
+
+
+def test_the_table_is_in_the_designs_order() -> None:
+    assert ORDER == [(check.code, check.event) for check in CHECKS]
+
+
+def test_every_end_is_a_row_of_the_machine() -> None:
+    ends = {check.event for check in CHECKS} - {None} | {Event.CHECKS_PASSED}
+    broken_off = {Event.CANCELLED, Event.ACCESS_DENIED, Event.CLUSTER_UNREACHABLE}
+    assert ends == {row.event for row in TRANSITIONS if row.source is State.INIT_CHECKS} - broken_off
+
+
+def test_every_check_asks_a_question() -> None:
+    assert [] == [check.code for check in CHECKS if not check.question.endswith("?")]
+
+
+def test_force_counts_for_these_alone() -> None:
+    assert FORCED == {check.code for check in CHECKS if check.forced}
+
+
+def test_a_sound_node_and_pod_pass_every_check() -> None:
+    verdict = judge(facts())
+    assert (Event.CHECKS_PASSED, PASSED, "") == (verdict.event, verdict.message, verdict.advice)
+    assert [code for code, _ in ORDER] == [answer.check.code for answer in verdict.answers]
+    assert {(False, False, "")} == {(answer.yes, answer.ends, answer.notice) for answer in verdict.answers}
+
+
+@pytest.mark.parametrize(("code", "event"), ORDER)
+def test_a_yes_is_the_last_answer_where_it_ends_the_checks(code: str, event: Event | None) -> None:
+    verdict = judge(facts(**YES[code]))
+    place = [known for known, _ in ORDER].index(code)
+    assert (event or Event.CHECKS_PASSED) is verdict.event
+    assert [False] * place + [True] == [answer.yes for answer in verdict.answers][: place + 1]
+    assert event is None or place + 1 == len(verdict.answers)
+    assert (event is not None) is verdict.answers[place].ends
+
+
+@pytest.mark.parametrize(("code", "event"), [row for row in ORDER if row[1] is not None])
+def test_an_end_tells_what_happened_and_no_notice(code: str, event: Event | None) -> None:
+    verdict = judge(facts(**YES[code]))
+    fails = any(row.event is event and row.dest is State.FAILED for row in TRANSITIONS)
+    assert fails is bool(verdict.advice)
+    assert fails is verdict.message.endswith("Nothing was changed.")
+    assert {} == notices(verdict)
+
+
+@pytest.mark.parametrize(("code", "event"), [row for row in ORDER if row[0] not in FORCED])
+def test_force_changes_nothing_else(code: str, event: Event | None) -> None:
+    unforced, forced = judge(facts(**YES[code])), judge(facts(**YES[code], force=True))
+    assert (event or Event.CHECKS_PASSED) is forced.event
+    assert (unforced.message, unforced.advice) == (forced.message, forced.advice)
+
+
+@pytest.mark.parametrize(
+    ("code", "notice"),
+    [
+        ("pod_unmanaged", "The pod has no controller; going on because of force. Somebody must recreate it."),
+        ("node_rebuilding", "The node is rebuilding; going on because of force. It will begin to rebuild again."),
+    ],
+)
+def test_force_goes_on_with_a_notice(code: str, notice: str) -> None:
+    verdict = judge(facts(**YES[code], force=True))
+    assert Event.CHECKS_PASSED is verdict.event
+    assert {code: notice} == notices(verdict)
+    assert [code] == [answer.check.code for answer in verdict.answers if answer.yes and not answer.ends]
+
+
+@pytest.mark.parametrize("activity", ["catchup", "efficient_catchup", "Catchup", "EFFICIENT_CATCHUP"])
+def test_catching_up_goes_on_with_a_notice_without_force(activity: str) -> None:
+    verdict = judge(facts(node=Node(desired="up", activity=activity)))
+    assert Event.CHECKS_PASSED is verdict.event
+    assert {"node_catching_up": "The node is catching up; it goes on catching up after the bounce."} == notices(verdict)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"missing": "gone", "unreadable": "odd", "node": DOWN}, Event.NODE_MISSING),
+        ({"missing": "gone", "pod": None}, Event.NODE_MISSING),
+        ({"unreadable": "odd", "pod": None}, Event.NODE_UNREADABLE),
+        ({"node": Node(desired="down", activity="rebuilding")}, Event.NODE_DOWN),
+        ({"node": Node(desired="down", activity="rebuilding"), "force": True}, Event.NODE_DOWN),
+        ({"node": DOWN, "pod": None}, Event.NODE_DOWN),
+        ({"node": DOWN, "pod": pod(owner=None), "force": True}, Event.NODE_DOWN),
+        ({"node": DOWN, "pod": pod(deleted=30)}, Event.NODE_DOWN),
+        ({"node": DOWN, "pod_uid": "uid-0"}, Event.NODE_DOWN),
+        ({"pod": None, "pod_uid": "uid-1"}, Event.ALREADY_REPLACED),
+        ({"pod": pod(uid="uid-2", owner=None), "pod_uid": "uid-1"}, Event.ALREADY_REPLACED),
+        ({"pod": pod(uid="uid-2", deleted=30), "pod_uid": "uid-1"}, Event.ALREADY_REPLACED),
+        ({"node": REBUILDING, "pod_uid": "uid-0"}, Event.ALREADY_REPLACED),
+        ({"node": REBUILDING, "pod": None}, Event.POD_MISSING),
+        ({"node": REBUILDING, "pod": None, "force": True}, Event.POD_MISSING),
+        ({"pod": pod(owner=None, deleted=30)}, Event.POD_UNMANAGED),
+        ({"pod": pod(owner=None, deleted=30), "force": True}, Event.ALREADY_TERMINATING),
+        ({"node": REBUILDING, "pod": pod(owner=None)}, Event.POD_UNMANAGED),
+        ({"node": REBUILDING, "pod": pod(deleted=30)}, Event.ALREADY_TERMINATING),
+    ],
+    ids=[
+        "missing_before_all_else_of_the_node",
+        "missing_before_no_pod",
+        "unreadable_before_no_pod",
+        "down_before_rebuilding",
+        "force_never_overrides_down",
+        "down_before_no_pod",
+        "force_on_an_unmanaged_pod_never_overrides_down",
+        "down_before_terminating",
+        "down_before_replaced",
+        "replaced_before_no_pod",
+        "replaced_before_unmanaged",
+        "replaced_before_terminating",
+        "replaced_before_rebuilding",
+        "no_pod_before_rebuilding",
+        "force_makes_no_pod",
+        "unmanaged_before_terminating",
+        "forced_on_unmanaged_then_terminating",
+        "unmanaged_before_rebuilding",
+        "terminating_before_rebuilding",
+    ],
+)
+def test_the_first_yes_wins(given: dict[str, Any], expected: Event) -> None:
+    assert expected is judge(facts(**given)).event
+
+
+def test_force_may_go_past_two_checks_with_a_notice_each() -> None:
+    verdict = judge(facts(node=REBUILDING, pod=pod(owner=None), force=True))
+    assert Event.CHECKS_PASSED is verdict.event
+    assert ["pod_unmanaged", "node_rebuilding"] == [*notices(verdict)]
+
+
+@pytest.mark.parametrize("desired", ["down", "DOWN", "Stopped"])
+def test_down_is_read_without_case(desired: str) -> None:
+    assert Event.NODE_DOWN is judge(facts(node=Node(desired=desired))).event
+
+
+@pytest.mark.parametrize("activity", ["rebuilding", "Rebuilding", "REBUILDING"])
+def test_rebuilding_is_read_without_case(activity: str) -> None:
+    assert Event.NODE_REBUILDING is judge(facts(node=Node(desired="up", activity=activity))).event
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        Node(),
+        Node(desired="", activity=""),
+        Node(desired="up", activity="down"),
+        Node(desired="rebuilding", activity="stopped"),
+        Node(desired="downwards", activity="not rebuilding"),
+    ],
+    ids=["says_nothing", "says_empty", "activity_down", "desired_rebuilding", "says_more"],
+)
+def test_down_is_what_is_wanted_and_rebuilding_what_is_done(node: Node) -> None:
+    assert Event.CHECKS_PASSED is judge(facts(node=node)).event
+
+
+def test_the_refs_own_values_count() -> None:
+    ref = NODE.model_validate(NODE.model_dump() | {"down_values": ["Off"], "rebuilding_values": ["Copying"]})
+    assert Event.NODE_DOWN is judge(Facts(request(node=ref), Node(desired="OFF"), pod=pod())).event
+    assert Event.NODE_REBUILDING is judge(Facts(request(node=ref), Node(activity="copying"), pod=pod())).event
+    assert Event.CHECKS_PASSED is judge(Facts(request(node=ref), Node(desired="down"), pod=pod())).event
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (pod(), Event.CHECKS_PASSED),
+        (None, Event.POD_MISSING),
+        (pod(owner=None), Event.POD_UNMANAGED),
+        (pod(deleted=30), Event.ALREADY_TERMINATING),
+    ],
+    ids=["sound", "missing", "unmanaged", "terminating"],
+)
+def test_without_a_node_the_pod_alone_is_judged(seen: Any, expected: Event) -> None:
+    verdict = judge(Facts(request(node=None), pod=seen))
+    assert expected is verdict.event
+    assert "None" not in verdict.message + verdict.advice
+
+
+@pytest.mark.parametrize("seen", [pod(), pod(deleted=30)])
+def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) -> None:
+    assert judge(facts(pod=seen)).event is judge(facts(pod=seen, pod_uid="uid-1")).event
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "advice"),
+    [
+        (
+            {"missing": f"{REF} not found in default"},
+            f"{REF} not found in default. Nothing was changed.",
+            "Check the namespace and the node's group, version, plural and name.",
+        ),
+        (
+            {"unreadable": "spec.state holds a number, expected text"},
+            f"{REF}: spec.state holds a number, expected text. Nothing was changed.",
+            "Check desired_path and activity_path of the NodeRef, or mend the resource.",
+        ),
+        (
+            {"node": DOWN},
+            f"{REF} is meant to be down, so it is not bounced (not with force either). Nothing was changed.",
+            f"To start it, change spec.state of {REF}.",
+        ),
+        (
+            {"node": DOWN, "cluster_type": "k8s_gitops"},
+            f"{REF} is meant to be down, so it is not bounced (not with force either). Nothing was changed.",
+            "To start it, change spec.state in Git, where this cluster's resources come from, and let it be applied.",
+        ),
+        (
+            {"pod_uid": "uid-0"},
+            f"{POD}: incarnation uid-0 has gone already; nothing is deleted, {WAIT_ON}",
+            "",
+        ),
+        (
+            {"pod": None},
+            f"{POD} does not exist, although {REF} is not meant to be down. Nothing was changed.",
+            f"The operator of expressnodes.express.example.com {SHOULD_HAVE}",
+        ),
+        (
+            {"pod": pod(owner=None)},
+            f"{POD} has no controller, so nothing would recreate it. Nothing was changed.",
+            "Bounce it with force only if you will recreate it yourself.",
+        ),
+        ({"pod": pod(deleted=9)}, f"{POD} is being deleted already: joining that deletion, not deleting again.", ""),
+        (
+            {"node": REBUILDING},
+            f"{REF} is rebuilding; a bounce now would make it begin again. Nothing was changed.",
+            "Wait until it has rebuilt. To bounce it all the same, use force (--force).",
+        ),
+    ],
+    ids=[
+        "node_missing",
+        "node_unreadable",
+        "node_down",
+        "node_down_in_git",
+        "already_replaced",
+        "pod_missing",
+        "pod_unmanaged",
+        "already_terminating",
+        "node_rebuilding",
+    ],
+)
+def test_the_words_name_what_it_is_and_what_to_do(given: dict[str, Any], message: str, advice: str) -> None:
+    verdict = judge(facts(**given))
+    assert (message, advice) == (verdict.message, verdict.advice)
+
+
+def test_without_a_node_a_missing_pod_is_its_controllers_fault() -> None:
+    verdict = judge(Facts(request(node=None)))
+    assert f"{POD} does not exist. Nothing was changed." == verdict.message
+    assert f"The pod's controller {SHOULD_HAVE}" == verdict.advice
+
+
+@pytest.mark.parametrize("code", [code for code, _ in ORDER if code != "node_down"])
+def test_git_is_spoken_of_only_where_it_must_be_changed(code: str) -> None:
+    by_hand, from_git = judge(facts(**YES[code])), judge(facts(**YES[code], cluster_type="k8s_gitops"))
+    assert (by_hand.message, by_hand.advice) == (from_git.message, from_git.advice)
+
+
+def test_the_words_follow_the_refs_own_path() -> None:
+    ref = NODE.model_validate(NODE.model_dump() | {"desired_path": "spec.power"})
+    verdict = judge(Facts(request(node=ref, cluster_type="k8s_gitops"), Node(desired="down"), pod=pod()))
+    assert "change spec.power in Git" in verdict.advice

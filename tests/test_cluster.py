@@ -1,0 +1,373 @@
+"""The adapter, against the embedded cluster: one request a call, and every failure a ClusterError."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import NODE, request
+from kubernetes import client
+from pytest_mock import MockerFixture
+
+from mecbounce import cluster as module
+from mecbounce.bounce import BounceTask
+from mecbounce.cluster import KubernetesCluster
+from mecbounce.errors import AccessDenied, ConfigError, Conflict, NotFound, Refused, Unreachable
+from mecbounce.machine import State
+from mecbounce.model import BounceRequest
+from mecbounce.sandbox import Behaviour, Sandbox
+from mecbounce.stores import MappingStore
+
+
+@pytest.fixture
+def kubernetes(sandbox: Sandbox) -> KubernetesCluster:
+    return KubernetesCluster.from_kubeconfig(sandbox.kubeconfig)
+
+
+@pytest.fixture
+def uid(sandbox: Sandbox) -> str:
+    pod = sandbox.add_node("mec-0")
+    assert pod is not None
+    return str(pod["metadata"]["uid"])
+
+
+class TestRequests:
+    def test_each_carries_the_user_agent_and_is_one(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str
+    ) -> None:
+        kubernetes.node("default", NODE)
+        kubernetes.pods("default", "mec-0")
+        kubernetes.delete_pod("default", "mec-0", uid, dry_run=True)
+        kubernetes.host("node1")
+        kubernetes.events("default", uid)
+        assert [one.verb for one in sandbox.requests] == ["get", "list", "delete", "get", "list"]
+        assert {one.user_agent for one in sandbox.requests} == {"mecbounce/0.1.0"}
+
+    def test_a_custom_resource_comes_as_json(self, kubernetes: KubernetesCluster, uid: str) -> None:
+        assert kubernetes.node("default", NODE)["spec"]["state"] == "up"
+        assert uid
+
+    def test_a_list_of_one_name_holds_that_pod_alone(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str
+    ) -> None:
+        sandbox.add_node("mec-1")
+        assert [pod.uid for pod in kubernetes.pods("default", "mec-0")] == [uid]
+        assert {pod.name for pod in kubernetes.pods("default")} == {"mec-0", "mec-1"}
+
+    def test_a_kubernetes_node_and_its_ready_condition(self, kubernetes: KubernetesCluster) -> None:
+        assert kubernetes.host("node1").ready.status == "True"
+
+    def test_a_missing_resource_names_the_fields(self, kubernetes: KubernetesCluster) -> None:
+        with pytest.raises(
+            NotFound, match=r"'mec-0' \(node\.name\) does not exist in namespace 'default' \(namespace\)"
+        ):
+            kubernetes.node("default", NODE)
+
+    def test_a_resource_type_that_is_not_served_names_the_fields(self, kubernetes: KubernetesCluster) -> None:
+        with pytest.raises(NotFound, match=r"does not serve nopes\..* \(node\.group, version, plural\)") as caught:
+            kubernetes.node("default", NODE.model_copy(update={"plural": "nopes"}))
+        assert not caught.value.served
+
+
+class TestDelete:
+    def test_gives_no_grace_and_never_forces(self, kubernetes: KubernetesCluster, mocker: MockerFixture) -> None:
+        sent = mocker.patch.object(kubernetes._core, "delete_namespaced_pod")
+        sent.return_value.data = b"{}"
+        kubernetes.delete_pod("default", "mec-0", "uid-1")
+        assert sent.call_args.args == ("mec-0", "default")
+        assert sent.call_args.kwargs["body"] == {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": "uid-1"},
+            "propagationPolicy": "Background",
+        }
+        assert "grace_period_seconds" not in sent.call_args.kwargs
+
+    def test_another_incarnation_is_a_conflict_and_stays(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str
+    ) -> None:
+        with pytest.raises(Conflict, match="UID"):
+            kubernetes.delete_pod("default", "mec-0", "another")
+        pod = sandbox.get("pods", "mec-0", namespace="default")
+        assert pod is not None
+        assert (pod["metadata"]["uid"], "deletionTimestamp" in pod["metadata"]) == (uid, False)
+
+    def test_a_pod_that_is_not_there_is_not_found(self, kubernetes: KubernetesCluster) -> None:
+        with pytest.raises(NotFound):
+            kubernetes.delete_pod("default", "mec-0", "uid")
+
+    def test_a_dry_run_changes_nothing(self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str) -> None:
+        kubernetes.delete_pod("default", "mec-0", uid, dry_run=True)
+        pod = sandbox.get("pods", "mec-0", namespace="default")
+        assert pod is not None
+        assert (pod["metadata"]["uid"], "deletionTimestamp" in pod["metadata"]) == (uid, False)
+
+    def test_an_admission_webhooks_no_keeps_its_words(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str
+    ) -> None:
+        sandbox.refuse_delete = "not on a Sunday"
+        with pytest.raises((AccessDenied, Refused), match="not on a Sunday"):
+            kubernetes.delete_pod("default", "mec-0", uid)
+
+
+class TestFailures:
+    @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+    def test_a_passing_fault_is_unreachable_and_not_retried_behind_our_back(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, status: int
+    ) -> None:
+        sandbox.fail_next(method="GET", path_part="/pods", status=status, retry_after=7)
+        with pytest.raises(Unreachable) as caught:
+            kubernetes.pods("default")
+        assert caught.value.retry_after == 7
+        assert len(sandbox.requests) == 1
+
+    def test_a_lost_answer_is_unreachable_and_the_delete_was_sent_once(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str
+    ) -> None:
+        sandbox.fail_next(method="DELETE", path_part="/pods", status=None, after=True)
+        with pytest.raises(Unreachable, match="can't be reached"):
+            kubernetes.delete_pod("default", "mec-0", uid)
+        assert [one.verb for one in sandbox.requests] == ["delete"]
+
+    def test_a_missing_right_is_said_in_the_api_servers_words(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster
+    ) -> None:
+        sandbox.forbid("list", "pods")
+        with pytest.raises(AccessDenied, match='cannot list resource "pods"'):
+            kubernetes.pods("default")
+
+    @pytest.mark.parametrize(
+        ("body", "said"),
+        [
+            (b'{"items": [', "not whole JSON"),
+            (b"<html>", "not whole JSON"),
+            (b"[]", "not a JSON object"),
+            (b"{}", "pods can't be read"),
+            (b'{"items": [{}], "metadata": {}}', "field metadata"),
+            (b'{"items": [{"metadata": {"name": 5, "uid": "u"}}], "metadata": {}}', "field metadata.name"),
+        ],
+    )
+    def test_an_answer_that_is_no_answer_is_unreachable(
+        self, kubernetes: KubernetesCluster, mocker: MockerFixture, body: bytes, said: str
+    ) -> None:
+        mocker.patch.object(kubernetes._core, "list_namespaced_pod").return_value.data = body
+        with pytest.raises(Unreachable, match=said):
+            kubernetes.pods("default")
+
+    def test_nobody_listening_is_one_line(self, tmp_path: Path) -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            closed = KubernetesCluster.from_kubeconfig(
+                _kubeconfig(tmp_path, f"http://127.0.0.1:{unused.getsockname()[1]}")
+            )
+        with pytest.raises(Unreachable, match=r"the API server can't be reached: .*refused") as caught:
+            closed.pods("default")
+        assert "\n" not in str(caught.value)
+        assert "object at 0x" not in str(caught.value)
+
+    def test_credentials_that_were_renewed_are_read_anew_once(
+        self, kubernetes: KubernetesCluster, mocker: MockerFixture
+    ) -> None:
+        expired = mocker.patch.object(kubernetes._core, "list_namespaced_pod")
+        expired.side_effect = client.ApiException(status=401)
+        assert kubernetes.pods("default") == ()
+
+    def test_credentials_that_stay_refused_are_an_access_denied(
+        self, kubernetes: KubernetesCluster, mocker: MockerFixture
+    ) -> None:
+        refused = mocker.patch.object(client.CoreV1Api, "list_namespaced_pod", side_effect=client.ApiException(401))
+        with pytest.raises(AccessDenied, match="does not accept these credentials"):
+            kubernetes.pods("default")
+        assert refused.call_count == 2
+
+
+class TestWatch:
+    @pytest.fixture
+    def watch(self, kubernetes: KubernetesCluster) -> Iterator[Any]:
+        with kubernetes.watch("default") as watch:
+            yield watch
+
+    def test_asks_nothing_before_its_first_look(self, sandbox: Sandbox, watch: Any) -> None:
+        assert watch
+        assert sandbox.requests == ()
+
+    def test_a_list_and_one_watch_serve_every_look(self, sandbox: Sandbox, watch: Any, uid: str) -> None:
+        assert [pod.uid for pod in watch.look("mec-0")] == [uid]
+        sandbox.delete("pods", "mec-0")
+        _until(lambda: watch.wait(1) and all(pod.uid != uid for pod in watch.look("mec-0")))
+        _until(lambda: watch.look("mec-0") or not watch.wait(1))
+        assert [one.verb for one in sandbox.requests] == ["list", "watch"]
+
+    def test_an_expired_version_is_listed_again(self, sandbox: Sandbox, watch: Any, uid: str) -> None:
+        watch.look("mec-0")
+        sandbox.patch("pods", "mec-0", {"metadata": {"labels": {"a": "b"}}})
+        sandbox.compact()
+        assert watch.wait(5)
+        assert [pod.uid for pod in watch.look("mec-0")] == [uid]
+        assert [one.verb for one in sandbox.requests] == ["list", "watch", "list"]
+
+    def test_a_watch_that_closes_wakes_the_waiter_and_is_opened_again_after_a_pause(
+        self, sandbox: Sandbox, watch: Any, uid: str
+    ) -> None:
+        watch.look("mec-0")
+        watch.wait(0)
+        _until(lambda: len(sandbox.requests) == 2)
+        sandbox.drop_watches()
+        assert watch.wait(5)
+        for _ in range(50):
+            assert [pod.uid for pod in watch.look("mec-0")] == [uid]
+            watch.wait(0)
+        assert [one.verb for one in sandbox.requests].count("watch") == 1
+
+    def test_without_the_right_to_watch_each_look_lists(self, sandbox: Sandbox, watch: Any, uid: str) -> None:
+        sandbox.forbid("watch", "pods")
+        watch.look("mec-0")
+        watch.wait(5)
+        for _ in range(3):
+            assert [pod.uid for pod in watch.look("mec-0")] == [uid]
+            watch.wait(0)
+        assert [one.verb for one in sandbox.requests] == ["list", "watch", "list", "list", "list"]
+
+    def test_a_silent_watch_gets_one_plain_look(
+        self, sandbox: Sandbox, watch: Any, uid: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        watch.look("mec-0")
+        watch.wait(0)
+        monkeypatch.setattr(module, "SILENCE", 0.0)
+        assert [pod.uid for pod in watch.look("mec-0")] == [uid]
+        assert [one.verb for one in sandbox.requests].count("list") == 2
+
+    def test_another_name_is_listed_anew(self, sandbox: Sandbox, watch: Any, uid: str) -> None:
+        watch.look("mec-0")
+        assert [pod.uid for pod in watch.look(None)] == [uid]
+        assert [one.verb for one in sandbox.requests].count("list") == 2
+
+    def test_leaves_no_thread_behind(self, kubernetes: KubernetesCluster, uid: str) -> None:
+        with kubernetes.watch("default") as watch:
+            watch.look("mec-0")
+            watch.wait(0)
+            assert uid
+        assert "mecbounce-watch" not in {thread.name for thread in threading.enumerate()}
+
+    def test_a_pause_is_not_cut_short_by_changes(self, sandbox: Sandbox, watch: Any, uid: str) -> None:
+        watch.look("mec-0")
+        watch.wait(0)
+        sandbox.patch("pods", "mec-0", {"metadata": {"labels": {"a": "b"}}})
+        began = time.monotonic()
+        watch.pause(0.05)
+        assert time.monotonic() - began >= 0.05
+        assert uid
+
+
+class TestWholeBounce:
+    def bounce(self, sandbox: Sandbox, request: BounceRequest, **options: Any) -> Any:
+        kubernetes = KubernetesCluster.from_kubeconfig(sandbox.kubeconfig)
+        return BounceTask(request, kubernetes, MappingStore({}, flush=lambda: None), **options).perform()
+
+    def test_takes_four_requests_and_one_delete(self, sandbox: Sandbox, uid: str) -> None:
+        result = self.bounce(sandbox, request())
+        assert result.state is State.DONE
+        assert result.new_pod.uid != uid
+        assert sorted(one.verb for one in sandbox.requests) == ["delete", "get", "list", "watch"]
+
+    def test_a_generated_name_takes_one_more(self, sandbox: Sandbox) -> None:
+        labels = {"app": "web"}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "app:1"}]}}
+        spec = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
+        metadata = {"name": "web", "namespace": "default"}
+        sandbox.create({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": spec})
+        kubernetes = KubernetesCluster.from_kubeconfig(sandbox.kubeconfig)
+        sandbox.wait_for(lambda: len([pod for pod in kubernetes.pods("default") if _is_ready(pod)]) == 2)
+        names = {pod.name for pod in kubernetes.pods("default")}
+        before = len(sandbox.requests)
+        result = self.bounce(sandbox, request(pod=min(names), node=None))
+        assert result.state is State.DONE
+        assert result.new_pod.name not in names
+        assert sorted(one.verb for one in sandbox.requests[before:]) == ["delete", "list", "list", "watch"]
+
+    def test_survives_a_watch_that_is_dropped_and_an_answer_that_is_lost(self, sandbox: Sandbox, uid: str) -> None:
+        sandbox.behave(Behaviour(stops_after=2))
+        sandbox.fail_next(method="DELETE", path_part="/pods", status=None, after=True)
+
+        def drop(record: Any) -> None:
+            if record.state is State.AWAIT_TERMINATION:
+                sandbox.drop_watches()
+
+        result = self.bounce(sandbox, request(), observe=drop)
+        assert result.state is State.DONE
+        assert [one.verb for one in sandbox.requests].count("delete") == 1
+        assert result.old_pod.uid == uid
+
+
+class TestConfiguration:
+    def test_a_kubeconfig_that_is_not_there_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="nowhere: there is no such file"):
+            KubernetesCluster.from_kubeconfig(tmp_path / "nowhere")
+
+    @pytest.mark.parametrize("text", ["{", "[]", "5", "", "clusters: 5", "token: [secret\n b"])
+    def test_a_kubeconfig_that_is_none_is_named_and_not_quoted(self, tmp_path: Path, text: str) -> None:
+        path = tmp_path / "config"
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=f"kubeconfig {path}") as caught:
+            KubernetesCluster.from_kubeconfig(path)
+        assert "secret" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    def test_a_context_that_is_not_there_is_named(self, sandbox: Sandbox) -> None:
+        with pytest.raises(ConfigError, match=r"context 'nope': .* no such context"):
+            KubernetesCluster.from_kubeconfig(sandbox.kubeconfig, "nope")
+        with pytest.raises(ConfigError, match=r"context 'nope': .* no such context"):
+            KubernetesCluster.describe_kubeconfig(sandbox.kubeconfig, "nope")
+
+    def test_a_kubeconfig_tells_its_context_and_namespace(self, sandbox: Sandbox) -> None:
+        assert KubernetesCluster.describe_kubeconfig(sandbox.kubeconfig) == ("sandbox", "default")
+
+    def test_outside_of_a_cluster_in_cluster_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+        with pytest.raises(ConfigError, match="in-cluster credentials"):
+            KubernetesCluster.in_cluster()
+
+    def test_another_client_is_used_and_left_as_it_is(self, sandbox: Sandbox) -> None:
+        configuration = client.Configuration()
+        configuration.host = sandbox.url
+        own = client.ApiClient(configuration)
+        agent = own.user_agent
+        assert KubernetesCluster.from_api_client(own).host("node1").name == "node1"
+        assert (own.user_agent, configuration.retries) == (agent, None)
+
+    def test_a_proxy_of_the_environment_does_not_capture_loopback(
+        self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+        assert KubernetesCluster.from_kubeconfig(sandbox.kubeconfig).host("node1").name == "node1"
+
+
+def _is_ready(pod: Any) -> bool:
+    condition = pod.condition("Ready")
+    return condition is not None and condition.status == "True"
+
+
+def _until(condition: Callable[[], object], seconds: float = 5) -> None:
+    ends = datetime.now(UTC).timestamp() + seconds
+    while not condition():
+        assert datetime.now(UTC).timestamp() < ends
+
+
+def _kubeconfig(folder: Path, server: str) -> Path:
+    path = folder / "kubeconfig"
+    content = {
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    path.write_text(json.dumps(content))
+    return path

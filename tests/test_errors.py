@@ -1,0 +1,54 @@
+"""The tree of errors, as it is drawn and as it is."""
+
+# ruff: noqa: SIM300 -- asserts read expected == actual
+from __future__ import annotations
+
+import pickle
+import re
+
+import pytest
+
+from mecbounce import errors
+from mecbounce.errors import MecBounceError, NotFound, Unreachable
+
+CLASSES = [one for one in vars(errors).values() if isinstance(one, type) and one.__module__ == errors.__name__]
+
+
+def _drawn() -> list[tuple[str, str, str]]:
+    """Give each class of the drawing with its parent and its sentence."""
+    found: list[tuple[str, str, str]] = []
+    above: list[str] = ["Exception"]
+    for line in (errors.__doc__ or "").splitlines():
+        if drawn := re.fullmatch(r" {4}((?:[│ ] {3})*(?:[├└]── )?)([A-Z]\w+)(?: +(\S.*))?", line):
+            branch, name, sentence = drawn.groups()
+            del above[len(branch) // 4 + 1 :]
+            found.append((name, above[-1], sentence or ""))
+            above.append(name)
+    return found
+
+
+def test_tree_is_drawn_as_it_is() -> None:
+    real = [(one.__name__, one.__bases__[0].__name__) for one in CLASSES]
+    assert real == [(name, parent) for name, parent, _ in _drawn()]
+
+
+def test_every_branch_of_the_drawing_says_what_it_is_for() -> None:
+    assert ["MecBounceError"] == [name for name, _, sentence in _drawn() if not sentence]
+
+
+def test_every_error_has_one_parent_and_one_root() -> None:
+    assert [] == [one for one in CLASSES if len(one.__bases__) != 1 or not issubclass(one, MecBounceError)]
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_an_error_reads_as_its_message_and_keeps_it_between_processes(kind: type[MecBounceError]) -> None:
+    error = pickle.loads(pickle.dumps(kind("pod mec-0 stands")))  # noqa: S301 -- our own bytes
+    assert (kind, "pod mec-0 stands") == (type(error), str(error))
+
+
+def test_unreachable_asks_for_no_pause_unless_the_server_did() -> None:
+    assert (0.0, 7.5) == (Unreachable("").retry_after, Unreachable("", retry_after=7.5).retry_after)
+
+
+def test_not_found_is_of_a_served_type_unless_said() -> None:
+    assert (True, False) == (NotFound("").served, NotFound("", served=False).served)

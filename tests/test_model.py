@@ -1,0 +1,714 @@
+"""What may be asked, what is read from the API server, and what is remembered."""
+
+# ruff: noqa: SIM300 -- asserts read expected == actual
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from builders import NODE, NOW, STARTUP_PROBE, host, later, pod, pod_json, request
+from pydantic import BaseModel, ValidationError
+
+from mecbounce.machine import Event, State
+from mecbounce.model import (
+    BounceRecord,
+    BounceRequest,
+    BounceResult,
+    ClusterType,
+    Container,
+    Diagnosis,
+    Host,
+    Metadata,
+    Node,
+    NodeRef,
+    Notice,
+    Passage,
+    PinnedPod,
+    Pod,
+    PodEvent,
+    Probe,
+    Protection,
+    ReadyWhen,
+    SeenPod,
+    Timeouts,
+    Trouble,
+    UnreadableField,
+)
+
+WEEK = 7 * 24 * 3600.0
+REPLICA_SET = {"kind": "ReplicaSet", "name": "mec-7d9f", "uid": "rs-1", "controller": True}
+STATEFUL_SET = {"kind": "StatefulSet", "name": "mec", "uid": "sts-1", "controller": True}
+OPERATOR = {"kind": "ExpressNode", "name": "mec-0", "uid": "owner-1", "controller": True}
+OTHER = {"kind": "ExpressNode", "name": "mec-0", "uid": "owner-2", "controller": True}
+
+
+def record(**fields: Any) -> BounceRecord:
+    path = (Passage(state=State.INIT_CHECKS, at=NOW),)
+    return BounceRecord(**{"bounce_id": "b-1", "revision": 1, "request": request(), "path": path} | fields)
+
+
+def passages(*steps: tuple[State, Event, float]) -> tuple[Passage, ...]:
+    """Give a path: the first state at NOW, then (state, event, seconds after NOW)."""
+    first = Passage(state=State.INIT_CHECKS, at=NOW)
+    return (first, *(Passage(state=state, at=later(seconds), event=event) for state, event, seconds in steps))
+
+
+BOUNCED = passages(
+    (State.DISABLE_PROTECTION, Event.CHECKS_PASSED, 0.5),
+    (State.DELETE_POD, Event.PROTECTION_DISABLED, 1),
+    (State.AWAIT_TERMINATION, Event.DELETE_ACCEPTED, 1.25),
+    (State.AWAIT_READY, Event.POD_GONE, 31),
+    (State.DONE, Event.POD_STARTED, 91),
+)
+WHOLE = record(
+    revision=9,
+    request=request(
+        cluster_type="k8s_gitops",
+        force=True,
+        pod_uid="uid-1",
+        timeouts=Timeouts(termination=60, ready=90.5, api=5),
+        ready_when="started",
+    ),
+    path=BOUNCED,
+    deadline=later(691.123456),
+    deadline_from_start=True,
+    old_pod=PinnedPod.of(pod(container={"startupProbe": STARTUP_PROBE}), [pod(uid="uid-0", name="mec-1")]),
+    new_pod=SeenPod(name="mec-0", uid="uid-2", images={"app": "app:2"}),
+    protection=Protection.DISABLED,
+    trouble=Trouble(since=later(5), tries=2, what="connection refused"),
+    notices=(Notice(code="images_changed", message="other images", at=later(40)),),
+    message="Pod mec-0 was bounced.",
+    advice="Nothing to do.",
+    diagnosis=Diagnosis(code="unknown", evidence="none", who="nobody"),
+)
+
+
+def faults(kind: type[BaseModel], data: Any) -> list[tuple[str, str]]:
+    """Give the field and the message of each fault of `data`."""
+    with pytest.raises(ValidationError) as caught:
+        kind.model_validate(data)
+    return [(".".join(str(part) for part in one["loc"]), one["msg"]) for one in caught.value.errors()]
+
+
+class TestNames:
+    LABELS = ("a", "0", "mec", "mec-0", "0-mec", "a--b", "a" * 63)
+    BAD = {  # noqa: RUF012 -- a table
+        "empty": "",
+        "upper_case": "Mec-0",
+        "unicode_digit": "mec-٣",
+        "superscript": "mec-²",
+        "umlaut": "mäc",
+        "trailing_newline": "mec-0\n",
+        "leading_newline": "\nmec-0",
+        "space": "mec 0",
+        "dash_first": "-mec",
+        "dash_last": "mec-",
+        "underscore": "mec_0",
+        "slash": "mec/0",
+        "dot_first": ".mec",
+        "dot_last": "mec.",
+        "dot_twice": "mec..0",
+        "far_too_long": "a" * 254,
+    }
+
+    @pytest.mark.parametrize("name", LABELS)
+    def test_a_label_is_valid_everywhere(self, name: str) -> None:
+        asked = request(namespace=name, pod=name, node=NodeRef(group=name, version=name, plural=name, name=name))
+        assert (name, name) == (asked.namespace, asked.pod)
+
+    @pytest.mark.parametrize("name", ["mec.0", "express.example.com", ".".join(["a" * 63] * 3), "a" * 253])
+    def test_a_pod_may_have_a_name_in_parts(self, name: str) -> None:
+        assert name == request(pod=name).pod
+
+    @pytest.mark.parametrize("name", ["mec.0", "a" * 64])
+    def test_a_namespace_may_have_neither_parts_nor_more_than_63_characters(self, name: str) -> None:
+        assert ["namespace"] == [field for field, _ in faults(BounceRequest, {"namespace": name, "pod": "mec-0"})]
+
+    @pytest.mark.parametrize("name", BAD.values(), ids=BAD)
+    @pytest.mark.parametrize("field", ["namespace", "pod"])
+    def test_a_request_refuses_a_bad_name_and_says_which(self, field: str, name: str) -> None:
+        [(found, message)] = faults(BounceRequest, {"namespace": "mec", "pod": "mec-0"} | {field: name})
+        assert field == found
+        assert "is not a name of lower case letters, digits and '-', a letter or digit at both ends" in message
+
+    @pytest.mark.parametrize("name", BAD.values(), ids=BAD)
+    @pytest.mark.parametrize("field", ["group", "version", "plural", "name"])
+    def test_a_node_ref_refuses_a_bad_name_and_says_which(self, field: str, name: str) -> None:
+        data = {"group": "express.example.com", "version": "v1", "plural": "expressnodes", "name": "mec-0"}
+        assert [field] == [found for found, _ in faults(NodeRef, data | {field: name})]
+
+    def test_a_message_about_a_bad_name_stays_short(self) -> None:
+        [(_, message)] = faults(BounceRequest, {"namespace": "mec", "pod": "A" * 100_000})
+        assert len(message) < 300
+
+    @pytest.mark.parametrize("uid", ["u", "uid-1", "7C9E6679-7425-40de-944b-e07fc1f90ae7", "a" * 128])
+    def test_a_uid_is_letters_digits_and_dashes(self, uid: str) -> None:
+        assert uid == request(pod_uid=uid).pod_uid
+
+    @pytest.mark.parametrize("uid", ["", "a b", "uid-1\n", "uid-٣", "ü", "a/b", "a_b", "a.b", "a" * 129])
+    def test_anything_else_is_no_uid(self, uid: str) -> None:
+        [(field, message)] = faults(BounceRequest, {"namespace": "mec", "pod": "mec-0", "pod_uid": uid})
+        assert "pod_uid" == field
+        assert "is not a UID of letters, digits and '-', at most 128 characters" in message
+
+    @pytest.mark.parametrize("path", ["state", "spec.state", "status.express.node-state", "spec.ZustandÄ", "a" * 253])
+    def test_a_path_is_parts_joined_by_dots(self, path: str) -> None:
+        assert path == NODE.model_validate(NODE.model_dump() | {"desired_path": path}).desired_path
+
+    @pytest.mark.parametrize(
+        "path", ["", ".", ".spec", "spec.", "spec..state", "spec. state", "spec.state\n", "a" * 254]
+    )
+    @pytest.mark.parametrize("field", ["desired_path", "activity_path"])
+    def test_anything_else_is_no_path(self, field: str, path: str) -> None:
+        [(found, message)] = faults(NodeRef, NODE.model_dump() | {field: path})
+        assert field == found
+        assert "is not a dotted path such as spec.state" in message
+
+
+class TestRequest:
+    def test_asks_for_little_unless_told(self) -> None:
+        asked = BounceRequest(namespace="mec", pod="mec-0")
+        assert (None, ClusterType.K8S, False, None, ReadyWhen.AUTO) == (
+            asked.node,
+            asked.cluster_type,
+            asked.force,
+            asked.pod_uid,
+            asked.ready_when,
+        )
+        assert Timeouts(termination=None, ready=None, api=30.0) == asked.timeouts
+
+    @pytest.mark.parametrize(("kind", "expected"), [("k8s", False), ("k8s_gitops", True)])
+    def test_answers_whether_the_cluster_is_run_from_git(self, kind: str, expected: bool) -> None:
+        assert expected is request(cluster_type=kind).is_k8s_gitops()
+
+    @pytest.mark.parametrize(
+        ("field", "value"), [("cluster_type", "gitops"), ("ready_when", "soon"), ("force", None), ("timeouts", 600)]
+    )
+    def test_refuses_what_it_does_not_know_and_names_the_field(self, field: str, value: object) -> None:
+        assert [field] == [found for found, _ in faults(BounceRequest, request().model_dump() | {field: value})]
+
+    @pytest.mark.parametrize("value", [0.001, 1, 600, WEEK])
+    @pytest.mark.parametrize("field", ["termination", "ready", "api"])
+    def test_a_timeout_is_any_time_up_to_a_week(self, field: str, value: float) -> None:
+        assert value == getattr(Timeouts.model_validate({field: value}), field)
+
+    @pytest.mark.parametrize("value", [0, -1, -0.001, WEEK + 1, float("nan"), float("inf"), float("-inf"), "soon"])
+    @pytest.mark.parametrize("field", ["termination", "ready", "api"])
+    def test_a_timeout_out_of_bounds_is_refused_by_name(self, field: str, value: object) -> None:
+        assert [field] == [found for found, _ in faults(Timeouts, {field: value})]
+
+    def test_a_timeout_in_a_request_is_named_by_its_path(self) -> None:
+        data = {"namespace": "mec", "pod": "mec-0", "timeouts": {"ready": -1}}
+        assert ["timeouts.ready"] == [field for field, _ in faults(BounceRequest, data)]
+
+    def test_an_api_timeout_cannot_be_left_out(self) -> None:
+        assert ["api"] == [field for field, _ in faults(Timeouts, {"api": None})]
+
+
+class TestNodeRef:
+    def test_defaults_say_where_the_resource_keeps_things(self) -> None:
+        assert ("spec.state", "status.state") == (NODE.desired_path, NODE.activity_path)
+        assert {"down", "stopped"} == NODE.down_values
+        assert {"rebuilding"} == NODE.rebuilding_values
+        assert {"catchup", "efficient_catchup"} == NODE.catchup_values
+
+    @pytest.mark.parametrize("field", ["down_values", "rebuilding_values", "catchup_values"])
+    def test_values_are_kept_without_case(self, field: str) -> None:
+        ref = NodeRef.model_validate(NODE.model_dump() | {field: ["Off", "OFF", "GROSS", "Groß"]})
+        assert {"off", "gross"} == getattr(ref, field)
+
+    def test_reads_as_a_person_would_name_it(self) -> None:
+        assert "expressnodes.express.example.com/v1 mec-0" == str(NODE)
+
+
+OURS = [
+    NODE,
+    Timeouts(),
+    request(),
+    Node(),
+    Notice(code="a", message="b", at=NOW),
+    Diagnosis(code="a", evidence="b", who="c"),
+    PinnedPod(name="mec-0", uid="uid-1"),
+    SeenPod(name="mec-0", uid="uid-1"),
+    Passage(state=State.INIT_CHECKS, at=NOW),
+    Trouble(since=NOW, tries=1, what="a"),
+    record(),
+    BounceResult.of(WHOLE),
+]
+THEIRS = [pod(), pod().metadata, pod().spec, pod().status, host(), PodEvent(), Probe(), Container(name="app")]
+
+
+@pytest.mark.parametrize("data", [*OURS, *THEIRS], ids=lambda data: type(data).__name__)
+def test_data_is_frozen(data: BaseModel) -> None:
+    field = next(iter(type(data).model_fields))
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(data, field, getattr(data, field))
+
+
+@pytest.mark.parametrize("data", OURS, ids=lambda data: type(data).__name__)
+def test_an_unknown_field_in_data_of_ours_is_refused_by_name(data: BaseModel) -> None:
+    assert [("typo", "Extra inputs are not permitted")] == faults(type(data), data.model_dump() | {"typo": 1})
+
+
+@pytest.mark.parametrize("data", THEIRS, ids=lambda data: type(data).__name__)
+def test_an_unknown_field_in_data_of_the_api_is_ignored(data: BaseModel) -> None:
+    assert data == type(data).model_validate(data.model_dump() | {"futureField": {"a": 1}})
+
+
+class TestApiData:
+    def test_a_pod_needs_no_more_than_a_name_and_a_uid(self) -> None:
+        bare = Pod.model_validate({"metadata": {"name": "mec-0", "uid": "uid-1"}})
+        assert ((), (), "", 30, ()) == (
+            bare.spec.containers,
+            bare.spec.init_containers,
+            bare.spec.node_name,
+            bare.spec.termination_grace_period_seconds,
+            bare.spec.readiness_gates,
+        )
+        assert ("", (), (), ()) == (
+            bare.status.phase,
+            bare.status.conditions,
+            bare.status.container_statuses,
+            bare.status.init_container_statuses,
+        )
+        assert (False, False, None, False, {}) == (
+            bare.terminating,
+            bare.finished,
+            bare.controller,
+            bare.has_generated_name,
+            bare.images,
+        )
+
+    @pytest.mark.parametrize("field", ["name", "uid"])
+    @pytest.mark.parametrize("how", ["missing", "null"])
+    def test_a_pod_without_an_identity_is_none(self, field: str, how: str) -> None:
+        data = pod_json()
+        data["metadata"][field] = None
+        if how == "missing":
+            del data["metadata"][field]
+        assert [(f"metadata.{field}", "Field required")] == faults(Pod, data)
+
+    def test_a_null_is_a_missing_field(self) -> None:
+        identity = {"name": "mec-0", "uid": "uid-1"}
+        nulls = {
+            "metadata": identity
+            | dict.fromkeys(
+                [
+                    "namespace",
+                    "generateName",
+                    "creationTimestamp",
+                    "deletionTimestamp",
+                    "deletionGracePeriodSeconds",
+                    "finalizers",
+                    "annotations",
+                    "ownerReferences",
+                ]
+            ),
+            "spec": dict.fromkeys(
+                ["containers", "initContainers", "nodeName", "terminationGracePeriodSeconds", "readinessGates"]
+            ),
+            "status": dict.fromkeys(
+                ["phase", "reason", "message", "conditions", "containerStatuses", "initContainerStatuses"]
+            ),
+        }
+        bare = Pod.model_validate({"metadata": identity})
+        assert bare == Pod.model_validate(nulls)
+        assert bare == Pod.model_validate({"metadata": identity, "spec": None, "status": None})
+
+    def test_a_null_within_a_list_of_objects_is_a_missing_field_too(self) -> None:
+        status = {"name": "app", "ready": True, "started": None, "state": None, "lastState": {"terminated": None}}
+        seen = pod(status={"containerStatuses": [status]}).container_status("app")
+        assert seen is not None
+        assert (False, None, None) == (seen.started, seen.state.running, seen.last_state.terminated)
+
+    def test_a_probe_has_the_apis_defaults(self) -> None:
+        probe = Probe.model_validate({"timeoutSeconds": None, "httpGet": {"path": "/"}})
+        assert Probe(initial_delay_seconds=0, period_seconds=10, failure_threshold=3, timeout_seconds=1) == probe
+
+    def test_a_time_is_read_as_kubernetes_writes_it(self) -> None:
+        assert later(-3600) == pod(metadata={"creationTimestamp": "2026-01-01T11:00:00Z"}).metadata.creation_timestamp
+
+    def test_a_time_without_a_zone_is_refused(self) -> None:
+        [(field, _)] = faults(Pod, pod_json(metadata={"creationTimestamp": "2026-01-01T11:00:00"}))
+        assert "metadata.creationTimestamp" == field
+
+    def test_a_host_without_a_ready_condition_is_of_unknown_readiness(self) -> None:
+        bare = Host.model_validate({"metadata": {"name": "host-1", "uid": "h"}, "status": None})
+        assert ("host-1", "Unknown") == (bare.name, bare.ready.status)
+
+    def test_a_host_tells_its_ready_condition_among_others(self) -> None:
+        conditions = [{"type": "DiskPressure", "status": "False"}, {"type": "Ready", "status": "True"}]
+        seen = Host.model_validate({"metadata": {"name": "h", "uid": "h"}, "status": {"conditions": conditions}})
+        assert ("Ready", "True") == (seen.ready.type, seen.ready.status)
+
+
+class TestPod:
+    @pytest.mark.parametrize(
+        ("owners", "expected"),
+        [
+            ([], None),
+            ([OPERATOR], "owner-1"),
+            ([OPERATOR | {"controller": False}], None),
+            ([{"kind": "ConfigMap", "name": "c", "uid": "c-1"}, OTHER], "owner-2"),
+        ],
+        ids=["none", "one", "an_owner_that_is_no_controller", "second_of_two"],
+    )
+    def test_its_controller_is_the_owner_that_says_so(self, owners: list[Any], expected: str | None) -> None:
+        controller = pod(owner=None, metadata={"ownerReferences": owners}).controller
+        assert expected == (controller.uid if controller else None)
+
+    @pytest.mark.parametrize(
+        ("owner", "generate_name", "expected"),
+        [
+            (REPLICA_SET, "mec-7d9f-", True),
+            (STATEFUL_SET, "mec-", False),
+            (STATEFUL_SET, "", False),
+            (OPERATOR, "", False),
+            (OPERATOR, "mec-", True),
+            (None, "mec-", True),
+            (None, "", False),
+        ],
+        ids=[
+            "replica_set",
+            "stateful_set",
+            "old_stateful_set",
+            "operator",
+            "operator_that_generates",
+            "bare_generated",
+            "bare",
+        ],
+    )
+    def test_its_name_is_generated_unless_a_stateful_set_or_its_maker_gave_it(
+        self, owner: dict[str, Any] | None, generate_name: str, expected: bool
+    ) -> None:
+        assert expected is pod(owner=owner, metadata={"generateName": generate_name}).has_generated_name
+
+    @pytest.mark.parametrize(("deleted", "expected"), [(None, False), (-30, True), (30, True)])
+    def test_it_is_terminating_from_its_deletion_on(self, deleted: float | None, expected: bool) -> None:
+        assert expected is pod(deleted=deleted).terminating
+
+    @pytest.mark.parametrize(
+        ("phase", "expected"),
+        [
+            ("Pending", False),
+            ("Running", False),
+            ("Unknown", False),
+            ("", False),
+            ("Succeeded", True),
+            ("Failed", True),
+        ],
+    )
+    def test_it_is_finished_when_its_containers_ended_for_good(self, phase: str, expected: bool) -> None:
+        assert expected is pod(status={"phase": phase}).finished
+
+    def test_native_sidecars_run_as_long_as_the_pod_and_other_init_containers_do_not(self) -> None:
+        inits = [{"name": "migrate"}, {"name": "proxy", "restartPolicy": "Always"}]
+        assert ["app", "proxy"] == [one.name for one in pod(spec={"initContainers": inits}).spec.long_running]
+
+    def test_its_images_are_those_of_its_main_containers(self) -> None:
+        spec = {
+            "containers": [{"name": "app", "image": "app:1"}, {"name": "log", "image": "log:2"}],
+            "initContainers": [{"name": "migrate", "image": "app:1"}],
+        }
+        assert {"app": "app:1", "log": "log:2"} == pod(spec=spec).images
+
+    def test_a_condition_is_found_by_its_type(self) -> None:
+        conditions = [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False", "reason": "x"}]
+        ready = pod(status={"conditions": conditions}).condition("Ready")
+        assert ready is not None
+        assert ("False", "x") == (ready.status, ready.reason)
+        assert None is pod(status={"conditions": conditions}).condition("Initialized")
+
+    def test_a_containers_status_is_found_by_name_init_containers_included(self) -> None:
+        seen = pod(status={"initContainerStatuses": [{"name": "proxy", "restartCount": 2}]})
+        proxy = seen.container_status("proxy")
+        assert proxy is not None
+        assert 2 == proxy.restart_count
+        assert None is seen.container_status("migrate")
+
+
+class TestNode:
+    @pytest.mark.parametrize(
+        ("resource", "expected"),
+        [
+            ({"spec": {"state": "up"}, "status": {"state": "running"}}, Node(desired="up", activity="running")),
+            ({"spec": {"state": ""}, "status": {"state": "Down"}}, Node(desired="", activity="Down")),
+            ({}, Node()),
+            ({"spec": {}, "status": {}}, Node()),
+            ({"spec": None, "status": None}, Node()),
+            ({"spec": {"state": None}, "status": {"state": None}}, Node()),
+            ({"spec": {"state": "up"}}, Node(desired="up")),
+        ],
+        ids=["both", "as_written", "nothing", "empty", "null_parts", "null_fields", "no_status_yet"],
+    )
+    def test_is_read_as_its_resource_tells(self, resource: dict[str, Any], expected: Node) -> None:
+        assert expected == Node.read(resource, NODE)
+
+    def test_is_read_from_where_the_ref_says(self) -> None:
+        paths = {"desired_path": "wanted", "activity_path": "status.express.node.doing"}
+        ref = NODE.model_validate(NODE.model_dump() | paths)
+        resource = {"wanted": "up", "spec": {"state": 5}, "status": {"express": {"node": {"doing": "catchup"}}}}
+        assert Node(desired="up", activity="catchup") == Node.read(resource, ref)
+
+    @pytest.mark.parametrize(
+        ("value", "shown"),
+        [
+            (True, "a boolean"),
+            (4711, "a number"),
+            (47.11, "a number"),
+            (["4711"], "a list"),
+            ({"4711": 1}, "an object"),
+        ],
+    )
+    @pytest.mark.parametrize(("part", "field"), [("spec", "spec.state"), ("status", "status.state")])
+    def test_something_other_than_text_is_named_but_not_shown(
+        self, part: str, field: str, value: object, shown: str
+    ) -> None:
+        with pytest.raises(UnreadableField) as caught:
+            Node.read({part: {"state": value}}, NODE)
+        assert f"{field} holds {shown}, expected text" == str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("spec", "shown"), [("4711", "text"), (True, "a boolean"), (0, "a number"), (0.5, "a number"), ([], "a list")]
+    )
+    def test_something_other_than_an_object_on_the_way_is_named_but_not_shown(self, spec: object, shown: str) -> None:
+        with pytest.raises(UnreadableField) as caught:
+            Node.read({"spec": spec}, NODE)
+        assert f"spec holds {shown}, expected an object with 'spec.state'" == str(caught.value)
+
+
+class TestPinnedPod:
+    def test_pins_all_that_tells_the_incarnation_and_its_replacement(self) -> None:
+        inits = [{"name": "migrate"}, {"name": "proxy", "restartPolicy": "Always"}]
+        old = pod(
+            container={"startupProbe": STARTUP_PROBE},
+            spec={"initContainers": inits, "terminationGracePeriodSeconds": 90},
+        )
+        probe = Probe(period_seconds=1, failure_threshold=30)
+        expected = PinnedPod(
+            name="mec-0",
+            uid="uid-1",
+            generated_name=False,
+            controller_uid="owner-1",
+            containers=(
+                Container(name="app", image="app:1", startup_probe=probe),
+                Container(name="proxy", restart_policy="Always"),
+            ),
+            images={"app": "app:1"},
+            grace_period=90,
+            lookalikes=frozenset(),
+        )
+        assert expected == PinnedPod.of(old, [old])
+
+    def test_its_lookalikes_are_the_other_pods_of_its_controller(self) -> None:
+        generated = {"generateName": "mec-7d9f-"}
+        old, twin, leaving = (
+            pod(f"mec-7d9f-{uid}", uid, owner=REPLICA_SET, metadata=generated, deleted=deleted)
+            for uid, deleted in (("a", None), ("b", None), ("c", 10))
+        )
+        pinned = PinnedPod.of(old, [old, twin, leaving, pod(owner=OTHER, uid="d"), pod(owner=None, uid="e")])
+        assert (True, "rs-1", frozenset({"b", "c"})) == (
+            pinned.generated_name,
+            pinned.controller_uid,
+            pinned.lookalikes,
+        )
+
+    def test_without_a_controller_its_lookalikes_are_the_others_without_one(self) -> None:
+        old = pod(owner=None)
+        pinned = PinnedPod.of(old, [old, pod("mec-1", "uid-2", owner=None), pod("mec-2", "uid-3")])
+        assert (None, frozenset({"uid-2"})) == (pinned.controller_uid, pinned.lookalikes)
+
+    def test_finds_itself_by_uid_alone(self) -> None:
+        old, namesake = pod(), pod(uid="uid-2")
+        pinned = PinnedPod.of(old, [old])
+        assert old == pinned.among([namesake, old])
+        assert None is pinned.among([namesake])
+        assert None is pinned.among([])
+
+    @pytest.mark.parametrize(
+        ("other", "expected"),
+        [
+            (pod(uid="uid-2"), True),
+            (pod(uid="uid-2", status={"phase": "Failed"}), True),
+            (pod(), False),
+            (pod(uid="uid-2", deleted=30), False),
+            (pod("mec-1", "uid-2"), False),
+            (pod(uid="uid-2", owner=OTHER), False),
+            (pod(uid="uid-2", owner=None), False),
+        ],
+        ids=["namesake", "ended", "itself", "terminating", "other_name", "other_controller", "no_controller"],
+    )
+    def test_a_stable_identity_is_replaced_by_a_namesake_of_the_same_controller(
+        self, other: Pod, expected: bool
+    ) -> None:
+        old = pod()
+        assert expected is bool(PinnedPod.of(old, [old]).replacements([other]))
+
+    @pytest.mark.parametrize(
+        ("uid", "owner", "expected"),
+        [("new", REPLICA_SET, True), ("twin", REPLICA_SET, False), ("new", REPLICA_SET | {"uid": "rs-2"}, False)],
+        ids=["new", "lookalike", "other_replica_set"],
+    )
+    def test_a_generated_name_is_replaced_by_any_name_that_is_new(
+        self, uid: str, owner: dict[str, Any], expected: bool
+    ) -> None:
+        generated = {"generateName": "mec-7d9f-"}
+        old = pod("mec-7d9f-a", "a", owner=REPLICA_SET, metadata=generated)
+        twin = pod("mec-7d9f-b", "twin", owner=REPLICA_SET, metadata=generated)
+        other = pod("mec-7d9f-c", uid, owner=owner, metadata=generated)
+        assert expected is bool(PinnedPod.of(old, [old, twin]).replacements([other]))
+
+    @pytest.mark.parametrize("owner", [None, OTHER])
+    def test_a_pod_without_a_controller_may_be_replaced_by_any_namesake(self, owner: dict[str, Any] | None) -> None:
+        old, new = pod(owner=None), pod(uid="uid-2", owner=owner)
+        assert (new,) == PinnedPod.of(old, [old]).replacements([old, new])
+
+    def test_a_pod_that_was_never_seen_is_replaced_by_its_namesake(self) -> None:
+        pinned = PinnedPod(name="mec-0", uid="uid-0")
+        assert ("uid-1",) == tuple(one.uid for one in pinned.replacements([pod(), pod("mec-1", "uid-2")]))
+
+    def test_of_several_the_oldest_comes_first_and_the_ended_last(self) -> None:
+        generated = {"generateName": "mec-7d9f-"}
+
+        def made(uid: str, created: float, phase: str = "Running", **metadata: Any) -> Pod:
+            return pod(
+                uid, uid, owner=REPLICA_SET, created=created, metadata=generated | metadata, status={"phase": phase}
+            )
+
+        old = made("old", -3600)
+        new = [
+            made("evicted", 1, "Failed"),
+            made("young", 9),
+            made("twin-b", 5),
+            made("twin-a", 5),
+            made("ageless", 7, creationTimestamp=None),
+        ]
+        expected = ("ageless", "twin-a", "twin-b", "young", "evicted")
+        assert expected == tuple(one.uid for one in PinnedPod.of(old, [old]).replacements([*new, old]))
+
+
+class TestRecord:
+    def test_stands_where_its_path_ends(self) -> None:
+        assert (State.INIT_CHECKS, NOW, False) == (record().state, record().entered_at, record().finished)
+        assert (State.DONE, later(91), True) == (WHOLE.state, WHOLE.entered_at, WHOLE.finished)
+
+    @pytest.mark.parametrize("state", State)
+    def test_is_finished_in_a_final_state(self, state: State) -> None:
+        at_state = record(path=(Passage(state=state, at=NOW),))
+        assert (state in (State.DONE, State.FAILED)) is at_state.finished
+
+    def test_a_change_is_a_copy_with_the_next_revision(self) -> None:
+        before = record()
+        after = before.changed(message="a", deadline=later(5))
+        assert record(revision=2, message="a", deadline=later(5)) == after
+        assert record() == before
+
+    @pytest.mark.parametrize("changes", [{}, {"trouble": None}, {"trouble": None, "message": "", "notices": ()}])
+    def test_changes_that_change_nothing_give_the_record_itself(self, changes: dict[str, Any]) -> None:
+        before = record()
+        assert before is before.changed(**changes)
+
+    def test_one_change_among_several_counts(self) -> None:
+        assert 2 == record().changed(trouble=None, message="a").revision
+
+    @pytest.mark.parametrize("whole", [record(), WHOLE, record(request=BounceRequest(namespace="a", pod="b"))])
+    def test_comes_back_from_json_as_it_was(self, whole: BounceRecord) -> None:
+        assert whole == BounceRecord.model_validate_json(whole.model_dump_json())
+        assert whole == BounceRecord.model_validate_json(json.dumps(whole.model_dump(mode="json")))
+
+    def test_is_one_small_document_that_says_its_version(self) -> None:
+        assert 1 == json.loads(WHOLE.model_dump_json())["schema_version"]
+        assert len(WHOLE.model_dump_json()) < 4000
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [("revision", 0), ("revision", -1), ("path", ()), ("schema_version", 2), ("deadline", "2026-01-01T12:00:00")],
+    )
+    def test_refuses_what_cannot_be(self, field: str, value: object) -> None:
+        assert [field] == [found for found, _ in faults(BounceRecord, record().model_dump() | {field: value})]
+
+
+class TestResult:
+    def test_sums_a_finished_record_up(self) -> None:
+        expected = BounceResult(
+            state=State.DONE,
+            event=Event.POD_STARTED,
+            message="Pod mec-0 was bounced.",
+            advice="Nothing to do.",
+            diagnosis=WHOLE.diagnosis,
+            old_pod=SeenPod(name="mec-0", uid="uid-1", images={"app": "app:1"}),
+            new_pod=SeenPod(name="mec-0", uid="uid-2", images={"app": "app:2"}),
+            protection=Protection.DISABLED,
+            durations={
+                State.INIT_CHECKS: 0.5,
+                State.DISABLE_PROTECTION: 0.5,
+                State.DELETE_POD: 0.25,
+                State.AWAIT_TERMINATION: 29.75,
+                State.AWAIT_READY: 60.0,
+            },
+            notices=WHOLE.notices,
+        )
+        assert expected == BounceResult.of(WHOLE)
+        assert [*expected.durations] == [*BounceResult.of(WHOLE).durations]
+
+    def test_of_a_bounce_that_never_saw_a_pod_has_none(self) -> None:
+        result = BounceResult.of(record(path=passages((State.FAILED, Event.POD_MISSING, 1))))
+        assert (State.FAILED, Event.POD_MISSING, None, None) == (
+            result.state,
+            result.event,
+            result.old_pod,
+            result.new_pod,
+        )
+
+    def test_a_clock_that_went_back_gives_no_negative_duration(self) -> None:
+        path = passages((State.DISABLE_PROTECTION, Event.CHECKS_PASSED, -5), (State.FAILED, Event.CANCELLED, -3))
+        expected = {State.INIT_CHECKS: 0.0, State.DISABLE_PROTECTION: 2.0}
+        assert expected == BounceResult.of(record(path=path)).durations
+
+    @pytest.mark.parametrize("path", [BOUNCED[:1], BOUNCED[:4], (Passage(state=State.DONE, at=NOW),)])
+    def test_there_is_none_before_the_end(self, path: tuple[Passage, ...]) -> None:
+        with pytest.raises(ValueError, match=f"the bounce is still in {path[-1].state}"):
+            BounceResult.of(record(path=path))
+
+    @pytest.mark.parametrize(
+        ("path", "expected"),
+        [
+            (passages((State.FAILED, Event.NODE_DOWN, 1)), False),
+            (
+                passages(
+                    (State.DISABLE_PROTECTION, Event.CHECKS_PASSED, 1), (State.FAILED, Event.CLUSTER_UNREACHABLE, 2)
+                ),
+                False,
+            ),
+            ((*BOUNCED[:3], Passage(state=State.FAILED, at=later(2), event=Event.DELETE_REFUSED)), True),
+            (BOUNCED, True),
+        ],
+        ids=["checks", "protection", "refused", "bounced"],
+    )
+    def test_a_deletion_was_possible_once_its_state_was_reached(
+        self, path: tuple[Passage, ...], expected: bool
+    ) -> None:
+        assert expected is BounceResult.of(record(path=path)).deletion_was_possible
+
+    def test_reads_as_json(self) -> None:
+        result = BounceResult.of(WHOLE)
+        fields = ["state", "event", "message", "advice", "diagnosis", "old_pod", "new_pod", "protection"]
+        fields += ["durations", "notices"]
+        assert fields == [*json.loads(result.model_dump_json())]
+        assert result == BounceResult.model_validate_json(result.model_dump_json())
+
+
+def test_times_keep_their_microseconds_and_zone_in_the_record() -> None:
+    back = BounceRecord.model_validate_json(WHOLE.model_dump_json())
+    assert back.deadline is not None
+    assert (later(691.123456), timedelta(0)) == (back.deadline, back.deadline.utcoffset())
+
+
+def test_metadata_takes_its_names_in_either_case() -> None:
+    """The record keeps what was pinned under our own names."""
+    data = {"name": "mec-0", "uid": "uid-1"}
+    assert Metadata.model_validate(data | {"generateName": "mec-"}) == Metadata.model_validate(
+        data | {"generate_name": "mec-"}
+    )

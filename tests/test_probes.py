@@ -1,0 +1,280 @@
+"""When is a pod back, and how long may that take?"""
+
+# ruff: noqa: SIM300 -- asserts read expected == actual
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from builders import NOW, STARTUP_PROBE, later, pod, stamp
+
+from mecbounce import probes
+from mecbounce.machine import Event
+from mecbounce.model import Container, Probe, ReadyWhen
+
+
+def container(name: str = "app", **probe: Any) -> Container:
+    """Give a container with that startup probe; without one where none of its fields is given."""
+    return Container.model_validate({"name": name, "startupProbe": probe or None})
+
+
+def running(name: str = "app", since: float = -10, **fields: Any) -> dict[str, Any]:
+    return {"name": name, "state": {"running": {"startedAt": stamp(since)}}} | fields
+
+
+WAITING = {"name": "app", "state": {"waiting": {"reason": "ContainerCreating"}}}
+PROBED = {"startupProbe": STARTUP_PROBE}
+TWO = {"containers": [{"name": "app", **PROBED}, {"name": "db", **PROBED}]}
+ONE_OF_TWO = {"containers": [{"name": "app", **PROBED}, {"name": "log"}]}
+SIDECAR = {"initContainers": [{"name": "proxy", "restartPolicy": "Always", **PROBED}]}
+INIT = {"initContainers": [{"name": "migrate", **PROBED}]}
+
+
+class TestBudget:
+    @pytest.mark.parametrize(
+        ("probe", "expected"),
+        [
+            ({"httpGet": {"path": "/"}}, 0 + 3 * 10 + 10),
+            ({"periodSeconds": 1, "failureThreshold": 30}, 0 + 30 * 1 + 1),
+            ({"periodSeconds": 5, "failureThreshold": 6, "timeoutSeconds": 20}, 0 + 6 * 20 + 5),
+            ({"periodSeconds": 5, "failureThreshold": 6, "timeoutSeconds": 5}, 0 + 6 * 5 + 5),
+            ({"initialDelaySeconds": 40, "periodSeconds": 10, "failureThreshold": 60}, 40 + 60 * 10 + 10),
+            ({"initialDelaySeconds": 7, "timeoutSeconds": 11}, 7 + 3 * 11 + 10),
+        ],
+        ids=["defaults", "period", "timeout_beyond_period", "timeout_equal", "initial_delay", "all"],
+    )
+    def test_of_one_container_is_what_its_kubelet_gives_it(self, probe: dict[str, Any], expected: float) -> None:
+        assert expected == probes.probe_budget(Probe.model_validate(probe))
+        assert expected == probes.startup_budget([container(**probe)])
+
+    @pytest.mark.parametrize(
+        ("containers", "expected"),
+        [
+            ([], 0.0),
+            ([container()], 0.0),
+            ([container(), container("db", failureThreshold=6)], 70.0),
+            ([container(failureThreshold=60), container("db", failureThreshold=6)], 610.0),
+            ([container(failureThreshold=6), container("db", failureThreshold=60)], 610.0),
+        ],
+        ids=["no_container", "no_probe", "one_of_two", "first_slowest", "last_slowest"],
+    )
+    def test_of_several_is_the_slowest_ones(self, containers: list[Container], expected: float) -> None:
+        assert expected == probes.startup_budget(containers)
+
+    def test_counts_a_native_sidecar_and_no_other_init_container(self) -> None:
+        assert 31.0 == probes.startup_budget(pod(spec=SIDECAR).spec.long_running)
+        assert 0.0 == probes.startup_budget(pod(spec=INIT).spec.long_running)
+
+
+class TestTimeouts:
+    @pytest.mark.parametrize(
+        ("given", "grace_period", "expected"),
+        [
+            (None, 30, 600.0),
+            (None, 540, 600.0),
+            (None, 541, 601.0),
+            (None, 3600, 3660.0),
+            (5.0, 30, 5.0),
+            (5.0, 3600, 5.0),
+            (900.0, 30, 900.0),
+        ],
+    )
+    def test_termination_is_as_given_or_600_s_and_never_less_than_the_grace_period_and_60_s(
+        self, given: float | None, grace_period: float, expected: float
+    ) -> None:
+        assert expected == probes.termination_timeout(given, grace_period)
+
+    @pytest.mark.parametrize(
+        ("given", "failure_threshold", "expected"),
+        [
+            (None, 1, 600.0),
+            (None, 29, 600.0),
+            (None, 30, 610.0),
+            (None, 120, 1510.0),
+            (5.0, 1, 5.0),
+            (5.0, 120, 5.0),
+            (9000.0, 1, 9000.0),
+        ],
+    )
+    def test_ready_is_as_given_or_600_s_and_never_less_than_the_budget_and_300_s(
+        self, given: float | None, failure_threshold: int, expected: float
+    ) -> None:
+        assert expected == probes.ready_timeout(given, [container(failureThreshold=failure_threshold)])
+
+    def test_ready_without_a_probe_is_600_s(self) -> None:
+        assert 600.0 == probes.ready_timeout(None, [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, False),
+        ({"container": PROBED}, True),
+        ({"spec": ONE_OF_TWO}, True),
+        ({"spec": SIDECAR}, True),
+        ({"spec": INIT}, False),
+    ],
+    ids=["none", "one", "one_of_two", "sidecar", "init_container"],
+)
+def test_a_startup_probe_is_one_of_a_long_running_container(fields: dict[str, Any], expected: bool) -> None:
+    assert expected is probes.has_startup_probe(pod(**fields))
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "expected"),
+    [
+        ({}, {"containerStatuses": [running(started=True)]}, True),
+        ({}, {"containerStatuses": [running(started=False)]}, False),
+        ({}, {"containerStatuses": [running(started=None)]}, False),
+        ({}, {"containerStatuses": [running()]}, False),
+        ({}, {"containerStatuses": []}, False),
+        ({}, {"containerStatuses": None}, False),
+        ({"containers": []}, {"containerStatuses": []}, False),
+        (TWO, {"containerStatuses": [running(started=True), running("db", started=True)]}, True),
+        (TWO, {"containerStatuses": [running(started=True), running("db", started=False)]}, False),
+        (TWO, {"containerStatuses": [running(started=True)]}, False),
+        (ONE_OF_TWO, {"containerStatuses": [running(started=True), running("log", started=False)]}, True),
+        (ONE_OF_TWO, {"containerStatuses": [running(started=False), running("log", started=True)]}, False),
+        (SIDECAR, {"initContainerStatuses": [running("proxy", started=True)]}, True),
+        (SIDECAR, {"initContainerStatuses": [running("proxy", started=False)]}, False),
+        (SIDECAR, {"initContainerStatuses": None}, False),
+    ],
+    ids=[
+        "unprobed_runs",
+        "unprobed_does_not_run",
+        "null",
+        "not_said",
+        "no_status",
+        "null_statuses",
+        "no_container",
+        "both",
+        "one_of_both",
+        "one_without_status",
+        "the_probed_one",
+        "the_unprobed_one",
+        "sidecar",
+        "sidecar_not_yet",
+        "sidecar_without_status",
+    ],
+)
+def test_it_has_started_when_every_startup_probe_passed(
+    spec: dict[str, Any], status: dict[str, Any], expected: bool
+) -> None:
+    assert expected is probes.is_started(pod(spec=spec, status=status))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ([{"type": "Ready", "status": "True"}], True),
+        ([{"type": "Ready", "status": "False"}], False),
+        ([{"type": "Ready", "status": "Unknown"}], False),
+        ([{"type": "Ready"}], False),
+        ([{"type": "ContainersReady", "status": "True"}], False),
+        ([], False),
+        (None, False),
+    ],
+)
+def test_it_is_ready_when_its_condition_says_so(conditions: Any, expected: bool) -> None:
+    assert expected is probes.is_ready(pod(status={"conditions": conditions}))
+
+
+@pytest.mark.parametrize(
+    ("ready_when", "probed", "started", "ready", "expected"),
+    [
+        (ReadyWhen.AUTO, True, True, False, Event.POD_STARTED),
+        (ReadyWhen.AUTO, True, False, True, None),
+        (ReadyWhen.AUTO, False, True, False, None),
+        (ReadyWhen.AUTO, False, False, True, Event.POD_READY),
+        (ReadyWhen.STARTED, True, True, False, Event.POD_STARTED),
+        (ReadyWhen.STARTED, True, False, True, None),
+        (ReadyWhen.STARTED, False, True, False, Event.POD_STARTED),
+        (ReadyWhen.STARTED, False, False, True, None),
+        (ReadyWhen.READY, True, True, False, None),
+        (ReadyWhen.READY, True, False, True, Event.POD_READY),
+        (ReadyWhen.READY, False, True, False, None),
+        (ReadyWhen.READY, False, False, True, Event.POD_READY),
+    ],
+)
+def test_it_is_back_as_was_asked_or_as_the_pod_is_made_for(
+    ready_when: ReadyWhen, probed: bool, started: bool, ready: bool, expected: Event | None
+) -> None:
+    seen = pod(ready=ready, container=PROBED if probed else None, container_status={"started": started})
+    assert expected is probes.back(seen, ready_when)
+
+
+@pytest.mark.parametrize("ready_when", ReadyWhen)
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_a_pod_that_ended_is_not_back_whatever_its_status_still_says(phase: str, ready_when: ReadyWhen) -> None:
+    ended = pod(status={"phase": phase}, container=PROBED)
+    assert probes.is_started(ended)
+    assert None is probes.back(ended, ready_when)
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "expected"),
+    [
+        ({}, {"containerStatuses": [running(since=-10)]}, later(-10)),
+        ({}, {"containerStatuses": [WAITING]}, None),
+        ({}, {"containerStatuses": [{"name": "app", "state": {"running": {"startedAt": None}}}]}, None),
+        ({}, {"containerStatuses": [{"name": "app", "state": {"terminated": {"exitCode": 0}}}]}, None),
+        ({}, {"containerStatuses": []}, None),
+        ({"containers": []}, {"containerStatuses": []}, None),
+        (TWO, {"containerStatuses": [running(since=-10), running("db", since=-4)]}, later(-4)),
+        (TWO, {"containerStatuses": [running(since=-4), running("db", since=-10)]}, later(-4)),
+        (TWO, {"containerStatuses": [running(since=-10), WAITING | {"name": "db"}]}, None),
+        (
+            SIDECAR,
+            {"containerStatuses": [running(since=-10)], "initContainerStatuses": [running("proxy", since=-12)]},
+            later(-10),
+        ),
+        (SIDECAR, {"containerStatuses": [running(since=-10)]}, None),
+        (INIT, {"containerStatuses": [running(since=-10)]}, later(-10)),
+    ],
+    ids=[
+        "runs",
+        "waits",
+        "no_time",
+        "ended",
+        "no_status",
+        "no_container",
+        "last_of_two",
+        "first_of_two",
+        "one_waits",
+        "sidecar",
+        "sidecar_without_status",
+        "init_container",
+    ],
+)
+def test_it_runs_since_the_last_of_its_long_running_containers_started(
+    spec: dict[str, Any], status: dict[str, Any], expected: datetime | None
+) -> None:
+    assert expected == probes.running_since(pod(spec=spec, status=status))
+
+
+class TestDeadlineFromStart:
+    ENTERED = later(-100)
+
+    @pytest.mark.parametrize(
+        ("since", "expected"),
+        [(-40, -40), (-100, -100), (0, 0), (-101, -100), (-86400, -100), (1, 0), (86400, 0)],
+        ids=["within", "just_entered", "just_now", "a_second_early", "a_day_early", "a_second_ahead", "a_day_ahead"],
+    )
+    def test_counts_from_the_start_but_believes_no_clock_beyond_what_can_be(self, since: float, expected: int) -> None:
+        seen = pod(status={"containerStatuses": [running(since=since)]})
+        deadline = probes.deadline_from_start(seen, entered_at=self.ENTERED, now=NOW)
+        assert later(expected + 600) == deadline
+
+    def test_never_lies_beyond_now_and_the_timeout_even_where_our_own_clock_went_back(self) -> None:
+        seen = pod(status={"containerStatuses": [running(since=50)]})
+        assert later(600) == probes.deadline_from_start(seen, entered_at=later(100), now=NOW)
+
+    def test_gives_the_replacement_its_own_budget(self) -> None:
+        seen = pod(container={"startupProbe": {"failureThreshold": 120}}, container_status=running(since=-40))
+        expected = later(-40) + timedelta(seconds=120 * 10 + 10 + 300)
+        assert expected == probes.deadline_from_start(seen, entered_at=self.ENTERED, now=NOW)
+
+    def test_is_none_while_a_container_does_not_run(self) -> None:
+        seen = pod(status={"containerStatuses": [WAITING]})
+        assert None is probes.deadline_from_start(seen, entered_at=self.ENTERED, now=NOW)

@@ -1,0 +1,662 @@
+"""Where the record lives: compared and swapped, durable, and never repaired on a guess."""
+
+# ruff: noqa: SIM300 -- asserts read expected == actual
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections import UserDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import NOW, later, pod, request
+from pytest_mock import MockerFixture
+
+from mecbounce.errors import DamagedRecord, RecordError, RecordNotSaved, Superseded, UnknownSchema
+from mecbounce.machine import Event, State
+from mecbounce.model import BounceRecord, Passage, PinnedPod
+from mecbounce.stores import FileStore, MappingStore, Store
+
+FIRST = BounceRecord(bounce_id="b-1", revision=1, request=request(), path=(Passage(state=State.INIT_CHECKS, at=NOW),))
+SECOND = FIRST.changed(old_pod=PinnedPod.of(pod(), [pod()]), deadline=later(600.5))
+THIRD = SECOND.changed(message="third")
+FINISHED = FIRST.changed(path=(*FIRST.path, Passage(state=State.FAILED, at=later(1), event=Event.NODE_DOWN)))
+NEW = FIRST.model_copy(update={"bounce_id": "b-2"})
+JSON = FIRST.model_dump(mode="json")
+
+OTHER_VERSIONS = {"higher": 2, "much_higher": 2**40, "lower": 0}
+BROKEN_VERSIONS = {"text": "2", "text_of_ours": "1", "null": None, "list": [1], "fraction": 1.5}
+
+
+def without(field: str) -> dict[str, Any]:
+    return {name: value for name, value in JSON.items() if name != field}
+
+
+DAMAGED: list[tuple[str, object, str]] = [
+    ("a_list", [1], "it is not a JSON object"),
+    ("text", "record", "it is not a JSON object"),
+    ("a_number", 1, "it is not a JSON object"),
+    ("false", False, "it is not a JSON object"),
+    ("empty", {"schema_version": 1}, "field bounce_id: Field required"),
+    ("missing_field", without("request"), "field request: Field required"),
+    ("unknown_field", JSON | {"typo": 1}, "field typo: Extra inputs are not permitted"),
+    ("revision_of_text", JSON | {"revision": "first"}, "field revision: Input should be a valid integer"),
+    ("revision_0", JSON | {"revision": 0}, "field revision: Input should be greater than or equal to 1"),
+    ("no_path", JSON | {"path": []}, "field path: Tuple should have at least 1 item"),
+    ("unknown_state", JSON | {"path": [{"state": "NAPPING", "at": "2026-01-01T12:00:00Z"}]}, "field path.0.state: "),
+    ("bad_name", JSON | {"request": JSON["request"] | {"pod": "Mec-0"}}, "field request.pod: "),
+    *((f"version_{how}", JSON | {"schema_version": it}, "field schema_version") for how, it in BROKEN_VERSIONS.items()),
+]
+
+ACTS: dict[str, Callable[[FileStore], object]] = {
+    "load": FileStore.load,
+    "save": lambda store: store.save(FIRST),
+    "set_aside": FileStore.set_aside,
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Give the record's place, in a folder that there is."""
+    return tmp_path / "mec-0.json"
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    """Let the process make files that everybody may write, unless it says otherwise."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def kept(store: str, path: Path) -> Store:
+    """Give a store of that kind that keeps what it is given."""
+    return FileStore(path) if store == "file" else MappingStore({}, flush=lambda: None)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("kind", ["file", "mapping"])
+class TestEveryStore:
+    def test_holds_nothing_at_first(self, kind: str, path: Path) -> None:
+        assert None is kept(kind, path).load()
+
+    @pytest.mark.parametrize("record", [FIRST, NEW])
+    def test_gives_back_what_it_was_given(self, kind: str, path: Path, record: BounceRecord) -> None:
+        store = kept(kind, path)
+        store.save(record)
+        assert record == store.load()
+
+    def test_takes_one_revision_after_the_other(self, kind: str, path: Path) -> None:
+        store = kept(kind, path)
+        for record in (FIRST, SECOND, THIRD):
+            store.save(record)
+        assert THIRD == store.load()
+
+    @pytest.mark.parametrize(
+        ("stored", "late"),
+        [
+            ((FIRST,), FIRST),
+            ((FIRST,), NEW),
+            ((FIRST, SECOND), SECOND.changed(message="another runner's third").model_copy(update={"revision": 2})),
+            ((FIRST, SECOND), FIRST),
+            ((FIRST, SECOND, THIRD), SECOND),
+            ((FIRST,), THIRD),
+            ((FIRST, FINISHED), NEW),
+            ((NEW,), SECOND),
+            ((), SECOND),
+        ],
+        ids=[
+            "the_same_beginning",
+            "a_new_bounce_over_a_stored_one",
+            "the_same_revision",
+            "the_beginning_over_a_later_one",
+            "an_older_revision",
+            "a_revision_left_out",
+            "a_new_bounce_over_a_finished_one",
+            "the_next_revision_of_another_bounce",
+            "a_later_revision_where_nothing_is_stored",
+        ],
+    )
+    def test_refuses_all_but_the_next_revision_and_keeps_what_it_has(
+        self, kind: str, path: Path, stored: tuple[BounceRecord, ...], late: BounceRecord
+    ) -> None:
+        store = kept(kind, path)
+        for record in stored:
+            store.save(record)
+        with pytest.raises(Superseded, match="Another runner has taken over the bounce of mec-0"):
+            store.save(late)
+        assert (stored[-1] if stored else None) == store.load()
+
+
+class TestMappingStore:
+    @staticmethod
+    def fail() -> None:
+        raise OSError("the database is away")
+
+    def test_flushes_what_it_has_put_in_as_plain_data_under_one_key(self) -> None:
+        mapping: dict[str, Any] = {"theirs": 1}
+        flushed: list[str] = []
+        MappingStore(mapping, lambda: flushed.append(json.dumps(mapping))).save(FIRST)
+        assert [{"theirs": 1, "mecbounce": JSON}] == [json.loads(one) for one in flushed]
+
+    def test_keeps_two_bounces_under_two_keys(self) -> None:
+        mapping: dict[str, Any] = {}
+        one, two = (MappingStore(mapping, lambda: None, key=key) for key in ("one", "two"))
+        one.save(FIRST)
+        two.save(NEW)
+        assert (FIRST, NEW) == (one.load(), two.load())
+        assert ["one", "two"] == [*mapping]
+
+    def test_another_store_on_the_same_mapping_goes_on(self) -> None:
+        mapping: dict[str, Any] = {}
+        MappingStore(mapping, lambda: None).save(FIRST)
+        MappingStore(mapping, lambda: None).save(SECOND)
+        assert SECOND == MappingStore(json.loads(json.dumps(mapping)), lambda: None).load()
+
+    def test_any_mapping_will_do(self) -> None:
+        mapping: UserDict[str, Any] = UserDict()
+        MappingStore(mapping, lambda: None).save(FIRST)
+        assert FIRST == MappingStore(mapping, lambda: None).load()
+
+    def test_is_named_by_its_key(self) -> None:
+        assert "step state 'mecbounce'" == str(MappingStore({}, lambda: None))
+
+    def test_does_not_flush_what_it_refuses(self) -> None:
+        flushed: list[None] = []
+        mapping: dict[str, Any] = {"mecbounce": JSON}
+        with pytest.raises(Superseded):
+            MappingStore(mapping, lambda: flushed.append(None)).save(NEW)
+        assert [] == flushed
+
+    @pytest.mark.parametrize(
+        ("before", "record"),
+        [({"theirs": 1}, FIRST), ({"theirs": 1, "mecbounce": JSON}, SECOND)],
+        ids=["first", "next"],
+    )
+    def test_a_flush_that_raises_puts_the_mapping_back_and_says_so(
+        self, before: dict[str, Any], record: BounceRecord
+    ) -> None:
+        mapping = json.loads(json.dumps(before))
+        with pytest.raises(RecordNotSaved) as caught:
+            MappingStore(mapping, self.fail).save(record)
+        assert "step state 'mecbounce': the step state could not be saved: the database is away" == str(caught.value)
+        assert isinstance(caught.value.__cause__, OSError)
+        assert before == mapping
+
+    def test_after_a_flush_that_raised_the_same_save_may_succeed(self) -> None:
+        mapping: dict[str, Any] = {}
+        with pytest.raises(RecordNotSaved):
+            MappingStore(mapping, self.fail).save(FIRST)
+        MappingStore(mapping, lambda: None).save(FIRST)
+        assert JSON == mapping["mecbounce"]
+
+    @pytest.mark.xfail(strict=True, reason="a key that held None is removed instead of put back")
+    def test_a_flush_that_raises_puts_back_none_too(self) -> None:
+        mapping: dict[str, Any] = {"mecbounce": None}
+        with pytest.raises(RecordNotSaved):
+            MappingStore(mapping, self.fail).save(FIRST)
+        assert {"mecbounce": None} == mapping
+
+    @pytest.mark.xfail(strict=True, reason="only an Exception puts the mapping back")
+    @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+    def test_a_flush_that_is_interrupted_puts_the_mapping_back_and_lets_it_through(
+        self, kind: type[BaseException]
+    ) -> None:
+        mapping: dict[str, Any] = {}
+
+        def interrupted() -> None:
+            raise kind
+
+        with pytest.raises(kind):
+            MappingStore(mapping, interrupted).save(FIRST)
+        assert {} == mapping
+
+    @pytest.mark.parametrize(("data", "what"), [row[1:] for row in DAMAGED], ids=[row[0] for row in DAMAGED])
+    def test_refuses_a_damaged_record_says_what_is_wrong_and_leaves_it(self, data: object, what: str) -> None:
+        mapping = {"mecbounce": data}
+        with pytest.raises(DamagedRecord) as caught:
+            MappingStore(mapping, lambda: None).load()
+        assert str(caught.value).startswith("step state 'mecbounce': not a whole record: ")
+        assert what in str(caught.value)
+        assert {"mecbounce": data} == mapping
+
+    @pytest.mark.parametrize("data", [JSON | {"message": b"raw"}, JSON | {"deadline": NOW}, {"a": {1, 2}}])
+    def test_refuses_what_is_no_json_data(self, data: object) -> None:
+        with pytest.raises(DamagedRecord, match="it is not JSON data"):
+            MappingStore({"mecbounce": data}, lambda: None).load()
+
+    @pytest.mark.parametrize("version", OTHER_VERSIONS.values(), ids=OTHER_VERSIONS)
+    def test_refuses_the_record_of_another_version_and_leaves_it(self, version: int) -> None:
+        mapping: dict[str, Any] = {"mecbounce": JSON | {"schema_version": version, "of_later": []}}
+        with pytest.raises(UnknownSchema, match=rf"^step state 'mecbounce': field schema_version is {version}, "):
+            MappingStore(mapping, lambda: None).save(FIRST)
+        assert JSON | {"schema_version": version, "of_later": []} == mapping["mecbounce"]
+
+
+class TestFileStore:
+    def test_is_named_by_its_whole_path(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(path.parent)
+        assert str(path) == str(FileStore("mec-0.json"))
+
+    def test_stays_where_it_was_made_when_the_process_goes_elsewhere(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(path.parent)
+        store = FileStore("mec-0.json")
+        monkeypatch.chdir("/")
+        store.save(FIRST)
+        assert path.exists()
+
+    @pytest.mark.usefixtures("open_umask")
+    def test_file_is_its_users_alone_and_so_is_a_folder_that_it_makes(self, tmp_path: Path) -> None:
+        path = tmp_path / "made" / "mec-0.json"
+        FileStore(path).save(FIRST)
+        FileStore(path).save(SECOND)
+        assert (0o700, 0o600) == (mode(path.parent), mode(path))
+
+    def test_leaves_the_mode_of_a_folder_that_there_was(self, tmp_path: Path) -> None:
+        folder = tmp_path / "shared"
+        folder.mkdir()
+        folder.chmod(0o755)
+        FileStore(folder / "mec-0.json").save(FIRST)
+        assert 0o755 == mode(folder)
+
+    def test_makes_the_folders_above_too(self, tmp_path: Path) -> None:
+        store = FileStore(tmp_path / "a" / "b" / "mec-0.json")
+        store.save(FIRST)
+        assert FIRST == store.load()
+
+    def test_looking_makes_nothing(self, tmp_path: Path) -> None:
+        assert None is FileStore(tmp_path / "a" / "mec-0.json").load()
+        assert [] == [*tmp_path.iterdir()]
+
+    def test_leaves_one_file_of_readable_json_that_ends_a_line(self, path: Path) -> None:
+        for record in (FIRST, SECOND):
+            FileStore(path).save(record)
+        assert [path] == [*path.parent.iterdir()]
+        assert SECOND.model_dump(mode="json") == json.loads(path.read_text(encoding="utf-8"))
+        assert path.read_bytes().endswith(b"}\n")
+
+    def test_a_save_flushes_the_file_renames_it_and_flushes_the_folder(self, path: Path, mocker: MockerFixture) -> None:
+        """In any other order a power cut could leave an empty record, or the one before."""
+        done: list[str] = []
+        fsync, replace = os.fsync, Path.replace
+
+        def fsynced(descriptor: int) -> None:
+            status = os.fstat(descriptor)
+            done.append("fsync folder" if stat.S_ISDIR(status.st_mode) else f"fsync file of {status.st_size} bytes")
+            fsync(descriptor)
+
+        def renamed(source: Path, target: Path) -> Path:
+            done.append(f"rename to {target.name}")
+            return replace(source, target)
+
+        mocker.patch("os.fsync", side_effect=fsynced)
+        mocker.patch.object(Path, "replace", autospec=True, side_effect=renamed)
+        FileStore(path).save(FIRST)
+        assert [f"fsync file of {path.stat().st_size} bytes", "rename to mec-0.json", "fsync folder"] == done
+
+    @pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace", "fcntl.flock"])
+    def test_a_save_that_fails_before_the_rename_says_so_and_leaves_what_was(
+        self, step: str, path: Path, mocker: MockerFixture
+    ) -> None:
+        FileStore(path).save(FIRST)
+        before = path.read_bytes()
+        mocker.patch(step, side_effect=OSError(errno.ENOSPC, "No space left on device"))
+        with pytest.raises(RecordNotSaved) as caught:
+            FileStore(path).save(SECOND)
+        assert f"{path}: the record can't be written: No space left on device" == str(caught.value)
+        assert before == path.read_bytes()
+
+    def test_an_error_without_a_number_is_shown_as_it_is(self, path: Path, mocker: MockerFixture) -> None:
+        mocker.patch("os.fsync", side_effect=OSError("out of luck"))
+        with pytest.raises(RecordNotSaved, match="the record can't be written: out of luck"):
+            FileStore(path).save(FIRST)
+
+    @pytest.mark.parametrize("data", [b"", b"half a rec", b"{}"])
+    def test_a_leftover_of_a_save_that_was_cut_off_does_no_harm(self, data: bytes, path: Path) -> None:
+        store = FileStore(path)
+        store.save(FIRST)
+        leftover = path.with_name(".mec-0.json.new")
+        leftover.write_bytes(data * 1000)
+        assert FIRST == store.load()
+        store.save(SECOND)
+        assert SECOND == store.load()
+        assert [path] == [*path.parent.iterdir()]
+
+    @pytest.mark.parametrize(
+        "prepare",
+        [
+            lambda path: path.parent.rmdir() or path.parent.write_bytes(b""),
+            lambda path: path.with_name(".mec-0.json.new").mkdir(),
+            lambda path: path.with_name(".mec-0.json.new").symlink_to("/dev/null"),
+        ],
+        ids=["a_file_in_the_folders_place", "a_folder_in_the_way", "a_link_in_the_way"],
+    )
+    def test_a_place_that_cannot_be_written_is_told(self, prepare: Callable[[Path], object], tmp_path: Path) -> None:
+        path = tmp_path / "folder" / "mec-0.json"
+        path.parent.mkdir()
+        prepare(path)
+        with pytest.raises(RecordNotSaved, match=rf"^{path}: the record can't be written: [A-Z][a-z]"):
+            FileStore(path).save(FIRST)
+        assert None is FileStore(path).load()
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
+    def test_a_folder_without_the_right_to_write_is_told(self, path: Path) -> None:
+        path.parent.chmod(0o500)
+        with pytest.raises(RecordNotSaved, match="Permission denied"):
+            FileStore(path).save(FIRST)
+        path.parent.chmod(0o700)
+
+    @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+    @pytest.mark.parametrize("target", ["elsewhere.json", "nowhere.json"], ids=["link", "dangling_link"])
+    def test_a_link_in_the_files_place_is_refused_and_not_followed(
+        self, act: Callable[[FileStore], object], target: str, path: Path
+    ) -> None:
+        elsewhere = path.with_name("elsewhere.json")
+        elsewhere.write_text(FIRST.model_dump_json())
+        before = elsewhere.read_bytes()
+        path.symlink_to(target)
+        with pytest.raises(DamagedRecord, match=rf"^{path}: the record can't be read: .*It was left as it is\.$"):
+            act(FileStore(path))
+        assert (True, before) == (path.is_symlink(), elsewhere.read_bytes())
+        assert {path, elsewhere} == {*path.parent.iterdir()}
+
+    @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+    def test_a_folder_in_the_files_place_is_refused(self, act: Callable[[FileStore], object], path: Path) -> None:
+        path.mkdir()
+        with pytest.raises(DamagedRecord, match=rf"^{path}: the record can't be read: Is a directory\."):
+            act(FileStore(path))
+        assert [path] == [*path.parent.iterdir()]
+
+    @pytest.mark.xfail(strict=True, reason="os.fdopen of a folder raises without closing its descriptor")
+    def test_a_folder_in_the_files_place_costs_no_descriptor(self, path: Path, mocker: MockerFixture) -> None:
+        path.mkdir()
+        opened: list[int] = []
+        os_open = os.open
+
+        def opening(*args: Any) -> int:
+            opened.append(os_open(*args))
+            return opened[-1]
+
+        mocker.patch("os.open", side_effect=opening)
+        with pytest.raises(DamagedRecord):
+            FileStore(path).load()
+        try:
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(opened[0])
+        except BaseException:
+            os.close(opened[0])
+            raise
+
+    def test_a_pipe_in_the_files_place_is_refused_and_not_waited_for(self, path: Path) -> None:
+        os.mkfifo(path)
+        with pytest.raises(DamagedRecord):
+            FileStore(path).load()
+
+    @pytest.mark.parametrize(
+        ("raw", "what"),
+        [
+            (b"", "it is not whole JSON: "),
+            (FIRST.model_dump_json().encode()[:-40], "it is not whole JSON: "),
+            (b"bounce: b-1\n", "it is not whole JSON: "),
+            (b"\xff\xfe\xfd", "it is not whole JSON: "),
+            (FIRST.model_dump_json().encode().replace(b"b-1", b"b-\xe9"), "it is not whole JSON: "),
+            (b"null", "it is not a JSON object"),
+            *((json.dumps(data).encode(), what) for _, data, what in DAMAGED),
+        ],
+        ids=["empty", "truncated", "yaml", "bytes", "latin_1", "null", *(row[0] for row in DAMAGED)],
+    )
+    @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+    def test_refuses_a_damaged_file_says_what_is_wrong_and_leaves_it(
+        self, act: Callable[[FileStore], object], raw: bytes, what: str, path: Path
+    ) -> None:
+        path.write_bytes(raw)
+        with pytest.raises(DamagedRecord) as caught:
+            act(FileStore(path))
+        assert str(caught.value).startswith(f"{path}: not a whole record: {what}")
+        assert "It was left as it is: look at the pod, then move the record away." in str(caught.value)
+        assert (raw, [path]) == (path.read_bytes(), [*path.parent.iterdir()])
+
+    @pytest.mark.parametrize("version", OTHER_VERSIONS.values(), ids=OTHER_VERSIONS)
+    @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+    def test_refuses_the_file_of_another_version_and_leaves_it(
+        self, act: Callable[[FileStore], object], version: int, path: Path
+    ) -> None:
+        raw = json.dumps({"schema_version": version, "of_later": []}).encode()
+        path.write_bytes(raw)
+        with pytest.raises(UnknownSchema) as caught:
+            act(FileStore(path))
+        assert str(caught.value).startswith(f"{path}: field schema_version is {version}, this mecbounce reads 1.")
+        assert (raw, [path]) == (path.read_bytes(), [*path.parent.iterdir()])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(
+            without("schema_version"),
+            marks=pytest.mark.xfail(strict=True, reason="a record without a version is read as one of ours"),
+            id="missing",
+        ),
+        pytest.param(
+            JSON | {"schema_version": True},
+            marks=pytest.mark.xfail(strict=True, reason="true counts as 1"),
+            id="true",
+        ),
+        pytest.param(
+            JSON | {"schema_version": False},
+            marks=pytest.mark.xfail(strict=True, reason="false counts as the version 0: UnknownSchema"),
+            id="false",
+        ),
+        pytest.param(
+            JSON | {"schema_version": 1.0},
+            marks=pytest.mark.xfail(strict=True, reason="a fraction that equals 1 counts as 1"),
+            id="fraction",
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["file", "mapping"])
+def test_a_record_that_does_not_tell_its_version_as_a_whole_number_is_damaged(
+    kind: str, data: dict[str, Any], path: Path
+) -> None:
+    path.write_text(json.dumps(data))
+    store = FileStore(path) if kind == "file" else MappingStore({"mecbounce": data}, lambda: None)
+    with pytest.raises(DamagedRecord, match="field schema_version"):
+        store.load()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(
+            b"[" * 100_000,
+            marks=pytest.mark.xfail(strict=True, raises=RecursionError, reason="a RecursionError comes through"),
+            id="far_too_deep",
+        ),
+        pytest.param(
+            b'{"revision": ' + b"1" * 5000 + b"}",
+            marks=pytest.mark.xfail(strict=True, raises=ValueError, reason="a bare ValueError comes through"),
+            id="number_far_too_long",
+        ),
+    ],
+)
+def test_a_file_that_json_itself_cannot_take_is_damaged_too(raw: bytes, path: Path) -> None:
+    path.write_bytes(raw)
+    with pytest.raises(DamagedRecord):
+        FileStore(path).load()
+
+
+class TestSetAside:
+    def test_moves_a_finished_record_out_of_the_way(self, path: Path) -> None:
+        store = FileStore(path)
+        for record in (FIRST, FINISHED):
+            store.save(record)
+        aside = path.with_name("mec-0.json.last")
+        assert aside == store.set_aside()
+        assert (None, FINISHED) == (store.load(), FileStore(aside).load())
+
+    def test_makes_room_for_a_new_bounce(self, path: Path) -> None:
+        store = FileStore(path)
+        for record in (FIRST, FINISHED):
+            store.save(record)
+        store.set_aside()
+        store.save(NEW)
+        assert NEW == store.load()
+
+    def test_keeps_the_last_one_only(self, path: Path) -> None:
+        store = FileStore(path)
+        for bounce_id in ("b-1", "b-2"):
+            for record in (FIRST, FINISHED):
+                store.save(record.model_copy(update={"bounce_id": bounce_id}))
+            store.set_aside()
+        last = FileStore(path.with_name("mec-0.json.last")).load()
+        assert last is not None
+        assert "b-2" == last.bounce_id
+
+    @pytest.mark.parametrize("records", [(), (FIRST,), (FIRST, SECOND)], ids=["none", "begun", "under_way"])
+    def test_leaves_all_others_where_they_are(self, path: Path, records: tuple[BounceRecord, ...]) -> None:
+        store = FileStore(path)
+        for record in records:
+            store.save(record)
+        assert None is store.set_aside()
+        assert (records[-1] if records else None) == store.load()
+
+    def test_does_not_mind_that_another_runner_was_faster(self, path: Path, mocker: MockerFixture) -> None:
+        for record in (FIRST, FINISHED):
+            FileStore(path).save(record)
+        mocker.patch.object(Path, "replace", side_effect=FileNotFoundError)
+        assert path.with_name("mec-0.json.last") == FileStore(path).set_aside()
+
+    @pytest.mark.xfail(strict=True, reason="it looks and renames without the folder's lock")
+    def test_looks_and_renames_under_the_lock(self, path: Path, mocker: MockerFixture) -> None:
+        """Without it, a new bounce that another runner has begun in between would be moved away."""
+        for record in (FIRST, FINISHED):
+            FileStore(path).save(record)
+        locked: list[bool] = []
+        replace = Path.replace
+
+        def renamed(source: Path, target: Path) -> Path:
+            locked.append(is_locked(path.parent))
+            return replace(source, target)
+
+        mocker.patch.object(Path, "replace", autospec=True, side_effect=renamed)
+        FileStore(path).set_aside()
+        assert [True] == locked
+
+    @pytest.mark.xfail(strict=True, raises=OSError, reason="a bare OSError comes through")
+    def test_says_so_where_it_cannot(self, path: Path) -> None:
+        for record in (FIRST, FINISHED):
+            FileStore(path).save(record)
+        path.with_name("mec-0.json.last").mkdir()
+        with pytest.raises(RecordError, match=str(path)):
+            FileStore(path).set_aside()
+
+
+def is_locked(folder: Path) -> bool:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+class TestTwoRunners:
+    def test_compare_and_swap_are_under_one_lock(self, path: Path) -> None:
+        locked: list[tuple[str, bool]] = []
+
+        class Spy(FileStore):
+            def load(self) -> BounceRecord | None:
+                locked.append(("compare", is_locked(path.parent)))
+                return super().load()
+
+            def _replace(self, data: bytes) -> None:
+                super()._replace(data)
+                locked.append(("swap", is_locked(path.parent)))
+
+        Spy(path).save(FIRST)
+        assert [("compare", True), ("swap", True)] == locked
+        assert not is_locked(path.parent)
+
+    def test_the_lock_is_given_back_by_a_save_that_is_refused(self, path: Path) -> None:
+        FileStore(path).save(FIRST)
+        with pytest.raises(Superseded):
+            FileStore(path).save(FIRST)
+        assert not is_locked(path.parent)
+
+    @pytest.mark.parametrize("round_", range(10))
+    def test_of_many_threads_that_save_the_same_revision_exactly_one_wins(self, round_: int, path: Path) -> None:
+        FileStore(path).save(FIRST)
+        records = [SECOND.model_copy(update={"message": f"round {round_}, runner {number}"}) for number in range(8)]
+        start = threading.Barrier(len(records))
+        won: list[BounceRecord] = []
+        lost: list[BounceRecord] = []
+
+        def run(record: BounceRecord) -> None:
+            start.wait()
+            try:
+                FileStore(path).save(record)
+            except Superseded:
+                lost.append(record)
+            else:
+                won.append(record)
+
+        threads = [threading.Thread(target=run, args=(record,)) for record in records]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (1, 7) == (len(won), len(lost))
+        assert won == [FileStore(path).load()]
+
+    def test_of_two_processes_that_save_the_same_revision_exactly_one_wins(self, path: Path) -> None:
+        FileStore(path).save(FIRST)
+        code = """if True:
+            import sys
+            from mecbounce.errors import Superseded
+            from mecbounce.model import BounceRecord
+            from mecbounce.stores import FileStore
+            record = BounceRecord.model_validate_json(sys.argv[2])
+            print("up", flush=True)
+            sys.stdin.readline()
+            try:
+                FileStore(sys.argv[1]).save(record)
+            except Superseded:
+                print("lost")
+            else:
+                print("won")
+        """
+        records = [SECOND.model_copy(update={"message": f"runner {number}"}) for number in range(2)]
+        runners = [
+            subprocess.Popen(  # noqa: S603 -- our own code
+                [sys.executable, "-c", code, str(path), record.model_dump_json()],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for record in records
+        ]
+        for runner in runners:
+            assert runner.stdout is not None
+            assert "up\n" == runner.stdout.readline()
+        for runner in runners:
+            assert runner.stdin is not None
+            runner.stdin.write("go\n")
+            runner.stdin.flush()
+        ends = [runner.communicate(timeout=60)[0].strip() for runner in runners]
+        assert ["lost", "won"] == sorted(ends)
+        assert records[ends.index("won")] == FileStore(path).load()
