@@ -240,7 +240,7 @@ def demo(
 def main() -> NoReturn:
     """Run the command; every foreseen error is one line on standard error."""
     try:
-        status_code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or OK
+        status_code = app(sys.argv[1:] or ["--help"], prog_name="mecbounce", standalone_mode=False) or OK
     except typer.TyperException as error:
         status_code = _complain(" ".join(error.format_message().split()), error.exit_code)
     except (typer.Abort, KeyboardInterrupt):

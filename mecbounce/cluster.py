@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 import socket
 import threading
@@ -111,10 +112,10 @@ class KubernetesCluster:
     def describe_kubeconfig(path: str | Path | None = None, context: str | None = None) -> tuple[str, str]:
         """Tell the context that `from_kubeconfig` would use and its namespace. Raises ConfigError."""
         with _kubeconfig_errors(path, context):
-            contexts, current = config.list_kube_config_contexts(str(path) if path else None)
+            contexts, current = config.list_kube_config_contexts(_kubeconfig(path))
             found = next((one for one in contexts if one["name"] == context), None) if context else current
             if found is None:
-                raise ConfigError(f"context {context!r}: {_kubeconfig(path)} has no such context")
+                raise ConfigError(f"context {context!r}: kubeconfig {_kubeconfig(path)} has no such context")
             return str(found["name"]), str(found["context"].get("namespace") or "default")
 
     @classmethod
@@ -446,7 +447,7 @@ def _from_kubeconfig(path: str | Path | None, context: str | None) -> client.Con
     configuration = client.Configuration()
     with _kubeconfig_errors(path, context):
         config.load_kube_config(
-            config_file=str(path) if path else None,
+            config_file=_kubeconfig(path),
             context=context,
             client_configuration=configuration,
             persist_config=False,
@@ -455,14 +456,15 @@ def _from_kubeconfig(path: str | Path | None, context: str | None) -> client.Con
 
 
 def _kubeconfig(path: str | Path | None) -> str:
-    return f"kubeconfig {path}" if path else "kubeconfig"
+    """Give the place, or the places, to read; the client itself reads $KUBECONFIG only once, as it is imported."""
+    return str(path or os.environ.get("KUBECONFIG") or Path("~/.kube/config").expanduser())
 
 
 @contextmanager
 def _kubeconfig_errors(path: str | Path | None, context: str | None) -> Iterator[None]:
     """Say what is wrong with a kubeconfig, and nothing of what it holds: there are secrets in it."""
-    field = _kubeconfig(path)
-    if path is not None and not Path(path).is_file():
+    field = f"kubeconfig {_kubeconfig(path)}"
+    if not any(Path(part).is_file() for part in _kubeconfig(path).split(os.pathsep)):
         raise ConfigError(f"{field}: there is no such file")
     try:
         yield

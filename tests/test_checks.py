@@ -3,12 +3,13 @@
 # ruff: noqa: SIM300 -- asserts read expected == actual
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 from builders import NODE, pod, request
 
-from mecbounce.checks import CHECKS, PASSED, Facts, Verdict, judge
+from mecbounce.checks import CHECKS, Facts, Verdict, judge
 from mecbounce.machine import TRANSITIONS, Event, State
 from mecbounce.model import Node
 
@@ -79,7 +80,7 @@ def test_force_counts_for_these_alone() -> None:
 
 def test_a_sound_node_and_pod_pass_every_check() -> None:
     verdict = judge(facts())
-    assert (Event.CHECKS_PASSED, PASSED, "") == (verdict.event, verdict.message, verdict.advice)
+    assert (Event.CHECKS_PASSED, "All checks passed.", "") == (verdict.event, verdict.message, verdict.advice)
     assert [code for code, _ in ORDER] == [answer.check.code for answer in verdict.answers]
     assert {(False, False, "")} == {(answer.yes, answer.ends, answer.notice) for answer in verdict.answers}
 
@@ -234,6 +235,10 @@ def test_without_a_node_the_pod_alone_is_judged(seen: Any, expected: Event) -> N
     assert "None" not in verdict.message + verdict.advice
 
 
+def test_a_node_of_which_nothing_is_known_is_neither_down_nor_rebuilding() -> None:
+    assert Event.CHECKS_PASSED is judge(facts(node=None)).event
+
+
 @pytest.mark.parametrize("seen", [pod(), pod(deleted=30)])
 def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) -> None:
     assert judge(facts(pod=seen)).event is judge(facts(pod=seen, pod_uid="uid-1")).event
@@ -317,3 +322,10 @@ def test_the_words_follow_the_refs_own_path() -> None:
     ref = NODE.model_validate(NODE.model_dump() | {"desired_path": "spec.power"})
     verdict = judge(Facts(request(node=ref, cluster_type="k8s_gitops"), Node(desired="down"), pod=pod()))
     assert "change spec.power in Git" in verdict.advice
+
+
+@pytest.mark.parametrize("data", [facts(), CHECKS[0], judge(facts()), judge(facts()).answers[0]])
+def test_what_was_judged_stays_as_it_was(data: Any) -> None:
+    field = dataclasses.fields(data)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(data, field, None)

@@ -1,0 +1,396 @@
+"""The command: its exit statuses, its one-line errors, its output for people, logs and programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import NOW, request
+
+from mecbounce import cli
+from mecbounce.bounce import begin
+from mecbounce.machine import State
+from mecbounce.model import BounceRecord
+from mecbounce.sandbox import Behaviour, Sandbox
+from mecbounce.sandbox.scenarios import SCENARIOS
+from mecbounce.stores import FileStore
+
+NODE = "express.example.com/v1/expressnodes/mec-0"
+
+
+class Command:
+    """Runs `mecbounce` in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys = capsys
+        self._monkeypatch = monkeypatch
+        self.out = self.err = ""
+
+    def __call__(self, *arguments: str | Path) -> int:
+        self._monkeypatch.setattr(sys, "argv", ["mecbounce", *(str(one) for one in arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        self.out, self.err = self._capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code
+
+
+@pytest.fixture
+def command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sandbox: Sandbox
+) -> Command:
+    monkeypatch.setenv("KUBECONFIG", str(sandbox.kubeconfig))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("COLUMNS", "200")
+    return Command(capsys, monkeypatch)
+
+
+def uid(sandbox: Sandbox) -> Any:
+    pod = sandbox.get("pods", "mec-0", namespace="default")
+    return pod and pod["metadata"]["uid"]
+
+
+def deletes(sandbox: Sandbox) -> int:
+    return [one.verb for one in sandbox.requests].count("delete")
+
+
+class TestRun:
+    def test_a_bounce_ends_with_0_and_tells_its_states_in_plain_lines(self, command: Command, sandbox: Sandbox) -> None:
+        sandbox.add_node("mec-0")
+        before = uid(sandbox)
+        assert command("run", "mec-0", "--node", NODE) == 0
+        assert uid(sandbox) != before
+        lines = [line.split("Z ", 1)[-1] for line in command.out.splitlines()]
+        assert lines[0] == "mec-0 in default (sandbox)"
+        assert lines[1:7] == [
+            "INIT_CHECKS",
+            "DISABLE_PROTECTION",
+            "DELETE_POD",
+            "AWAIT_TERMINATION, at most 600 s",
+            "AWAIT_READY, at most 600 s",
+            "DONE",
+        ]
+        assert lines[7].startswith("Pod mec-0 was bounced: mec-0 (")
+        assert command.err == ""
+
+    def test_json_is_the_result_alone_on_standard_output(self, command: Command, sandbox: Sandbox) -> None:
+        sandbox.add_node("mec-0")
+        before = uid(sandbox)
+        assert command("run", "mec-0", "--node", NODE, "-o", "json") == 0
+        result = json.loads(command.out)
+        assert {
+            "state",
+            "event",
+            "message",
+            "advice",
+            "old_pod",
+            "new_pod",
+            "protection",
+            "durations",
+            "notices",
+        } <= set(result)
+        assert (result["state"], result["old_pod"]["uid"], result["new_pod"]["uid"]) == ("DONE", before, uid(sandbox))
+        assert "AWAIT_READY" in command.err
+
+    def test_a_protection_annotation_is_switched_off(self, command: Command, sandbox: Sandbox) -> None:
+        sandbox.add_node("mec-0", annotations={"example.com/protected": "yes"})
+        assert command("run", "mec-0", "--protection-annotation", "example.com/protected=no", "-o", "json") == 0
+        assert json.loads(command.out)["protection"] == "disabled"
+        assert [one.verb for one in sandbox.requests].count("patch") == 1
+
+    @pytest.mark.parametrize(
+        ("name", "options", "status", "code"),
+        [
+            ("down", (), 3, ""),
+            ("rebuilding", (), 3, ""),
+            ("rebuilding", ("--force",), 0, ""),
+            ("catch-up", (), 0, ""),
+            ("no-startup-probe", ("--gitops",), 0, ""),
+            ("stuck-finalizer", ("--termination-timeout", "0.3"), 4, "finalizers"),
+            ("node-lost", ("--termination-timeout", "0.3"), 4, "host_lost"),
+            ("image-pull", ("--ready-timeout", "1"), 5, "image_pull"),
+            ("crash-loop", ("--ready-timeout", "1"), 5, "crash_loop"),
+            ("slow-start", ("--ready-timeout", "2"), 5, "startup_kill_loop"),
+            ("not-recreated", ("--ready-timeout", "0.3"), 5, "not_recreated"),
+        ],
+    )
+    def test_each_scenario_ends_with_its_exit_status_and_diagnosis(
+        self, command: Command, sandbox: Sandbox, name: str, options: tuple[str, ...], status: int, code: str
+    ) -> None:
+        SCENARIOS[name].furnish(sandbox)
+        assert command("run", "mec-0", "--node", NODE, "-o", "json", *options) == status
+        diagnosis = json.loads(command.out)["diagnosis"]
+        assert (diagnosis["code"] if diagnosis else "") == code
+        assert deletes(sandbox) == (0 if status == 3 else 1)
+
+    def test_a_failure_says_what_happened_and_who_must_act(self, command: Command, sandbox: Sandbox) -> None:
+        SCENARIOS["stuck-finalizer"].furnish(sandbox)
+        assert command("run", "mec-0", "--termination-timeout", "0.2s") == 4
+        assert "finalizers left: express.example.com/drain" in command.out
+        assert "To act: the owners of these finalizers." in command.out
+
+    def test_a_notice_is_a_line_of_its_own(self, command: Command, sandbox: Sandbox) -> None:
+        SCENARIOS["catch-up"].furnish(sandbox)
+        command("run", "mec-0", "--node", NODE)
+        assert "notice: The node is catching up" in command.out
+
+    def test_an_api_server_that_never_answers_a_delete_is_no_claim_about_the_pod(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        sandbox.add_node("mec-0")
+        sandbox.fail_next(method="DELETE", path_part="/pods", status=503, count=99)
+        record = begin(request(timeouts={"api": 0.5}), NOW)
+        FileStore(tmp_path / "r.json").save(record)
+        assert command("run", "mec-0", "--node", NODE, "--state", tmp_path / "r.json") == 1
+        assert "may or may not have been carried out" in command.out
+
+    def test_verbose_logs_to_standard_error(self, command: Command, sandbox: Sandbox) -> None:
+        sandbox.add_node("mec-0")
+        assert command("run", "mec-0", "-v") == 0
+        assert "bounce.saved" in command.err
+        assert "bounce.saved" not in command.out
+
+
+class TestRecords:
+    def test_a_finished_record_is_set_aside_and_a_new_bounce_begins(self, command: Command, sandbox: Sandbox) -> None:
+        sandbox.add_node("mec-0")
+        assert command("run", "mec-0") == 0
+        sandbox.wait_for(lambda: uid(sandbox) is not None)
+        assert command("run", "mec-0") == 0
+        assert deletes(sandbox) == 2
+        folder = Path(os.environ["XDG_STATE_HOME"]) / "mecbounce"
+        assert {path.suffix for path in folder.iterdir()} == {".json", ".last"}
+
+    def test_an_unfinished_record_is_resumed_and_said_so(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        sandbox.add_node("mec-0")
+        FileStore(tmp_path / "r.json").save(begin(request(node=None), NOW))
+        assert command("run", "mec-0", "--state", tmp_path / "r.json") == 0
+        assert "notice: Resumed bounce" in command.out
+
+    def test_two_clusters_never_share_a_default_record(self, sandbox: Sandbox) -> None:
+        one, other = cli.Kube(sandbox.kubeconfig, None), cli.Kube(sandbox.kubeconfig, None)
+        other.cluster.server = "https://elsewhere:6443"
+        assert cli._default_record(one, request()) != cli._default_record(other, request())
+
+    def test_a_superseded_run_ends_with_6(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sandbox.add_node("mec-0")
+        path = tmp_path / "r.json"
+        observe = cli.BounceInTerminal.observe
+
+        def taken_over(self: cli.BounceInTerminal, record: BounceRecord) -> None:
+            observe(self, record)
+            if record.state is State.DELETE_POD:
+                FileStore(path).save(record.changed(message="another runner was here"))
+
+        monkeypatch.setattr(cli.BounceInTerminal, "observe", taken_over)
+        assert command("run", "mec-0", "--state", path) == 6
+        assert command.err.startswith("mecbounce: Another runner has taken over")
+
+    def test_status_and_diagram_tell_where_it_stands(self, command: Command, sandbox: Sandbox, tmp_path: Path) -> None:
+        SCENARIOS["not-recreated"].furnish(sandbox)
+        path = tmp_path / "r.json"
+        command("run", "mec-0", "--state", path, "--ready-timeout", "0.2")
+        assert command("status", "--state", path) == 0
+        assert "✘  FAILED" in command.out
+        assert "nothing has recreated the pod" in command.out
+        assert command("diagram", "--state", path) == 0
+        assert "class AWAIT_READY passed" in command.out
+
+
+class TestInterruption:
+    @pytest.mark.parametrize(
+        ("state", "behaviour"),
+        [("AWAIT_TERMINATION", Behaviour(stops_after=20)), ("AWAIT_READY", Behaviour(recreates_after=20))],
+    )
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_a_signal_while_waiting_ends_with_75_and_the_same_command_resumes(
+        self, sandbox: Sandbox, tmp_path: Path, state: str, behaviour: Behaviour, number: int
+    ) -> None:
+        sandbox.add_node("mec-0")
+        sandbox.behave(behaviour)
+        arguments = [sys.executable, "-m", "mecbounce.cli", "run", "mec-0", "--node", NODE]
+        arguments += ["--kubeconfig", str(sandbox.kubeconfig), "--state", str(tmp_path / "r.json")]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+            assert running.stdout is not None
+            assert running.stderr is not None
+            while state not in running.stdout.readline():
+                assert running.poll() is None
+            running.send_signal(number)
+            assert running.wait(10) == 75
+            assert running.stderr.read() == f"mecbounce: Bounce of mec-0 left in {state}. Run again to resume it.\n"
+        sandbox.behave(Behaviour())
+        again = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=30)
+        assert again.returncode == 0, again.stderr
+        assert deletes(sandbox) == 1
+
+    def test_a_signal_before_the_deletion_gives_up_with_3(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        sandbox.add_node("mec-0")
+        sandbox.fail_next(method="GET", path_part="/pods", status=503, count=99)
+        arguments = [sys.executable, "-m", "mecbounce.cli", "run", "mec-0", "--kubeconfig", str(sandbox.kubeconfig)]
+        arguments += ["--state", str(tmp_path / "r.json")]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+            assert running.stdout is not None
+            while "No usable answer" not in running.stdout.readline():
+                assert running.poll() is None
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(10) == 3
+            assert "Asked to stop before the deletion: pod mec-0 runs on." in running.stdout.read()
+        assert deletes(sandbox) == 0
+
+
+class TestBadInput:
+    """One line that names the field, no traceback, nothing changed."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (("",), "pod: '' is not a name"),
+            (("Mec_0",), "pod: 'Mec_0' is not a name"),
+            (("mec-0", "-n", ""), "namespace: '' is not a name"),
+            (("mec-0", "-n", "a.b"), "namespace: 'a.b' is not a name"),
+            (("mec-0", "--pod-uid", "../x"), "pod_uid: '../x' is not a UID"),
+            (("mec-0", "--node", "a/b/c"), "--node: 'a/b/c' is not of the form"),
+            (("mec-0", "--node", "A/v1/x/y"), "--node: group: 'A' is not a name"),
+            (("mec-0", "--ready-timeout", "10x"), "--ready-timeout: '10x' is not a duration"),
+            (("mec-0", "--ready-timeout", "-5"), "--ready-timeout: '-5' is not a duration"),
+            (("mec-0", "--termination-timeout", "0"), "--termination-timeout: '0' is not between"),
+            (("mec-0", "--termination-timeout", ""), "--termination-timeout: '' is not a duration"),
+            (("mec-0", "--protection-annotation", "novalue"), "--protection-annotation: expected KEY=VALUE"),
+            (("mec-0", "--protection-annotation", "=x"), "--protection-annotation: expected KEY=VALUE"),
+            (("mec-0", "--context", "nope"), "has no such context"),
+            (("mec-0", "--kubeconfig", "/nowhere"), "kubeconfig /nowhere: there is no such file"),
+            (("mec-0", "-o", "xml"), "--output"),
+            (("mec-0", "--ready-when", "never"), "--ready-when"),
+            (("mec-0", "--nonsense"), "--nonsense"),
+            (("mec-0", "--state", "/dev/null/r.json"), "--state: /dev/null/r.json: the record can't be written"),
+            (("mec-0", "--state", "/proc/nope/r.json"), "--state: /proc/nope/r.json: the record can't be written"),
+        ],
+    )
+    def test_is_a_usage_error(self, command: Command, sandbox: Sandbox, arguments: tuple[str, ...], said: str) -> None:
+        sandbox.add_node("mec-0")
+        assert command("run", *arguments) == 2
+        assert said in command.err
+        assert command.err.count("\n") == 1
+        assert sandbox.requests == ()
+
+    def test_a_kubeconfig_that_points_nowhere_gives_up_before_the_deletion(
+        self, command: Command, tmp_path: Path, sandbox: Sandbox
+    ) -> None:
+        path = tmp_path / "kubeconfig"
+        path.write_text(sandbox.kubeconfig.read_text().replace(sandbox.url, "http://127.0.0.1:1"))
+        assert command("plan", "mec-0", "--kubeconfig", path) == 3
+        assert "mecbounce: the API server can't be reached" in command.err
+        assert command.err.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (("-n", "nope", "--node", NODE), "'mec-0' (node.name) does not exist in namespace 'nope' (namespace)"),
+            (("-n", "nope"), "Pod mec-0 in namespace nope does not exist"),
+            (("--node", "x.example.com/v1/xs/y"), "does not serve xs.x.example.com/v1 (node.group, version, plural)"),
+        ],
+    )
+    def test_what_is_not_in_the_cluster_is_refused_with_3(
+        self, command: Command, sandbox: Sandbox, options: tuple[str, ...], said: str
+    ) -> None:
+        assert command("run", "mec-0", *options) == 3
+        assert said in command.out
+        assert deletes(sandbox) == 0
+
+    @pytest.mark.parametrize("value", [5, True, ["up"], {"x": 1}])
+    def test_a_state_field_that_is_not_text_is_refused_with_3(
+        self, command: Command, sandbox: Sandbox, value: object
+    ) -> None:
+        sandbox.add_node("mec-0")
+        sandbox.patch("expressnodes", "mec-0", {"status": {"state": value}}, subresource="status")
+        assert command("run", "mec-0", "--node", NODE) == 3
+        assert "status.state holds " in command.out
+        assert deletes(sandbox) == 0
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            ("{", "not a whole record: it is not whole JSON"),
+            ('{"schema_version": 99}', "field schema_version is 99"),
+            (begin(request(pod="mec-7", node=None), NOW).model_dump_json(), "field request.pod"),
+        ],
+    )
+    def test_a_record_that_is_not_this_ones_is_refused_and_stays(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path, content: str, said: str
+    ) -> None:
+        path = tmp_path / "r.json"
+        path.write_text(content)
+        assert command("run", "mec-0", "--state", path) == 2
+        assert str(path) in command.err
+        assert said in command.err
+        assert path.read_text() == content
+        assert sandbox.requests == ()
+
+    def test_a_missing_record_is_named(self, command: Command, tmp_path: Path) -> None:
+        assert command("status", "--state", tmp_path / "none") == 2
+        assert f"--state: there is no record {tmp_path / 'none'}" in command.err
+
+    def test_an_unknown_scenario_tells_the_known_ones(self, command: Command) -> None:
+        assert command("demo", "--scenario", "nope") == 2
+        assert "happy" in command.err
+
+
+class TestPlan:
+    def test_tells_every_check_and_changes_nothing(self, command: Command, sandbox: Sandbox) -> None:
+        sandbox.add_node("mec-0")
+        before = uid(sandbox)
+        assert command("plan", "mec-0", "--node", NODE) == 0
+        assert "no  Is the node rebuilding?" in command.out
+        assert f"accepted for mec-0 ({before})" in command.out
+        pod = sandbox.get("pods", "mec-0", namespace="default")
+        assert pod is not None
+        assert (pod["metadata"]["uid"], "deletionTimestamp" in pod["metadata"]) == (before, False)
+
+    def test_a_bounce_that_would_be_refused_ends_with_3(self, command: Command, sandbox: Sandbox) -> None:
+        sandbox.add_node("mec-0")
+        sandbox.refuse_delete = "not today"
+        assert command("plan", "mec-0", "-o", "json") == 3
+        found = json.loads(command.out)
+        assert (found["goes_on"], "not today" in found["dry_run"]) == (False, True)
+
+    def test_says_which_check_ends_it(self, command: Command, sandbox: Sandbox) -> None:
+        SCENARIOS["rebuilding"].furnish(sandbox)
+        assert command("plan", "mec-0", "--node", NODE) == 3
+        assert "yes  Is the node rebuilding?" in command.out
+
+
+class TestDemo:
+    def test_bounces_a_node_of_its_own(self, command: Command) -> None:
+        assert command("demo", "-o", "json") == 0
+        assert json.loads(command.out)["state"] == "DONE"
+
+    def test_lists_its_scenarios(self, command: Command) -> None:
+        assert command("demo", "--scenario", "list") == 0
+        assert [line.split()[0] for line in command.out.splitlines()] == list(SCENARIOS)
+
+
+class TestHelp:
+    def test_no_arguments_give_help(self, command: Command) -> None:
+        assert command() == 0
+        assert "Usage: mecbounce" in command.out
+
+    def test_the_diagram_is_the_committed_one(self, command: Command) -> None:
+        assert command("diagram") == 0
+        assert command.out == Path("diagrams/bounce.mmd").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("45", 45), ("1.5s", 1.5), ("2h", 7200)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert cli._duration("--x", text) == seconds
