@@ -1,6 +1,7 @@
 # Everything runs in .venv, which each target makes when it is missing or older than what it is made from.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -10,7 +11,7 @@ setup: .venv/ready ## make .venv with every extra
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: setup ## one bounce on the embedded cluster, seen live
@@ -27,9 +28,15 @@ lint: setup ## ruff and mypy
 diagram: setup ## write diagrams/ and the README's copy from the machine
 	$(BIN)/python -m mecbounce.diagram
 
-check: lint test ## what CI runs: lint, tests, diagrams current
+check: lint test ## lint, tests, diagrams current: what CI runs first
+
+compat: setup ## the adapter's tests with the oldest supported Kubernetes client, in a .venv of its own
+	$(PYTHON) -m venv .venv/oldest
+	sed 's/^kubernetes==.*/kubernetes==36.0.3/' constraints.txt > .venv/oldest/constraints.txt
+	.venv/oldest/bin/python $(PIP_INSTALL) --constraint .venv/oldest/constraints.txt --editable '.[dev]'
+	.venv/oldest/bin/pytest --quiet tests/test_cluster.py tests/test_protection.py tests/test_cli.py
 
 e2e: setup ## the end-to-end suite on the real cluster of $$KUBECONFIG
 	$(BIN)/pytest -m e2e tests/e2e
 
-.PHONY: help setup demo test lint diagram check e2e
+.PHONY: help setup demo test lint diagram check compat e2e

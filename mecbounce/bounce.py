@@ -233,9 +233,11 @@ class BounceTask:
         text = f"Resumed bounce {record.bounce_id} in {record.state}, which it entered at {since}."
         if record.request != self._request:
             text += " It goes on with the options that it began with."
-        after = record.changed(notices=(*record.notices, Notice(code="resumed", message=text, at=now)))
+        kept = tuple(notice for notice in record.notices if notice.code != "resumed")  # the last one will do
+        notices = (*kept, Notice(code="resumed", message=text, at=now))
+        after = record.model_copy(update={"notices": notices, "revision": record.revision + 1})
         self._store.save(after)
-        self._tell(after, notices_told=len(record.notices))
+        self._tell(after, notices_told=len(kept))
         return after
 
     def _step(self, record: BounceRecord, look: Look | None) -> Step:
@@ -332,7 +334,9 @@ def _troubled(context: Context, error: ClusterError) -> Step:
         give_up = steps.termination_timeout if record.state is State.AWAIT_TERMINATION else steps.ready_timeout
         return _followed(record, give_up(context, diagnosis.unreachable(trouble.what)), now)
     changes: dict[str, Any] = {"trouble": trouble}
-    told = any(one.code == "cluster_trouble" and one.at >= record.entered_at for one in record.notices)
+    told = record.trouble is not None or any(
+        one.code == "cluster_trouble" and one.at >= record.entered_at for one in record.notices
+    )
     if not told:
         text = f"No usable answer from the API server, trying on: {trouble.what}."
         changes["notices"] = (*record.notices, Notice(code="cluster_trouble", message=text, at=now))
@@ -341,7 +345,7 @@ def _troubled(context: Context, error: ClusterError) -> Step:
     last_look = trouble.since + api_timeout
     if record.deadline is not None:
         last_look = record.deadline if now < record.deadline else record.deadline + api_timeout
-    pause = min(pause, max((last_look - now).total_seconds(), FIRST_PAUSE))
+    pause = min(pause, (last_look - now).total_seconds())
     return Step(record.changed(**changes), Wait(pause, backing_off=True))
 
 

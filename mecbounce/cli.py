@@ -228,9 +228,15 @@ def demo(
         raise UsageProblem(f"--scenario: {scenario!r} is none of {', '.join(SCENARIOS)}")
     _log_to_stderr(logging.ERROR)
     with Sandbox() as sandbox, tempfile.TemporaryDirectory() as folder:
-        SCENARIOS[scenario].furnish(sandbox)
+        shown = SCENARIOS[scenario]
+        shown.furnish(sandbox)
+        patience = f"{shown.patience}s" if shown.patience else None
         request, kube = _request(
-            "mec-0", kubeconfig=sandbox.kubeconfig, node="express.example.com/v1/expressnodes/mec-0"
+            "mec-0",
+            kubeconfig=sandbox.kubeconfig,
+            node="express.example.com/v1/expressnodes/mec-0",
+            termination_timeout=patience,
+            ready_timeout=patience,
         )
         protection = _protection("express.example.com/shutdown-protection=disabled", kube.cluster)
         store = FileStore(Path(folder) / "mec-0.json")

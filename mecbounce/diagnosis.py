@@ -53,7 +53,7 @@ def termination(pod: Pod, host: Host | None, now: datetime) -> Diagnosis:
         if left > 0:
             evidence = f"{names} still running, {left:.0f} s left of the grace period{also}"
             return Diagnosis(code="grace_period_running", evidence=evidence, who=APPLICATION)
-        evidence = f"{names} still running, {-left:.0f} s over the grace period{also}"
+        evidence = f"{names} still running, {abs(left):.0f} s over the grace period{also}"
         return Diagnosis(code="grace_period_exceeded", evidence=evidence, who=ADMINISTRATORS)
     if finalizers:
         evidence = f"no container runs any more; finalizers left: {finalizers}"
@@ -129,7 +129,7 @@ def _containers(pod: Pod, events: tuple[PodEvent, ...]) -> Iterator[Diagnosis]:
     if volume and not any(one.state.running or one.state.terminated for one in _statuses(pod)):
         yield Diagnosis(code="volume", evidence=_joined(volume.reason, volume.message), who=ADMINISTRATORS)
     yield from _init_containers(pod)
-    for status in filter(None, (pod.container_status(one.name) for one in pod.spec.long_running)):
+    for status in _long_running(pod):
         ended = status.state.terminated or status.last_state.terminated
         if ended is None or status.ready:
             continue
@@ -167,7 +167,7 @@ def _probes(pod: Pod) -> Iterator[Diagnosis]:
         if container.startup_probe and status and status.state.running and not status.started:
             evidence = f"container {container.name} runs, its startup probe has not passed yet"
             yield Diagnosis(code="startup_probe", evidence=evidence, who=APPLICATION)
-    for status in pod.status.container_statuses:
+    for status in _long_running(pod):
         if status.state.running and not status.ready:
             evidence = f"container {status.name} runs, its readiness probe does not pass"
             yield Diagnosis(code="readiness_probe", evidence=evidence, who=APPLICATION)
@@ -188,7 +188,7 @@ def _killed_by_startup_probe(pod: Pod, status: ContainerStatus, events: tuple[Po
     last = status.last_state.terminated
     if not probed or last is None or last.reason == "OOMKilled":
         return False
-    told = any("failed startup probe" in one.message and status.name in one.message for one in events)
+    told = any(one.message.startswith(f"Container {status.name} failed startup probe") for one in events)
     return told or last.exit_code in KILLED_EXIT_CODES
 
 
@@ -197,6 +197,11 @@ def _host_lost(host: Host | None) -> str:
         return ""
     why = _joined(host.ready.reason, host.ready.message)
     return f"Kubernetes node {host.name} is not ready" + (f": {why}" if why else "")
+
+
+def _long_running(pod: Pod) -> Iterator[ContainerStatus]:
+    """The statuses of the main containers and the sidecars, as far as they are reported."""
+    return filter(None, (pod.container_status(one.name) for one in pod.spec.long_running))
 
 
 def _statuses(pod: Pod) -> tuple[ContainerStatus, ...]:

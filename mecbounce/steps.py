@@ -230,7 +230,7 @@ def termination_timeout(context: Context, why: Diagnosis) -> Outcome:
     waited = (context.now - context.record.entered_at).total_seconds()
     return Outcome(
         Event.TERMINATION_TIMEOUT,
-        f"Pod {context.old.name} is deleted but has not gone after {waited:.0f} s: {why.evidence}. "
+        f"Pod {context.old.name} is deleted but has not gone after {waited:.0f} s: {why.evidence.rstrip('.')}. "
         "It was not force-deleted; it goes, and is replaced, once that is settled.",
         f"To act: {why.who}. Then run again with --pod-uid {context.old.uid} (pod_uid) to wait for the replacement.",
         why,
@@ -251,7 +251,8 @@ def ready_timeout(
     what = f"its replacement {new_pod.name} ({new_pod.uid}) is not back" if new_pod else "it has no replacement"
     return Outcome(
         event,
-        f"Pod {context.old.name} has gone and {what} after {waited:.0f} s: {why.evidence}. The node is not in service.",
+        f"Pod {context.old.name} has gone and {what} after {waited:.0f} s: {why.evidence.rstrip('.')}. "
+        "The node is not in service.",
         f"To act: {why.who}. To wait on without deleting again, run again with --pod-uid {context.old.uid} (pod_uid).",
         why,
         learned or {},

@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,17 +58,17 @@ class MappingStore:
         return None if data is None else _record(data, str(self))
 
     def save(self, record: BounceRecord) -> None:
-        before = self._mapping.get(self._key)
         _compare(self.load(), record)
+        before = {key: value for key, value in self._mapping.items() if key == self._key}
         self._mapping[self._key] = record.model_dump(mode="json")
         try:
             self._flush()
-        except Exception as error:
-            if before is None:
-                del self._mapping[self._key]
-            else:
-                self._mapping[self._key] = before
-            raise RecordNotSaved(f"{self}: the step state could not be saved: {error}") from error
+        except BaseException as error:
+            del self._mapping[self._key]
+            self._mapping.update(before)
+            if isinstance(error, Exception):
+                raise RecordNotSaved(f"{self}: the step state could not be saved: {error}") from error
+            raise
 
 
 class FileStore:
@@ -86,8 +86,7 @@ class FileStore:
 
     def load(self) -> BounceRecord | None:
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(descriptor, "rb") as file:
+            with open(self.path, "rb", opener=_no_link) as file:
                 raw = file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -97,29 +96,25 @@ class FileStore:
             ) from error
         try:
             return _record(json.loads(raw), str(self))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise _damaged(str(self), f"it is not whole JSON: {error}") from error
 
     def save(self, record: BounceRecord) -> None:
         data = record.model_dump_json(indent=1).encode() + b"\n"
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._locked_folder() as folder:
-                _compare(self.load(), record)
-                self._replace(data)
-                os.fsync(folder)
-        except OSError as error:
-            raise RecordNotSaved(f"{self}: the record can't be written: {_os_reason(error)}") from error
+        with self._locked_folder() as folder:
+            _compare(self.load(), record)
+            self._replace(data)
+            os.fsync(folder)
 
     def set_aside(self) -> Path | None:
         """Rename a finished record out of the way, in place of the last such; gives its new path, or None."""
-        record = self.load()
-        if record is None or not record.finished:
+        if not os.path.lexists(self.path):
             return None
-        aside = self.path.with_name(f"{self.path.name}.last")
-        with suppress(FileNotFoundError):  # another runner was faster
-            self.path.replace(aside)
-        return aside
+        with self._locked_folder():
+            record = self.load()
+            if record is None or not record.finished:
+                return None
+            return self.path.replace(self.path.with_name(f"{self.path.name}.last"))
 
     def _replace(self, data: bytes) -> None:
         aside = self.path.with_name(f".{self.path.name}.new")
@@ -132,12 +127,21 @@ class FileStore:
 
     @contextmanager
     def _locked_folder(self) -> Iterator[int]:
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        """Hold the folder's lock; gives its descriptor. Raises RecordNotSaved for what the system refuses meanwhile."""
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            yield folder
-        finally:
-            os.close(folder)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX)
+                yield folder
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise RecordNotSaved(f"{self}: the record can't be written: {_os_reason(error)}") from error
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _compare(stored: BounceRecord | None, record: BounceRecord) -> None:
@@ -153,7 +157,9 @@ def _record(data: Any, where: str) -> BounceRecord:
     if not isinstance(data, Mapping):
         raise _damaged(where, "it is not a JSON object")
     version = data.get("schema_version")
-    if isinstance(version, int) and version != SCHEMA_VERSION:
+    if type(version) is not int:  # a bool is an int, and equal to one
+        raise _damaged(where, "field schema_version is not a whole number")
+    if version != SCHEMA_VERSION:
         raise UnknownSchema(
             f"{where}: field schema_version is {version}, this mecbounce reads {SCHEMA_VERSION}. "
             "Go on with the version that wrote it; the record was left as it is."

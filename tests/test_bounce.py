@@ -175,6 +175,15 @@ class TestResume:
         assert bench.cluster.deleted == ["uid-1"]
         assert bench.codes() == ["resumed"]
 
+    def test_is_told_each_time_and_remembered_once(self) -> None:
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, State.AWAIT_TERMINATION).model_dump(mode="json")
+        for _ in range(3):
+            with pytest.raises(Interrupted):
+                bench.task(stop=lambda: True).perform()
+        assert bench.codes() == ["resumed"] * 3
+        assert [notice.code for notice in bench.record.notices] == ["resumed"]
+
     def test_says_that_the_options_it_began_with_hold(self) -> None:
         bench = Bench()
         bench.state["mecbounce"] = to_state(bench, State.AWAIT_TERMINATION).model_dump(mode="json")

@@ -25,11 +25,15 @@ LIVE: Final = Behaviour(starts_after=3, stops_after=1.5, recreates_after=0.5)
 
 @dataclass(frozen=True)
 class Scenario:
-    """A furnished sandbox. ``furnish`` needs one that was started with the default resource types."""
+    """A furnished sandbox. ``furnish`` needs one that was started with the default resource types.
+
+    ``patience``: seconds after which a demo of it may give up waiting; None: as long as any bounce.
+    """
 
     name: str
     summary: str
     furnish: Callable[[Sandbox], None]
+    patience: float | None = None
 
 
 def container(probe: str = "startupProbe", failure_threshold: int = 60) -> dict[str, Any]:
@@ -75,23 +79,26 @@ SCENARIOS: Final = {
             "has its shutdown protection enabled",
             lambda sandbox: _furnish(sandbox, annotations={PROTECTION: "enabled"}),
         ),
-        Scenario("stuck-finalizer", "terminates, and a finalizer keeps the pod", _stuck_finalizer),
-        Scenario("node-lost", "runs on a Kubernetes node that no longer answers", _node_lost),
+        Scenario("stuck-finalizer", "terminates, and a finalizer keeps the pod", _stuck_finalizer, patience=5),
+        Scenario("node-lost", "runs on a Kubernetes node that no longer answers", _node_lost, patience=5),
         Scenario(
             "image-pull",
             "comes back with an image that cannot be pulled",
             lambda sandbox: _furnish(sandbox, replace(LIVE, image_pull_fails=True)),
+            patience=8,
         ),
         Scenario(
             "crash-loop",
             "comes back and crashes, again and again",
             lambda sandbox: _furnish(sandbox, replace(LIVE, crash_exit_code=1, starts_after=math.inf)),
+            patience=12,
         ),
-        Scenario("slow-start", "needs 20 s to start; its startup probe gives it ten and kills it", _slow_start),
+        Scenario("slow-start", "needs 20 s to start; its startup probe kills it after ten", _slow_start, patience=15),
         Scenario(
             "not-recreated",
             "terminates, and nothing makes it anew",
             lambda sandbox: _furnish(sandbox, replace(LIVE, recreates=False)),
+            patience=5,
         ),
     )
 }
