@@ -510,8 +510,10 @@ def _screen(record: BounceRecord, now: datetime) -> Group:
     for state in State:
         if state in FINAL and state not in seen:
             continue
-        if state is record.state:
-            mark, style = {State.DONE: ("✔", "green"), State.FAILED: ("✘", "red")}.get(state, ("●", "cyan"))
+        if state is State.FAILED or (record.state is State.FAILED and state is record.path[-2].state):
+            mark, style = "✘", "red"
+        elif state is record.state and state is not State.DONE:
+            mark, style = "●", "cyan"
         else:
             mark, style = ("✔", "green") if state in seen else ("·", "dim")
         took = "" if state not in seen or state in FINAL else f"{max(0.0, seen[state]):6.1f} s"

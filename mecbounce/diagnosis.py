@@ -133,12 +133,12 @@ def _containers(pod: Pod, events: tuple[PodEvent, ...]) -> Iterator[Diagnosis]:
         ended = status.state.terminated or status.last_state.terminated
         if ended is None or status.ready:
             continue
-        times = f"container {status.name} restarted {status.restart_count} times"
+        times = f"container {status.name}, restart count {status.restart_count}"
         if _killed_by_startup_probe(pod, status, events):
             budget = startup_budget(one for one in pod.spec.long_running if one.name == status.name)
             evidence = f"{times}: killed before its startup probe passed (it allows {budget:.0f} s)"
             yield Diagnosis(code="startup_kill_loop", evidence=evidence, who=APPLICATION)
-        else:
+        elif not status.state.running or status.restart_count > 1:  # once may have been a stumble
             last = _joined(ended.reason, ended.message)
             evidence = f"{times}, last exit code {ended.exit_code}" + (f" ({last})" if last else "")
             yield Diagnosis(code="crash_loop", evidence=evidence, who=APPLICATION)

@@ -71,8 +71,10 @@ def init_checks() -> str:
 
 def in_readme(readme: str) -> str:
     """Give the README with its copy of the diagram, between the markers, drawn anew."""
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"README.md: the markers {BEGIN} and {END} are gone")
     return f"{before}{BEGIN}\n```mermaid\n{bounce()}```\n{END}{after}"
 
 

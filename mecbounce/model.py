@@ -12,7 +12,16 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from mecbounce.machine import FINAL, Event, State
@@ -124,7 +133,7 @@ class BounceRequest(Frozen):
     pod: ObjectName
     node: NodeRef | None = None
     cluster_type: ClusterType = ClusterType.K8S
-    force: bool = False
+    force: StrictBool = False
     pod_uid: Uid | None = None
     timeouts: Timeouts = Timeouts()
     ready_when: ReadyWhen = ReadyWhen.AUTO
@@ -314,6 +323,12 @@ class Host(FromApi):
 
     metadata: Metadata
     status: _Status = _Status()
+
+    @classmethod
+    def removed(cls, name: str) -> Self:
+        """Stand for one that a pod still names and that no longer exists."""
+        ready = Condition(type="Ready", reason="NotFound", message="it no longer exists")
+        return cls(metadata=Metadata(name=name, uid=""), status=cls._Status(conditions=(ready,)))
 
     @property
     def name(self) -> str:

@@ -300,6 +300,8 @@ def _host_of(context: Context, pod: Pod) -> Host | None:
     """Look at the pod's Kubernetes node, if it has one and that may be read."""
     try:
         return context.cluster.host(pod.spec.node_name) if pod.spec.node_name else None
+    except NotFound:
+        return Host.removed(pod.spec.node_name)
     except ClusterError:
         return None
 

@@ -5,6 +5,7 @@ A store never repairs or removes what it can't read: it refuses, says what is wr
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -64,7 +65,7 @@ class MappingStore:
         try:
             self._flush()
         except BaseException as error:
-            del self._mapping[self._key]
+            self._mapping.pop(self._key, None)
             self._mapping.update(before)
             if isinstance(error, Exception):
                 raise RecordNotSaved(f"{self}: the step state could not be saved: {error}") from error
@@ -181,4 +182,4 @@ def _damaged(where: str, what: str) -> DamagedRecord:
 
 
 def _os_reason(error: OSError) -> str:
-    return error.strerror or str(error)
+    return "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)

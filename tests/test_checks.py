@@ -1,6 +1,5 @@
 """May the pod be bounced? The table, its order and its words."""
 
-# ruff: noqa: SIM300 -- asserts read expected == actual
 from __future__ import annotations
 
 import dataclasses

@@ -1,6 +1,5 @@
 """Why did it not happen in time? Each explanation, the order between them, and what each one shows."""
 
-# ruff: noqa: SIM300 -- asserts read expected == actual
 from __future__ import annotations
 
 from typing import Any
@@ -361,35 +360,35 @@ class TestReadiness:
             pytest.param(
                 new(restarted(137), container=PROBED, phase="Running"),
                 "startup_kill_loop",
-                "container app restarted 4 times: killed before its startup probe passed (it allows 31 s)",
+                "container app, restart count 4: killed before its startup probe passed (it allows 31 s)",
                 APPLICATION,
                 id="startup_kill_loop",
             ),
             pytest.param(
                 new(restarted(143), container=PROBED, phase="Running"),
                 "startup_kill_loop",
-                "container app restarted 4 times: killed before its startup probe passed (it allows 31 s)",
+                "container app, restart count 4: killed before its startup probe passed (it allows 31 s)",
                 APPLICATION,
                 id="startup_kill_loop_by_sigterm",
             ),
             pytest.param(
                 new(restarted(137, "OOMKilled"), container=PROBED, phase="Running"),
                 "crash_loop",
-                "container app restarted 4 times, last exit code 137 (OOMKilled)",
+                "container app, restart count 4, last exit code 137 (OOMKilled)",
                 APPLICATION,
                 id="out_of_memory",
             ),
             pytest.param(
                 new(restarted(137), phase="Running"),
                 "crash_loop",
-                "container app restarted 4 times, last exit code 137 (Error)",
+                "container app, restart count 4, last exit code 137 (Error)",
                 APPLICATION,
                 id="killed_without_a_startup_probe",
             ),
             pytest.param(
                 new(restarted(3, "Error", "no licence"), container=PROBED, phase="Running"),
                 "crash_loop",
-                "container app restarted 4 times, last exit code 3 (Error: no licence)",
+                "container app, restart count 4, last exit code 3 (Error: no licence)",
                 APPLICATION,
                 id="crash_loop",
             ),
@@ -404,21 +403,21 @@ class TestReadiness:
                     phase="Running",
                 ),
                 "crash_loop",
-                "container app restarted 7 times, last exit code 1",
+                "container app, restart count 7, last exit code 1",
                 APPLICATION,
                 id="crash_loop_backing_off",
             ),
             pytest.param(
                 new({"name": "app", "ready": False, "state": COMPLETED}, phase="Running"),
                 "crash_loop",
-                "container app restarted 0 times, last exit code 0 (Completed)",
+                "container app, restart count 0, last exit code 0 (Completed)",
                 APPLICATION,
                 id="ended_and_not_restarted",
             ),
             pytest.param(
                 new({"name": "app", "state": {"terminated": {"exitCode": 3}}}, container=PROBED, phase="Running"),
                 "crash_loop",
-                "container app restarted 0 times, last exit code 3",
+                "container app, restart count 0, last exit code 3",
                 APPLICATION,
                 id="first_crash_of_a_probed_container",
             ),
@@ -589,6 +588,10 @@ class TestReadiness:
         spec = {"containers": [{"name": "app"}, {"name": "db", **PROBED}]}
         found = diagnosis.readiness(new(restarted(137), IN_SERVICE | {"name": "db"}, spec=spec), READY, ())
         assert "crash_loop" == found.code
+
+    def test_one_restart_of_a_container_that_runs_is_no_loop(self) -> None:
+        seen = new(restarted(3, restartCount=1, started=True), phase="Running")
+        assert "readiness_probe" == code(diagnosis.readiness(seen, READY, ()))
 
     def test_a_container_that_restarted_and_is_ready_again_explains_nothing(self) -> None:
         statuses = restarted(1, ready=True, started=True), RUNS | {"name": "db"}

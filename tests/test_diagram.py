@@ -1,6 +1,5 @@
 """The diagrams say what the machine and the checks say, and the committed ones are these."""
 
-# ruff: noqa: SIM300 -- asserts read expected == actual
 from __future__ import annotations
 
 import re
@@ -18,7 +17,8 @@ from mecbounce.model import BounceRecord, Passage
 from mecbounce.steps import HANDLERS
 
 ROOT = Path(__file__).parents[1]
-README = f"before\n{diagram.BEGIN}\nstale\n{diagram.END}\nafter\n"
+BEGIN, END = "<!-- diagram: begin -->", "<!-- diagram: end -->"
+README = f"before\n{BEGIN}\nstale\n{END}\nafter\n"
 
 
 def record(*steps: tuple[State, Event]) -> BounceRecord:
@@ -54,7 +54,7 @@ def test_what_is_committed_is_what_the_code_draws(path: Path) -> None:
 
 def test_the_readme_shows_one_copy() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert (1, 1, 1) == (readme.count(diagram.BEGIN), readme.count(diagram.END), readme.count(diagram.bounce()))
+    assert (1, 1, 1) == (readme.count(BEGIN), readme.count(END), readme.count(diagram.bounce()))
 
 
 def test_files_are_these() -> None:
@@ -63,7 +63,7 @@ def test_files_are_these() -> None:
 
 
 def test_the_readme_keeps_all_but_its_copy() -> None:
-    expected = f"before\n{diagram.BEGIN}\n```mermaid\n{diagram.bounce()}```\n{diagram.END}\nafter\n"
+    expected = f"before\n{BEGIN}\n```mermaid\n{diagram.bounce()}```\n{END}\nafter\n"
     assert expected == diagram.in_readme(README)
     assert expected == diagram.in_readme(expected)
 
@@ -195,6 +195,12 @@ class TestInitChecks:
         assert [check.code for check in CHECKS if check.forced] == forced
         noticed = [source for source, label, _ in self.ARROWS if label == "yes: go on with a notice, or no"]
         assert [check.code for check in CHECKS if check.event is None] == noticed
+
+    def test_every_answer_of_a_check_has_its_words(self) -> None:
+        plain = [check for check in CHECKS if check.event is not None and not check.forced]
+        for check in plain:
+            labels = [label for source, label, _ in self.ARROWS if source == check.code]
+            assert ["no", "yes"] == labels
 
     def test_ends_well_with_all_of_them_passed(self) -> None:
         assert '--> checks_passed(["checks_passed<br/>DISABLE_PROTECTION"])\n' in self.DRAWING

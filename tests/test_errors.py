@@ -1,6 +1,5 @@
 """The tree of errors, as it is drawn and as it is."""
 
-# ruff: noqa: SIM300 -- asserts read expected == actual
 from __future__ import annotations
 
 import pickle

@@ -1,6 +1,5 @@
 """The table of the design, held against the machine."""
 
-# ruff: noqa: SIM300 -- asserts read expected == actual
 from __future__ import annotations
 
 from itertools import product

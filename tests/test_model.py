@@ -1,6 +1,5 @@
 """What may be asked, what is read from the API server, and what is remembered."""
 
-# ruff: noqa: SIM300 -- asserts read expected == actual
 from __future__ import annotations
 
 import json
@@ -18,6 +17,7 @@ from mecbounce.model import (
     BounceResult,
     ClusterType,
     Container,
+    ContainerStatus,
     Diagnosis,
     Host,
     Metadata,
@@ -327,6 +327,16 @@ class TestApiData:
         probe = Probe.model_validate({"timeoutSeconds": None, "httpGet": {"path": "/"}})
         assert Probe(initial_delay_seconds=0, period_seconds=10, failure_threshold=3, timeout_seconds=1) == probe
 
+    def test_a_container_of_which_little_is_reported_has_not_started_nor_restarted(self) -> None:
+        status = ContainerStatus.model_validate({"name": "app", "lastState": {"terminated": {}}})
+        assert status.last_state.terminated is not None
+        assert (False, False, 0, 0) == (
+            status.ready,
+            status.started,
+            status.restart_count,
+            status.last_state.terminated.exit_code,
+        )
+
     def test_a_time_is_read_as_kubernetes_writes_it(self) -> None:
         assert later(-3600) == pod(metadata={"creationTimestamp": "2026-01-01T11:00:00Z"}).metadata.creation_timestamp
 
@@ -567,6 +577,12 @@ class TestPinnedPod:
 
     def test_a_pod_that_was_never_seen_is_replaced_by_its_namesake(self) -> None:
         pinned = PinnedPod(name="mec-0", uid="uid-0")
+        assert (False, None, (), 30) == (
+            pinned.generated_name,
+            pinned.controller_uid,
+            pinned.containers,
+            pinned.grace_period,
+        )
         assert ("uid-1",) == tuple(one.uid for one in pinned.replacements([pod(), pod("mec-1", "uid-2")]))
 
     def test_of_several_the_oldest_comes_first_and_the_ended_last(self) -> None:
@@ -580,12 +596,12 @@ class TestPinnedPod:
         old = made("old", -3600)
         new = [
             made("evicted", 1, "Failed"),
-            made("young", 9),
+            made("fresh", 9),
             made("twin-b", 5),
             made("twin-a", 5),
-            made("ageless", 7, creationTimestamp=None),
+            made("undated", 7, creationTimestamp=None),
         ]
-        expected = ("ageless", "twin-a", "twin-b", "young", "evicted")
+        expected = ("undated", "twin-a", "twin-b", "fresh", "evicted")
         assert expected == tuple(one.uid for one in PinnedPod.of(old, [old]).replacements([*new, old]))
 
 
@@ -593,6 +609,9 @@ class TestRecord:
     def test_stands_where_its_path_ends(self) -> None:
         assert (State.INIT_CHECKS, NOW, False) == (record().state, record().entered_at, record().finished)
         assert (State.DONE, later(91), True) == (WHOLE.state, WHOLE.entered_at, WHOLE.finished)
+
+    def test_begins_without_a_deadline(self) -> None:
+        assert (None, False) == (record().deadline, record().deadline_from_start)
 
     @pytest.mark.parametrize("state", State)
     def test_is_finished_in_a_final_state(self, state: State) -> None:

@@ -1,6 +1,5 @@
 """When is a pod back, and how long may that take?"""
 
-# ruff: noqa: SIM300 -- asserts read expected == actual
 from __future__ import annotations
 
 from datetime import datetime, timedelta

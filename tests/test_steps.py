@@ -339,6 +339,14 @@ class TestAwaitReady:
         assert outcome.event is None
         assert outcome.learned["deadline"] == later(599 + 600)
 
+    def test_a_kubernetes_node_that_no_longer_exists_is_lost(self) -> None:
+        cluster = FakeCluster(FakeClock(), pod(uid="uid-2", ready=False))
+        cluster.faults = [None, NotFound("nodes not found")]
+        record = record_in(State.AWAIT_READY, deadline=60, request=request(timeouts={"ready": 60}))
+        outcome = run(record, cluster, now=later(60))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "host_lost"
+
     def test_nothing_recreated_it_fails_with_what_the_resource_says_now(self) -> None:
         cluster = FakeCluster(FakeClock())
         cluster.resource = {"spec": {"state": "Down"}}

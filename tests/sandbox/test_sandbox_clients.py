@@ -86,7 +86,7 @@ def test_kubectl_finds_its_way(sandbox: Sandbox, tmp_path: Path) -> None:
     def kubectl(*words: str) -> str:
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "KUBECONFIG": str(sandbox.kubeconfig)}
         command = [str(shutil.which("kubectl")), *words]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=20)  # noqa: S603  # words of this file alone
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=20)
         return done.stdout
 
     sandbox.add_node("mec-0")
@@ -115,7 +115,7 @@ def test_every_scenario_is_furnished_quickly(sandbox: Sandbox, name: str) -> Non
 def test_the_module_serves_until_it_is_told_to_stop(sign: signal.Signals) -> None:
     options = ["--scenario", "protected", "--speed", "20", "--resource", "other.example.com/v1/things/Thing"]
     command = [sys.executable, "-W", "error", "-m", "mecbounce.sandbox", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:  # noqa: S603  # the same
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
         assert serving.stdout
         assert serving.stderr
         config = Path(serving.stdout.readline().strip())
