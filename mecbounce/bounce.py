@@ -101,8 +101,15 @@ def cancel(record: BounceRecord, cluster: Cluster, now: datetime) -> Step | None
             return None
         if pod is None or pod.terminating:
             return None
-    message = f"Asked to stop before the deletion: pod {record.request.pod} runs on{protection_off(record)}."
+    message = f"Asked to stop before the deletion. {_untouched(record)}"
     return _followed(record, Outcome(Event.CANCELLED, message, "Run again to bounce it."), now)
+
+
+def _untouched(record: BounceRecord) -> str:
+    """Say what is known of a pod that this bounce has not deleted."""
+    if record.old_pod is None:
+        return "Nothing was deleted."
+    return f"Nothing was deleted: pod {record.request.pod} ran on when last seen{protection_off(record)}."
 
 
 @dataclass(frozen=True)
@@ -202,21 +209,25 @@ class BounceTask:
         return BounceResult.of(record)
 
     def advance(self) -> Step:
-        """Take one step, for a runner that calls again after `Step.wait.seconds`, until that is None.
+        """Take one step, for a runner that calls again after `Step.wait.seconds`, until `Step.wait` is None.
 
-        Raises Superseded, and RecordError where the record can't be read or saved.
+        Raises Interrupted, Superseded, and RecordError where the record can't be read or saved.
         """
-        return self._step(self._stored() or self._begun(), None)
+        record = self._stored() or self._begun()
+        if not record.finished and self._stop():
+            return Step(self._left(record), None)
+        return self._step(record, None)
 
     def _stored(self) -> BounceRecord | None:
         record = self._store.load()
         if record is not None:
             asked, found = self._request, record.request
-            for name in ("namespace", "pod", "node"):
-                if getattr(asked, name) != getattr(found, name):
+            for name in ("namespace", "pod", "node"):  # of a node, its text is its identity
+                mine, theirs = str(getattr(asked, name)), str(getattr(found, name))
+                if mine != theirs:
                     raise ForeignRecord(
-                        f"{self._store}: field request.{name}: the record is of {getattr(found, name)}, this bounce is "
-                        f"of {getattr(asked, name)}. Use another place for this bounce; the record was left as it is."
+                        f"{self._store}: field request.{name}: the record is of {theirs}, this bounce is of {mine}. "
+                        "Use another place for this bounce; the record was left as it is."
                     )
         return record
 
@@ -229,7 +240,7 @@ class BounceTask:
     def _resumed(self, record: BounceRecord) -> BounceRecord:
         """Take the bounce over: a runner that still has it finds itself superseded."""
         now = self._clock()
-        since = f"{record.entered_at:%H:%M:%S} UTC"
+        since = f"{record.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         text = f"Resumed bounce {record.bounce_id} in {record.state}, which it entered at {since}."
         if record.request != self._request:
             text += " It goes on with the options that it began with."
@@ -249,7 +260,10 @@ class BounceTask:
         step = cancel(record, self._cluster, self._clock())
         if step is None:
             self._log.info("bounce.interrupted", bounce=record.bounce_id, state=record.state.value)
-            raise Interrupted(f"Bounce of {record.request.pod} left in {record.state}. Run again to resume it.")
+            raise Interrupted(
+                f"Bounce of {record.request.pod} left in {record.state}, its record is {self._store}. "
+                "Run again to resume it."
+            )
         self._save(record, step.record)
         return step.record
 
@@ -270,8 +284,10 @@ class BounceTask:
     def _guarded(self, callback: Callable[[Any], object], told: Any) -> None:
         try:
             callback(told)
-        except Exception:  # noqa: BLE001 -- a runner's callback must not end a bounce
-            self._log.exception("bounce.callback_failed", callback=repr(callback))
+        except Exception as error:  # noqa: BLE001 -- a runner's callback must not end a bounce
+            # No traceback and no repr: both show the runner's own objects, and what they hold.
+            name = getattr(callback, "__qualname__", type(callback).__name__)
+            self._log.error("bounce.callback_failed", callback=name, error=type(error).__name__)
 
     def wait_till_ok(self, wait: Wait, watch: PodWatch) -> None:
         """Wait for a change of the pods, until the wait is due or stop() says so. Nothing else sleeps."""
@@ -323,13 +339,14 @@ def _troubled(context: Context, error: ClusterError) -> Step:
     record, now = context.record, context.now
     before_deletion = record.state in BEFORE_DELETION
     if before_deletion and isinstance(error, AccessDenied):
-        message = f"{error}. Nothing was deleted: pod {record.request.pod} runs on{protection_off(record)}."
-        return _followed(record, Outcome(Event.ACCESS_DENIED, message, "Grant that right, then run again."), now)
+        return _followed(record, _given_up(record, Event.ACCESS_DENIED, str(error), "Grant that right."), now)
     trouble = record.trouble or Trouble(since=now, tries=0, what="")
     trouble = trouble.model_copy(update={"tries": trouble.tries + 1, "what": str(error)})
     api_timeout = timedelta(seconds=record.request.timeouts.api)
     if before_deletion and now - trouble.since >= api_timeout:
-        return _followed(record, _unreachable(record, trouble), now)
+        text = f"No usable answer from the API server within {api_timeout.total_seconds():.0f} s: {trouble.what}"
+        advice = "Find out why the API server does not answer."
+        return _followed(record, _given_up(record, Event.CLUSTER_UNREACHABLE, text, advice), now)
     if record.deadline is not None and now >= record.deadline + api_timeout:
         give_up = steps.termination_timeout if record.state is State.AWAIT_TERMINATION else steps.ready_timeout
         return _followed(record, give_up(context, diagnosis.unreachable(trouble.what)), now)
@@ -349,16 +366,13 @@ def _troubled(context: Context, error: ClusterError) -> Step:
     return Step(record.changed(**changes), Wait(pause, backing_off=True))
 
 
-def _unreachable(record: BounceRecord, trouble: Trouble) -> Outcome:
-    seconds = record.request.timeouts.api
-    message = f"No usable answer from the API server within {seconds:.0f} s: {trouble.what}. "
-    if record.state is State.DELETE_POD:
-        message += f"The DELETE of pod {record.request.pod} may or may not have been carried out."
-        uid = record.old_pod.uid if record.old_pod else ""
-        advice = f"Look at the pod; run again with --pod-uid {uid} (pod_uid), which deletes that incarnation or none."
-        return Outcome(Event.CLUSTER_UNREACHABLE, message, advice)
-    message += f"Nothing was deleted: pod {record.request.pod} runs on{protection_off(record)}."
-    return Outcome(Event.CLUSTER_UNREACHABLE, message, "Run again once the API server answers.")
+def _given_up(record: BounceRecord, event: Event, what: str, advice: str) -> Outcome:
+    """Give up before the deletion; in DELETE_POD only if it is sure that there was none."""
+    if record.state is not State.DELETE_POD or record.old_pod is None:
+        return Outcome(event, f"{what}. {_untouched(record)}", f"{advice} Then run again.")
+    message = f"{what}. The DELETE of pod {record.request.pod} may or may not have been carried out."
+    uid = record.old_pod.uid
+    return Outcome(event, message, f"{advice} Then run again with --pod-uid {uid} (pod_uid): that one or none.")
 
 
 def _pause(seed: str, tries: int) -> float:

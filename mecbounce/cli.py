@@ -148,7 +148,8 @@ def run(
     )
     protection = _protection(protection_annotation, kube.cluster)
     store = FileStore(state or _default_record(kube, request))
-    _log_to_stderr(logging.INFO if verbose else logging.ERROR)
+    if verbose:
+        _log_to_stderr(logging.INFO)
     return _bounce(BounceInTerminal(request, kube.name, output, plain=verbose), kube.cluster, store, protection)
 
 
@@ -226,7 +227,6 @@ def demo(
         return OK
     if scenario not in SCENARIOS:
         raise UsageProblem(f"--scenario: {scenario!r} is none of {', '.join(SCENARIOS)}")
-    _log_to_stderr(logging.ERROR)
     with Sandbox() as sandbox, tempfile.TemporaryDirectory() as folder:
         shown = SCENARIOS[scenario]
         shown.furnish(sandbox)
@@ -245,26 +245,33 @@ def demo(
 
 def main() -> NoReturn:
     """Run the command; every foreseen error is one line on standard error."""
+    _log_to_stderr(logging.ERROR)
     try:
         status_code = app(sys.argv[1:] or ["--help"], prog_name="mecbounce", standalone_mode=False) or OK
     except typer.TyperException as error:
         status_code = _complain(" ".join(error.format_message().split()), error.exit_code)
+    except _LeftAtOnce:
+        status_code = _complain("Left at once. The record is saved: run again to resume.", INTERRUPTED)
     except (typer.Abort, KeyboardInterrupt):
-        status_code = _complain("Interrupted. The record is saved: run again to resume.", INTERRUPTED)
+        status_code = _complain("Interrupted.", OTHER)
     except Interrupted as error:
         status_code = _complain(str(error), INTERRUPTED)
     except Superseded as error:
         status_code = _complain(str(error), SUPERSEDED)
     except RecordNotSaved as error:
-        status_code = _complain(f"--state: {error}", OTHER)
+        status_code = _complain(f"{error}", OTHER)
     except (ConfigError, RecordError, UsageProblem) as error:
         status_code = _complain(str(error), USAGE)
     except ClusterError as error:
         status_code = _complain(str(error), REFUSED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
+        _discard_stdout()
         status_code = OTHER
     sys.exit(status_code)
+
+
+class _LeftAtOnce(BaseException):
+    """A second signal. No handler of errors may take it for one."""
 
 
 def _complain(message: str, status_code: int) -> int:
@@ -282,12 +289,8 @@ class Kube:
         from mecbounce.cluster import KubernetesCluster  # noqa: PLC0415 -- takes a third of a second
 
         no_kubeconfig = kubeconfig is None and context is None and not os.environ.get("KUBECONFIG")
-        if (
-            no_kubeconfig
-            and "KUBERNETES_SERVICE_HOST" in os.environ
-            and not Path("~/.kube/config").expanduser().exists()
-        ):
-            self.name, self.namespace, self.cluster = "in-cluster", "default", KubernetesCluster.in_cluster()
+        if no_kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ and not _home("~/.kube/config").exists():
+            self.name, self.namespace, self.cluster = "in-cluster", _own_namespace(), KubernetesCluster.in_cluster()
         else:
             self.name, self.namespace = KubernetesCluster.describe_kubeconfig(kubeconfig, context)
             self.cluster = KubernetesCluster.from_kubeconfig(kubeconfig, context)
@@ -312,7 +315,7 @@ def _request(
         "termination": _duration("--termination-timeout", termination_timeout),
         "ready": _duration("--ready-timeout", ready_timeout),
     }
-    try:
+    with _fields_named():
         request = BounceRequest(
             namespace="default" if namespace is None else namespace,
             pod=pod,
@@ -323,14 +326,22 @@ def _request(
             timeouts=Timeouts.model_validate(timeouts),
             ready_when=ready_when,
         )
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise UsageProblem(f"{field}: {first['msg'].removeprefix('Value error, ')}") from None
     kube = Kube(kubeconfig, context)
     if namespace is None:
-        request = request.model_copy(update={"namespace": kube.namespace})
+        with _fields_named(f"context {kube.name}: "):
+            request = BounceRequest.model_validate(request.model_dump() | {"namespace": kube.namespace})
     return request, kube
+
+
+@contextlib.contextmanager
+def _fields_named(where: str = "") -> Iterator[None]:
+    """Turn pydantic's error into one line that names the field."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UsageProblem(f"{where}{field}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def _node_ref(text: str | None) -> NodeRef | None:
@@ -340,11 +351,8 @@ def _node_ref(text: str | None) -> NodeRef | None:
     if len(parts) != 4:  # noqa: PLR2004 -- the four that the message names
         raise UsageProblem(f"--node: {text!r} is not of the form GROUP/VERSION/PLURAL/NAME")
     group, version, plural, name = parts
-    try:
+    with _fields_named("--node: "):
         return NodeRef(group=group, version=version, plural=plural, name=name)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise UsageProblem(f"--node: {first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def _duration(option: str, text: str | None) -> float | None:
@@ -372,10 +380,20 @@ def _protection(text: str | None, cluster: Any) -> AnnotationProtection | None:
 
 def _default_record(kube: Kube, request: BounceRequest) -> Path:
     """Give the record's place: of this context of this API server, this namespace and this pod."""
-    folder = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "mecbounce"
+    folder = _home(os.environ.get("XDG_STATE_HOME") or "~/.local/state") / "mecbounce"
     readable = re.sub(r"[^A-Za-z0-9.-]", "-", kube.name)[:60]
     server = hashlib.sha256(f"{kube.name} {kube.cluster.server}".encode()).hexdigest()[:8]
     return folder / f"{readable}-{server}_{request.namespace}_{request.pod}.json"
+
+
+def _home(path: str) -> Path:
+    return Path(os.path.expanduser(path))  # noqa: PTH111 -- Path raises where there is no home
+
+
+def _own_namespace() -> str:
+    """Give the namespace of the pod that this runs in."""
+    found = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+    return found.read_text(encoding="utf-8").strip() if found.exists() else "default"
 
 
 def _stored(path: Path) -> BounceRecord:
@@ -395,13 +413,25 @@ def _log_to_stderr(level: int) -> None:
 # --- what a person sees ------------------------------------------------------------------------------------------
 
 
+class _LastingConsole(Console):
+    """A bounce goes on when nobody reads any more (`mecbounce run ... | head`)."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        _discard_stdout()
+
+
+def _discard_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
+
+
 class BounceInTerminal:
     """One bounce as it is seen: a live screen in a terminal, plain lines elsewhere, one JSON document for programs."""
 
     def __init__(self, request: BounceRequest, context: str, output: Output, *, plain: bool = False) -> None:
         self.request = request
         self.output = output
-        self._console = Console(highlight=False, stderr=output is Output.JSON)
+        self._console = _LastingConsole(highlight=False, stderr=output is Output.JSON)
         self._console.soft_wrap = not self._console.is_terminal  # a log line is one line
         self._title = f"{request.pod} in {request.namespace} ({context})"
         self._record: BounceRecord | None = None
@@ -479,7 +509,8 @@ def exit_status(result: BounceResult) -> int:
     """Give the command's exit status for a finished bounce."""
     if result.state is State.DONE:
         return OK
-    if result.event is Event.CLUSTER_UNREACHABLE and result.deletion_was_possible:
+    unsure = (Event.CLUSTER_UNREACHABLE, Event.ACCESS_DENIED)
+    if result.event in unsure and result.deletion_was_possible:
         return OTHER
     return _STATUS_OF.get(result.event, REFUSED)
 
@@ -491,10 +522,11 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
 
     def ask(number: int, _frame: object) -> None:
         if asked:
-            raise KeyboardInterrupt
+            raise _LeftAtOnce
         asked.append(number)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    heeded = [one for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in heeded}
     try:
         yield lambda: bool(asked)
     finally:

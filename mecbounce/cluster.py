@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -68,7 +68,7 @@ class Cluster(Protocol):
         """List the pods, of that name or all."""
         ...
 
-    def watch(self, namespace: str) -> Any:
+    def watch(self, namespace: str) -> AbstractContextManager[PodWatch]:
         """Open a context manager that gives a PodWatch. Nothing is asked before its first look."""
         ...
 
@@ -216,7 +216,7 @@ class KubernetesCluster:
             raise Conflict(f"pod {pod.name} ({pod.uid}) has gone")
 
     def annotate_pod(self, pod: Pod, key: str, value: str) -> None:
-        """Set an annotation of that incarnation. Raises Conflict where another one stands there."""
+        """Set an annotation of that incarnation. Raises Conflict or Refused where another one stands there."""
         body = {"metadata": {"uid": pod.uid, "annotations": {key: value}}}
         self._json(
             lambda: self._core.patch_namespaced_pod,
@@ -298,7 +298,10 @@ class KubernetesCluster:
                 if error.status != 401:  # noqa: PLR2004 -- HTTP
                     raise
                 log.info("cluster.credentials_reloaded")
-                self._sign_in()
+                try:
+                    self._sign_in()
+                except ConfigError as unusable:  # such as a kubeconfig that is being rewritten this moment
+                    raise Unreachable(str(unusable)) from unusable
                 return endpoint()(*args, **options, **raw)
 
 
@@ -355,7 +358,7 @@ class _KubernetesPodWatch:
             lived = now - self._stream.opened
             self._failures = 0 if lived > LASTING else self._failures + 1
             pause = min(2.0**self._failures, LONGEST_PAUSE) if self._failures else 0.0
-            self._not_before = float("inf") if self._stream.forbidden else now + pause
+            self._not_before = now + pause
             self._listed = None
             return None
         if now - self._stream.heard > SILENCE:
@@ -377,7 +380,7 @@ class _Stream(threading.Thread):
         super().__init__(name="mecbounce-watch", daemon=True)
         self._cluster = cluster
         self._namespace = namespace
-        self._name, pods, self._resource_version = listed
+        self._pod_name, pods, self._resource_version = listed
         self._pods = {pod.uid: pod for pod in pods}
         self._changed = changed
         self._response: Any = None
@@ -385,28 +388,30 @@ class _Stream(threading.Thread):
         self._lock = threading.Lock()
         self.opened = self.heard = time.monotonic()
         self.ended = False
-        self.forbidden = False
 
     def pods(self) -> tuple[Pod, ...]:
         with self._lock:
             return tuple(self._pods.values())
 
     def stop(self) -> None:
-        self._stopped = True
-        if self._response is not None:
+        with self._lock:
+            self._stopped = True
+            response = self._response
+        if response is not None:
             with suppress(Exception):  # it may end by itself at the same time
-                self._response.shutdown()
-            self.join(1.0)
+                response.shutdown()
+        self.join(1.0)
 
     def run(self) -> None:
         try:
-            self._response = self._cluster.open_watch(self._namespace, self._name, self._resource_version)
-            for line in _lines(self._response):
+            response = self._cluster.open_watch(self._namespace, self._pod_name, self._resource_version)
+            with self._lock:
+                self._response = response
+                stopped = self._stopped
+            for line in () if stopped else _lines(response):
                 if self._stopped or not self._take(json.loads(line)):
                     break
             why = "closed"
-        except AccessDenied as error:
-            self.forbidden, why = True, str(error)
         except Exception as error:  # noqa: BLE001 -- whatever ends a watch, the next look is a list
             why = type(error).__name__
         finally:
@@ -457,7 +462,7 @@ def _from_kubeconfig(path: str | Path | None, context: str | None) -> client.Con
 
 def _kubeconfig(path: str | Path | None) -> str:
     """Give the place, or the places, to read; the client itself reads $KUBECONFIG only once, as it is imported."""
-    return str(path or os.environ.get("KUBECONFIG") or Path("~/.kube/config").expanduser())
+    return str(path or os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config"))  # noqa: PTH111 -- Path raises where there is no home
 
 
 @contextmanager
@@ -530,6 +535,9 @@ def _explained() -> Iterator[None]:
         raise _answered(error) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise Unreachable(f"the API server can't be reached: {_short(error)}") from error
+    except ValueError:
+        # Not its text, nor its cause: where a credential makes no header, they quote it.
+        raise Unreachable("the request could not be made; are the credentials whole?") from None
 
 
 def _answered(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answer a status

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from mecbounce.model import ContainerStatus, Host, Node, NodeRef, PinnedPod, Pod, PodEvent
 
+UNREACHABLE = "cluster_unreachable"
+LONGEST_QUOTE = 300  # characters of what others say
+
 ADMINISTRATORS = "the cluster's administrators"
 OPERATOR = "the owners of the operator"
 APPLICATION = "the owners of the application"
@@ -36,7 +39,7 @@ KILLED_EXIT_CODES = {137, 143}  # SIGKILL, SIGTERM: how a kubelet ends a contain
 
 def unreachable(what: str) -> Diagnosis:
     """No look could be had after the deadline."""
-    return Diagnosis(code="cluster_unreachable", evidence=what, who=ADMINISTRATORS)
+    return Diagnosis(code=UNREACHABLE, evidence=what, who=ADMINISTRATORS)
 
 
 def termination(pod: Pod, host: Host | None, now: datetime) -> Diagnosis:
@@ -209,7 +212,8 @@ def _statuses(pod: Pod) -> tuple[ContainerStatus, ...]:
 
 
 def _joined(reason: str, message: str) -> str:
-    return ": ".join(part for part in (reason, message) if part)
+    text = " ".join(": ".join(part for part in (reason, message) if part).split())
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
 
 
 def _list(noun: str, names: list[str]) -> str:

@@ -164,7 +164,6 @@ class Metadata(FromApi):
     generate_name: str = ""
     creation_timestamp: AwareDatetime | None = None
     deletion_timestamp: AwareDatetime | None = None
-    deletion_grace_period_seconds: int | None = None
     finalizers: tuple[str, ...] = ()
     annotations: Mapping[str, str] = {}
     owner_references: tuple[Owner, ...] = ()
@@ -399,11 +398,17 @@ class Notice(Frozen):
 
 
 class Protection(StrEnum):
-    """What came of switching the pod's shutdown protection off."""
+    """What came of switching the pod's shutdown protection off.
+
+    `disabled`: done. `off`: it was off already. `unused`: none is configured. `kept`: it could not be done.
+    `unknown`: there was no answer, so it may have been done.
+    """
 
     DISABLED = "disabled"
+    OFF = "off"
     UNUSED = "unused"
     KEPT = "kept"
+    UNKNOWN = "unknown"
 
 
 class Diagnosis(Frozen):
@@ -457,10 +462,16 @@ class PinnedPod(Frozen):
             if not pod.terminating
             and pod.uid != self.uid
             and pod.uid not in self.lookalikes
-            and (self.generated_name or pod.name == self.name)
-            and (self.controller_uid is None or (pod.controller and pod.controller.uid == self.controller_uid))
+            and self._is_replaced_by(pod)
         )
         return tuple(sorted(fit, key=lambda pod: (pod.finished, pod.metadata.creation_timestamp or _LONG_AGO, pod.uid)))
+
+    def _is_replaced_by(self, pod: Pod) -> bool:
+        """Whether name and controller fit. Where nothing controlled it, whoever takes its fixed name replaces it."""
+        controlled_alike = pod.controller is not None and pod.controller.uid == self.controller_uid
+        if self.generated_name:
+            return controlled_alike
+        return pod.name == self.name and (controlled_alike or self.controller_uid is None)
 
 
 class SeenPod(Frozen):
@@ -494,7 +505,7 @@ class BounceRecord(Frozen):
     """Everything that a bounce must remember: one small JSON document.
 
     `revision` rises by one with each save and is what a store compares and swaps on. `deadline` is the wall-clock
-    end of the present waiting state; `from_start` tells that it has been taken anew from a container's start.
+    end of the present waiting state; `deadline_from_start`: it has been taken anew from a container's start.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION

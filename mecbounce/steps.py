@@ -68,9 +68,20 @@ class Context:
         return self.record.deadline is not None and self.now >= self.record.deadline
 
     def pods(self) -> tuple[Pod, ...]:
-        """Look at the pods that the pinned identity is about. A deadline is judged on a look taken after it."""
-        name = None if self.old.generated_name else self.old.name
-        return self.cluster.pods(self.request.namespace, name) if self.overdue else self.look(name)
+        """Look at the pods that the pinned identity is about.
+
+        What a watch tells is good enough, except to judge a deadline, or a DELETE whose answer was lost.
+        """
+        unanswered = self.record.state is State.DELETE_POD and self.record.trouble is not None
+        return self.look_afresh() if self.overdue or unanswered else self.look(self._name)
+
+    def look_afresh(self) -> tuple[Pod, ...]:
+        """Look at them with a request of its own."""
+        return self.cluster.pods(self.request.namespace, self._name)
+
+    @property
+    def _name(self) -> str | None:
+        return None if self.old.generated_name else self.old.name
 
 
 @dataclass(frozen=True)
@@ -151,40 +162,48 @@ def disable_protection(context: Context) -> Outcome:
     try:
         switched = _within(context.request.timeouts.api, lambda: protection.disable(pod))
     except Exception as error:  # noqa: BLE001 -- best effort: whatever a user's protection raises, go on
-        notice = f"Shutdown protection could not be switched off: {_one_line(error)}. Deleting the pod all the same."
+        notice = f"Shutdown protection could not be switched off: {one_line(error)}. Deleting the pod all the same."
+        unanswered = isinstance(error, (Unreachable, TimeoutError))
         return Outcome(
             Event.PROTECTION_KEPT,
-            learned={"protection": Protection.KEPT},
+            learned={"protection": Protection.UNKNOWN if unanswered else Protection.KEPT},
             notices=(("protection_kept", notice),),
         )
     if switched is False:
-        return Outcome(Event.PROTECTION_UNUSED, learned={"protection": Protection.UNUSED})
+        return Outcome(Event.PROTECTION_UNUSED, learned={"protection": Protection.OFF})
     return Outcome(Event.PROTECTION_DISABLED, learned={"protection": Protection.DISABLED})
 
 
 def delete_pod(context: Context) -> Outcome:
     """Delete that one incarnation, with its UID as precondition."""
-    request, old = context.request, context.old
-    pod = old.among(context.pods())
-    if pod is None:
-        return Outcome(Event.POD_GONE)
-    if pod.terminating:  # an earlier DELETE of ours whose answer was lost, or somebody else's
-        return Outcome(Event.DELETE_ACCEPTED)
+    old = context.old
+    if done := _deleted(old, context.pods()):
+        return done
     try:
-        context.cluster.delete_pod(request.namespace, old.name, old.uid)
+        context.cluster.delete_pod(context.request.namespace, old.name, old.uid)
     except NotFound:
         return Outcome(Event.POD_GONE)
     except Conflict as error:
-        if old.among(context.cluster.pods(request.namespace, old.name)) is None:
-            return Outcome(Event.POD_GONE)
+        if done := _deleted(old, context.look_afresh()):
+            return done
         raise Unreachable(str(error)) from error
     except (AccessDenied, Refused) as error:
+        if done := _deleted(old, context.look_afresh()):
+            return done
         return Outcome(
             Event.DELETE_REFUSED,
             f"The API server refused the deletion: {error}. Pod {old.name} runs on{protection_off(context.record)}.",
             "Settle that with whoever sets the rights and admission rules of this namespace, then bounce again.",
         )
     return Outcome(Event.DELETE_ACCEPTED)
+
+
+def _deleted(old: PinnedPod, pods: tuple[Pod, ...]) -> Outcome | None:
+    """What to report where the deletion has happened: by an earlier DELETE whose answer was lost, or another hand."""
+    pod = old.among(pods)
+    if pod is None:
+        return Outcome(Event.POD_GONE)
+    return Outcome(Event.DELETE_ACCEPTED) if pod.terminating else None
 
 
 def await_termination(context: Context) -> Outcome:
@@ -211,7 +230,7 @@ def await_ready(context: Context) -> Outcome:
         if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
             text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
             notices.append(("no_startup_probe", text))
-        took = (context.now - record.path[0].at).total_seconds()
+        took = max(0.0, (context.now - record.path[0].at).total_seconds())
         message = f"Pod {old.name} was bounced: {pod.name} ({pod.uid}) is back after {took:.0f} s."
         return Outcome(event, message, learned=learned, notices=tuple(notices))
     if context.request.timeouts.ready is None and not record.deadline_from_start:
@@ -227,14 +246,14 @@ def await_ready(context: Context) -> Outcome:
 
 def termination_timeout(context: Context, why: Diagnosis) -> Outcome:
     """Give up waiting for the old pod to go."""
-    waited = (context.now - context.record.entered_at).total_seconds()
-    return Outcome(
-        Event.TERMINATION_TIMEOUT,
-        f"Pod {context.old.name} is deleted but has not gone after {waited:.0f} s: {why.evidence.rstrip('.')}. "
-        "It was not force-deleted; it goes, and is replaced, once that is settled.",
-        f"To act: {why.who}. Then run again with --pod-uid {context.old.uid} (pod_uid) to wait for the replacement.",
-        why,
+    old = context.old
+    message = (
+        f"Pod {old.name} is deleted but has not gone after {_waited(context)}: {why.evidence.rstrip('.')}. "
+        "It was not force-deleted; it goes, and is replaced, once that is settled."
     )
+    if why.code == diagnosis.UNREACHABLE:
+        message = f"Pod {old.name} is deleted; whether it has gone is not known: {why.evidence.rstrip('.')}."
+    return Outcome(Event.TERMINATION_TIMEOUT, message, _advice(old, why), why)
 
 
 def ready_timeout(
@@ -245,19 +264,27 @@ def ready_timeout(
     notices: tuple[tuple[str, str], ...] = (),
 ) -> Outcome:
     """Give up waiting for the replacement."""
-    waited = (context.now - context.record.entered_at).total_seconds()
-    new_pod = (learned or {}).get("new_pod") or context.record.new_pod
+    old, learned = context.old, learned or {}
+    new_pod = learned.get("new_pod") or context.record.new_pod
     event = Event.READY_TIMEOUT if new_pod else Event.NOT_RECREATED
     what = f"its replacement {new_pod.name} ({new_pod.uid}) is not back" if new_pod else "it has no replacement"
-    return Outcome(
-        event,
-        f"Pod {context.old.name} has gone and {what} after {waited:.0f} s: {why.evidence.rstrip('.')}. "
-        "The node is not in service.",
-        f"To act: {why.who}. To wait on without deleting again, run again with --pod-uid {context.old.uid} (pod_uid).",
-        why,
-        learned or {},
-        notices,
+    message = (
+        f"Pod {old.name} has gone and {what} after {_waited(context)}: {why.evidence.rstrip('.')}. "
+        "The node is not in service."
     )
+    if why.code == diagnosis.UNREACHABLE:
+        message = f"Pod {old.name} has gone; whether its replacement is back is not known: {why.evidence.rstrip('.')}."
+    return Outcome(event, message, _advice(old, why), why, learned, notices)
+
+
+def _waited(context: Context) -> str:
+    return f"{max(0.0, (context.now - context.record.entered_at).total_seconds()):.0f} s"
+
+
+def _advice(old: PinnedPod, why: Diagnosis) -> str:
+    if old.generated_name:
+        return f"To act: {why.who}. Its replacement has a name of its own: look at the newest pods of its controller."
+    return f"To act: {why.who}. To wait on without deleting again, run again with --pod-uid {old.uid} (pod_uid)."
 
 
 def _about_replacement(record: BounceRecord, candidates: tuple[Pod, ...]) -> list[tuple[str, str]]:
@@ -335,11 +362,17 @@ def _within(seconds: float, call: Callable[[], bool | None]) -> bool | None:
 
 
 def protection_off(record: BounceRecord) -> str:
-    """Say in a message that the pod runs on unprotected, where it does."""
-    return ", with its shutdown protection switched off" if record.protection is Protection.DISABLED else ""
+    """Say in a message that the pod runs on unprotected, where it does or may."""
+    off = {
+        Protection.DISABLED: ", with its shutdown protection switched off",
+        Protection.OFF: ", with its shutdown protection off",
+        Protection.UNKNOWN: ", with its shutdown protection perhaps switched off",
+    }
+    return off.get(record.protection, "") if record.protection else ""
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Give an error's text, or else its name, without line ends."""
     return " ".join(f"{error or type(error).__name__}".split()).rstrip(".")
 
 

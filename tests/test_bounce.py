@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from builders import NOW, STARTUP_PROBE, later, pod, request
+from builders import NODE, NOW, STARTUP_PROBE, later, pod, request
 from fakes import FakeClock, FakeCluster
+from structlog.testing import capture_logs
 
 from mecbounce.bounce import LOOK_EVERY, BounceTask, Step, Wait, advance, begin, cancel, plan
 from mecbounce.errors import (
@@ -93,18 +94,23 @@ class TestPerform:
 
     def test_every_state_is_saved_before_its_handler_runs(self) -> None:
         bench = Bench().replaced()
-        seen: list[tuple[str, list[str]]] = []
+        seen: list[tuple[str, str]] = []
         original = bench.cluster._called
 
         def spy(call: str) -> None:
-            seen.append((call.partition(" ")[0], list(bench.saved)))
+            seen.append((call.partition(" ")[0], bench.saved[-1]))
             original(call)
 
         bench.cluster._called = spy  # type: ignore[method-assign]
         bench.task().perform()
-        saved_at_delete = next(saved for call, saved in seen if call == "delete")
-        assert saved_at_delete[-1] == "DELETE_POD"
-        assert seen[0] == ("node", ["INIT_CHECKS"])
+        assert list(dict.fromkeys(seen)) == [
+            ("node", "INIT_CHECKS"),
+            ("pods", "INIT_CHECKS"),
+            ("pods", "DELETE_POD"),
+            ("delete", "DELETE_POD"),
+            ("pods", "AWAIT_TERMINATION"),
+            ("pods", "AWAIT_READY"),
+        ]
 
     def test_a_change_is_acted_on_as_it_comes_not_at_the_next_look(self) -> None:
         bench = Bench().replaced(gone_at=0.1, back_at=0.2)
@@ -133,14 +139,20 @@ class TestPerform:
         assert [notice.code for notice in result.notices] == ["node_catching_up"]
         assert told == sorted(set(told))
 
-    def test_a_callback_that_raises_does_not_end_the_bounce(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_callback_that_raises_does_not_end_the_bounce_nor_show_what_the_runner_holds(self) -> None:
         bench = Bench().replaced()
 
-        def broken(_: object) -> None:
-            raise RuntimeError("the runner's own log is full")
+        class Runner:
+            def __repr__(self) -> str:
+                return "s3cret"
 
-        assert bench.task(observe=broken).perform().state is State.DONE
-        assert "bounce.callback_failed" in capsys.readouterr().out
+            def log(self, _: object) -> None:
+                raise RuntimeError("s3cret")
+
+        with capture_logs() as logs:
+            assert bench.task(observe=Runner().log).perform().state is State.DONE
+        assert "bounce.callback_failed" in {entry["event"] for entry in logs}
+        assert "s3cret" not in repr(logs)
 
     def test_a_record_that_cannot_be_saved_stops_it_before_the_next_step(self) -> None:
         bench = Bench()
@@ -187,8 +199,15 @@ class TestResume:
     def test_says_that_the_options_it_began_with_hold(self) -> None:
         bench = Bench()
         bench.state["mecbounce"] = to_state(bench, State.AWAIT_TERMINATION).model_dump(mode="json")
-        bench.replaced().task(request=request(timeouts={"ready": 5})).perform()
+        bench.cluster.script = [(3, lambda: bench.cluster.gone("uid-1")), (99, lambda: bench.cluster.add(NEW))]
+        assert bench.task(request=request(timeouts={"ready": 5})).perform().state is State.DONE
         assert "with the options that it began with" in bench.notices[0].message
+
+    def test_other_values_in_the_node_reference_do_not_make_it_another_bounce(self) -> None:
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, State.AWAIT_TERMINATION).model_dump(mode="json")
+        node = NODE.model_copy(update={"rebuilding_values": frozenset({"resync"})})
+        assert bench.replaced().task(request=request(node=node)).perform().state is State.DONE
 
     def test_a_resumed_bounce_that_finds_the_pod_back_is_done_however_late(self) -> None:
         bench = Bench()
@@ -360,8 +379,42 @@ class TestTrouble:
         bench.cluster.faults = [None, AccessDenied("pods is forbidden")]
         result = bench.task().perform()
         assert result.event is Event.ACCESS_DENIED
-        assert "pods is forbidden. Nothing was deleted: pod mec-0 runs on." in result.message
+        assert result.message == "pods is forbidden. Nothing was deleted."
         assert bench.clock.now == NOW
+
+    def test_an_access_denied_after_an_unanswered_delete_does_not_claim_that_the_pod_runs_on(self) -> None:
+        bench = Bench()
+        record = to_state(bench, State.DELETE_POD)
+        bench.cluster.faults = [None, LOST]
+        record = advance(record, bench.cluster, bench.clock.now).record
+        bench.cluster.faults = [AccessDenied("expired")]
+        record = advance(record, bench.cluster, bench.clock.now).record
+        assert record.path[-1].event is Event.ACCESS_DENIED
+        assert "may or may not have been carried out" in record.message
+        assert BounceResult.of(record).deletion_was_possible
+
+    @pytest.mark.parametrize("state", [State.AWAIT_TERMINATION, State.AWAIT_READY])
+    def test_a_deadline_without_a_look_claims_nothing_about_the_pod(self, state: State) -> None:
+        bench = Bench()
+        record = to_state(bench, State.AWAIT_TERMINATION)
+        if state is State.AWAIT_READY:
+            bench.cluster.present.clear()
+            record = advance(record, bench.cluster, NOW).record
+        bench.cluster.faults = [LOST]
+        record = advance(record, bench.cluster, later(3600)).record
+        assert record.state is State.FAILED
+        assert "is not known: connection lost." in record.message
+        assert "not in service" not in record.message
+
+    def test_a_clock_that_was_set_back_makes_no_negative_times(self) -> None:
+        bench = Bench().replaced()
+        task = bench.task()
+        task.advance()
+        bench.clock.now = later(-3600)
+        bench.cluster.present = {"uid-2": NEW}
+        result = task.perform()
+        assert "back after 0 s" in result.message
+        assert min(result.durations.values()) >= 0
 
     @pytest.mark.parametrize("error", [LOST, AccessDenied("expired"), NotFound("?"), Refused("?")])
     def test_after_the_deletion_it_waits_until_a_look_after_the_deadline_had_its_time(self, error: Exception) -> None:
@@ -428,12 +481,24 @@ class TestAdvance:
         record = advance(begin(request(), NOW), bench.cluster, NOW).record
         assert advance(record, bench.cluster, NOW) == Step(record, None)
 
+    def test_stop_is_asked_before_each_step(self) -> None:
+        bench = Bench()
+        step = bench.task(stop=lambda: True).advance()
+        assert (step.record.path[-1].event, step.wait) == (Event.CANCELLED, None)
+        assert bench.cluster.calls == []
+
     def test_at_most_one_write_a_step(self) -> None:
         bench = Bench().replaced()
+
+        class Writing:
+            def disable(self, pod: Pod) -> bool:
+                bench.cluster.calls.append(f"patch {pod.name}")
+                return True
+
         while True:
             before = len(bench.cluster.calls)
-            step = bench.task().advance()
-            writes = [call for call in bench.cluster.calls[before:] if call.startswith("delete")]
+            step = bench.task(protection=Writing()).advance()
+            writes = [call for call in bench.cluster.calls[before:] if call.startswith(("delete", "patch"))]
             assert len(writes) <= 1
             if step.wait is None:
                 break
@@ -466,3 +531,22 @@ class TestPlan:
         found = plan(request(timeouts={"ready": 20, "termination": 99}), Bench().cluster)
         assert (found.termination_timeout, found.ready_timeout) == (99, 20)
         assert found.notices == ("The readiness timeout is 20 s, the pod's own startup probe allows 31 s.",)
+
+
+class TestLogs:
+    def test_have_dotted_names_and_carry_the_bounce_its_pod_and_uid(self) -> None:
+        bench = Bench().replaced()
+        with capture_logs() as logs:
+            result = bench.task().perform()
+        assert {"bounce.saved"} == {entry["event"] for entry in logs}
+        last = logs[-1]
+        assert (last["bounce"], last["namespace"], last["pod"]) == (bench.record.bounce_id, "default", "mec-0")
+        assert (last["uid"], last["state"]) == ("uid-1", result.state)
+
+    def test_hold_no_annotation_and_no_environment(self) -> None:
+        secret = {"metadata": {"annotations": {"token": "s3cret"}}, "container": {"env": [{"value": "s3cret"}]}}
+        bench = Bench(pod(**secret))
+        with capture_logs() as logs:
+            bench.task(request=request(timeouts={"termination": 1}), protection=_NeverAsked()).perform()
+        assert "s3cret" not in repr(logs)
+        assert "s3cret" not in bench.record.model_dump_json()

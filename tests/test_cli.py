@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +228,10 @@ class TestInterruption:
                 assert running.poll() is None
             running.send_signal(number)
             assert running.wait(10) == 75
-            assert running.stderr.read() == f"mecbounce: Bounce of mec-0 left in {state}. Run again to resume it.\n"
+            assert running.stderr.read() == (
+                f"mecbounce: Bounce of mec-0 left in {state}, its record is {tmp_path / 'r.json'}. "
+                "Run again to resume it.\n"
+            )
         sandbox.behave(Behaviour())
         again = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=30)
         assert again.returncode == 0, again.stderr
@@ -244,8 +248,45 @@ class TestInterruption:
                 assert running.poll() is None
             running.send_signal(signal.SIGTERM)
             assert running.wait(10) == 3
-            assert "Asked to stop before the deletion: pod mec-0 runs on." in running.stdout.read()
+            assert "Asked to stop before the deletion. Nothing was deleted." in running.stdout.read()
         assert deletes(sandbox) == 0
+
+    def test_a_second_signal_leaves_at_once(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        sandbox.add_node("mec-0")
+        arguments = [sys.executable, "-m", "mecbounce.cli", "run", "mec-0", "--kubeconfig", str(sandbox.kubeconfig)]
+        arguments += ["--state", str(tmp_path / "r.json")]
+        with sandbox.held(), subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+            assert running.stdout is not None
+            while b"INIT_CHECKS" not in running.stdout.readline():
+                assert running.poll() is None
+            running.send_signal(signal.SIGINT)
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(5) == 75
+            assert running.stderr is not None
+            assert b"Left at once" in running.stderr.read()
+
+    def test_a_signal_that_was_ignored_stays_ignored(self) -> None:
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        try:
+            with cli._stop_signals():
+                assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        finally:
+            signal.signal(signal.SIGHUP, before)
+
+    def test_a_reader_that_goes_away_does_not_end_the_bounce(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        sandbox.add_node("mec-0")
+        path = tmp_path / "r.json"
+        command = (
+            f"{sys.executable} -m mecbounce.cli run mec-0 --kubeconfig {sandbox.kubeconfig} --state {path} | head -1"
+        )
+        subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=True, timeout=30)
+        _until_done(path)
+
+
+def _until_done(path: Path) -> None:
+    ends = time.monotonic() + 10
+    while (record := FileStore(path).load()) is None or record.state is not State.DONE:
+        assert time.monotonic() < ends
 
 
 class TestBadInput:
@@ -335,6 +376,16 @@ class TestBadInput:
         assert said in command.err
         assert path.read_text() == content
         assert sandbox.requests == ()
+
+    def test_a_namespace_in_the_kubeconfig_that_is_none_is_named(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        content = json.loads(sandbox.kubeconfig.read_text())
+        content["contexts"][0]["context"]["namespace"] = "Bad_NS"
+        path = tmp_path / "kubeconfig"
+        path.write_text(json.dumps(content))
+        assert command("run", "mec-0", "--kubeconfig", path) == 2
+        assert "context sandbox: namespace: 'Bad_NS' is not a name" in command.err
 
     def test_a_missing_record_is_named(self, command: Command, tmp_path: Path) -> None:
         assert command("status", "--state", tmp_path / "none") == 2

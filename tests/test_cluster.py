@@ -8,7 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
+from traceback import format_exception
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -179,6 +182,24 @@ class TestFailures:
         expired.side_effect = client.ApiException(status=401)
         assert kubernetes.pods("default") == ()
 
+    def test_a_kubeconfig_that_is_being_rewritten_as_credentials_expire_is_unreachable(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, mocker: MockerFixture
+    ) -> None:
+        mocker.patch.object(kubernetes._core, "list_namespaced_pod", side_effect=client.ApiException(status=401))
+        sandbox.kubeconfig.write_text("{")
+        with pytest.raises(Unreachable, match="it is not YAML"):
+            kubernetes.pods("default")
+
+    def test_a_token_that_makes_no_header_is_not_quoted(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        path = _kubeconfig(tmp_path, sandbox.url, token="s3cret\n")  # noqa: S106 -- made up
+        with pytest.raises(Unreachable, match="are the credentials whole") as caught:
+            KubernetesCluster.from_kubeconfig(path).pods("default")
+        assert "s3cret" not in "".join(format_exception(caught.value))
+
+    def test_the_watch_socket_is_kept_alive(self, kubernetes: KubernetesCluster) -> None:
+        options = kubernetes._core.api_client.rest_client.pool_manager.connection_pool_kw["socket_options"]
+        assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in options
+
     def test_credentials_that_stay_refused_are_an_access_denied(
         self, kubernetes: KubernetesCluster, mocker: MockerFixture
     ) -> None:
@@ -255,6 +276,39 @@ class TestWatch:
             watch.wait(0)
             assert uid
         assert "mecbounce-watch" not in {thread.name for thread in threading.enumerate()}
+
+    def test_closed_while_it_opens_leaves_no_thread_behind_either(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str
+    ) -> None:
+        with kubernetes.watch("default") as watch:
+            watch.look("mec-0")
+            with sandbox.held():
+                watch.wait(0)
+                assert "mecbounce-watch" in {thread.name for thread in threading.enumerate()}
+                watch.close()  # type: ignore[attr-defined]
+        assert uid
+        _until(lambda: "mecbounce-watch" not in {thread.name for thread in threading.enumerate()})
+
+    def test_a_watch_that_keeps_failing_is_opened_again_after_growing_pauses(
+        self, sandbox: Sandbox, watch: Any, uid: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sandbox.forbid("watch", "pods")
+        now = 1000.0
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now, sleep=time.sleep))
+        opened = []
+        for _ in range(200):
+            before = len([one for one in sandbox.requests if one.verb == "watch"])
+            watch.look("mec-0")
+            watch.wait(0)
+            if watch._stream is not None:
+                watch._stream.join(5)
+            if len([one for one in sandbox.requests if one.verb == "watch"]) > before:
+                opened.append(now)
+            now += 1
+        gaps = [after - before for before, after in pairwise(opened)]  # an end is noticed at the next look
+        assert all(pause <= gap <= pause + 1 for pause, gap in zip([2, 4, 8, 16, 30, 30], gaps, strict=False))
+        assert len(gaps) >= 6
+        assert uid
 
     def test_a_pause_is_not_cut_short_by_changes(self, sandbox: Sandbox, watch: Any, uid: str) -> None:
         watch.look("mec-0")
@@ -361,11 +415,11 @@ def _until(condition: Callable[[], object], seconds: float = 5) -> None:
         assert datetime.now(UTC).timestamp() < ends
 
 
-def _kubeconfig(folder: Path, server: str) -> Path:
+def _kubeconfig(folder: Path, server: str, token: str = "t") -> Path:  # noqa: S107 -- no password
     path = folder / "kubeconfig"
     content = {
         "clusters": [{"name": "c", "cluster": {"server": server}}],
-        "users": [{"name": "u", "user": {"token": "t"}}],
+        "users": [{"name": "u", "user": {"token": token}}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "x",
     }
