@@ -1,0 +1,197 @@
+"""A real cluster is touched only where $KUBECONFIG names one and `-m e2e` asks for it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+
+import pytest
+from kubernetes import client, config
+
+from .helpers import GROUP, PLURAL, VERSION, Command, Json, RunnersTask, till
+from .real import Audit, Site, if_found
+
+HERE = Path(__file__).parent
+FIGURES: pytest.StashKey[list[str]] = pytest.StashKey()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "e2e" not in config.option.markexpr:
+        reason = "needs a real cluster: ask for it with -m e2e"
+    elif not os.environ.get("KUBECONFIG"):
+        reason = "$KUBECONFIG is not set"
+    else:
+        return
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if figures := config.stash.get(FIGURES, []):
+        terminalreporter.section("e2e figures")
+        for figure in figures:
+            terminalreporter.line(figure)
+
+
+@pytest.fixture
+def figure(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Tell a measured figure in the summary; nothing hangs on it."""
+    return pytestconfig.stash.setdefault(FIGURES, []).append
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> Path:
+    return Path(os.environ["KUBECONFIG"].split(os.pathsep)[0])
+
+
+@pytest.fixture(scope="session")
+def api() -> Iterator[client.ApiClient]:
+    configuration = client.Configuration()
+    config.load_kube_config(client_configuration=configuration)
+    with client.ApiClient(configuration) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def image(api: client.ApiClient) -> str:
+    """A busybox that the cluster has already, else the public one."""
+    hosts = client.CoreV1Api(api).list_node().items
+    names = (name for host in hosts for image in host.status.images or () for name in image.names or ())
+    return next((name for name in names if "busybox" in name), "docker.io/library/busybox:1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def expressnodes(api: client.ApiClient) -> Iterator[None]:
+    """The custom resource; installed for the session where the cluster does not have it."""
+    extensions, custom = client.ApiextensionsV1Api(api), client.CustomObjectsApi(api)
+    name = f"{PLURAL}.{GROUP}"
+    ours = if_found(lambda: extensions.read_custom_resource_definition(name)) is None
+    if ours:
+        extensions.create_custom_resource_definition(expressnode_definition(name))
+    till("ExpressNodes served", lambda: if_found(lambda: custom.list_cluster_custom_object(GROUP, VERSION, PLURAL)))
+    yield
+    if ours:
+        extensions.delete_custom_resource_definition(name)
+
+
+def expressnode_definition(name: str) -> Json:
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": anything, "status": anything}}},
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": name},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {"plural": PLURAL, "singular": "expressnode", "kind": "ExpressNode"},
+            "versions": [version],
+        },
+    }
+
+
+@pytest.fixture(scope="session")
+def namespaces(api: client.ApiClient) -> Iterator[list[str]]:
+    """The namespaces that tests made and asked to be deleted; the session ends when the last of them has gone."""
+    core, asked = client.CoreV1Api(api), list[str]()
+    yield asked
+    for name in asked:
+        till(f"namespace {name} gone", lambda name=name: not if_found(lambda: core.read_namespace(name)), seconds=90)  # type: ignore[misc]
+
+
+@pytest.fixture(scope="session")
+def new_site(api: client.ApiClient, image: str, namespaces: list[str]) -> Callable[[], AbstractContextManager[Site]]:
+    """Make a fresh namespace with the operator at work in it."""
+
+    @contextmanager
+    def made() -> Iterator[Site]:
+        name = f"mecbounce-e2e-{uuid.uuid4().hex[:8]}"
+        core = client.CoreV1Api(api)
+        core.create_namespace({"metadata": {"name": name}})
+        site = Site(api, name, image)
+        site.operator.start()
+        try:
+            yield site
+        finally:
+            site.operator.stop()
+            for pod in core.list_namespaced_pod(name).items:
+                if pod.metadata.finalizers:
+                    site.finalizers(pod.metadata.name)
+            core.delete_collection_namespaced_pod(name, grace_period_seconds=0)
+            core.delete_namespace(name)
+            namespaces.append(name)
+        assert site.operator.failure is None
+
+    return made
+
+
+@pytest.fixture
+def site(new_site: Callable[[], AbstractContextManager[Site]]) -> Iterator[Site]:
+    """A namespace of the test's own."""
+    with new_site() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared_site(new_site: Callable[[], AbstractContextManager[Site]]) -> Iterator[Site]:
+    """A namespace of the module's own, for bounces that run side by side."""
+    with new_site() as made:
+        yield made
+
+
+@pytest.fixture
+def site_in_default(api: client.ApiClient, image: str) -> Iterator[Site]:
+    """The namespace default, where the test makes the node mec-0."""
+    made = Site(api, "default", image)
+    made.operator.start()
+    yield made
+    made.custom.delete_namespaced_custom_object(GROUP, VERSION, "default", PLURAL, "mec-0")
+    till("pod mec-0 gone", lambda: made.pod() is None)
+    made.operator.stop()
+    assert made.operator.failure is None
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    return Command(tmp_path / "state")
+
+
+@pytest.fixture
+def runners_task(tmp_path: Path) -> RunnersTask:
+    return RunnersTask(tmp_path / "step_state.json")
+
+
+@pytest.fixture(scope="module")
+def audit(kubeconfig: Path, api: client.ApiClient) -> Iterator[Audit]:
+    """What mecbounce asked of the API server, from the module's first test on."""
+    log = kubeconfig.parent / "log" / "audit.log"
+    if not log.is_file():
+        pytest.skip("needs the API server's audit log: log/audit.log beside the kubeconfig")
+    with closing(Audit(log, api)) as made:
+        yield made
+
+
+@pytest.fixture
+def exec_works(api: client.ApiClient) -> None:
+    """Commands in pods go from the API server to the kubelet, at an address that the Kubernetes node tells."""
+    if not all(host.status.addresses for host in client.CoreV1Api(api).list_node().items):
+        pytest.skip("needs exec: a Kubernetes node of this cluster tells no address of its kubelet")
+
+
+@pytest.fixture(scope="session")
+def bouncer(kubeconfig: Path) -> tuple[str, str]:
+    """The command's words to run as the user `bouncer`, who has no rights until some are granted."""
+    path = kubeconfig.parent / "bouncer.kubeconfig"
+    if not path.is_file():
+        pytest.skip("needs a user without rights: bouncer.kubeconfig beside the kubeconfig")
+    return "--kubeconfig", str(path)

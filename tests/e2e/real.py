@@ -1,0 +1,310 @@
+"""The real cluster as a test sees it: a namespace of its own, an operator at work in it, a watch, the audit log."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import urllib3
+from kubernetes import client
+from kubernetes.client import ApiException
+
+from mecbounce import BounceRequest, NodeRef
+
+from .helpers import GROUP, LEAVES_AT_TERM, PLURAL, VERSION, Json, till
+
+OPERATOR_EVERY = 0.2  # seconds between two looks of the operator
+
+
+def if_found(read: Callable[[], Any]) -> Any:
+    """Give what `read` gives; None where the API server says 404."""
+    try:
+        return read()
+    except ApiException as error:
+        if error.status != 404:
+            raise
+        return None
+
+
+class ExpressOperator(threading.Thread):
+    """A small operator: an ExpressNode that is up has a pod of its own name, made of spec.template, and else none."""
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        super().__init__(name=f"operator of {namespace}")
+        self._core, self._custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
+        self._namespace = namespace
+        self._ended = threading.Event()
+        self._round = threading.Lock()
+        self._paused = False
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            while not self._ended.wait(OPERATOR_EVERY):
+                with self._round:
+                    if not self._paused:
+                        self._reconcile()
+        except Exception as error:  # noqa: BLE001 -- an operator outlives every error and tries again
+            self.failure = error
+
+    def pause(self) -> None:
+        """Make no pod and remove none from now on."""
+        with self._round:
+            self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+
+    def stop(self) -> None:
+        self._ended.set()
+        self.join()
+
+    def _reconcile(self) -> None:
+        nodes = self._custom.list_namespaced_custom_object(GROUP, VERSION, self._namespace, PLURAL)["items"]
+        pods = {pod.metadata.name: pod for pod in self._core.list_namespaced_pod(self._namespace).items}
+        for node in nodes:
+            name, wanted = node["metadata"]["name"], node["spec"].get("state") != "down"
+            pod = pods.get(name)
+            if wanted and pod is None:
+                metadata = {
+                    "name": name,
+                    "annotations": node["spec"].get("annotations", {}),
+                    "ownerReferences": [controller(node)],
+                }
+                self._core.create_namespaced_pod(
+                    self._namespace, {"metadata": metadata, "spec": node["spec"]["template"]}
+                )
+            elif not wanted and pod is not None and pod.metadata.deletion_timestamp is None:
+                self._core.delete_namespaced_pod(name, self._namespace)
+
+
+def controller(resource: Json) -> Json:
+    """Give the ownerReference that makes `resource` the controller of a pod."""
+    return {
+        "apiVersion": resource["apiVersion"],
+        "kind": resource["kind"],
+        "name": resource["metadata"]["name"],
+        "uid": resource["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+class Site:
+    """A namespace and the operator at work in it."""
+
+    def __init__(self, api: client.ApiClient, namespace: str, image: str) -> None:
+        self.api, self.namespace, self.image = api, namespace, image
+        self.core, self.custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
+        self.operator = ExpressOperator(api, namespace)
+
+    def spec(self, script: str = LEAVES_AT_TERM, *, grace: int = 2, **container: Any) -> Json:
+        """Give the spec of a pod of one container that runs `script`; `container` adds to that container."""
+        app = {"name": "app", "image": self.image, "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", script]}
+        return {"terminationGracePeriodSeconds": grace, "containers": [app | container]}
+
+    def create_node(self, template: Json | None = None, name: str = "mec-0", annotations: Json | None = None) -> None:
+        """Make an ExpressNode that is up; its operator gives the pod these annotations."""
+        body = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "ExpressNode",
+            "metadata": {"name": name},
+            "spec": {"state": "up", "template": template or self.spec(), "annotations": annotations or {}},
+        }
+        self.custom.create_namespaced_custom_object(GROUP, VERSION, self.namespace, PLURAL, body)
+
+    def node(self, template: Json | None = None, name: str = "mec-0", annotations: Json | None = None) -> Any:
+        """Make an ExpressNode that is up, and give the pod that its operator made, once that runs."""
+        self.create_node(template, name, annotations)
+        return self.running(name)
+
+    def existing(self, name: str = "mec-0") -> Any:
+        """Wait until there is such a pod, running or not."""
+        return till(f"pod {name}", lambda: self.pod(name))
+
+    def change(self, name: str = "mec-0", **spec: Any) -> None:
+        self.custom.patch_namespaced_custom_object(
+            GROUP, VERSION, self.namespace, PLURAL, name, {"spec": spec}, _content_type="application/merge-patch+json"
+        )
+
+    def report(self, activity: str, name: str = "mec-0") -> None:
+        """Write what the node does into its status, as its operator would."""
+        self.custom.patch_namespaced_custom_object_status(
+            GROUP,
+            VERSION,
+            self.namespace,
+            PLURAL,
+            name,
+            {"status": {"state": activity}},
+            _content_type="application/merge-patch+json",
+        )
+
+    def pod(self, name: str = "mec-0") -> Any:
+        """Give the pod as the API server has it; None: there is none."""
+        return if_found(lambda: self.core.read_namespaced_pod(name, self.namespace))
+
+    def running(self, name: str = "mec-0") -> Any:
+        """Wait until the pod's containers all run."""
+
+        def found() -> Any:
+            pod = self.pod(name)
+            statuses = (pod.status.container_statuses or []) if pod else []
+            return pod if statuses and all(one.state.running for one in statuses) else None
+
+        return till(f"pod {name} running", found)
+
+    def ready(self, name: str = "mec-0") -> Any:
+        """Wait until the pod is ready, which without any change is the last that its status tells."""
+
+        def found() -> Any:
+            pod = self.pod(name)
+            conditions = (pod.status.conditions or []) if pod else []
+            return pod if any((one.type, one.status) == ("Ready", "True") for one in conditions) else None
+
+        return till(f"pod {name} ready", found)
+
+    def request(self, name: str = "mec-0", **options: Any) -> BounceRequest:
+        ref = NodeRef(group=GROUP, version=VERSION, plural=PLURAL, name=name)
+        return BounceRequest(namespace=self.namespace, pod=name, node=ref, **options)
+
+    def words(self, name: str = "mec-0") -> tuple[str, ...]:
+        """Give the command's words that name the pod and its node."""
+        return (name, "-n", self.namespace, "--node", f"{GROUP}/{VERSION}/{PLURAL}/{name}", "-o", "json")
+
+    def finalizers(self, name: str, *finalizers: str) -> None:
+        body = {"metadata": {"finalizers": list(finalizers)}}
+        self.core.patch_namespaced_pod(name, self.namespace, body, _content_type="application/merge-patch+json")
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """An event of a watch, and when its bytes had arrived (time.monotonic)."""
+
+    at: float
+    kind: str
+    pod: Json
+
+    @property
+    def uid(self) -> str:
+        return str(self.pod["metadata"]["uid"])
+
+    @property
+    def terminating(self) -> bool:
+        return "deletionTimestamp" in self.pod["metadata"]
+
+    @property
+    def started(self) -> bool:
+        return any(one.get("started") for one in self.pod["status"].get("containerStatuses", ()))
+
+
+class Watcher(threading.Thread):
+    """A bare watch of a namespace's pods, for comparison: no client models, no logic."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(name=f"watch of {site.namespace}")
+        listed = site.core.list_namespaced_pod(site.namespace)
+        self._response = site.core.list_namespaced_pod(
+            site.namespace,
+            watch=True,
+            resource_version=listed.metadata.resource_version,
+            _preload_content=False,
+            _request_timeout=(3, 120),
+        )
+        self.seen: list[Sighting] = []
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._response.shutdown()
+        self.join()
+        self._response.close()
+
+    def started(self, uid: str) -> Sighting | None:
+        """Give the first event that shows that incarnation started."""
+        return next((one for one in self.seen if one.uid == uid and one.started), None)
+
+    def run(self) -> None:
+        rest = b""
+        try:
+            for chunk in self._response.stream(amt=None, decode_content=False):
+                at = time.monotonic()
+                *lines, rest = (rest + chunk).split(b"\n")
+                for event in map(json.loads, filter(None, lines)):
+                    self.seen.append(Sighting(at, event["type"], event["object"]))
+        except (urllib3.exceptions.HTTPError, OSError):
+            return  # shut down
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request in the audit log."""
+
+    verb: str
+    uri: str
+    resource: str
+    name: str
+    user: str
+    agent: str
+    status: int
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.uri} -> {self.status}"
+
+
+class Audit:
+    """The API server's audit log, from the moment on that this is made."""
+
+    def __init__(self, path: Path, api: client.ApiClient) -> None:
+        self._path, self._api = path, api
+        self._begun = path.open("rb")
+        self._begin = self._begun.seek(0, os.SEEK_END)
+
+    def close(self) -> None:
+        self._begun.close()
+
+    def by_mecbounce(self, namespace: str) -> list[Asked]:
+        """Give mecbounce's requests about a namespace, once all that were answered by now have been written."""
+        marker = uuid.uuid4().hex
+        version = client.VersionApi(client.ApiClient(self._api.configuration))
+        version.api_client.user_agent = marker
+        with version.api_client:
+            version.get_code()
+        lines = till("the audit log", lambda: found if marker in (found := self._written()) else None)
+        requests: dict[str, Asked] = {}
+        for entry in map(json.loads, lines.splitlines()):
+            target = entry.get("objectRef", {})
+            if entry.get("userAgent", "").startswith("mecbounce/") and target.get("namespace") == namespace:
+                requests[entry["auditID"]] = Asked(
+                    entry["verb"],
+                    entry["requestURI"],
+                    target.get("resource", ""),
+                    target.get("name", ""),
+                    entry["user"]["username"],
+                    entry["userAgent"],
+                    entry["responseStatus"]["code"],
+                )
+        return list(requests.values())
+
+    def deletions(self, namespace: str, name: str = "mec-0") -> list[Asked]:
+        """Give the accepted DELETEs of a pod."""
+        return [
+            one
+            for one in self.by_mecbounce(namespace)
+            if (one.verb, one.resource, one.name, one.status) == ("delete", "pods", name, 200)
+        ]
+
+    def _written(self) -> str:
+        self._begun.seek(self._begin)
+        written = self._begun.read()
+        if not os.path.samestat(os.fstat(self._begun.fileno()), self._path.stat()):  # it was rotated meanwhile
+            written += self._path.read_bytes()
+        return written.rpartition(b"\n")[0].decode()

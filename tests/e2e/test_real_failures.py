@@ -1,0 +1,122 @@
+"""Bounces that fail after the deletion: a diagnosis of what was seen, and never a second DELETE."""
+
+from __future__ import annotations
+
+import pytest
+
+from .helpers import IGNORES_TERM, LEAVES_LATE, NEVER, Command, Finished, Json, till
+from .real import Audit, Site
+
+pytestmark = pytest.mark.e2e
+
+
+def failed(ran: Finished) -> tuple[int, str, str]:
+    """Give the exit status, the event and the diagnosis."""
+    return ran.status, ran.result["event"], ran.result["diagnosis"]["code"]
+
+
+def test_a_finalizer_blocks_the_termination_and_a_later_run_waits_on(
+    site: Site, command: Command, audit: Audit
+) -> None:
+    """Exit 4; once it is gone, a run that pins the old UID waits for the replacement: still one DELETE."""
+    old = site.node()
+    site.finalizers("mec-0", "example.com/hold")
+    ran = command.run("run", *site.words(), "--termination-timeout", "6s")
+    assert (ran.status, ran.result["event"], ran.result["diagnosis"]["code"]) == (
+        4,
+        "termination_timeout",
+        "finalizers",
+    )
+    assert "example.com/hold" in ran.result["message"]
+    assert site.pod().metadata.uid == old.metadata.uid
+
+    site.finalizers("mec-0")
+    ran = command.run("run", *site.words(), "--pod-uid", old.metadata.uid)
+    assert (ran.status, ran.result["state"]) == (0, "DONE")
+    assert ran.result["new_pod"]["uid"] == site.pod().metadata.uid != old.metadata.uid
+    assert len(audit.deletions(site.namespace)) == 1
+
+
+def test_a_container_that_ignores_term_is_given_its_grace_period(site: Site, command: Command) -> None:
+    """A deadline in the middle of it: exit 4, the seconds left, and the pod is not forced."""
+    old = site.node(site.spec(IGNORES_TERM, grace=30))
+    ran = command.run("run", *site.words(), "--termination-timeout", "2s")
+    assert failed(ran) == (4, "termination_timeout", "grace_period_running")
+    assert "short_termination_timeout" in ran.notices
+    pod = site.pod()
+    assert (pod.metadata.uid, pod.metadata.deletion_grace_period_seconds) == (old.metadata.uid, 30)
+
+
+# What is broken in the new template, by the diagnosis that it must lead to: fields of the container, or of the spec.
+ABSENT_VOLUME = {"name": "absent", "secret": {"secretName": "absent"}}
+BROKEN_CONTAINERS: dict[str, Json] = {
+    "image_pull": {"image": "127.0.0.1:1/absent:1"},
+    "crash_loop": {"command": ["sh", "-c", "exit 3"]},
+    "startup_kill_loop": {"startupProbe": NEVER | {"failureThreshold": 1}},
+    "startup_probe": {"startupProbe": NEVER},
+    "readiness_probe": {"readinessProbe": NEVER},
+    "volume": {"volumeMounts": [{"name": "absent", "mountPath": "/absent"}]},
+}
+BROKEN_SPECS: dict[str, Json] = {
+    "unschedulable": {"nodeSelector": {"example.com/no-such": "label"}},
+    "readiness_gate": {"readinessGates": [{"conditionType": "example.com/gate"}]},
+    "volume": {"volumes": [ABSENT_VOLUME]},
+}
+
+
+CODES = sorted({*BROKEN_CONTAINERS, *BROKEN_SPECS, "init_container"})
+
+
+@pytest.fixture(scope="module")
+def broken(shared_site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
+    """For each code a bounce whose resource's template was broken before; all run side by side."""
+    site, runs = shared_site, {}
+    for code in CODES:
+        site.create_node(name=code.replace("_", "-"))
+    for code in CODES:
+        name = code.replace("_", "-")
+        site.running(name)
+        template = site.spec(**BROKEN_CONTAINERS.get(code, {})) | BROKEN_SPECS.get(code, {})
+        if code == "init_container":
+            template["initContainers"] = [template["containers"][0] | {"name": "first", "command": ["false"]}]
+        site.change(name, template=template)
+        runs[code] = ("run", *site.words(name), "--ready-timeout", "12s")
+    return Command(tmp_path_factory.mktemp("state")).run_side_by_side(runs)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_replacement_that_does_not_come_up_is_diagnosed(
+    shared_site: Site, broken: dict[str, Finished], code: str
+) -> None:
+    """Exit 5 and why, in time; other images than before are told."""
+    ran = broken[code]
+    assert failed(ran) == (5, "ready_timeout", code), ran.result["diagnosis"]
+    assert ran.result["new_pod"]["uid"] == shared_site.pod(code.replace("_", "-")).metadata.uid
+    assert ("images_changed" in ran.notices) == (code == "image_pull")
+
+
+def test_a_pod_that_nothing_recreates(site: Site, command: Command, audit: Audit) -> None:
+    site.node()
+    site.operator.pause()
+    ran = command.run("run", *site.words(), "--ready-timeout", "1s")
+    assert failed(ran) == (5, "not_recreated", "not_recreated")
+    assert ran.result["new_pod"] is None
+    site.operator.resume()
+    ran = command.run("run", *site.words(), "--pod-uid", ran.result["old_pod"]["uid"])
+    assert (ran.status, ran.notices) == (0, {"already_replaced"})
+    assert len(audit.deletions(site.namespace)) == 1
+
+
+def test_a_node_turned_down_during_the_bounce_is_what_the_diagnosis_tells(site: Site, command: Command) -> None:
+    site.node(site.spec(LEAVES_LATE, grace=10))
+    process = command.start("run", *site.words(), "--ready-timeout", "2s")
+    till("the deletion", lambda: (pod := site.pod()) and pod.metadata.deletion_timestamp)
+    site.change(state="down")
+    ran = command.finish(process)
+    assert failed(ran) == (5, "not_recreated", "node_down")
+
+
+def test_a_bare_pod_that_is_forced_is_gone_for_good(site: Site, command: Command) -> None:
+    site.core.create_namespaced_pod(site.namespace, {"metadata": {"name": "bare"}, "spec": site.spec()})
+    ran = command.run("run", "bare", "-n", site.namespace, "-o", "json", "--force", "--ready-timeout", "1s")
+    assert (ran.status, ran.result["event"], ran.notices) == (5, "not_recreated", {"pod_unmanaged"})

@@ -1,0 +1,160 @@
+"""Bounces that are refused before the deletion: the pod runs on as it was, and one line says why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from kubernetes import client
+
+from .helpers import Command, Finished
+from .real import Audit, Site
+
+pytestmark = pytest.mark.e2e
+
+
+@contextmanager
+def untouched(site: Site, name: str = "mec-0") -> Iterator[None]:
+    """Assert that the same incarnation stands there afterwards, not terminating, its metadata unchanged."""
+    before = site.pod(name)
+    yield
+    after = site.pod(name)
+    assert (after.metadata.uid, after.metadata.deletion_timestamp) == (before.metadata.uid, None)
+    assert after.metadata.annotations == before.metadata.annotations
+
+
+def refused(ran: Finished, event: str) -> bool:
+    return (ran.status, ran.result["state"], ran.result["event"]) == (3, "FAILED", event)
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)], ids=["", "force"])
+def test_a_node_that_is_down_is_not_bounced(site: Site, command: Command, force: tuple[str, ...]) -> None:
+    """Not with --force either; even while its pod still stands."""
+    site.create_node()
+    site.existing()
+    site.operator.pause()
+    site.change(state="down")
+    with untouched(site):
+        ran = command.run("run", *site.words(), "--gitops", *force)
+    assert refused(ran, "node_down")
+    assert "Git" in ran.result["advice"]
+
+
+def test_a_node_that_is_down_and_has_no_pod_is_down_and_not_missing(site: Site, command: Command) -> None:
+    site.operator.pause()
+    site.create_node()
+    site.change(state="down")
+    ran = command.run("run", *site.words())
+    assert refused(ran, "node_down")
+
+
+def test_a_pod_that_the_operator_did_not_make_is_missing(site: Site, command: Command) -> None:
+    """The resource says up: the message names who should have made the pod."""
+    site.operator.pause()
+    site.create_node()
+    ran = command.run("run", *site.words())
+    assert refused(ran, "pod_missing")
+    assert "operator of expressnodes.express.example.com" in ran.result["advice"]
+
+
+def test_a_pod_without_its_custom_resource_is_not_bounced(site: Site, command: Command) -> None:
+    site.create_node()
+    site.existing()
+    with untouched(site):
+        ran = command.run("run", "mec-0", "-n", site.namespace, "-o", "json", *node("mec-1"))
+    assert refused(ran, "node_missing")
+    assert "'mec-1'" in ran.result["message"]
+
+
+def test_a_node_that_rebuilds_is_not_bounced_unless_forced(site: Site, command: Command) -> None:
+    site.create_node()
+    site.existing()
+    site.report("rebuilding")
+    with untouched(site):
+        ran = command.run("run", *site.words())
+    assert refused(ran, "node_rebuilding")
+    assert "--force" in ran.result["advice"]
+
+
+def test_a_pod_that_nothing_would_recreate_is_not_bounced_unless_forced(site: Site, command: Command) -> None:
+    site.core.create_namespaced_pod(site.namespace, {"metadata": {"name": "bare"}, "spec": site.spec()})
+    with untouched(site, "bare"):
+        ran = command.run("run", "bare", "-n", site.namespace, "-o", "json")
+    assert refused(ran, "pod_unmanaged")
+
+
+def test_a_plan_changes_nothing(site: Site, command: Command, audit: Audit) -> None:
+    """Its DELETE is a dry run: the pod's resourceVersion stays as it is."""
+    site.create_node()
+    before = site.ready().metadata.resource_version
+    ran = command.run("plan", *site.words())
+    assert ran.status == 0
+    assert site.pod().metadata.resource_version == before
+    assert site.pod().metadata.deletion_timestamp is None
+    assert [one.verb for one in audit.by_mecbounce(site.namespace)] == ["get", "list", "delete"]
+
+
+def test_a_plan_tells_that_a_bounce_would_be_refused(site: Site, command: Command) -> None:
+    site.create_node()
+    site.existing()
+    site.report("rebuilding")
+    ran = command.run("plan", *site.words())
+    assert ran.status == 3
+    assert "rebuilding" in ran.stdout
+
+
+def node(name: str = "mec-0", kind: str = "express.example.com/v1/expressnodes") -> tuple[str, str]:
+    return "--node", f"{kind}/{name}"
+
+
+BAD: dict[str, tuple[tuple[str, ...], int, str]] = {
+    "namespace of a node": (("-n", "no-such-namespace", *node()), 3, "namespace 'no-such-namespace'"),
+    "namespace": (("-n", "no-such-namespace"), 3, "does not exist"),
+    "plural": (node(kind="express.example.com/v1/trains"), 3, "trains"),
+    "version": (node(kind="express.example.com/v9/expressnodes"), 3, "v9"),
+    "kubeconfig": (("--kubeconfig", "no-such-file"), 2, "no-such-file"),
+    "context": (("--context", "no-such-context"), 2, "no-such-context"),
+}
+
+
+@pytest.fixture(scope="module")
+def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
+    runs = {name: ("run", "no-such-pod", *words) for name, (words, _, _) in BAD.items()}
+    return Command(tmp_path_factory.mktemp("state")).run_side_by_side(runs)
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_does_not_exist_is_said_in_one_line(complaints: dict[str, Finished], what: str) -> None:
+    ran, (_, status, said) = complaints[what], BAD[what]
+    assert ran.status == status
+    assert len([line for line in (ran.stdout + ran.stderr).splitlines() if said in line]) == 1, ran
+
+
+def test_a_kubeconfig_that_is_none_is_said_in_one_line(command: Command, tmp_path: Path) -> None:
+    broken = tmp_path / "kubeconfig"
+    broken.write_text("clusters: [")
+    ran = command.run("run", "mec-0", "--kubeconfig", str(broken))
+    assert ran.status == 2
+    assert ran.stderr.count("\n") == 1
+    assert str(broken) in ran.stderr
+
+
+def test_credentials_that_are_not_accepted_are_access_denied(
+    command: Command, api: client.ApiClient, tmp_path: Path
+) -> None:
+    stranger = tmp_path / "kubeconfig"
+    cluster = {"server": api.configuration.host, "certificate-authority": api.configuration.ssl_ca_cert}
+    context = {"cluster": "real", "user": "stranger"}
+    content = {
+        "clusters": [{"name": "real", "cluster": cluster}],
+        "users": [{"name": "stranger", "user": {"token": "unknown"}}],
+        "contexts": [{"name": "real", "context": context}],
+        "current-context": "real",
+    }
+    stranger.write_text(json.dumps(content))
+    ran = command.run("run", "mec-0", "-n", "default", "--kubeconfig", str(stranger), "-o", "json")
+    assert refused(ran, "access_denied")
+    assert "401" in ran.result["message"]

@@ -1,0 +1,153 @@
+"""What the README's manifest grants is enough for everything, and what each missing right leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client
+
+from .helpers import STARTUP_PROBE, Command, Finished, Json, starting, till
+from .real import Asked, Audit, Site, if_found
+
+pytestmark = pytest.mark.e2e
+
+README = Path(__file__).parent.parent.parent / "README.md"
+KEY = "example.com/protected"
+WITHOUT = {
+    "everything granted": (),
+    "a diagnosis": (),
+    "without patch": ("pods", "patch"),
+    "without delete": ("pods", "delete"),
+    "without list": ("pods", "list"),
+    "without get": ("expressnodes", "get"),
+    "without watch": ("pods", "watch"),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The pod's metadata before and after a run of the command by the user `bouncer`, and that run."""
+
+    site: Site
+    before: Any
+    ran: Finished
+    after: Any
+
+    def asked(self, audit: Audit) -> list[Asked]:
+        return audit.by_mecbounce(self.site.namespace)
+
+    @property
+    def runs_on(self) -> bool:
+        return (self.after.uid, self.after.deletion_timestamp) == (self.before.uid, None)
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    new_site: Callable[[], AbstractContextManager[Site]],
+    bouncer: tuple[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, Outcome]]:
+    """A bounce each, side by side, of a node whose pod is protected by an annotation, in a namespace of its own."""
+    command = Command(tmp_path_factory.mktemp("state"))
+
+    def outcome(case: str, site: Site) -> Outcome:
+        before = site.node(site.spec(starting(0), startupProbe=STARTUP_PROBE), annotations={KEY: "yes"}).metadata
+        grant(site, *WITHOUT[case])
+        options = ["--protection-annotation", f"{KEY}=no"]
+        if case == "a diagnosis":
+            site.change(template=site.spec(image="127.0.0.1:1/absent:1"))
+            options += ["--ready-timeout", "8s"]
+        ran = command.run("run", *site.words(), *bouncer, *options)
+        return Outcome(site, before, ran, site.pod().metadata)
+
+    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+        sites = [stack.enter_context(new_site()) for _ in WITHOUT]
+        for site in sites:
+            stack.callback(revoke, site)
+        yield dict(zip(WITHOUT, pool.map(outcome, WITHOUT, sites), strict=True))
+
+
+def grant(site: Site, resource: str = "", verb: str = "") -> None:
+    """Apply the README's manifest to the site's namespace, under its name; less that verb of that resource."""
+    rbac, access = client.RbacAuthorizationV1Api(site.api), client.AuthorizationV1Api(site.api)
+    text = README.read_text().partition("\n## Rights\n")[2].partition("```yaml\n")[2].partition("```")[0]
+    for general, own in (("namespace: default", "namespace: "), ("name: mecbounce", "name: ")):
+        text = text.replace(general, own + site.namespace)
+    manifest: dict[str, Json] = {item["kind"]: item for item in yaml.safe_load_all(text)}
+    rules = manifest["Role"]["rules"]
+    for rule in rules:
+        if rule["resources"] == [resource]:
+            rule["verbs"].remove(verb)
+    manifest["Role"]["rules"] = [rule for rule in rules if rule["verbs"]]
+    rbac.create_namespaced_role(site.namespace, manifest["Role"])
+    rbac.create_namespaced_role_binding(site.namespace, manifest["RoleBinding"])
+    rbac.create_cluster_role(manifest["ClusterRole"])
+    rbac.create_cluster_role_binding(manifest["ClusterRoleBinding"])
+
+    def may(resource: str, verb: str) -> bool:
+        asked = {"resource": resource, "verb": verb, "namespace": site.namespace}
+        review = access.create_subject_access_review({"spec": {"user": "bouncer", "resourceAttributes": asked}})
+        return bool(review.status.allowed)
+
+    till("the rights granted", lambda: may("events", "list") and may("nodes", "get"))
+
+
+def revoke(site: Site) -> None:
+    rbac = client.RbacAuthorizationV1Api(site.api)
+    if_found(lambda: rbac.delete_cluster_role_binding(site.namespace))
+    if_found(lambda: rbac.delete_cluster_role(site.namespace))
+
+
+def test_the_manifests_rights_do_for_a_whole_bounce(audit: Audit, outcomes: dict[str, Outcome]) -> None:
+    """No request is refused, and protection and all they are at most six."""
+    one = outcomes["everything granted"]
+    assert (one.ran.status, one.ran.result["protection"], one.ran.notices) == (0, "disabled", set())
+    asked = one.asked(audit)
+    assert {(request.user, request.status) for request in asked} == {("bouncer", 200)}
+    assert len(asked) <= 6
+
+
+def test_the_manifests_rights_do_for_a_diagnosis(audit: Audit, outcomes: dict[str, Outcome]) -> None:
+    """It reads the pod's Events and its Kubernetes node."""
+    one = outcomes["a diagnosis"]
+    assert (one.ran.status, one.ran.result["diagnosis"]["code"]) == (5, "image_pull")
+    asked = one.asked(audit)
+    assert {request.status for request in asked} == {200}
+    assert "events" in {request.resource for request in asked}
+
+
+def test_without_patch_the_protection_stays_on_and_the_bounce_goes_on(outcomes: dict[str, Outcome]) -> None:
+    one = outcomes["without patch"]
+    assert (one.ran.status, one.ran.result["protection"], one.ran.notices) == (0, "kept", {"protection_kept"})
+
+
+def test_without_delete_the_pod_runs_on_and_its_protection_is_told(outcomes: dict[str, Outcome]) -> None:
+    one = outcomes["without delete"]
+    assert (one.ran.status, one.ran.result["event"], one.runs_on) == (3, "delete_refused", True)
+    assert "runs on, with its shutdown protection switched off" in one.ran.result["message"]
+    assert one.after.annotations[KEY] == "no"
+
+
+@pytest.mark.parametrize("case", ["without list", "without get"])
+def test_without_the_right_to_look_nothing_is_done(outcomes: dict[str, Outcome], case: str) -> None:
+    one = outcomes[case]
+    assert (one.ran.status, one.ran.result["event"], one.runs_on) == (3, "access_denied", True)
+    assert "Nothing was deleted" in one.ran.result["message"]
+    assert one.after.annotations[KEY] == "yes"
+
+
+def test_without_watch_it_polls(audit: Audit, outcomes: dict[str, Outcome]) -> None:
+    one = outcomes["without watch"]
+    assert (one.ran.status, one.ran.result["state"]) == (0, "DONE")
+    asked = one.asked(audit)
+    looks = [request for request in asked if request.verb == "list"]
+    watches = [request for request in asked if request.verb == "watch"]
+    assert {request.status for request in watches} == {403}
+    assert len(looks) > len(watches)
