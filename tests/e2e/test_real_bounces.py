@@ -20,13 +20,13 @@ from .real import Audit, Site, Watcher
 
 pytestmark = pytest.mark.e2e
 
-READY_LATER = f"(sleep 1; touch /tmp/ready) & {starting(0)}"
+READY_LATER = f"(sleep 3; touch /tmp/ready) & {starting(0)}"
 READY_PROBE = probe("test", "-f", "/tmp/ready")
 
 
 @dataclass(frozen=True)
 class Bounced:
-    """A pod before its bounce and after it, as the API server has it, and how the command ended."""
+    """A pod before its bounce, how the command ended, and the pod at that moment."""
 
     before: Any
     ran: Finished
@@ -38,7 +38,7 @@ def bounced(shared_site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict
     """Bounces that have nothing to do with one another, run side by side."""
     site = shared_site
     nodes: dict[str, tuple[Json, tuple[str, ...]]] = {
-        "started": (site.spec(starting(1), startupProbe=STARTUP_PROBE, readinessProbe=NEVER), ()),
+        "started": (site.spec(starting(3), startupProbe=STARTUP_PROBE, readinessProbe=NEVER), ()),
         "ready-when-ready": (
             site.spec(READY_LATER, startupProbe=STARTUP_PROBE, readinessProbe=READY_PROBE),
             ("--ready-when", "ready"),
@@ -55,8 +55,10 @@ def bounced(shared_site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict
     site.report("Efficient_Catchup", "catching-up-efficiently")
     runs = {name: ("run", *site.words(name), *options) for name, (_, options) in nodes.items()}
     runs["app-0"] = ("run", "app-0", "-n", site.namespace, "-o", "json")
-    ran = Command(tmp_path_factory.mktemp("state")).run_side_by_side(runs)
-    return {name: Bounced(before[name], ran[name], site.pod(name)) for name in runs}
+    command = Command(tmp_path_factory.mktemp("state"))
+    with ThreadPoolExecutor() as pool:
+        ended = pool.map(lambda name: Bounced(before[name], command.run(*runs[name]), site.pod(name)), runs)
+    return dict(zip(runs, ended, strict=True))
 
 
 @pytest.mark.parametrize(
