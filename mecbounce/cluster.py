@@ -248,7 +248,7 @@ class KubernetesCluster:
         """Run a command in a container. Raises Refused where it ends with another status than 0."""
         own = _api_client(self._connect())  # `stream` rewires the client that it is given
         try:
-            with _explained():
+            with _explained(), _exec_explained():
                 process = stream.stream(
                     client.CoreV1Api(own).connect_get_namespaced_pod_exec,
                     pod.name,
@@ -538,6 +538,18 @@ def _explained() -> Iterator[None]:
     except ValueError:
         # Not its text, nor its cause: where a credential makes no header, they quote it.
         raise Unreachable("the request could not be made; are the credentials whole?") from None
+
+
+@contextmanager
+def _exec_explained() -> Iterator[None]:
+    """Explain a refused WebSocket handshake: the client puts status, headers and body into one long text."""
+    try:
+        yield
+    except ApiException as error:
+        parts = str(error.reason).split("-+-+-")
+        if not parts[0].startswith("Handshake status"):
+            raise
+        raise Refused(f"exec was refused: {_status(parts[-1]).get('message') or parts[0].strip()}") from None
 
 
 def _answered(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answer a status

@@ -107,6 +107,14 @@ class TestExec:
         with pytest.raises(Refused, match=r"protect in container .* ended with status 3"):
             ExecProtection(kubernetes, ("protect",)).disable(protected)
 
+    def test_a_refused_handshake_is_said_in_the_api_servers_words(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, protected: Pod
+    ) -> None:
+        sandbox.forbid("get", "pods/exec")
+        with pytest.raises(Refused, match=r'^exec was refused: pods "mec-0" is forbidden') as caught:
+            ExecProtection(kubernetes, ("protect",)).disable(protected)
+        assert "audit-id" not in str(caught.value).lower()
+
 
 @pytest.mark.parametrize("kind", ["http", "exec"])
 def test_what_goes_by_name_looks_for_the_incarnation_first(
