@@ -36,7 +36,7 @@ compat: setup ## the adapter's tests with the oldest supported Kubernetes client
 	.venv/oldest/bin/python $(PIP_INSTALL) --constraint .venv/oldest/constraints.txt --editable '.[dev]'
 	.venv/oldest/bin/pytest --quiet tests/test_cluster.py tests/test_protection.py tests/test_cli.py
 
-e2e: setup ## the end-to-end suite on the real cluster of $$KUBECONFIG
+e2e: setup ## the end-to-end suite on the real cluster of $KUBECONFIG
 	$(BIN)/pytest -m e2e tests/e2e
 
 .PHONY: help setup demo test lint diagram check compat e2e

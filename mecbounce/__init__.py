@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mecbounce.bounce import BounceTask, Plan, Step, Wait, advance, begin, cancel, plan
+from mecbounce.errors import ClusterError, ConfigError, Interrupted, MecBounceError, RecordError, Superseded
 from mecbounce.machine import Event, State
 from mecbounce.model import (
     BounceRecord,
@@ -32,23 +33,29 @@ __all__ = [
     "BounceResult",
     "BounceTask",
     "Cluster",
+    "ClusterError",
     "ClusterType",
+    "ConfigError",
     "Diagnosis",
     "Event",
     "ExecProtection",
     "FileStore",
     "HttpProtection",
+    "Interrupted",
     "KubernetesCluster",
     "MappingStore",
+    "MecBounceError",
     "NodeRef",
     "Notice",
     "Plan",
     "Protection",
     "ReadyWhen",
+    "RecordError",
     "ShutdownProtection",
     "State",
     "Step",
     "Store",
+    "Superseded",
     "Timeouts",
     "Wait",
     "advance",

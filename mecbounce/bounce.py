@@ -112,6 +112,17 @@ def _untouched(record: BounceRecord) -> str:
     return f"Nothing was deleted: pod {record.request.pod} ran on when last seen{protection_off(record)}."
 
 
+def refuse_foreign(record: BounceRecord, request: BounceRequest, store: Store) -> None:
+    """Raise ForeignRecord, which names the field, where a stored record is not of the pod that is asked for."""
+    for name in ("namespace", "pod", "node"):  # of a node, its text is its identity
+        mine, theirs = str(getattr(request, name)), str(getattr(record.request, name))
+        if mine != theirs:
+            raise ForeignRecord(
+                f"{store}: field request.{name}: the record is of {theirs}, this bounce is of {mine}. "
+                "Use another place for this bounce; the record was left as it is."
+            )
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a bounce would do now. `dry_run` is what the API server said to the DELETE; empty where none was asked."""
@@ -221,14 +232,7 @@ class BounceTask:
     def _stored(self) -> BounceRecord | None:
         record = self._store.load()
         if record is not None:
-            asked, found = self._request, record.request
-            for name in ("namespace", "pod", "node"):  # of a node, its text is its identity
-                mine, theirs = str(getattr(asked, name)), str(getattr(found, name))
-                if mine != theirs:
-                    raise ForeignRecord(
-                        f"{self._store}: field request.{name}: the record is of {theirs}, this bounce is of {mine}. "
-                        "Use another place for this bounce; the record was left as it is."
-                    )
+            refuse_foreign(record, self._request, self._store)
         return record
 
     def _begun(self) -> BounceRecord:

@@ -113,6 +113,16 @@ CHECKS: tuple[Check, ...] = (
         advice=_down_advice,
     ),
     Check(
+        code="node_silent",
+        question="Does it not say its desired state?",
+        applies=lambda facts: facts.node is not None and not facts.node.desired,
+        event=None,
+        message=lambda facts: (
+            f"{facts.request.node} has no {facts.request.node and facts.request.node.desired_path} (desired_path): "
+            "taken as not meant to be down."
+        ),
+    ),
+    Check(
         code="already_replaced",
         question="Has the pinned incarnation gone already?",
         applies=lambda facts: (

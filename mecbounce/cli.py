@@ -34,10 +34,9 @@ except ImportError:
     raise SystemExit("mecbounce: the command needs an extra: pip install 'mecbounce[cli]'") from None
 
 from mecbounce import diagram as drawing
-from mecbounce.bounce import BounceTask, Plan, plan
+from mecbounce.bounce import BounceTask, Plan, plan, refuse_foreign
 from mecbounce.errors import (
     ClusterError,
-    ConfigError,
     Interrupted,
     MecBounceError,
     RecordError,
@@ -65,6 +64,14 @@ _STATUS_OF = {
     Event.NOT_RECREATED: NOT_BACK,
     Event.READY_TIMEOUT: NOT_BACK,
 }
+
+_STATUS_OF_ERROR = (  # the first that fits
+    (Interrupted, INTERRUPTED),
+    (Superseded, SUPERSEDED),
+    (RecordNotSaved, OTHER),
+    (ClusterError, REFUSED),
+    (MecBounceError, USAGE),
+)
 
 app = typer.Typer(
     name="mecbounce",
@@ -254,16 +261,11 @@ def main() -> NoReturn:
         status_code = _complain("Left at once. The record is saved: run again to resume.", INTERRUPTED)
     except (typer.Abort, KeyboardInterrupt):
         status_code = _complain("Interrupted.", OTHER)
-    except Interrupted as error:
-        status_code = _complain(str(error), INTERRUPTED)
-    except Superseded as error:
-        status_code = _complain(str(error), SUPERSEDED)
-    except RecordNotSaved as error:
-        status_code = _complain(f"{error}", OTHER)
-    except (ConfigError, RecordError, UsageProblem) as error:
-        status_code = _complain(str(error), USAGE)
-    except ClusterError as error:
-        status_code = _complain(str(error), REFUSED)
+    except MecBounceError as error:
+        where = "--state: " if isinstance(error, RecordError) else ""
+        status_code = _complain(
+            f"{where}{error}", next(code for kind, code in _STATUS_OF_ERROR if isinstance(error, kind))
+        )
     except BrokenPipeError:
         _discard_stdout()
         status_code = OTHER
@@ -365,7 +367,7 @@ def _duration(option: str, text: str | None) -> float | None:
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     total = hours * 3600 + minutes * 60 + seconds
     if not 0 < total <= 7 * 24 * 3600:
-        raise UsageProblem(f"{option}: {text!r} is not between nothing and a week")
+        raise UsageProblem(f"{option}: {text!r} is not more than 0 and at most a week")
     return total
 
 
@@ -448,8 +450,6 @@ class BounceInTerminal:
     def __enter__(self) -> Self:
         if self._live is not None:
             self._live.start()
-        else:
-            self._line(self._title)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -458,6 +458,8 @@ class BounceInTerminal:
 
     def observe(self, record: BounceRecord) -> None:
         """Take a saved record in."""
+        if self._record is None and self._live is None:
+            self._line(self._title)
         self._record = record
         if self._live is not None:
             self._live.refresh()
@@ -486,7 +488,9 @@ def _bounce(terminal: BounceInTerminal, cluster: Any, store: FileStore, protecti
     """Bounce, or resume; what a finished bounce left is set aside first."""
     with _stop_signals() as stop:
         try:
-            store.set_aside()
+            if (left := store.load()) is not None:
+                refuse_foreign(left, terminal.request, store)
+                store.set_aside()
             with terminal:
                 result = BounceTask(
                     terminal.request,

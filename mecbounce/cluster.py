@@ -232,7 +232,7 @@ class KubernetesCluster:
         own.configuration.safe_chars_for_path_param = "/:"  # the path's own slashes stay slashes
         try:
             send = getattr(client.CoreV1Api(own), f"connect_{method.lower()}_namespaced_pod_proxy_with_path")
-            with _explained():
+            with _explained(self.server):
                 answer = send(
                     f"{pod.name}:{port}",
                     pod.metadata.namespace,
@@ -248,7 +248,7 @@ class KubernetesCluster:
         """Run a command in a container. Raises Refused where it ends with another status than 0."""
         own = _api_client(self._connect())  # `stream` rewires the client that it is given
         try:
-            with _explained(), _exec_explained():
+            with _explained(self.server), _exec_explained():
                 process = stream.stream(
                     client.CoreV1Api(own).connect_get_namespaced_pod_exec,
                     pod.name,
@@ -272,7 +272,7 @@ class KubernetesCluster:
             raise Refused(f"{command[0]} in container {container} ended with status {code}")
 
     def _json(self, endpoint: Callable[[], Callable[..., Any]], *args: Any, **options: Any) -> Any:
-        with _explained():
+        with _explained(self.server):
             raw = self._send(endpoint, *args, **options).data
         try:
             answer = json.loads(raw)
@@ -291,7 +291,7 @@ class KubernetesCluster:
     ) -> Any:
         """Send one request; after a 401 once more, with credentials read anew."""
         raw = {"_preload_content": False, "_request_timeout": timeout}
-        with _explained():
+        with _explained(self.server):
             try:
                 return endpoint()(*args, **options, **raw)
             except ApiException as error:
@@ -457,6 +457,9 @@ def _from_kubeconfig(path: str | Path | None, context: str | None) -> client.Con
             client_configuration=configuration,
             persist_config=False,
         )
+        address = urlsplit(configuration.host)
+        if address.scheme not in ("http", "https") or not address.hostname:
+            raise ConfigError(f"kubeconfig {_kubeconfig(path)}: its server is not an http or https address")
     return configuration
 
 
@@ -470,7 +473,7 @@ def _kubeconfig_errors(path: str | Path | None, context: str | None) -> Iterator
     """Say what is wrong with a kubeconfig, and nothing of what it holds: there are secrets in it."""
     field = f"kubeconfig {_kubeconfig(path)}"
     if not any(Path(part).is_file() for part in _kubeconfig(path).split(os.pathsep)):
-        raise ConfigError(f"{field}: there is no such file")
+        raise ConfigError(f"{field}: there is no such file, or it is a folder")
     try:
         yield
     except ConfigError:
@@ -525,7 +528,7 @@ def _readable(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(server: str) -> Iterator[None]:
     """Turn whatever the client raises into a ClusterError."""
     try:
         yield
@@ -534,7 +537,7 @@ def _explained() -> Iterator[None]:
     except ApiException as error:
         raise _answered(error) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise Unreachable(f"the API server can't be reached: {_short(error)}") from error
+        raise Unreachable(f"the API server {server} can't be reached: {_short(error)}") from error
     except ValueError:
         # Not its text, nor its cause: where a credential makes no header, they quote it.
         raise Unreachable("the request could not be made; are the credentials whole?") from None
@@ -555,7 +558,7 @@ def _exec_explained() -> Iterator[None]:
 def _answered(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answer a status
     """Explain an answer that is not a 2xx."""
     status = _status(error.body)
-    said = status.get("message") or f"the API server answered {error.status} {error.reason or ''}".rstrip()
+    said = status.get("message") or f"the API server answered {error.reason or 'an error'}"
     match error.status:
         case 401:
             return AccessDenied("the API server does not accept these credentials (401 Unauthorized)")
@@ -566,9 +569,9 @@ def _answered(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answ
         case 409:
             return Conflict(said)
         case 0 | 408 | 410 | 429 | None:
-            return Unreachable(said, retry_after=_retry_after(error))
+            return Unreachable(f"{said} ({error.status})", retry_after=_retry_after(error))
         case code if code >= 500:  # noqa: PLR2004 -- HTTP
-            return Unreachable(said, retry_after=_retry_after(error))
+            return Unreachable(f"{said} ({code})", retry_after=_retry_after(error))
     return Refused(said)
 
 
@@ -587,5 +590,6 @@ def _retry_after(error: ApiException) -> float:
 
 
 def _short(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    cause = next((one for one in error.args if isinstance(one, BaseException)), error)
+    text = " ".join(str(cause).split())
     return re.sub(r"^.*?(object at 0x[0-9a-f]+>|\(host=[^)]*\)): ", "", text) or type(error).__name__

@@ -232,6 +232,8 @@ def await_ready(context: Context) -> Outcome:
             notices.append(("no_startup_probe", text))
         took = max(0.0, (context.now - record.path[0].at).total_seconds())
         message = f"Pod {old.name} was bounced: {pod.name} ({pod.uid}) is back after {took:.0f} s."
+        if any(passage.event is Event.ALREADY_REPLACED for passage in record.path):
+            message = f"Nothing was deleted: {old.uid} had gone already, and {pod.name} ({pod.uid}) is back."
         return Outcome(event, message, learned=learned, notices=tuple(notices))
     if context.request.timeouts.ready is None and not record.deadline_from_start:
         anew = probes.deadline_from_start(pod, entered_at=record.entered_at, now=context.now)

@@ -182,4 +182,5 @@ def _damaged(where: str, what: str) -> DamagedRecord:
 
 
 def _os_reason(error: OSError) -> str:
-    return "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
+    reasons = {errno.ELOOP: "it is a symbolic link", errno.EEXIST: "its folder is no folder"}
+    return reasons.get(error.errno or 0, error.strerror or str(error))

@@ -25,6 +25,7 @@ ORDER = [
     ("node_missing", Event.NODE_MISSING),
     ("node_unreadable", Event.NODE_UNREADABLE),
     ("node_down", Event.NODE_DOWN),
+    ("node_silent", None),
     ("already_replaced", Event.ALREADY_REPLACED),
     ("pod_missing", Event.POD_MISSING),
     ("pod_unmanaged", Event.POD_UNMANAGED),
@@ -39,6 +40,7 @@ YES: dict[str, dict[str, Any]] = {
     "node_missing": {"missing": f"{REF} not found"},
     "node_unreadable": {"unreadable": "spec.state holds a number, expected text"},
     "node_down": {"node": DOWN},
+    "node_silent": {"node": Node(activity="running")},
     "already_replaced": {"pod_uid": "uid-0"},
     "pod_missing": {"pod": None},
     "pod_unmanaged": {"pod": pod(owner=None)},
@@ -122,6 +124,15 @@ def test_force_goes_on_with_a_notice(code: str, notice: str) -> None:
     assert Event.CHECKS_PASSED is verdict.event
     assert {code: notice} == notices(verdict)
     assert [code] == [answer.check.code for answer in verdict.answers if answer.yes and not answer.ends]
+
+
+def test_a_resource_that_does_not_say_what_is_wanted_of_it_is_told_with_the_path() -> None:
+    """A mistyped `desired_path` would else switch the check for down off unnoticed."""
+    verdict = judge(facts(node=Node(activity="running")))
+    assert Event.CHECKS_PASSED is verdict.event
+    assert {"node_silent": f"{REF} has no spec.state (desired_path): taken as not meant to be down."} == notices(
+        verdict
+    )
 
 
 @pytest.mark.parametrize("activity", ["catchup", "efficient_catchup", "Catchup", "EFFICIENT_CATCHUP"])

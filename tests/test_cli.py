@@ -80,6 +80,12 @@ class TestRun:
         assert lines[7].startswith("Pod mec-0 was bounced: mec-0 (")
         assert command.err == ""
 
+    def test_a_pinned_uid_that_has_gone_is_not_called_a_bounce(self, command: Command, sandbox: Sandbox) -> None:
+        sandbox.add_node("mec-0")
+        assert command("run", "mec-0", "--pod-uid", "long-gone") == 0
+        assert "Nothing was deleted: long-gone had gone already, and mec-0" in command.out
+        assert deletes(sandbox) == 0
+
     def test_json_is_the_result_alone_on_standard_output(self, command: Command, sandbox: Sandbox) -> None:
         sandbox.add_node("mec-0")
         before = uid(sandbox)
@@ -304,7 +310,7 @@ class TestBadInput:
             (("mec-0", "--node", "A/v1/x/y"), "--node: group: 'A' is not a name"),
             (("mec-0", "--ready-timeout", "10x"), "--ready-timeout: '10x' is not a duration"),
             (("mec-0", "--ready-timeout", "-5"), "--ready-timeout: '-5' is not a duration"),
-            (("mec-0", "--termination-timeout", "0"), "--termination-timeout: '0' is not between"),
+            (("mec-0", "--termination-timeout", "0"), "--termination-timeout: '0' is not more than 0"),
             (("mec-0", "--termination-timeout", ""), "--termination-timeout: '' is not a duration"),
             (("mec-0", "--protection-annotation", "novalue"), "--protection-annotation: expected KEY=VALUE"),
             (("mec-0", "--protection-annotation", "=x"), "--protection-annotation: expected KEY=VALUE"),
@@ -330,7 +336,7 @@ class TestBadInput:
         path = tmp_path / "kubeconfig"
         path.write_text(sandbox.kubeconfig.read_text().replace(sandbox.url, "http://127.0.0.1:1"))
         assert command("plan", "mec-0", "--kubeconfig", path) == 3
-        assert "mecbounce: the API server can't be reached" in command.err
+        assert "mecbounce: the API server http://127.0.0.1:1 can't be reached" in command.err
         assert command.err.count("\n") == 1
 
     @pytest.mark.parametrize(
@@ -386,6 +392,24 @@ class TestBadInput:
         path.write_text(json.dumps(content))
         assert command("run", "mec-0", "--kubeconfig", path) == 2
         assert "context sandbox: namespace: 'Bad_NS' is not a name" in command.err
+
+    def test_the_finished_record_of_another_pod_is_refused_too_and_stays(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        sandbox.add_node("mec-0")
+        path = tmp_path / "r.json"
+        assert command("run", "mec-7", "--state", path) == 3
+        before = path.read_bytes()
+        assert command("run", "mec-0", "--state", path) == 2
+        assert f"--state: {path}: field request.pod: the record is of mec-7" in command.err
+        assert path.read_bytes() == before
+        assert list(tmp_path.glob("r.json*")) == [path]
+
+    def test_a_server_that_is_no_address_is_named(self, command: Command, sandbox: Sandbox, tmp_path: Path) -> None:
+        path = tmp_path / "kubeconfig"
+        path.write_text(sandbox.kubeconfig.read_text().replace(sandbox.url, "not a url"))
+        assert command("run", "mec-0", "--kubeconfig", path) == 2
+        assert f"kubeconfig {path}: its server is not an http or https address" in command.err
 
     def test_a_missing_record_is_named(self, command: Command, tmp_path: Path) -> None:
         assert command("status", "--state", tmp_path / "none") == 2

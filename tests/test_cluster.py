@@ -170,7 +170,9 @@ class TestFailures:
             closed = KubernetesCluster.from_kubeconfig(
                 _kubeconfig(tmp_path, f"http://127.0.0.1:{unused.getsockname()[1]}")
             )
-        with pytest.raises(Unreachable, match=r"the API server can't be reached: .*refused") as caught:
+        with pytest.raises(
+            Unreachable, match=r"the API server http://127.0.0.1:\d+ can't be reached: .*refused"
+        ) as caught:
             closed.pods("default")
         assert "\n" not in str(caught.value)
         assert "object at 0x" not in str(caught.value)

@@ -62,8 +62,7 @@ class Sandbox:
         ]
         self._server = Server(self._store, self._resources)
         self._folder: Path | None = None
-        for namespace in ("default", "kube-system"):
-            self._create(NAMESPACES, "", {"metadata": {"name": namespace}, "status": {"phase": "Active"}})
+        self._create(NAMESPACES, "", {"metadata": {"name": "default"}, "status": {"phase": "Active"}})
         self._create(NODES, "", node())
 
     def start(self) -> None:
