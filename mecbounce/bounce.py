@@ -112,9 +112,11 @@ def _untouched(record: BounceRecord) -> str:
     return f"Nothing was deleted: pod {record.request.pod} ran on when last seen{protection_off(record)}."
 
 
-def refuse_foreign(record: BounceRecord, request: BounceRequest, store: Store) -> None:
+def refuse_foreign(
+    record: BounceRecord, request: BounceRequest, store: Store, fields: tuple[str, ...] = ("namespace", "pod", "node")
+) -> None:
     """Raise ForeignRecord, which names the field, where a stored record is not of the pod that is asked for."""
-    for name in ("namespace", "pod", "node"):  # of a node, its text is its identity
+    for name in fields:  # of a node, its text is its identity
         mine, theirs = str(getattr(request, name)), str(getattr(record.request, name))
         if mine != theirs:
             raise ForeignRecord(

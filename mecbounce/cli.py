@@ -489,7 +489,8 @@ def _bounce(terminal: BounceInTerminal, cluster: Any, store: FileStore, protecti
     with _stop_signals() as stop:
         try:
             if (left := store.load()) is not None:
-                refuse_foreign(left, terminal.request, store)
+                # An ended bounce with a mistyped --node must not stand in the way of the corrected one.
+                refuse_foreign(left, terminal.request, store, ("namespace", "pod"))
                 store.set_aside()
             with terminal:
                 result = BounceTask(

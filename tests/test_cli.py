@@ -405,6 +405,13 @@ class TestBadInput:
         assert path.read_bytes() == before
         assert list(tmp_path.glob("r.json*")) == [path]
 
+    def test_a_mistyped_node_does_not_stand_in_the_way_of_the_corrected_one(
+        self, command: Command, sandbox: Sandbox
+    ) -> None:
+        sandbox.add_node("mec-0")
+        assert command("run", "mec-0", "--node", "express.example.com/v1/expressnodes/mec-9") == 3
+        assert command("run", "mec-0", "--node", NODE) == 0
+
     def test_a_server_that_is_no_address_is_named(self, command: Command, sandbox: Sandbox, tmp_path: Path) -> None:
         path = tmp_path / "kubeconfig"
         path.write_text(sandbox.kubeconfig.read_text().replace(sandbox.url, "not a url"))
