@@ -23,6 +23,10 @@ class Facts:
     pod: Pod | None = None
 
     @property
+    def desired_path(self) -> str:
+        return self.request.node.desired_path if self.request.node else ""
+
+    @property
     def who(self) -> str:
         """The pod, as a person would name it."""
         return f"Pod {self.request.pod} in namespace {self.request.namespace}"
@@ -72,11 +76,10 @@ class Verdict:
 
 
 def _down_advice(facts: Facts) -> str:
-    ref = facts.request.node
-    path = ref.desired_path if ref else "its desired state"
+    path = facts.desired_path
     if facts.request.is_k8s_gitops():
         return f"To start it, change {path} in Git, where this cluster's resources come from, and let it be applied."
-    return f"To start it, change {path} of {ref}."
+    return f"To start it, change {path} of {facts.request.node}."
 
 
 def _maker(facts: Facts) -> str:
@@ -118,8 +121,7 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.node is not None and not facts.node.desired,
         event=None,
         message=lambda facts: (
-            f"{facts.request.node} has no {facts.request.node and facts.request.node.desired_path} (desired_path): "
-            "taken as not meant to be down."
+            f"{facts.request.node} has no {facts.desired_path} (desired_path): taken as not meant to be down."
         ),
     ),
     Check(

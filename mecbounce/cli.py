@@ -53,6 +53,7 @@ from mecbounce.model import (
     Notice,
     ReadyWhen,
     Timeouts,
+    first_fault,
 )
 from mecbounce.protection import AnnotationProtection
 from mecbounce.stores import FileStore
@@ -341,9 +342,8 @@ def _fields_named(where: str = "") -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise UsageProblem(f"{where}{field}: {first['msg'].removeprefix('Value error, ')}") from None
+        field, fault = first_fault(error)
+        raise UsageProblem(f"{where}{field}: {fault.removeprefix('Value error, ')}") from None
 
 
 def _node_ref(text: str | None) -> NodeRef | None:

@@ -29,7 +29,7 @@ from kubernetes.client import ApiException
 from pydantic import ValidationError
 
 from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
-from mecbounce.model import Host, NodeRef, Pod, PodEvent
+from mecbounce.model import Host, NodeRef, Pod, PodEvent, first_fault
 
 log = structlog.get_logger("mecbounce.cluster")
 
@@ -520,9 +520,8 @@ def _readable(what: str) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise Unreachable(f"the API server's {what} can't be read: field {field}: {first['msg']}") from None
+        field, fault = first_fault(error)
+        raise Unreachable(f"the API server's {what} can't be read: field {field}: {fault}") from None
     except (KeyError, TypeError) as error:
         raise Unreachable(f"the API server's {what} can't be read: {type(error).__name__}: {error}") from error
 

@@ -19,6 +19,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
+    ValidationError,
     field_validator,
     model_validator,
 )
@@ -64,6 +65,12 @@ class FromApi(BaseModel):
     @classmethod
     def _null_is_missing(cls, data: Any) -> Any:
         return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+def first_fault(error: ValidationError) -> tuple[str, str]:
+    """Give the field, dotted, and what is wrong with it. The value itself stays out: it may be a secret."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return ".".join(str(part) for part in first["loc"]), first["msg"]
 
 
 # --- what is asked -----------------------------------------------------------------------------------------------

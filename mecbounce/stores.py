@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from mecbounce.errors import DamagedRecord, RecordNotSaved, Superseded, UnknownSchema
-from mecbounce.model import SCHEMA_VERSION, BounceRecord
+from mecbounce.model import SCHEMA_VERSION, BounceRecord, first_fault
 
 
 class Store(Protocol):
@@ -168,9 +168,8 @@ def _record(data: Any, where: str) -> BounceRecord:
     try:
         return BounceRecord.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "record"
-        raise _damaged(where, f"field {field}: {first['msg']}") from None
+        field, fault = first_fault(error)
+        raise _damaged(where, f"field {field or 'record'}: {fault}") from None
     except (TypeError, ValueError) as error:
         raise _damaged(where, f"it is not JSON data: {error}") from error
 
