@@ -204,8 +204,18 @@ class GarbageCollector:
             namespace = key[2] if key[0] == NAMESPACES else key[1]
             for resource in self._resources:
                 there = self._store.select(resource, namespace or "-")
-                orphans = [obj for uid in gone for obj in select_owned(there, uid)]
+                orphans = [obj for uid in gone for obj in select_owned(there, uid) if not self._has_owner(obj)]
                 for obj in there if key[0] == NAMESPACES else orphans:
                     metadata = obj["metadata"]
                     self._store.delete((resource, metadata["namespace"], metadata["name"]), uid=metadata["uid"])
         return math.inf
+
+    def _has_owner(self, obj: Object) -> bool:
+        """Whether one of an object's owners is still there."""
+        wanted = {reference["uid"] for reference in obj["metadata"]["ownerReferences"]}
+        namespace = obj["metadata"]["namespace"]
+        return any(
+            other["metadata"]["uid"] in wanted
+            for resource in self._resources
+            for other in self._store.select(resource, namespace)
+        )

@@ -195,7 +195,7 @@ class Kubelet:
             self._store.overwrite(key, node)
 
     def _schedule(self, key: Key, pod: Object, behaviour: Behaviour, now: float) -> float:
-        if "deletionTimestamp" in pod["metadata"]:
+        if "deletionTimestamp" in pod["metadata"] or pod["spec"]["schedulerName"] != "default-scheduler":
             return math.inf
         pod = clone(pod)
         if behaviour.unschedulable or not self.node_ready:

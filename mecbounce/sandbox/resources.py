@@ -48,8 +48,9 @@ EVENTS: Final = ResourceType("", "v1", "events", "Event")
 LEASES: Final = ResourceType("coordination.k8s.io", "v1", "leases", "Lease")
 REPLICA_SETS: Final = ResourceType("apps", "v1", "replicasets", "ReplicaSet")
 STATEFUL_SETS: Final = ResourceType("apps", "v1", "statefulsets", "StatefulSet")
-BUILT_IN: Final = (PODS, NODES, NAMESPACES, EVENTS, LEASES, REPLICA_SETS, STATEFUL_SETS)
-HAS_STATUS: Final = frozenset({PODS, NODES, NAMESPACES, REPLICA_SETS, STATEFUL_SETS})
+DISRUPTION_BUDGETS: Final = ResourceType("policy", "v1beta1", "poddisruptionbudgets", "PodDisruptionBudget")
+BUILT_IN: Final = (PODS, NODES, NAMESPACES, EVENTS, LEASES, REPLICA_SETS, STATEFUL_SETS, DISRUPTION_BUDGETS)
+HAS_STATUS: Final = frozenset({PODS, NODES, NAMESPACES, REPLICA_SETS, STATEFUL_SETS, DISRUPTION_BUDGETS})
 """Built-in types with a ``/status`` subresource; custom resources always have one here."""
 
 EXPRESS_NODES: Final = ResourceType("express.example.com", "v1", "expressnodes", "ExpressNode")

@@ -32,6 +32,7 @@ SHORT_NAMES: Final = {
     "events": ["ev"],
     "replicasets": ["rs"],
     "statefulsets": ["sts"],
+    "poddisruptionbudgets": ["pdb"],
 }
 
 
@@ -63,10 +64,9 @@ class Routes:
         return None
 
     def is_built_in(self, path: str) -> bool:
-        """Tell whether a path lies in a group and version of Kubernetes itself: their 404 is another."""
-        parts = path.strip("/").split("/")
-        group_version = parts[1] if parts[0] == "api" else "/".join(parts[1:3])
-        return any(resource.api_version == group_version for resource in (*BUILT_IN, ACCESS_REVIEWS))
+        """Tell whether a path lies in a group of Kubernetes itself: their 404 is another."""
+        root, *parts = path.strip("/").split("/")
+        return root == "api" or parts[:1] in ([resource.group] for resource in (*BUILT_IN, ACCESS_REVIEWS))
 
     def _resolve(self, group: str, version: str, parts: Sequence[str]) -> Target | None:
         types = {kind.plural: kind for kind in self._served if (kind.group, kind.version) == (group, version)}

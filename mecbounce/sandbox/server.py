@@ -20,6 +20,7 @@ from mecbounce.sandbox.errors import ApiError
 from mecbounce.sandbox.resources import EVENTS, LEASES, PODS, Object, ResourceType
 from mecbounce.sandbox.routes import ACCESS_REVIEWS, POD_SUBRESOURCES, Routes, Target
 from mecbounce.sandbox.selection import Predicate, parse
+from mecbounce.sandbox.store import check_types
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -337,14 +338,16 @@ class _Handler(BaseHTTPRequestHandler):
         resource, subresource = target.resource, target.subresource
         status = 200
         match request.verb:
+            case "create" if resource == ACCESS_REVIEWS:
+                status, obj = 201, self._review(self._read(resource, body))
+            case _ if resource == ACCESS_REVIEWS:
+                raise _not_allowed()
             case "get":
                 obj = store.get(*key)
             case "list":
                 _version(request.query.get("resourceVersion", ""))
                 items, version = store.selected(resource, target.namespace, _selector(resource, request.query))
                 obj = _list(resource, items, version)
-            case "create" if resource == ACCESS_REVIEWS:
-                status, obj = 201, self._review(self._read(resource, body))
             case "create" if not target.name:
                 new, status = _check_body(target, self._read(resource, body)), 201
                 obj = store.create(resource, target.namespace, new, dry_run=_dry_run(request))
@@ -356,12 +359,12 @@ class _Handler(BaseHTTPRequestHandler):
                 obj = store.update(
                     key, lambda old: patches.apply(kind, old, patch), subresource=subresource, dry_run=dry_run
                 )
-            case "delete":
+            case "delete" if not subresource:
                 obj = self._delete(key, self._delete_options(resource, request.query, body))
             case "deletecollection":
                 obj = self._delete_all(request, target, self._delete_options(resource, request.query, body))
             case _:
-                raise ApiError(405, "the server does not allow this method on the requested resource", details={})
+                raise _not_allowed()
         return Answer(status, obj)
 
     def _put(self, request: Request, target: Target, new: Object) -> tuple[int, Object]:
@@ -411,6 +414,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             options = {field: query[field] for field in DELETE_OPTIONS if query.get(field)}
             options["dryRun"] = [query["dryRun"]] if query.get("dryRun") else []
+        if options.get("kind", "DeleteOptions") != "DeleteOptions":
+            raise ApiError(500, f'no kind "{options["kind"]}" is registered', reason="")
         grace = options.get("gracePeriodSeconds")
         try:
             options["gracePeriodSeconds"] = None if grace is None else int(grace)
@@ -450,24 +455,31 @@ class _Handler(BaseHTTPRequestHandler):
             raise ApiError(403, f'admission webhook "w" denied the request: {message}')
 
     def _review(self, review: Object) -> Object:
-        asked = review.get("spec", {}).get("resourceAttributes") or {}
+        spec = review.get("spec", {})
+        if not {"resourceAttributes", "nonResourceAttributes"} & spec.keys():
+            why = "Invalid value: exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            raise errors.invalid(ACCESS_REVIEWS, "", "spec.resourceAttributes", why)
+        asked = spec.get("resourceAttributes") or {}
         plural = "/".join(filter(None, (asked.get("resource", "*"), asked.get("subresource", ""))))
         allowed = not self.api.is_forbidden(asked.get("verb", "*"), plural)
         status = {"allowed": allowed, **({"reason": "the sandbox allows it"} if allowed else {})}
         reviewed = {"kind": ACCESS_REVIEWS.kind, "apiVersion": ACCESS_REVIEWS.api_version}
         metadata = {"creationTimestamp": None}
-        return {**reviewed, "metadata": metadata, "spec": review.get("spec", {}), "status": status}
+        return {**reviewed, "metadata": metadata, "spec": spec, "status": status}
 
     # Into the pods
 
     def _pod_answer(self, request: Request, target: Target, body: bytes) -> Answer | None:
         pod = self.api.store.get(*_key(target))
+        unbound = not pod["spec"].get("nodeName")
+        if unbound and target.subresource != "log":
+            raise ApiError(400, f"pod {target.name} does not have a host assigned")
         if target.subresource == "proxy":
             return self._proxy(pod, request, target, body)
         if target.subresource == "exec":
             self._exec(pod)
             return None
-        return Answer(200, f"{target.name} is running\n", "text/plain")
+        return Answer(204, "", "text/plain") if unbound else Answer(200, f"{target.name} is running\n", "text/plain")
 
     def _proxy(self, pod: Object, request: Request, target: Target, body: bytes) -> Answer:
         if self.api.on_proxy is None:
@@ -504,7 +516,7 @@ class _Handler(BaseHTTPRequestHandler):
     # Watches
 
     def _watch(self, target: Target, query: dict[str, str]) -> None:
-        selects = _selector(target.resource, query, name=target.name)
+        selects = _selector(target.resource, query)
         since = _version(query.get("resourceVersion", ""))
         timeout = float(query.get("timeoutSeconds") or "inf") or float("inf")
         try:
@@ -586,14 +598,16 @@ def _refusal(error: ApiError) -> Answer:
     return Answer(error.code, error.status())
 
 
+def _not_allowed() -> ApiError:
+    return ApiError(405, "the server does not allow this method on the requested resource", details={})
+
+
 def _verb(method: str, target: Target | None, query: dict[str, str]) -> str:
     verb = VERBS.get(method, method.lower())
     if target is None or target.subresource:
         return verb
-    if verb == "get" and query.get("watch") in ("1", "true", "True"):
-        return "watch"
     if verb == "get" and not target.name:
-        return "list"
+        return "watch" if query.get("watch") in ("1", "true", "True") else "list"
     return "deletecollection" if verb == "delete" and not target.name else verb
 
 
@@ -601,9 +615,8 @@ def _key(target: Target) -> Key:
     return target.resource, target.namespace, target.name
 
 
-def _selector(resource: ResourceType, query: dict[str, str], name: str = "") -> Predicate:
-    fields = ",".join(filter(None, (query.get("fieldSelector", ""), f"metadata.name={name}" if name else "")))
-    return parse(resource, fields, query.get("labelSelector", ""))
+def _selector(resource: ResourceType, query: dict[str, str]) -> Predicate:
+    return parse(resource, query.get("fieldSelector", ""), query.get("labelSelector", ""))
 
 
 def _version(text: str) -> int:
@@ -650,9 +663,13 @@ def _check_body(target: Target, obj: Object) -> Object:
     version, kind = obj.get("apiVersion"), obj.get("kind")
     if resource.custom and not kind:
         raise ApiError(400, f"{resource.kind} cannot be handled as a {resource.kind}: Object 'Kind' is missing")
+    if field := check_types(obj):
+        raise ApiError(400, f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {field}')
     if resource.custom and version != resource.api_version:
         expected = f"does not match the expected API version ({resource.api_version})"
         raise ApiError(400, f"the API version in the data ({version}) {expected}")
+    if resource.custom and kind != resource.kind:
+        raise errors.invalid(resource, metadata.get("name", ""), "kind", f"Invalid value: must be {resource.kind}")
     if (version or resource.api_version, kind or resource.kind) != (resource.api_version, resource.kind):
         message = f'{kind} in version "{version}" cannot be handled as a {resource.kind}: unknown conversion'
         raise ApiError(400, message)

@@ -38,7 +38,16 @@ from mecbounce.sandbox.selection import Predicate
 HISTORY: Final = 20_000
 """Changes that are kept for watches that start in the past."""
 
-DNS_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_DNS_LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_WORD: Final = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+DNS_NAME: Final = re.compile(rf"(?=.{{1,253}}$){_DNS_LABEL}(\.{_DNS_LABEL})*")
+LABEL_VALUE: Final = re.compile(rf"({_WORD})?")
+QUALIFIED_NAME: Final = re.compile(rf"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?{_WORD}")
+"""Keys of labels and annotations, and finalizers."""
+
+LONGEST_PREFIX: Final = 58
+"""Characters of a ``generateName`` that are kept."""
+
 SERVER_OWNED: Final = (
     *("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"),
 )
@@ -51,19 +60,22 @@ POD_DEFAULTS: Final[Object] = {
     "schedulerName": "default-scheduler",
     "enableServiceLinks": True,
 }
-EVENT_DEFAULTS: Final[Object] = {
-    "source": {},
-    "firstTimestamp": None,
-    "lastTimestamp": None,
-    "eventTime": None,
-    "reportingComponent": "",
-    "reportingInstance": "",
+DEFAULTS: Final[dict[ResourceType, Object]] = {
+    EVENTS: {
+        "source": {},
+        "firstTimestamp": None,
+        "lastTimestamp": None,
+        "eventTime": None,
+        "reportingComponent": "",
+        "reportingInstance": "",
+    },
+    LEASES: {"spec": {}},
+    NAMESPACES: {"status": {"phase": "Active"}},
 }
 CONTAINER_DEFAULTS: Final[Object] = {
     "resources": {},
     "terminationMessagePath": "/dev/termination-log",
     "terminationMessagePolicy": "File",
-    "imagePullPolicy": "IfNotPresent",
 }
 
 Key = tuple[ResourceType, str, str]
@@ -205,12 +217,11 @@ class Store:
         obj = clone(obj)
         metadata = obj["metadata"] = obj.get("metadata") or {}
         if metadata.get("generateName") and not metadata.get("name"):
-            metadata["name"] = metadata["generateName"] + random_suffix()
+            metadata["name"] = metadata["generateName"][:LONGEST_PREFIX] + random_suffix()
         name = metadata.get("name") or ""
         if resource.namespaced:
             metadata["namespace"] = namespace
         _check_new(resource, namespace, name, obj)
-        metadata.pop("resourceVersion", None)
         metadata = obj["metadata"] = _tidy(metadata)
         metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": timestamp()}
         for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
@@ -218,8 +229,7 @@ class Store:
         obj |= {"apiVersion": resource.api_version, "kind": resource.kind}
         if not keep_status and (resource.custom or resource in HAS_STATUS):
             obj.pop("status", None)
-        if resource == EVENTS:
-            obj = {**clone(EVENT_DEFAULTS), **obj}
+        obj = {**clone(DEFAULTS.get(resource, {})), **obj}
         if resource == PODS:
             _default_pod(obj)
         elif resource.custom or resource in (REPLICA_SETS, STATEFUL_SETS):
@@ -355,6 +365,35 @@ def _check_preconditions(key: Key, old: Object, uid: str | None, version: str | 
         raise errors.precondition_failed(resource, name, "ResourceVersion", wanted=version, found=now, then="modified")
 
 
+def check_types(obj: Object) -> str:
+    """Return the first field that every type of object has alike and that is of another type here; empty: none."""
+    parts = {field: obj.get(field) or {} for field in ("metadata", "spec", "status")}
+    for field, part in parts.items():
+        if not isinstance(part, dict):
+            return field
+    for field in ("labels", "annotations"):
+        texts = parts["metadata"].get(field) or {}
+        if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+            return f"metadata.{field}"
+    listed = parts["metadata"].get("finalizers") or []
+    return "" if isinstance(listed, list) and all(isinstance(text, str) for text in listed) else "metadata.finalizers"
+
+
+def _check_metadata(resource: ResourceType, name: str, metadata: Object) -> None:
+    """Refuse what cannot be a label, an annotation's key or a finalizer."""
+    labels = metadata.get("labels") or {}
+    for field, pattern, texts in (
+        ("labels", QUALIFIED_NAME, labels),
+        ("labels", LABEL_VALUE, labels.values()),
+        ("annotations", QUALIFIED_NAME, metadata.get("annotations") or {}),
+        ("finalizers", QUALIFIED_NAME, metadata.get("finalizers") or []),
+    ):
+        for text in texts:
+            if not pattern.fullmatch(text):
+                why = f'Invalid value: "{text}": a valid one is matched by {pattern.pattern}'
+                raise errors.invalid(resource, name, f"metadata.{field}", why)
+
+
 def _check_new(resource: ResourceType, namespace: str, name: str, obj: Object) -> None:
     if not name:
         why = "Required value: name or generateName is required"
@@ -366,6 +405,9 @@ def _check_new(resource: ResourceType, namespace: str, name: str, obj: Object) -
             "regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
         )
         raise errors.invalid(resource, name, "metadata.name", why)
+    _check_metadata(resource, name, obj["metadata"])
+    if obj["metadata"].get("resourceVersion"):
+        raise ApiError(500, "resourceVersion should not be set on objects to be created", reason="")
     if resource == EVENTS and obj.get("involvedObject", {}).get("namespace", "") != namespace:
         involved = obj.get("involvedObject", {}).get("namespace", "")
         why = f'Invalid value: "{involved}": does not match event.namespace'
@@ -379,6 +421,9 @@ def _default_pod(pod: Object) -> None:
     for container in [*spec.get("initContainers", []), *spec["containers"]]:
         for field, value in CONTAINER_DEFAULTS.items():
             container.setdefault(field, clone(value))
+        if "imagePullPolicy" not in container:
+            tag = container.get("image", "").rpartition("/")[2].partition(":")[2]
+            container["imagePullPolicy"] = "Always" if tag in ("", "latest") else "IfNotPresent"
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             if probe in container:
                 container[probe] = {**PROBE_DEFAULTS, **container[probe]}
@@ -388,11 +433,14 @@ def _default_pod(pod: Object) -> None:
 def _admit(key: Key, old: Object, new: Object, *, subresource: str, whole: bool) -> Object:
     """Return what a write may change of an object, or refuse it."""
     resource, _, name = key
+    if field := check_types(new):
+        raise errors.invalid(resource, name, field, "Invalid value: it is of another type")
     held, metadata = old["metadata"], new.get("metadata") or {}
     _check_identity(key, old, metadata, whole=whole)
     if subresource == "status" and resource.custom:
         return {**old, "metadata": dict(held), "status": clone(new.get("status") or {})}
     _check_finalizers(resource, name, held, metadata)
+    _check_metadata(resource, name, metadata)
     given = {field: value for field, value in metadata.items() if field not in SERVER_OWNED}
     kept = (*SERVER_OWNED, "name", "namespace", "resourceVersion")
     metadata = _tidy(given | {field: held[field] for field in kept if field in held})

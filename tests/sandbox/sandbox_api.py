@@ -13,10 +13,7 @@ from mecbounce.sandbox import Sandbox
 
 PODS = "/api/v1/namespaces/default/pods"
 NODES = "/apis/express.example.com/v1/namespaces/default/expressnodes"
-LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 MERGE = "application/merge-patch+json"
-STRATEGIC = "application/strategic-merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
 
 
 def connect(sandbox: Sandbox) -> http.client.HTTPConnection:
@@ -48,19 +45,14 @@ def watching(sandbox: Sandbox, path: str) -> Iterator[Iterator[tuple[str, Any]]]
             yield ((event["type"], event["object"]) for event in map(json.loads, response))
 
 
-def pod(name: str = "", **spec: Any) -> dict[str, Any]:
-    metadata = {"name": name} if name else {"generateName": "any-"}
+def bound(name: str = "held") -> dict[str, Any]:
+    """Return a pod on a Kubernetes node that has no kubelet: its deletion never ends by itself."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": metadata,
-        "spec": {"containers": [{"name": "main", "image": "image:1"}], **spec},
+        "metadata": {"name": name},
+        "spec": {"nodeName": "elsewhere", "containers": [{"name": "main", "image": "image:1"}]},
     }
-
-
-def bound(name: str = "held") -> dict[str, Any]:
-    """Return a pod on a Kubernetes node that has no kubelet: its deletion never ends by itself."""
-    return pod(name, nodeName="elsewhere")
 
 
 def express_node(name: str, state: str = "down") -> dict[str, Any]:

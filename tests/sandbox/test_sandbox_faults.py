@@ -115,7 +115,7 @@ def test_a_frozen_server_can_be_stopped() -> None:
 def test_nonsense_is_refused_and_the_connection_lives_on(sandbox: Sandbox) -> None:
     connection = connect(sandbox)
     for _ in range(2):
-        connection.request("POST", PODS, b'{"metadata": 5}', {"Content-Type": "application/json"})
+        connection.request("POST", PODS, b'{"metadata": {"name": 5}}', {"Content-Type": "application/json"})
         response = connection.getresponse()
         assert response.status == 500
         response.read()
