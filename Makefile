@@ -25,7 +25,7 @@ lint: setup ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-diagram: setup ## write diagrams/ and the README's copy from the machine
+diagram: setup ## write diagrams/, docs/schema/ and the README's copy from the code
 	$(BIN)/python -m mecbounce.diagram
 
 check: lint test ## lint, tests, diagrams current: what CI runs first
@@ -36,7 +36,10 @@ compat: setup ## the adapter's tests with the oldest supported Kubernetes client
 	.venv/oldest/bin/python $(PIP_INSTALL) --constraint .venv/oldest/constraints.txt --editable '.[dev]'
 	.venv/oldest/bin/pytest --quiet tests/test_cluster.py tests/test_protection.py tests/test_cli.py
 
-e2e: setup ## the end-to-end suite on the real cluster of $KUBECONFIG
-	$(BIN)/pytest -m e2e tests/e2e
+crash: setup ## the long forms of the crash and fault tests: minutes
+	$(BIN)/pytest -m long
 
-.PHONY: help setup demo test lint diagram check compat e2e
+e2e: setup ## the end-to-end and conformance suites on the real cluster of $KUBECONFIG
+	$(BIN)/pytest -m 'e2e or conformance'
+
+.PHONY: help setup demo test lint diagram check compat crash e2e

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mecbounce.bounce import BounceTask, Plan, Step, Wait, advance, begin, cancel, plan
+from mecbounce.bounce import BounceTask, Step, Wait, advance, begin, cancel
 from mecbounce.errors import ClusterError, ConfigError, Interrupted, MecBounceError, RecordError, Superseded
 from mecbounce.machine import Event, State
 from mecbounce.model import (
@@ -19,12 +19,13 @@ from mecbounce.model import (
     ReadyWhen,
     Timeouts,
 )
+from mecbounce.planning import Plan, plan
 from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection
 from mecbounce.steps import ShutdownProtection
 from mecbounce.stores import FileStore, MappingStore, Store
 
 if TYPE_CHECKING:
-    from mecbounce.cluster import Cluster, KubernetesCluster
+    from mecbounce.cluster import Cluster, KubernetesCluster, PlanCluster
 
 __all__ = [
     "AnnotationProtection",
@@ -48,6 +49,7 @@ __all__ = [
     "NodeRef",
     "Notice",
     "Plan",
+    "PlanCluster",
     "Protection",
     "ReadyWhen",
     "RecordError",
@@ -67,7 +69,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what needs the Kubernetes client only when it is asked for: that takes a third of a second."""
-    if name in ("Cluster", "KubernetesCluster"):
+    if name in ("Cluster", "KubernetesCluster", "PlanCluster"):
         from mecbounce import cluster  # noqa: PLC0415 -- the very point
 
         return getattr(cluster, name)

@@ -15,17 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from mecbounce import checks, diagnosis, probes, steps
-from mecbounce.errors import (
-    AccessDenied,
-    ClusterError,
-    Conflict,
-    ForeignRecord,
-    Interrupted,
-    NotFound,
-    Refused,
-    Unreachable,
-)
+from mecbounce import diagnosis, events, probes, steps
+from mecbounce.errors import AccessDenied, ClusterError, ForeignRecord, Interrupted, Unreachable
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
 from mecbounce.model import BounceRecord, BounceRequest, BounceResult, Notice, Passage, PinnedPod, Pod, Trouble
 from mecbounce.steps import HANDLERS, Context, Look, Outcome, ShutdownProtection, protection_off
@@ -125,57 +116,16 @@ def refuse_foreign(
             )
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a bounce would do now. `dry_run` is what the API server said to the DELETE; empty where none was asked."""
-
-    verdict: checks.Verdict
-    pod: Pod | None
-    dry_run: str
-    refused: bool
-    termination_timeout: float | None
-    ready_timeout: float | None
-    notices: tuple[str, ...]
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether a bounce would get past its checks and its DELETE."""
-        return follow(State.INIT_CHECKS, self.verdict.event) is not State.FAILED and not self.refused
-
-
-def plan(request: BounceRequest, cluster: Cluster) -> Plan:
-    """Ask every check, and the API server for a dry run of the DELETE. Changes nothing.
-
-    Raises ClusterError where there is no usable answer.
-    """
-    facts, pods = steps.gather(request, cluster, lambda name: cluster.pods(request.namespace, name))
-    verdict = checks.judge(facts)
-    pinned = PinnedPod.of(facts.pod, pods) if facts.pod else None
-    dry_run, refused = "", False
-    if verdict.event is Event.CHECKS_PASSED and pinned is not None:
-        dry_run = f"accepted for {pinned.name} ({pinned.uid}), grace period {pinned.grace_period} s"
-        try:
-            cluster.delete_pod(request.namespace, pinned.name, pinned.uid, dry_run=True)
-        except (AccessDenied, Conflict, NotFound, Refused) as error:
-            dry_run, refused = f"refused: {error}", True
-    timeouts = request.timeouts
-    return Plan(
-        verdict,
-        facts.pod,
-        dry_run,
-        refused,
-        probes.termination_timeout(timeouts.termination, pinned.grace_period) if pinned else None,
-        probes.ready_timeout(timeouts.ready, pinned.containers) if pinned else None,
-        tuple(text for _, text in steps.short_deadlines(request, pinned)) if pinned else (),
-    )
-
-
 class BounceTask:
     """One bounce for a runner: saves each step in `store` before it takes the next, and resumes from there.
 
-    `protection` is tried before the deletion. `notify` is told each notice once, after it was saved, and `observe`
-    each saved record; what they raise is logged and goes no further. `stop` is asked between steps and while waiting:
-    before the deletion True cancels the bounce, after it the bounce is left (Interrupted) to be resumed.
+    `protection` is tried before the deletion. `notify` is told each notice once, after it was saved, `observe` each
+    saved record, and `saw` the pods of each look of `perform`, for whoever shows what is waited for; what they raise
+    is logged and goes no further. `stop` is asked between steps and while waiting: before the deletion True cancels
+    the bounce, after it the bounce is left (Interrupted) to be resumed.
+
+    `events`: tell Kubernetes too, by an Event before the DELETE and one at the end (`mecbounce.events`). Best effort:
+    one that can't be written costs a line in the log, and of a resumed bounce one may be missing, or be there twice.
     """
 
     def __init__(
@@ -187,7 +137,9 @@ class BounceTask:
         protection: ShutdownProtection | None = None,
         notify: Callable[[Notice], object] | None = None,
         observe: Callable[[BounceRecord], object] | None = None,
+        saw: Callable[[tuple[Pod, ...]], object] | None = None,
         stop: Callable[[], bool] | None = None,
+        events: bool = True,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._request = request
@@ -196,7 +148,9 @@ class BounceTask:
         self._protection = protection
         self._notify = notify or (lambda _: None)
         self._observe = observe or (lambda _: None)
+        self._saw = saw or (lambda _: None)
         self._stop = stop or (lambda: False)
+        self._events = events
         self._clock = clock
         self._log = log.bind(namespace=request.namespace, pod=request.pod)
 
@@ -215,7 +169,7 @@ class BounceTask:
                 if self._stop():
                     record = self._left(record)
                     continue
-                step = self._step(record, watch.look)
+                step = self._step(record, lambda name: self._seen(watch.look(name)))
                 record = step.record
                 if step.wait is not None:
                     self.wait_till_ok(step.wait, watch)
@@ -262,6 +216,10 @@ class BounceTask:
         self._save(record, step.record)
         return step
 
+    def _seen(self, pods: tuple[Pod, ...]) -> tuple[Pod, ...]:
+        self._guarded(self._saw, pods)
+        return pods
+
     def _left(self, record: BounceRecord) -> BounceRecord:
         step = cancel(record, self._cluster, self._clock())
         if step is None:
@@ -277,6 +235,18 @@ class BounceTask:
         if after is not before:
             self._store.save(after)
             self._tell(after, notices_told=len(before.notices))
+        if after.state is not before.state and self._events:
+            self._tell_kubernetes(after)
+
+    def _tell_kubernetes(self, record: BounceRecord) -> None:
+        """Write the Event that is due, if any. Not told of as a notice, nor tried again: nothing hangs on it."""
+        try:
+            event = events.on_entering(record, self._clock())
+            if event is not None:
+                self._cluster.tell(record.request.namespace, event)
+        except Exception as error:  # noqa: BLE001 -- best effort: nothing that comes of it may change the bounce
+            why = str(error) if isinstance(error, ClusterError) else type(error).__name__
+            self._log.warning("bounce.event_not_written", bounce=record.bounce_id, error=why)
 
     def _tell(self, record: BounceRecord, notices_told: int) -> None:
         uid = record.old_pod.uid if record.old_pod else None

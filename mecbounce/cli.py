@@ -1,4 +1,4 @@
-"""The command `mecbounce`: one bounce from a terminal, with a record that survives it.
+"""The command `mecbounce`: one bounce from a terminal, with a record that survives it. `kubectl bounce` is its `run`.
 
 Exit status: 0 done; 2 usage; 3 refused or given up before the deletion, the pod runs on; 4 not terminated in time;
 5 deleted and not back in time; 6 another runner has it; 75 interrupted, run again to resume; 1 anything else.
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -26,24 +29,27 @@ from pydantic import ValidationError
 
 try:
     import typer
-    from rich.console import Console, Group
+    from rich.console import Console
     from rich.live import Live
-    from rich.table import Table
     from rich.text import Text
+
+    from mecbounce import screen
 except ImportError:
     raise SystemExit("mecbounce: the command needs an extra: pip install 'mecbounce[cli]'") from None
 
 from mecbounce import diagram as drawing
-from mecbounce.bounce import BounceTask, Plan, plan, refuse_foreign
+from mecbounce.bounce import BounceTask, refuse_foreign
 from mecbounce.errors import (
     ClusterError,
+    ImpossibleEvent,
     Interrupted,
     MecBounceError,
     RecordError,
     RecordNotSaved,
+    Refused,
     Superseded,
 )
-from mecbounce.machine import FINAL, Event, State
+from mecbounce.machine import Event, State
 from mecbounce.model import (
     BounceRecord,
     BounceRequest,
@@ -55,6 +61,8 @@ from mecbounce.model import (
     Timeouts,
     first_fault,
 )
+from mecbounce.model import Pod as KubernetesPod
+from mecbounce.planning import plan
 from mecbounce.protection import AnnotationProtection
 from mecbounce.stores import FileStore
 
@@ -70,6 +78,7 @@ _STATUS_OF_ERROR = (  # the first that fits
     (Interrupted, INTERRUPTED),
     (Superseded, SUPERSEDED),
     (RecordNotSaved, OTHER),
+    (ImpossibleEvent, OTHER),
     (ClusterError, REFUSED),
     (MecBounceError, USAGE),
 )
@@ -80,6 +89,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+plugin = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 
 
 class UsageProblem(MecBounceError):
@@ -93,10 +103,66 @@ class Output(StrEnum):
     JSON = "json"
 
 
-Pod = Annotated[str, typer.Argument(metavar="POD", help="the pod to bounce")]
-Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="its namespace; default: the context's")]
+Completion = Callable[[typer.Context, str], list[str]]
+COMPLETION_SECONDS = 2.0  # whoever has pressed the tab key waits for it
+_KIND = re.compile(r"^(po|pods?)/")  # as kubectl names it
+
+
+def _completion(ask: Callable[[dict[str, Any], str], Iterable[str]]) -> Completion:
+    """Offer what `ask` finds with the options so far, in time; whatever stands in the way, offer nothing."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        found: list[str] = []
+
+        def look() -> None:
+            with contextlib.suppress(Exception):
+                found.extend(ask(ctx.params, incomplete))
+
+        looking = threading.Thread(target=look, daemon=True)
+        with contextlib.redirect_stderr(io.StringIO()):  # a warning would land in the line that is being typed
+            looking.start()
+            looking.join(COMPLETION_SECONDS)
+        return found
+
+    return complete
+
+
+def _contexts(options: dict[str, Any], _incomplete: str) -> Iterable[str]:
+    from mecbounce.cluster import KubernetesCluster  # noqa: PLC0415 -- takes a third of a second
+
+    return KubernetesCluster.contexts(options["kubeconfig"])
+
+
+def _namespaces(options: dict[str, Any], _incomplete: str) -> Iterable[str]:
+    return Kube(options["kubeconfig"], options["context"]).cluster.namespaces()
+
+
+def _pods(options: dict[str, Any], incomplete: str) -> Iterable[str]:
+    kube = Kube(options["kubeconfig"], options["context"])
+    kind = _KIND.match(incomplete)
+    found = kube.cluster.pods(options["namespace"] or kube.namespace)
+    return [f"{kind[0] if kind else ''}{pod.name}" for pod in found]
+
+
+Pod = Annotated[
+    str | None,
+    typer.Argument(metavar="POD", help="the pod to bounce: NAME or pod/NAME", autocompletion=_completion(_pods)),
+]
+Selector = Annotated[
+    str | None,
+    typer.Option("--selector", "-l", metavar="LABELS", help="instead of POD: the one pod with these labels"),
+]
+Namespace = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace", "-n", help="its namespace; default: the context's", autocompletion=_completion(_namespaces)
+    ),
+]
 Kubeconfig = Annotated[Path | None, typer.Option(help="default: $KUBECONFIG, then ~/.kube/config")]
-KubeContext = Annotated[str | None, typer.Option("--context", help="default: the kubeconfig's current context")]
+KubeContext = Annotated[
+    str | None,
+    typer.Option("--context", help="default: the kubeconfig's current context", autocompletion=_completion(_contexts)),
+]
 NodeOption = Annotated[
     str | None,
     typer.Option("--node", metavar="GROUP/VERSION/PLURAL/NAME", help="the custom resource that the pod is made from"),
@@ -116,15 +182,18 @@ TerminationTimeout = Annotated[
 ReadyTimeout = Annotated[
     str | None, typer.Option(metavar="DURATION", help="such as 90s or 10m; default: 10m, or the startup probe's budget")
 ]
+NoEvents = Annotated[bool, typer.Option("--no-events", help="write no Kubernetes Events about the bounce")]
 ReadyWhenOption = Annotated[ReadyWhen, typer.Option(help="what counts as back")]
 StateFile = Annotated[Path | None, typer.Option("--state", metavar="FILE", help="where the record lies")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="how to print the result")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="log to standard error")]
 
 
+@plugin.command(context_settings={"help_option_names": ["-h", "--help"]})
 @app.command()
 def run(
-    pod: Pod,
+    pod: Pod = None,
+    selector: Selector = None,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: KubeContext = None,
@@ -136,6 +205,7 @@ def run(
     termination_timeout: TerminationTimeout = None,
     ready_timeout: ReadyTimeout = None,
     ready_when: ReadyWhenOption = ReadyWhen.AUTO,
+    no_events: NoEvents = False,
     state: StateFile = None,
     output: OutputOption = Output.TEXT,
     verbose: Verbose = False,
@@ -143,6 +213,7 @@ def run(
     """Bounce a pod, or resume a bounce that was interrupted."""
     request, kube = _request(
         pod,
+        selector=selector,
         namespace=namespace,
         kubeconfig=kubeconfig,
         context=context,
@@ -158,12 +229,21 @@ def run(
     store = FileStore(state or _default_record(kube, request))
     if verbose:
         _log_to_stderr(logging.INFO)
-    return _bounce(BounceInTerminal(request, kube.name, output, plain=verbose), kube.cluster, store, protection)
+    given = screen.Given(
+        kubeconfig=str(kubeconfig or ""),
+        context=context or "",
+        protection=protection_annotation or "",
+        state=str(state or ""),
+        no_events=no_events,
+    )
+    terminal = BounceInTerminal(kube.name, given, output, plain=verbose)
+    return _bounce(terminal, request, kube.cluster, store, protection, events=not no_events)
 
 
 @app.command("plan")
 def show_plan(
-    pod: Pod,
+    pod: Pod = None,
+    selector: Selector = None,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: KubeContext = None,
@@ -175,11 +255,13 @@ def show_plan(
     termination_timeout: TerminationTimeout = None,
     ready_timeout: ReadyTimeout = None,
     ready_when: ReadyWhenOption = ReadyWhen.AUTO,
+    no_events: NoEvents = False,
     output: OutputOption = Output.TEXT,
 ) -> int:
-    """Ask every check, and the API server for a dry run of the deletion. Changes nothing."""
+    """Tell what a bounce would do now: checks, deadlines, rights, a dry run of the deletion. Changes nothing."""
     request, kube = _request(
         pod,
+        selector=selector,
         namespace=namespace,
         kubeconfig=kubeconfig,
         context=context,
@@ -191,23 +273,29 @@ def show_plan(
         ready_timeout=ready_timeout,
         ready_when=ready_when,
     )
-    _protection(protection_annotation, kube.cluster)
-    found = plan(request, kube.cluster)
+    protection = _protection(protection_annotation, kube.cluster)
+    found = plan(request, kube.cluster, protection, events=not no_events)
     if output is Output.JSON:
-        print(json.dumps(_plan_json(found), indent=2))
+        print(found.model_dump_json(indent=2))
     else:
-        Console(highlight=False).print(_plan_text(request, found))
+        Console(highlight=False).print(screen.plan_page(found, f"{request.pod} in {request.namespace} ({kube.name})"))
     return OK if found.goes_on else REFUSED
 
 
 @app.command()
-def status(state: Annotated[Path, typer.Option("--state", metavar="FILE", help="the record")]) -> int:
+def status(
+    state: Annotated[Path, typer.Option("--state", metavar="FILE", help="the record")],
+    output: OutputOption = Output.TEXT,
+) -> int:
     """Tell where a bounce stands, from its record alone."""
-    record = _stored(state)
+    record, now, given = _stored(state), datetime.now(UTC), screen.Given(state=str(state))
+    if output is Output.JSON:
+        print(json.dumps(screen.as_json(record, now, given), indent=2))
+        return OK
     console = Console(highlight=False)
-    console.print(_screen(record, datetime.now(UTC)))
-    if record.finished:
-        _print_end(console, BounceResult.of(record))
+    console.print(screen.screen(record, now, console.width))
+    console.print()
+    console.print(screen.ending(record, given, console.width if console.is_terminal else None), soft_wrap=True)
     return OK
 
 
@@ -246,27 +334,53 @@ def demo(
             termination_timeout=patience,
             ready_timeout=patience,
         )
-        protection = _protection("express.example.com/shutdown-protection=disabled", kube.cluster)
+        annotation = "express.example.com/shutdown-protection=disabled"
+        terminal = BounceInTerminal(kube.name, screen.Given(protection=annotation), output)
         store = FileStore(Path(folder) / "mec-0.json")
-        return _bounce(BounceInTerminal(request, kube.name, output), kube.cluster, store, protection)
+        return _bounce(terminal, request, kube.cluster, store, _protection(annotation, kube.cluster))
 
 
 def main() -> NoReturn:
-    """Run the command; every foreseen error is one line on standard error."""
-    _log_to_stderr(logging.ERROR)
+    """Run the command `mecbounce`."""
+    _main(app, "mecbounce")
+
+
+def kubectl_bounce() -> NoReturn:
+    """Run `kubectl bounce`: kubectl looks for a program of the name `kubectl-bounce`."""
+    _main(plugin, "kubectl bounce")
+
+
+def complete_kubectl_bounce() -> NoReturn:
+    """Complete `kubectl bounce`: kubectl asks `kubectl_complete-bounce`, whatever the shell, with the words so far.
+
+    It expects what cobra's programs answer: a choice a line, and at the end whether the shell may offer files.
+    """
+    os.environ["_MECBOUNCE_COMPLETE"] = "complete_fish"  # cobra's programs answer as fish wants it, too
+    os.environ["_TYPER_COMPLETE_FISH_ACTION"] = "get-args"
+    os.environ["_TYPER_COMPLETE_ARGS"] = shlex.join(["mecbounce", "run", *sys.argv[1:]])
     try:
-        status_code = app(sys.argv[1:] or ["--help"], prog_name="mecbounce", standalone_mode=False) or OK
+        main()
+    finally:
+        print(":0" if {"--kubeconfig", "--state"} & {*sys.argv[-2:-1]} else ":4")
+
+
+def _main(command: typer.Typer, name: str) -> NoReturn:
+    """Run a command; every foreseen error is one line on standard error."""
+    _log_to_stderr(logging.ERROR)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without our marks must not end a bounce
+    try:
+        status_code = command(sys.argv[1:] or ["--help"], prog_name=name, standalone_mode=False) or OK
     except typer.TyperException as error:
-        status_code = _complain(" ".join(error.format_message().split()), error.exit_code)
+        status_code = _complain(name, " ".join(error.format_message().split()), error.exit_code)
     except _LeftAtOnce:
-        status_code = _complain("Left at once. The record is saved: run again to resume.", INTERRUPTED)
+        status_code = _complain(name, "Left at once. The record is saved: run again to resume.", INTERRUPTED)
     except (typer.Abort, KeyboardInterrupt):
-        status_code = _complain("Interrupted.", OTHER)
+        status_code = _complain(name, "Interrupted.", OTHER)
     except MecBounceError as error:
         where = "--state: " if isinstance(error, RecordError) else ""
-        status_code = _complain(
-            f"{where}{error}", next(code for kind, code in _STATUS_OF_ERROR if isinstance(error, kind))
-        )
+        code = next(code for kind, code in _STATUS_OF_ERROR if isinstance(error, kind))
+        status_code = _complain(name, f"{where}{error}", code)
     except BrokenPipeError:
         _discard_stdout()
         status_code = OTHER
@@ -277,8 +391,8 @@ class _LeftAtOnce(BaseException):
     """A second signal. No handler of errors may take it for one."""
 
 
-def _complain(message: str, status_code: int) -> int:
-    print(f"mecbounce: {message}", file=sys.stderr)
+def _complain(name: str, message: str, status_code: int) -> int:
+    print(f"{name}: {message}", file=sys.stderr)
     return status_code
 
 
@@ -300,8 +414,9 @@ class Kube:
 
 
 def _request(
-    pod: str,
+    pod: str | None,
     *,
+    selector: str | None = None,
     kubeconfig: Path | None,
     namespace: str | None = None,
     context: str | None = None,
@@ -314,6 +429,12 @@ def _request(
     ready_when: ReadyWhen = ReadyWhen.AUTO,
 ) -> tuple[BounceRequest, Kube]:
     """Make a request of the options. What is wrong with the options alone is said before a kubeconfig is opened."""
+    if (pod is None) is (selector is None):
+        raise UsageProblem("expected either POD or --selector")
+    if selector is not None and not selector.strip():
+        raise UsageProblem("--selector: '' would select every pod")
+    if selector is not None and not selector.isprintable():  # half a character can't even be sent
+        raise UsageProblem(f"--selector: {selector!r} is no label selector")
     timeouts = {
         "termination": _duration("--termination-timeout", termination_timeout),
         "ready": _duration("--ready-timeout", ready_timeout),
@@ -321,7 +442,7 @@ def _request(
     with _fields_named():
         request = BounceRequest(
             namespace="default" if namespace is None else namespace,
-            pod=pod,
+            pod="to-be-selected" if pod is None else _KIND.sub("", pod),
             node=_node_ref(node),
             cluster_type=ClusterType.K8S_GITOPS if gitops else ClusterType.K8S,
             force=force,
@@ -333,7 +454,28 @@ def _request(
     if namespace is None:
         with _fields_named(f"context {kube.name}: "):
             request = BounceRequest.model_validate(request.model_dump() | {"namespace": kube.namespace})
+    if selector is not None:
+        found = _selected(kube.cluster, request.namespace, selector)
+        with _fields_named("--selector: "):
+            request = BounceRequest.model_validate(request.model_dump() | {"pod": found})
     return request, kube
+
+
+def _selected(cluster: Any, namespace: str, selector: str) -> str:
+    """Give the name of the one pod with these labels. One that is terminating counts too: it may be the one meant."""
+    try:
+        pods = cluster.selected_pods(namespace, selector)
+    except Refused as error:
+        raise UsageProblem(f"--selector: {error}") from error
+    names = [f"{pod.name} (terminating)" if pod.terminating else pod.name for pod in pods]
+    match names:
+        case [_]:
+            return str(pods[0].name)
+        case []:
+            raise UsageProblem(
+                f"--selector: {selector!r} matches no pod in namespace {namespace}; to resume a bounce, name its pod"
+            )
+    raise UsageProblem(f"--selector: {selector!r} matches {len(names)} pods, name one: {', '.join(sorted(names))}")
 
 
 @contextlib.contextmanager
@@ -343,7 +485,7 @@ def _fields_named(where: str = "") -> Iterator[None]:
         yield
     except ValidationError as error:
         field, fault = first_fault(error)
-        raise UsageProblem(f"{where}{field}: {fault.removeprefix('Value error, ')}") from None
+        raise UsageProblem(f"{where}{field}: {fault}") from None
 
 
 def _node_ref(text: str | None) -> NodeRef | None:
@@ -361,7 +503,7 @@ def _duration(option: str, text: str | None) -> float | None:
     """Read 90s, 10m, 1h30m, or a bare number of seconds."""
     if text is None:
         return None
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text)
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text, re.ASCII)
     if not text or match is None:
         raise UsageProblem(f"{option}: {text!r} is not a duration such as 90s, 10m or 1h30m")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
@@ -430,22 +572,23 @@ def _discard_stdout() -> None:
 class BounceInTerminal:
     """One bounce as it is seen: a live screen in a terminal, plain lines elsewhere, one JSON document for programs."""
 
-    def __init__(self, request: BounceRequest, context: str, output: Output, *, plain: bool = False) -> None:
-        self.request = request
-        self.output = output
+    def __init__(self, context: str, given: screen.Given, output: Output, *, plain: bool = False) -> None:
+        self._context = context
+        self._given = given
+        self._output = output
         self._console = _LastingConsole(highlight=False, stderr=output is Output.JSON)
         self._console.soft_wrap = not self._console.is_terminal  # a log line is one line
-        self._title = f"{request.pod} in {request.namespace} ({context})"
         self._record: BounceRecord | None = None
+        self._pods: tuple[KubernetesPod, ...] | None = None
         live = self._console.is_terminal and not self._console.is_dumb_terminal and not plain
         self._live = Live(self, console=self._console, refresh_per_second=4) if live else None
-        self._said: State | None = None
+        self._progress = screen.ProgressLines()
 
-    def __rich__(self) -> Group:
-        parts: list[Any] = [Text(self._title, style="bold")]
-        if self._record is not None:
-            parts.append(_screen(self._record, datetime.now(UTC)))
-        return Group(*parts)
+    def __rich__(self) -> Text:
+        if self._record is None:
+            return Text()
+        now = datetime.now(UTC)
+        return screen.screen(self._record, now, self._console.width, context=self._context, pods=self._pods)
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -457,50 +600,75 @@ class BounceInTerminal:
             self._live.stop()
 
     def observe(self, record: BounceRecord) -> None:
-        """Take a saved record in."""
-        if self._record is None and self._live is None:
-            self._line(self._title)
-        self._record = record
+        """Take a saved record in. The live screen shows it when it is due."""
+        before, self._record = self._record, record
         if self._live is not None:
-            self._live.refresh()
-        elif record.state is not self._said:
-            self._said = record.state
+            return
+        if before is None:
+            self._line(screen.heading(record, self._context))
+        if before is None or record.state is not before.state:
             limit = f", at most {_limit(record):.0f} s" if record.deadline else ""
-            self._line(f"{record.state}{limit}")
+            self._line(
+                f"{record.state}: {screen.codes(record)}" if record.state is State.FAILED else f"{record.state}{limit}"
+            )
+        self._tell_progress()
+
+    def saw(self, pods: tuple[KubernetesPod, ...]) -> None:
+        """Take the pods of a look in, to show what is waited for."""
+        self._pods = pods
+        if self._live is None:
+            self._tell_progress()
 
     def notify(self, notice: Notice) -> None:
         """Say a notice where the screen does not show it."""
         if self._live is None:
-            self._line(f"notice: {notice.message}")
+            self._line(f"notice: {screen.plain(notice.message)}")
 
     def end(self, result: BounceResult) -> None:
         """Print how it ended."""
-        if self.output is Output.JSON:
+        if self._output is Output.JSON:
             print(result.model_dump_json(indent=2))
-        else:
-            _print_end(self._console, result)
+        elif self._record is not None:
+            width = self._console.width if self._console.is_terminal else None
+            if self._live is not None:
+                self._console.print()
+            self._console.print(screen.ending(self._record, self._given, width), soft_wrap=True)
+
+    def _tell_progress(self) -> None:
+        if self._record is not None and (line := self._progress.line(self._record, self._pods, datetime.now(UTC))):
+            self._line(line)
 
     def _line(self, text: str) -> None:
         self._console.print(f"{datetime.now(UTC):%H:%M:%SZ} {text}", markup=False)
 
 
-def _bounce(terminal: BounceInTerminal, cluster: Any, store: FileStore, protection: AnnotationProtection | None) -> int:
+def _bounce(
+    terminal: BounceInTerminal,
+    request: BounceRequest,
+    cluster: Any,
+    store: FileStore,
+    protection: AnnotationProtection | None,
+    *,
+    events: bool = True,
+) -> int:
     """Bounce, or resume; what a finished bounce left is set aside first."""
     with _stop_signals() as stop:
         try:
             if (left := store.load()) is not None:
                 # An ended bounce with a mistyped --node must not stand in the way of the corrected one.
-                refuse_foreign(left, terminal.request, store, ("namespace", "pod"))
+                refuse_foreign(left, request, store, ("namespace", "pod"))
                 store.set_aside()
             with terminal:
                 result = BounceTask(
-                    terminal.request,
+                    request,
                     cluster,
                     store,
                     protection=protection,
                     notify=terminal.notify,
                     observe=terminal.observe,
+                    saw=terminal.saw,
                     stop=stop,
+                    events=events,
                 ).perform()
         except RecordNotSaved as error:
             if store.load() is None:  # not even begun
@@ -539,70 +707,8 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _screen(record: BounceRecord, now: datetime) -> Group:
-    """Lay out where a bounce stands: the states with their times, then the notices."""
-    table = Table.grid(padding=(0, 2))
-    ends = [*(passage.at for passage in record.path[1:]), now]
-    seen = {passage.state: (end - passage.at).total_seconds() for passage, end in zip(record.path, ends, strict=True)}
-    for state in State:
-        if state in FINAL and state not in seen:
-            continue
-        if state is State.FAILED or (record.state is State.FAILED and state is record.path[-2].state):
-            mark, style = "✘", "red"
-        elif state is record.state and state is not State.DONE:
-            mark, style = "●", "cyan"
-        else:
-            mark, style = ("✔", "green") if state in seen else ("·", "dim")
-        took = "" if state not in seen or state in FINAL else f"{max(0.0, seen[state]):6.1f} s"
-        limit = f"of at most {_limit(record):.0f} s" if state is record.state and record.deadline else ""
-        table.add_row(Text(mark, style=style), Text(state, style=style if state is record.state else ""), took, limit)
-    notices = [Text(f"! {notice.message}", style="yellow") for notice in record.notices]
-    return Group(table, *notices)
-
-
 def _limit(record: BounceRecord) -> float:
     return (record.deadline - record.entered_at).total_seconds() if record.deadline else 0.0
-
-
-def _print_end(console: Console, result: BounceResult) -> None:
-    console.print(Text(result.message, style="green" if result.state is State.DONE else "red"))
-    if result.advice:
-        console.print(Text(result.advice))
-
-
-def _plan_text(request: BounceRequest, found: Plan) -> Group:
-    lines: list[Text] = [Text(f"{request.pod} in {request.namespace}", style="bold")]
-    for answer in found.verdict.answers:
-        style = "red" if answer.ends else "yellow" if answer.yes else "green"
-        lines.append(Text(f"{'yes' if answer.yes else 'no':>4}  {answer.check.question}", style=style))
-        if answer.notice:
-            lines.append(Text(f"      {answer.notice}", style="yellow"))
-    lines.append(Text(f"{found.verdict.message} {found.verdict.advice}".rstrip()))
-    if found.dry_run:
-        lines.append(Text(f"Dry run of the deletion: {found.dry_run}.", style="red" if found.refused else "green"))
-    if found.termination_timeout is not None and found.goes_on:
-        lines.append(Text(f"It would wait {found.termination_timeout:.0f} s at most for the pod to go,"))
-        lines.append(Text(f"and {found.ready_timeout:.0f} s at most for its replacement to be back."))
-    lines += [Text(f"! {notice}", style="yellow") for notice in found.notices]
-    return Group(*lines)
-
-
-def _plan_json(found: Plan) -> dict[str, Any]:
-    return {
-        "goes_on": found.goes_on,
-        "event": found.verdict.event,
-        "message": found.verdict.message,
-        "advice": found.verdict.advice,
-        "checks": [
-            {"code": one.check.code, "question": one.check.question, "answer": one.yes, "notice": one.notice}
-            for one in found.verdict.answers
-        ],
-        "pod": {"name": found.pod.name, "uid": found.pod.uid} if found.pod else None,
-        "dry_run": found.dry_run,
-        "termination_timeout": found.termination_timeout,
-        "ready_timeout": found.ready_timeout,
-        "notices": list(found.notices),
-    }
 
 
 if __name__ == "__main__":

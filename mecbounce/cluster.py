@@ -8,7 +8,6 @@ every failure comes out as a ClusterError.
 from __future__ import annotations
 
 import copy
-import json
 import os
 import re
 import socket
@@ -27,13 +26,15 @@ import yaml
 from kubernetes import client, config, stream
 from kubernetes.client import ApiException
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
-from mecbounce.model import Host, NodeRef, Pod, PodEvent, first_fault
+from mecbounce.model import DisruptionBudget, Host, NodeRef, Pod, PodEvent, first_fault
 
 log = structlog.get_logger("mecbounce.cluster")
 
 REQUEST_TIMEOUT = (3.05, 10.0)  # seconds to connect, and between two bytes
+EVENT_TIMEOUT = (1.0, 2.0)  # the same, of a request that holds a bounce up and that nothing hangs on
 WATCH_SECONDS = 290  # the API server ends a watch after this long; a list follows
 SILENCE = 60.0  # seconds without a word from a watch before one plain look
 LASTING = 5.0  # seconds: a watch that lived longer did not fail
@@ -84,6 +85,25 @@ class Cluster(Protocol):
         """List the Kubernetes Events about that incarnation."""
         ...
 
+    def tell(self, namespace: str, event: Mapping[str, Any]) -> None:
+        """Write a Kubernetes Event, given as JSON. Nothing hangs on it: it must give up soon."""
+        ...
+
+
+class PlanCluster(Cluster, Protocol):
+    """What a plan asks beyond that. Each method raises ClusterError."""
+
+    def may(self, namespace: str, verb: str, resource: str, *, group: str = "", name: str = "") -> bool:
+        """Tell whether these credentials have that right, to the object of that name or else to all.
+
+        A resource that lies in no namespace has an empty one.
+        """
+        ...
+
+    def disruption_budgets(self, namespace: str) -> tuple[DisruptionBudget, ...]:
+        """List the PodDisruptionBudgets that may select pods; an old API server needs a second request."""
+        ...
+
 
 class KubernetesCluster:
     """A real API server, through the official client.
@@ -97,7 +117,7 @@ class KubernetesCluster:
 
     def _sign_in(self) -> None:
         api = _api_client(self._connect())
-        self.server = str(api.configuration.host)
+        self.server = _public(str(api.configuration.host))
         self._core, self._custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
 
     @classmethod
@@ -117,6 +137,12 @@ class KubernetesCluster:
             if found is None:
                 raise ConfigError(f"context {context!r}: kubeconfig {_kubeconfig(path)} has no such context")
             return str(found["name"]), str(found["context"].get("namespace") or "default")
+
+    @staticmethod
+    def contexts(path: str | Path | None = None) -> tuple[str, ...]:
+        """Tell the contexts of the kubeconfig that `from_kubeconfig` would use. Raises ConfigError."""
+        with _kubeconfig_errors(path, None):
+            return tuple(str(one["name"]) for one in config.list_kube_config_contexts(_kubeconfig(path))[0])
 
     @classmethod
     def in_cluster(cls) -> Self:
@@ -158,6 +184,18 @@ class KubernetesCluster:
 
     def pods(self, namespace: str, name: str | None = None) -> tuple[Pod, ...]:
         return self.list_pods(namespace, name)[0]
+
+    def selected_pods(self, namespace: str, labels: str) -> tuple[Pod, ...]:
+        """List the pods that a label selector selects, such as `app=mec`. Raises Refused where it is none."""
+        listed = self._json(lambda: self._core.list_namespaced_pod, namespace, label_selector=labels)
+        with _readable("pods"):
+            return tuple(Pod.model_validate(item) for item in listed["items"])
+
+    def namespaces(self) -> tuple[str, ...]:
+        """List the names of all namespaces."""
+        listed = self._json(lambda: self._core.list_namespace)
+        with _readable("namespaces"):
+            return tuple(str(item["metadata"]["name"]) for item in listed["items"])
 
     def list_pods(self, namespace: str, name: str | None) -> tuple[tuple[Pod, ...], str]:
         """List the pods; gives them and the list's resourceVersion, from which a watch goes on."""
@@ -209,6 +247,34 @@ class KubernetesCluster:
         listed = self._json(lambda: self._core.list_namespaced_event, namespace, field_selector=selector)
         with _readable("events"):
             return tuple(PodEvent.model_validate(item) for item in listed["items"])
+
+    def tell(self, namespace: str, event: Mapping[str, Any]) -> None:
+        self._json(lambda: self._core.create_namespaced_event, namespace, dict(event), timeout=EVENT_TIMEOUT)
+
+    def may(self, namespace: str, verb: str, resource: str, *, group: str = "", name: str = "") -> bool:
+        asked = {"namespace": namespace, "verb": verb, "group": group, "resource": resource, "name": name}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
+        }
+        create = "authorization.k8s.io", "v1", "selfsubjectaccessreviews", review
+        answer = self._json(lambda: self._custom.create_cluster_custom_object, *create)
+        with _readable("access review"):
+            return answer["status"]["allowed"] is True
+
+    def disruption_budgets(self, namespace: str) -> tuple[DisruptionBudget, ...]:
+        # As custom objects: the client no longer has the version that a server before 1.21 serves.
+        def listed(version: str) -> tuple[DisruptionBudget, ...]:
+            path = "policy", version, namespace, "poddisruptionbudgets"
+            answer = self._json(lambda: self._custom.list_namespaced_custom_object, *path)
+            with _readable("PodDisruptionBudgets"):
+                return tuple(DisruptionBudget.model_validate(item) for item in answer["items"])
+
+        try:
+            return listed("v1")
+        except NotFound:  # in v1beta1 an empty selector selects nothing, in v1 all
+            return tuple(one for one in listed("v1beta1") if one.spec.selector and not one.spec.selector.empty)
 
     def expect_incarnation(self, pod: Pod) -> None:
         """Look whether `pod` is still the one of its name. Raises Conflict where it is not."""
@@ -275,7 +341,7 @@ class KubernetesCluster:
         with _explained(self.server):
             raw = self._send(endpoint, *args, **options).data
         try:
-            answer = json.loads(raw)
+            answer = from_json(raw)  # unlike json, it refuses half a character and minds how deep it goes
         except ValueError as error:
             raise Unreachable("the API server's answer was not whole JSON") from error
         if not isinstance(answer, dict):
@@ -409,7 +475,7 @@ class _Stream(threading.Thread):
                 self._response = response
                 stopped = self._stopped
             for line in () if stopped else _lines(response):
-                if self._stopped or not self._take(json.loads(line)):
+                if self._stopped or not self._take(from_json(line)):
                     break
             why = "closed"
         except Exception as error:  # noqa: BLE001 -- whatever ends a watch, the next look is a list
@@ -472,7 +538,7 @@ def _kubeconfig(path: str | Path | None) -> str:
 def _kubeconfig_errors(path: str | Path | None, context: str | None) -> Iterator[None]:
     """Say what is wrong with a kubeconfig, and nothing of what it holds: there are secrets in it."""
     field = f"kubeconfig {_kubeconfig(path)}"
-    if not any(Path(part).is_file() for part in _kubeconfig(path).split(os.pathsep)):
+    if not any(os.path.isfile(part) for part in _kubeconfig(path).split(os.pathsep)):  # noqa: PTH113 -- Path raises for a name that is too long
         raise ConfigError(f"{field}: there is no such file, or it is a folder")
     try:
         yield
@@ -481,13 +547,20 @@ def _kubeconfig_errors(path: str | Path | None, context: str | None) -> Iterator
     except config.ConfigException as error:
         if context is not None and context in str(error):
             raise ConfigError(f"context {context!r}: {field} has no such context") from error
-        raise ConfigError(f"{field}: {' '.join(str(error).split())}") from error
+        said = re.split(r"[{\n]", str(error))[0].strip()  # then comes the part of the file in which a key is missing
+        raise ConfigError(f"{field}: {said}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
         raise ConfigError(f"{field}: it is not YAML{where}") from None
     except Exception as error:  # noqa: BLE001 -- the loader trips over a malformed file in many ways
         raise ConfigError(f"{field}: it can't be used ({type(error).__name__})") from None
+
+
+def _public(address: str) -> str:
+    """Give a URL without the user and password that it may hold."""
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _api_client(configuration: client.Configuration) -> client.ApiClient:
@@ -534,7 +607,9 @@ def _explained(server: str) -> Iterator[None]:
     except ClusterError:
         raise
     except ApiException as error:
-        raise _answered(error) from error
+        if not error.status:  # no answer: so the client tells of a TLS handshake that failed
+            raise Unreachable(f"the API server {server} can't be reached: {_quoted(error.reason)}") from error
+        raise _answered(error) from None  # its own text is all headers and the whole body
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise Unreachable(f"the API server {server} can't be reached: {_short(error)}") from error
     except ValueError:
@@ -553,13 +628,13 @@ def _exec_explained() -> Iterator[None]:
         parts = str(getattr(answer, "reason", "")).split("-+-+-")
         if not parts[0].startswith("Handshake status"):
             raise
-        raise Refused(f"exec was refused: {_status(parts[-1]).get('message') or parts[0].strip()}") from None
+        raise Refused(f"exec was refused: {_quoted(_status(parts[-1]).get('message') or parts[0])}") from None
 
 
 def _answered(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answer a status
     """Explain an answer that is not a 2xx."""
     status = _status(error.body)
-    said = status.get("message") or f"the API server answered {error.reason or 'an error'}"
+    said = _quoted(status.get("message") or f"the API server answered {error.reason or 'an error'}")
     match error.status:
         case 401:
             return AccessDenied("the API server does not accept these credentials (401 Unauthorized)")
@@ -569,7 +644,7 @@ def _answered(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answ
             return NotFound(said, served=status.get("kind") == "Status")
         case 409:
             return Conflict(said)
-        case 0 | 408 | 410 | 429 | None:
+        case 408 | 410 | 429:
             return Unreachable(f"{said} ({error.status})", retry_after=_retry_after(error))
         case code if code >= 500:  # noqa: PLR2004 -- HTTP
             return Unreachable(f"{said} ({code})", retry_after=_retry_after(error))
@@ -579,7 +654,7 @@ def _answered(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answ
 def _status(body: Any) -> Mapping[str, Any]:
     """Read a Kubernetes Status object; empty where the body is none."""
     try:
-        status = json.loads(body or "")
+        status = from_json(body or "")
     except ValueError:
         return {}
     return status if isinstance(status, dict) else {}
@@ -590,7 +665,15 @@ def _retry_after(error: ApiException) -> float:
     return float(value) if re.fullmatch(r"\d+", value) else 0.0
 
 
+_CREDENTIAL = re.compile(r"(?i)\b(basic|bearer) [\w.~+/=-]{16,}")  # longer than any word that may follow
+
+
+def _quoted(text: object) -> str:
+    """Quote others on one line, without a credential that they quote themselves."""
+    return _CREDENTIAL.sub(r"\1 ***", " ".join(str(text).split()))
+
+
 def _short(error: Exception) -> str:
     cause = next((one for one in error.args if isinstance(one, BaseException)), error)
-    text = " ".join(str(cause).split())
+    text = _quoted(cause)
     return re.sub(r"^.*?(object at 0x[0-9a-f]+>|\(host=[^)]*\)): ", "", text) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Mermaid drawn from the machine and the checks: `python -m mecbounce.diagram` writes what the project shows.
+"""Mermaid drawn from the machine and the checks: `python -m mecbounce.diagram` writes all that the project generates.
 
 The files are committed, and a test fails where they and the code differ. `transitions` draws Mermaid too, but drops
 the title and the final arrows.
@@ -7,11 +7,15 @@ the title and the final arrows.
 from __future__ import annotations
 
 import inspect
+import json
+from datetime import UTC
+from itertools import pairwise
 from pathlib import Path
 
 from mecbounce.checks import CHECKS
 from mecbounce.machine import FINAL, TRANSITIONS, Event, State, follow
 from mecbounce.model import BounceRecord
+from mecbounce.schema import schemas
 from mecbounce.steps import HANDLERS
 
 BEGIN, END = "<!-- diagram: begin -->", "<!-- diagram: end -->"
@@ -25,25 +29,37 @@ _STYLES = (
 
 
 def bounce(record: BounceRecord | None = None) -> str:
-    """Draw the machine; with a record, with the states that it passed and the present one marked."""
+    """Draw the machine; with a record, with the states that it passed, their times, and the present one marked."""
     title = f"Bounce {record.bounce_id} of {record.request.pod}" if record else "One bounce"
     lines = ["---", f"title: {title}", "---", "stateDiagram-v2"]
     for state in State:
         if state in HANDLERS:
-            lines += [f"    {state} : {state}", f"    {state} : {_first_line(HANDLERS[state])}"]
+            lines += [f"    {state} : {state}", f"    {state} : {_first_line(HANDLERS[state])}{_times(record, state)}"]
+    if record is not None and record.finished:
+        lines += [f"    {record.state} : {record.state}", f"    {record.state} : {_end(record)}"]
     lines.append(f"    [*] --> {State.INIT_CHECKS}")
     arrows: dict[tuple[State, State], list[Event]] = {}
     for row in TRANSITIONS:
         arrows.setdefault((row.source, row.dest), []).append(row.event)
-    lines += [f"    {source} --> {dest} : {'<br/>'.join(events)}" for (source, dest), events in arrows.items()]
+    taken = {(before.state, here.event) for before, here in pairwise(record.path)} if record else set()
+    for (source, dest), events in arrows.items():
+        mark = "✘" if dest is State.FAILED else "✔"
+        names = (f"<b>{mark} {event}</b>" if (source, event) in taken else event for event in events)
+        lines.append(f"    {source} --> {dest} : {'<br/>'.join(names)}")
     lines += [f"    {state} --> [*]" for state in FINAL]
     lines += [f"    {style}" for style in _STYLES]
     if record is None:
         lines += [f"    class {State.DONE} good", f"    class {State.FAILED} bad"]
     else:
         passed = dict.fromkeys(passage.state for passage in record.path[:-1])
-        lines += [f"    class {state} passed" for state in passed if state is not record.state]
-        lines.append(f"    class {record.state} {'bad' if record.state is State.FAILED else 'present'}")
+        failed_in = record.path[-2].state if record.state is State.FAILED else None
+        lines += [
+            f"    class {state} {'bad' if state is failed_in else 'passed'}"
+            for state in passed
+            if state is not record.state
+        ]
+        ends = {State.DONE: "good", State.FAILED: "bad"}
+        lines.append(f"    class {record.state} {ends.get(record.state, 'present')}")
     return "\n".join(lines) + "\n"
 
 
@@ -79,13 +95,38 @@ def in_readme(readme: str) -> str:
 
 
 def files(root: Path) -> dict[Path, str]:
-    """Each file under `root` that shows a diagram, and what it should hold."""
+    """Each file under `root` that shows a diagram or is a JSON schema, and what it should hold."""
     readme = root / "README.md"
     return {
         root / "diagrams" / "bounce.mmd": bounce(),
         root / "diagrams" / "init_checks.mmd": init_checks(),
         readme: in_readme(readme.read_text(encoding="utf-8")),
+        **{
+            root / "docs" / "schema" / f"{name}.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+            for name, schema in schemas().items()
+        },
     }
+
+
+def _times(record: BounceRecord | None, state: State) -> str:
+    """Say on a line of its own how long a state took, or since when it is the present one."""
+    if record is None:
+        return ""
+    for here, after in pairwise(record.path):
+        if here.state is state:
+            how = "failed after" if after.state is State.FAILED else "passed in"
+            return f"<br/><b>{how} {max(0.0, (after.at - here.at).total_seconds()):,.1f} s</b>"
+    if record.state is not state:
+        return ""
+    since = f"{record.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}".replace(":", "#58;")  # mermaid's own otherwise
+    limit = f", at most {(record.deadline - record.entered_at).total_seconds():,.0f} s" if record.deadline else ""
+    return f"<br/><b>here since {since} UTC{limit}</b>"
+
+
+def _end(record: BounceRecord) -> str:
+    took = max(0.0, (record.entered_at - record.path[0].at).total_seconds())
+    why = f"{record.diagnosis.code}, " if record.diagnosis else ""
+    return f"<b>{why}after {took:,.1f} s</b>"
 
 
 def _first_line(handler: object) -> str:
@@ -94,5 +135,5 @@ def _first_line(handler: object) -> str:
 
 if __name__ == "__main__":
     for path, text in files(Path()).items():
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

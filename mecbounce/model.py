@@ -6,54 +6,91 @@ Times are aware datetimes in UTC, durations are seconds. What is read from the A
 
 from __future__ import annotations
 
+import inspect
 import re
+import textwrap
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     StrictBool,
     ValidationError,
     field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
+from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
-from mecbounce.machine import FINAL, Event, State
+from mecbounce.machine import FINAL, TRANSITIONS, WAITING, Event, State
 
 
-def _matching(pattern: str, longest: int, rule: str) -> AfterValidator:
-    """Make a check whose error a person can act on, unlike that of a bare pattern."""
+@dataclass(frozen=True)
+class _Matching:
+    """A check whose error a person can act on, unlike that of a bare pattern."""
 
-    def check(value: str) -> str:
-        if len(value) > longest or not re.fullmatch(pattern, value):
-            raise ValueError(f"{value[:80]!r} is not {rule}, at most {longest} characters")
+    pattern: str
+    longest: int
+    rule: str
+
+    def __repr__(self) -> str:
+        return self.rule  # it stands in the signatures that `help()` shows
+
+    def _check(self, value: str) -> str:
+        if len(value) > self.longest or not re.fullmatch(self.pattern, value):
+            raise ValueError(f"{value[:80]!r} is not {self.rule}, at most {self.longest} characters")
         return value
 
-    return AfterValidator(check)
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^({self.pattern})$", "maxLength": self.longest}
 
 
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _LETTERS = "lower case letters, digits and '-', a letter or digit at both ends"
-Label = Annotated[str, _matching(_LABEL, 63, f"a name of {_LETTERS}")]
-ObjectName = Annotated[str, _matching(rf"{_LABEL}(\.{_LABEL})*", 253, f"a name of {_LETTERS}, in parts joined by '.'")]
-Uid = Annotated[str, _matching(r"[A-Za-z0-9-]+", 128, "a UID of letters, digits and '-'")]
-FieldPath = Annotated[str, _matching(r"[^.\s]+(\.[^.\s]+)*", 253, "a dotted path such as spec.state")]
+Label = Annotated[str, _Matching(_LABEL, 63, f"a name of {_LETTERS}")]
+ObjectName = Annotated[str, _Matching(rf"{_LABEL}(\.{_LABEL})*", 253, f"a name of {_LETTERS}, in parts joined by '.'")]
+Uid = Annotated[str, _Matching(r"[A-Za-z0-9-]+", 128, "a UID of letters, digits and '-'")]
+FieldPath = Annotated[str, _Matching(r"[^.\s]+(\.[^.\s]+)*", 253, "a dotted path such as spec.state")]
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
+# Far enough from a datetime's ends for any deadline and any time zone.
+Instant = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9000, 1, 1, tzinfo=UTC))]
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, allow_inf_nan=False)]
 
 
 class Frozen(BaseModel):
-    """Data of ours: unknown fields are faults."""
+    """Data of ours: unknown fields are faults. The text below a field says what it is, and its unit."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Let `help()` list the fields."""
+        fields = "\n".join(_explained(name, field) for name, field in cls.model_fields.items())
+        cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or '')}{FIELDS}{fields}"
+
+
+FIELDS = "\n\nFields:\n"
+
+
+def _explained(name: str, field: FieldInfo) -> str:
+    default = field.default
+    shown = sorted(default) if isinstance(default, frozenset) else getattr(default, "value", default)  # of an Enum
+    text = f"{name}: {field.description or ''} {'Required.' if field.is_required() else f'Default: {shown!r}.'}"
+    return textwrap.fill(" ".join(text.split()), 100, initial_indent="    ", subsequent_indent="        ")
 
 
 class FromApi(BaseModel):
@@ -70,7 +107,7 @@ class FromApi(BaseModel):
 def first_fault(error: ValidationError) -> tuple[str, str]:
     """Give the field, dotted, and what is wrong with it. The value itself stays out: it may be a secret."""
     first = error.errors(include_url=False, include_input=False)[0]
-    return ".".join(str(part) for part in first["loc"]), first["msg"]
+    return ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
 
 
 # --- what is asked -----------------------------------------------------------------------------------------------
@@ -92,20 +129,26 @@ class ReadyWhen(StrEnum):
 
 
 class NodeRef(Frozen):
-    """The custom resource of an application node, and where it keeps things.
-
-    `desired_path` and `activity_path` are dotted paths into the object. The values are compared without case.
-    """
+    """The custom resource of an application node, and where it keeps things."""
 
     group: ObjectName
+    """Its API group, such as express.example.com."""
     version: Label
+    """Its API version, such as v1."""
     plural: Label
+    """Its type as it stands in a URL, such as expressnodes."""
     name: ObjectName
+    """Its own name."""
     desired_path: FieldPath = "spec.state"
+    """Where it says what is wanted: a dotted path into the object."""
     activity_path: FieldPath = "status.state"
+    """Where it says what the node does: a dotted path into the object."""
     down_values: frozenset[str] = frozenset({"down", "stopped"})
+    """What it says there when the node is meant to be down. Compared without case, as are those below."""
     rebuilding_values: frozenset[str] = frozenset({"rebuilding"})
+    """What it says there while the node rebuilds."""
     catchup_values: frozenset[str] = frozenset({"catchup", "efficient_catchup"})
+    """What it says there while the node catches up."""
 
     @field_validator("down_values", "rebuilding_values", "catchup_values")
     @classmethod
@@ -117,33 +160,39 @@ class NodeRef(Frozen):
 
 
 class Timeouts(Frozen):
-    """How long to wait, in seconds.
-
-    `termination` and `ready` are kept to the second where given; where not, they are 600 s and never less than what
-    the pod itself asks for. `api` is how long the API server may give no usable answer.
-    """
+    """How long to wait, in seconds: more than 0 and at most a week."""
 
     termination: Seconds | None = None
+    """Seconds until the pod must have gone, kept to the second. None: 600, or the pod's grace period and 60 if that
+    is longer."""
     ready: Seconds | None = None
+    """Seconds until the replacement must be back, kept to the second. None: 600, or what the pod's startup probes
+    allow and 300 if that is longer."""
     api: Seconds = 30.0
+    """Seconds for which the API server may give no usable answer."""
 
 
 class BounceRequest(Frozen):
-    """One bounce: which pod, of which custom resource, and on what terms.
-
-    `node` may be left out where no custom resource tells the node's state. `pod_uid` pins the incarnation to bounce:
-    where it has gone already, nothing is deleted and the bounce only waits. `force` bounces a node that rebuilds, or
-    a pod that nothing would recreate; it overrides nothing else.
-    """
+    """One bounce: which pod, of which custom resource, and on what terms."""
 
     namespace: Label
+    """The namespace of the pod and of its custom resource."""
     pod: ObjectName
+    """The name of the pod to bounce."""
     node: NodeRef | None = None
+    """The custom resource that the pod is made from. None: no custom resource tells the node's state."""
     cluster_type: ClusterType = ClusterType.K8S
+    """How the cluster is run: `k8s_gitops` where its resources are changed in Git."""
     force: StrictBool = False
+    """Bounce a node that rebuilds, or a pod that nothing would recreate. Overrides nothing else."""
     pod_uid: Uid | None = None
+    """The UID of the one incarnation to bounce: where it has gone already, nothing is deleted and the bounce only
+    waits. None: whichever incarnation stands there."""
     timeouts: Timeouts = Timeouts()
+    """How long to wait, in seconds."""
     ready_when: ReadyWhen = ReadyWhen.AUTO
+    """What counts as back: `started` (its startup probes have passed), `ready` (its Ready condition is true), or
+    `auto`, whichever the pod is made for."""
 
     def is_k8s_gitops(self) -> bool:
         """Whether the cluster's resources are changed in Git, and nowhere else."""
@@ -156,6 +205,7 @@ class BounceRequest(Frozen):
 class Owner(FromApi):
     """An entry of `metadata.ownerReferences`."""
 
+    api_version: str = ""
     kind: str
     name: str
     uid: str
@@ -172,7 +222,8 @@ class Metadata(FromApi):
     creation_timestamp: AwareDatetime | None = None
     deletion_timestamp: AwareDatetime | None = None
     finalizers: tuple[str, ...] = ()
-    annotations: Mapping[str, str] = {}
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = Field(default={}, repr=False)  # anything may be in there, secrets too
     owner_references: tuple[Owner, ...] = ()
 
 
@@ -305,6 +356,10 @@ class Pod(FromApi):
         return next((owner for owner in self.metadata.owner_references if owner.controller), None)
 
     @property
+    def controller_uid(self) -> str | None:
+        return self.controller.uid if self.controller else None
+
+    @property
     def has_generated_name(self) -> bool:
         """Whether its replacement gets another name. A StatefulSet's pods have a `generateName` too, unused."""
         return bool(self.metadata.generate_name) and (self.controller is None or self.controller.kind != "StatefulSet")
@@ -351,6 +406,58 @@ class PodEvent(FromApi):
     reason: str = ""
     message: str = ""
     type: str = "Normal"
+
+
+class Requirement(FromApi):
+    """One of a label selector's expressions."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        match self.operator:
+            case "In":
+                return labels.get(self.key) in self.values
+            case "NotIn":
+                return labels.get(self.key) not in self.values
+            case "Exists":
+                return self.key in labels
+            case "DoesNotExist":
+                return self.key not in labels
+        return False
+
+
+class LabelSelector(FromApi):
+    """https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/label-selector/ ."""
+
+    match_labels: Mapping[str, str] = {}
+    match_expressions: tuple[Requirement, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        return not self.match_labels and not self.match_expressions
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        alike = all(labels.get(key) == value for key, value in self.match_labels.items())
+        return alike and all(one.holds(labels) for one in self.match_expressions)
+
+
+class DisruptionBudget(FromApi):
+    """A PodDisruptionBudget: how many of the pods that it selects may be evicted now."""
+
+    class _Spec(FromApi):
+        selector: LabelSelector | None = None
+
+    class _Status(FromApi):
+        disruptions_allowed: int = 0
+
+    metadata: Metadata
+    spec: _Spec = _Spec()
+    status: _Status = _Status()
+
+    def covers(self, pod: Pod) -> bool:
+        return self.spec.selector is not None and self.spec.selector.matches(pod.metadata.labels)
 
 
 class UnreadableField(ValueError):
@@ -400,8 +507,11 @@ class Notice(Frozen):
     """Something worth knowing that did not stop the bounce."""
 
     code: str
+    """A stable name of what it is about."""
     message: str
-    at: AwareDatetime
+    """What to tell a person."""
+    at: Instant
+    """When it was noticed, in UTC."""
 
 
 class Protection(StrEnum):
@@ -422,39 +532,54 @@ class Diagnosis(Frozen):
     """One look at the moment of failure: a stable code, what was seen, and who must act."""
 
     code: str
+    """A stable name of what it is, such as image_pull."""
     evidence: str
+    """What was seen."""
     who: str
+    """Who must act."""
 
 
 class PinnedPod(Frozen):
     """The identity of the pod to bounce, written down before anything is changed.
 
-    `containers` are the long-running ones, with their probes; `lookalikes` the UIDs of the pods that could be
-    mistaken for its replacement. Where the pod had gone before it was seen, its name and UID are all there is.
+    Where the pod had gone before it was seen, its name and UID are all there is.
     """
 
     name: str
+    """Its name."""
     uid: str
+    """Its UID, which no other incarnation has."""
     generated_name: bool = False
+    """Whether its replacement gets another name."""
     controller_uid: str | None = None
+    """The UID of what controls it. None: nothing does."""
+    controller: Owner | None = None
+    """What controls it, as its Events need it."""
     containers: tuple[Container, ...] = ()
+    """Its long-running containers, with their probes, whose times are in seconds."""
     images: Mapping[str, str] = {}
+    """The image of each of its containers, by the container's name."""
+    host: str = ""
+    """Its Kubernetes node."""
     grace_period: int = 30
+    """Its own grace period, in seconds."""
     lookalikes: frozenset[str] = frozenset()
+    """The UIDs of the pods that could be mistaken for its replacement."""
 
     @classmethod
     def of(cls, pod: Pod, pods: Iterable[Pod]) -> Self:
         """Pin `pod`, as it stands among `pods`."""
-        controller = pod.controller
         return cls(
             name=pod.name,
             uid=pod.uid,
             generated_name=pod.has_generated_name,
-            controller_uid=controller.uid if controller else None,
+            controller_uid=pod.controller_uid,
+            controller=pod.controller,
             containers=pod.spec.long_running,
             images=pod.images,
+            host=pod.spec.node_name,
             grace_period=pod.spec.termination_grace_period_seconds,
-            lookalikes=frozenset(other.uid for other in pods if other.controller == controller) - {pod.uid},
+            lookalikes=frozenset(other.uid for other in pods if other.controller_uid == pod.controller_uid) - {pod.uid},
         )
 
     def among(self, pods: Iterable[Pod]) -> Pod | None:
@@ -475,7 +600,7 @@ class PinnedPod(Frozen):
 
     def _is_replaced_by(self, pod: Pod) -> bool:
         """Whether name and controller fit. Where nothing controlled it, whoever takes its fixed name replaces it."""
-        controlled_alike = pod.controller is not None and pod.controller.uid == self.controller_uid
+        controlled_alike = pod.controller_uid is not None and pod.controller_uid == self.controller_uid
         if self.generated_name:
             return controlled_alike
         return pod.name == self.name and (controlled_alike or self.controller_uid is None)
@@ -485,51 +610,90 @@ class SeenPod(Frozen):
     """A pod as it is named in a result."""
 
     name: str
+    """Its name."""
     uid: str
+    """Its UID."""
     images: Mapping[str, str] = {}
+    """The image of each of its containers, by the container's name."""
+    host: str = ""
+    """Its Kubernetes node."""
 
 
 class Passage(Frozen):
-    """When a state was entered, and through which event (None: the beginning)."""
+    """When a state was entered, and through which event."""
 
     state: State
-    at: AwareDatetime
+    """The state."""
+    at: Instant
+    """When it was entered, in UTC."""
     event: Event | None = None
+    """What led to it. None: the beginning."""
 
 
 class Trouble(Frozen):
-    """The API server gives no usable answer: since when, how often asked since, and what came instead."""
+    """The API server gives no usable answer."""
 
-    since: AwareDatetime
-    tries: int
+    since: Instant
+    """Since when, in UTC."""
+    tries: int = Field(ge=0)
+    """How often it was asked since."""
     what: str
+    """What came instead of an answer."""
 
 
 SCHEMA_VERSION: Literal[1] = 1
 
 
 class BounceRecord(Frozen):
-    """Everything that a bounce must remember: one small JSON document.
-
-    `revision` rises by one with each save and is what a store compares and swaps on. `deadline` is the wall-clock
-    end of the present waiting state; `deadline_from_start`: it has been taken anew from a container's start.
-    """
+    """Everything that a bounce must remember: one small JSON document."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
+    """The version of this layout."""
     bounce_id: str
-    revision: int = Field(ge=1)
+    """The bounce's own name, which its logs bear too."""
+    revision: int = Field(ge=1, lt=2**53)
+    """Rises by one with each save, and is what a store compares and swaps on."""
     request: BounceRequest
+    """What was asked for as it began."""
     path: Annotated[tuple[Passage, ...], Field(min_length=1)]
-    deadline: AwareDatetime | None = None
+    """The states that it has entered, the present one last."""
+    deadline: Instant | None = None
+    """When the present waiting state ends, in UTC. None: it does not wait."""
     deadline_from_start: bool = False
+    """Whether the deadline has been taken anew from a container's start."""
     old_pod: PinnedPod | None = None
+    """The one incarnation that is bounced. None: not yet pinned."""
     new_pod: SeenPod | None = None
+    """Its replacement. None: not yet seen."""
     protection: Protection | None = None
+    """What came of switching its shutdown protection off. None: not yet tried."""
     trouble: Trouble | None = None
+    """What keeps the API server from being asked just now. None: nothing."""
     notices: tuple[Notice, ...] = ()
+    """What is worth knowing and did not stop it, in the order in which it was noticed."""
     message: str = ""
+    """What happened, once it has ended."""
     advice: str = ""
+    """What to do next, once it has ended."""
     diagnosis: Diagnosis | None = None
+    """Why it was not back, or not gone, in time."""
+
+    @model_validator(mode="after")
+    def _can_have_happened(self) -> Self:
+        """Refuse a path that the table has not, and a state without what its handler relies on."""
+        if (self.path[0].state, self.path[0].event) != (State.INIT_CHECKS, None):
+            raise ValueError(f"path.0: no bounce begins in {self.path[0].state} by {self.path[0].event}")
+        for number, (before, here) in enumerate(pairwise(self.path), start=1):
+            if (before.state, here.event, here.state) not in TRANSITIONS:
+                raise ValueError(f"path.{number}: {here.event} does not lead from {before.state} to {here.state}")
+        if not self.finished and (self.deadline is None) is (self.state in WAITING):
+            raise ValueError(f"deadline: {self.state} has {'one' if self.state in WAITING else 'none'}")
+        old, request = self.old_pod, self.request
+        if old is None and any(passage.state not in (State.INIT_CHECKS, State.FAILED) for passage in self.path):
+            raise ValueError(f"old_pod: {self.state} has one")
+        if old is not None and (old.name != request.pod or request.pod_uid not in (None, old.uid)):
+            raise ValueError("old_pod: it is not the pod of the request")
+        return self
 
     @property
     def state(self) -> State:
@@ -551,18 +715,28 @@ class BounceRecord(Frozen):
 
 
 class BounceResult(Frozen):
-    """How a bounce ended. `durations` are seconds a state, in the order in which they were passed."""
+    """How a bounce ended."""
 
     state: State
+    """DONE or FAILED."""
     event: Event
+    """What ended it."""
     message: str
+    """What happened, for a person."""
     advice: str
+    """What to do next; empty where nothing is to be done."""
     diagnosis: Diagnosis | None
+    """Why it was not back, or not gone, in time. None: it was, or never came so far."""
     old_pod: SeenPod | None
+    """The pod that was to be bounced. None: it was never seen."""
     new_pod: SeenPod | None
+    """Its replacement. None: none was seen."""
     protection: Protection | None
+    """What came of switching the pod's shutdown protection off. None: it was not tried."""
     durations: Mapping[State, float]
+    """How long each state took, in seconds, in the order in which they were passed."""
     notices: tuple[Notice, ...]
+    """What is worth knowing and did not stop it, in the order in which it was noticed."""
 
     @classmethod
     def of(cls, record: BounceRecord) -> Self:
@@ -577,7 +751,7 @@ class BounceResult(Frozen):
             message=record.message,
             advice=record.advice,
             diagnosis=record.diagnosis,
-            old_pod=SeenPod(name=old.name, uid=old.uid, images=old.images) if old else None,
+            old_pod=SeenPod(name=old.name, uid=old.uid, images=old.images, host=old.host) if old else None,
             new_pod=record.new_pod,
             protection=record.protection,
             durations={

@@ -5,6 +5,7 @@ https://kubernetes.io/docs/concepts/workloads/pods/probes/
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 600.0
 GRACE_MARGIN = 60.0
 BUDGET_MARGIN = 300.0
+LONGEST = 7 * 24 * 3600  # seconds: all that is believed of a pod's own times; far beyond it a date overflows
 
 
 def probe_budget(probe: Probe) -> float:
     """Seconds that a startup probe allows a container before its kubelet kills it."""
     tries = probe.failure_threshold * max(probe.period_seconds, probe.timeout_seconds)
-    return float(probe.initial_delay_seconds + tries + probe.period_seconds)
+    return float(min(probe.initial_delay_seconds + tries + probe.period_seconds, LONGEST))
 
 
 def startup_budget(containers: Iterable[Container]) -> float:
@@ -32,14 +34,47 @@ def startup_budget(containers: Iterable[Container]) -> float:
     return max((probe_budget(one.startup_probe) for one in containers if one.startup_probe), default=0.0)
 
 
+def startup_budget_origin(containers: Iterable[Container]) -> str:
+    """Say which container's startup probe that is, and how the sum is made; empty where there is none."""
+    probed = [(one.name, one.startup_probe) for one in containers if one.startup_probe]
+    if not probed:
+        return ""
+    name, probe = max(probed, key=lambda one: probe_budget(one[1]))
+    delay = f"{probe.initial_delay_seconds:,} s + " if probe.initial_delay_seconds else ""
+    tries = f"{probe.failure_threshold:,} × {max(probe.period_seconds, probe.timeout_seconds):,} s"  # noqa: RUF001 -- a product
+    total = f"{delay}{tries} + {probe.period_seconds:,} s = {probe_budget(probe):,.0f} s"
+    return f"container {name}'s startup probe allows {total}"
+
+
 def termination_timeout(given: float | None, grace_period: float) -> float:
     """Seconds to wait for the old pod to go."""
-    return given if given is not None else max(DEFAULT_TIMEOUT, grace_period + GRACE_MARGIN)
+    return given if given is not None else max(DEFAULT_TIMEOUT, min(grace_period, LONGEST) + GRACE_MARGIN)
 
 
 def ready_timeout(given: float | None, containers: Iterable[Container]) -> float:
     """Seconds to wait for the replacement to be back."""
     return given if given is not None else max(DEFAULT_TIMEOUT, startup_budget(containers) + BUDGET_MARGIN)
+
+
+def termination_origin(given: float | None, grace_period: float) -> str:
+    """Say where `termination_timeout` comes from."""
+    own = f"the pod's grace period is {grace_period:,.0f} s"
+    if given is not None:
+        return f"as given, and too short: {own}" if given < grace_period else f"as given; {own}"
+    if termination_timeout(None, grace_period) > DEFAULT_TIMEOUT:
+        return f"{own}, and {GRACE_MARGIN:.0f} s more"
+    return f"the default; {own}"
+
+
+def ready_origin(given: float | None, containers: Iterable[Container]) -> str:
+    """Say where `ready_timeout` comes from."""
+    containers = tuple(containers)
+    own = startup_budget_origin(containers) or "no container has a startup probe"
+    if given is not None:
+        return f"as given, and too short: {own}" if given < startup_budget(containers) else f"as given; {own}"
+    if ready_timeout(None, containers) > DEFAULT_TIMEOUT:
+        return f"{own}, and {BUDGET_MARGIN:.0f} s more; counted anew once its containers run"
+    return f"the default; {own}; counted anew once its containers run"
 
 
 def has_startup_probe(pod: Pod) -> bool:
@@ -80,6 +115,39 @@ def running_since(pod: Pod) -> datetime | None:
             return None
         starts.append(status.state.running.started_at)
     return max(starts, default=None)
+
+
+@dataclass(frozen=True)
+class StartupProgress:
+    """How much of its startup probe's budget a container has used up; `left` is in seconds, at least 0."""
+
+    container: str
+    tries: int
+    allowed: int
+    left: float
+
+
+def startup_progress(pod: Pod, now: datetime) -> StartupProgress | None:
+    """Reckon how far the first container is that still has to pass its startup probe; None: there is none.
+
+    The kubelet tells of no single try: they are reckoned from the container's start, as if each had been made in time.
+    """
+    for container in pod.spec.long_running:
+        probe, status = container.startup_probe, pod.container_status(container.name)
+        if probe is None or status is None or status.started or status.state.running is None:
+            continue
+        since = status.state.running.started_at
+        if since is None:
+            continue
+        ran = max(0.0, (now - since).total_seconds())
+        tries = int((ran - probe.initial_delay_seconds) // max(probe.period_seconds, probe.timeout_seconds, 1))
+        return StartupProgress(
+            container=container.name,
+            tries=min(max(0, tries), probe.failure_threshold),
+            allowed=probe.failure_threshold,
+            left=max(0.0, probe_budget(probe) - ran),
+        )
+    return None
 
 
 def deadline_from_start(pod: Pod, *, entered_at: datetime, now: datetime) -> datetime | None:

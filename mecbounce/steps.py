@@ -181,9 +181,7 @@ def delete_pod(context: Context) -> Outcome:
         return done
     try:
         context.cluster.delete_pod(context.request.namespace, old.name, old.uid)
-    except NotFound:
-        return Outcome(Event.POD_GONE)
-    except Conflict as error:
+    except (NotFound, Conflict) as error:  # whatever stands between may answer 404 too: only a look tells
         if done := _deleted(old, context.look_afresh()):
             return done
         raise Unreachable(str(error)) from error
@@ -224,7 +222,8 @@ def await_ready(context: Context) -> Outcome:
     if not candidates:
         return ready_timeout(context, _why_not_recreated(context, pods)) if context.overdue else STILL_WAITING
     pod = candidates[0]
-    learned: dict[str, Any] = {"new_pod": SeenPod(name=pod.name, uid=pod.uid, images=pod.images)}
+    seen = SeenPod(name=pod.name, uid=pod.uid, images=pod.images, host=pod.spec.node_name)
+    learned: dict[str, Any] = {"new_pod": seen}
     notices = _about_replacement(record, candidates)
     if event := probes.back(pod, context.request.ready_when):
         if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
@@ -375,7 +374,8 @@ def protection_off(record: BounceRecord) -> str:
 
 def one_line(error: Exception) -> str:
     """Give an error's text, or else its name, without line ends."""
-    return " ".join(f"{error or type(error).__name__}".split()).rstrip(".")
+    text = (str(error) or type(error).__name__).encode(errors="backslashreplace").decode()  # no half characters
+    return " ".join(text.split()).rstrip(".")
 
 
 HANDLERS: Mapping[State, Callable[[Context], Outcome]] = {

@@ -9,6 +9,8 @@ import errno
 import fcntl
 import json
 import os
+import stat
+import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,9 @@ from pydantic import ValidationError
 
 from mecbounce.errors import DamagedRecord, RecordNotSaved, Superseded, UnknownSchema
 from mecbounce.model import SCHEMA_VERSION, BounceRecord, first_fault
+
+LOCK_WAIT = 10.0  # seconds; another runner may be frozen in the middle of a save
+_LOCK_AGAIN = 0.02  # seconds
 
 
 class Store(Protocol):
@@ -73,10 +78,11 @@ class MappingStore:
 
 
 class FileStore:
-    """The record as a JSON file (0600) in a folder of its own user's (made 0700).
+    """The record as a JSON file (0600) in a folder of its own user's (made 0700, as are the folders above it).
 
     A save is written aside, flushed to disk, put in place by one rename, and the folder flushed too. A symbolic link
-    in the file's place is refused, not followed. Runners on one machine compare and swap under a lock of the folder.
+    in the file's place is refused, not followed, and so is all else that is no plain file. Runners on one machine
+    compare and swap under a lock of the folder, which is waited for LOCK_WAIT seconds at most.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -87,7 +93,7 @@ class FileStore:
 
     def load(self) -> BounceRecord | None:
         try:
-            with open(self.path, "rb", opener=_no_link) as file:
+            with open(self.path, "rb", opener=_plain_file) as file:
                 raw = file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -119,7 +125,8 @@ class FileStore:
 
     def _replace(self, data: bytes) -> None:
         aside = self.path.with_name(f".{self.path.name}.new")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        aside.unlink(missing_ok=True)  # whatever is left there: its mode, its owner or its target may be anybody's
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with os.fdopen(os.open(aside, flags, 0o600), "wb") as file:
             file.write(data)
             file.flush()
@@ -130,19 +137,43 @@ class FileStore:
     def _locked_folder(self) -> Iterator[int]:
         """Hold the folder's lock; gives its descriptor. Raises RecordNotSaved for what the system refuses meanwhile."""
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(self.path.parent)
             folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                fcntl.flock(folder, fcntl.LOCK_EX)
+                self._lock(folder)
                 yield folder
             finally:
                 os.close(folder)
         except OSError as error:
             raise RecordNotSaved(f"{self}: the record can't be written: {_os_reason(error)}") from error
 
+    def _lock(self, folder: int) -> None:
+        until = time.monotonic() + LOCK_WAIT
+        while True:
+            try:
+                return fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() >= until:
+                    raise RecordNotSaved(
+                        f"{self}: another runner has held its folder's lock for {LOCK_WAIT:.0f} s: it is frozen in "
+                        "the middle of a save, or the disk is. The record is as it was; run again to resume."
+                    ) from error
+            time.sleep(_LOCK_AGAIN)
 
-def _no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, each its user's alone; mkdir's own `parents` take the umask's mode."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _plain_file(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("it is no plain file")
+    return descriptor
 
 
 def _compare(stored: BounceRecord | None, record: BounceRecord) -> None:

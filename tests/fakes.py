@@ -10,7 +10,7 @@ from typing import Any
 from builders import NOW, host
 
 from mecbounce.errors import Conflict, NotFound
-from mecbounce.model import Host, NodeRef, Pod, PodEvent
+from mecbounce.model import DisruptionBudget, Host, NodeRef, Pod, PodEvent
 
 
 class FakeClock:
@@ -36,10 +36,13 @@ class FakeCluster:
         self.resource: dict[str, Any] | None = {"spec": {"state": "up"}, "status": {"state": "running"}}
         self.hosts = {"host-1": host()}
         self.told: tuple[PodEvent, ...] = ()
+        self.denied: set[str] = set()
+        self.budgets: tuple[DisruptionBudget, ...] = ()
         self.script: list[tuple[float, Callable[[], object]]] = []
         self.faults: list[Exception | None] = []
         self.calls: list[str] = []
         self.deleted: list[str] = []
+        self.written: list[Mapping[str, Any]] = []
 
     def _called(self, call: str) -> None:
         self.calls.append(call)
@@ -77,6 +80,19 @@ class FakeCluster:
     def events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
         self._called(f"events {namespace}/{uid}")
         return self.told
+
+    def tell(self, namespace: str, event: Mapping[str, Any]) -> None:
+        self.calls.append(f"tell {namespace} {event['reason']}")  # its faults are its own: nothing hangs on them
+        self.written.append(event)
+
+    def may(self, namespace: str, verb: str, resource: str, *, group: str = "", name: str = "") -> bool:
+        right = f"{verb} {resource}"
+        self._called(f"may {right} of {'.'.join(filter(None, (group, namespace)))}/{name or '*'}")
+        return right not in self.denied
+
+    def disruption_budgets(self, namespace: str) -> tuple[DisruptionBudget, ...]:
+        self._called(f"disruption budgets {namespace}")
+        return self.budgets
 
     @contextmanager
     def watch(self, namespace: str) -> Iterator[FakeCluster]:

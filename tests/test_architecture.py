@@ -17,7 +17,7 @@ MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in so
 SANDBOX = {path.name: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.glob("sandbox/*.py"))}
 
 BOTTOM = {"errors", "machine", "model"}
-PURE = {"checks", "probes", "diagnosis"}
+PURE = {"checks", "probes", "diagnosis", "events"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "machine": {"errors"},
@@ -25,14 +25,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checks": {"machine", "model"},
     "probes": {"machine", "model"},
     "diagnosis": {"model", "probes"},
+    "events": {"machine", "model"},
     "steps": BOTTOM | PURE,
     "bounce": BOTTOM | PURE | {"steps"},
+    "planning": BOTTOM | PURE | {"steps", "bounce", "protection"},
     "cluster": BOTTOM,
     "stores": BOTTOM,
     "protection": BOTTOM,
-    "diagram": BOTTOM | PURE | {"steps"},
-    "__init__": BOTTOM | PURE | {"steps", "bounce", "stores", "protection"},
-    "cli": BOTTOM | PURE | {"steps", "bounce", "stores", "protection", "diagram", "__init__"},
+    "screen": BOTTOM | PURE | {"planning"},
+    "schema": {"model"},
+    "diagram": BOTTOM | PURE | {"steps", "schema"},
+    "__init__": BOTTOM | PURE | {"steps", "bounce", "planning", "stores", "protection"},
+    "cli": BOTTOM | PURE | {"steps", "bounce", "planning", "stores", "protection", "diagram", "screen", "__init__"},
 }
 # What a pure function may need of the standard library: types and arithmetic on times that it is given.
 HARMLESS = {"__future__", "collections.abc", "dataclasses", "datetime", "typing"}

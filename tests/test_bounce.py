@@ -11,9 +11,10 @@ from builders import NODE, NOW, STARTUP_PROBE, later, pod, request
 from fakes import FakeClock, FakeCluster
 from structlog.testing import capture_logs
 
-from mecbounce.bounce import LOOK_EVERY, BounceTask, Step, Wait, advance, begin, cancel, plan
+from mecbounce.bounce import LOOK_EVERY, BounceTask, Step, Wait, advance, begin, cancel
 from mecbounce.errors import (
     AccessDenied,
+    ClusterError,
     ForeignRecord,
     Interrupted,
     NotFound,
@@ -139,6 +140,14 @@ class TestPerform:
         assert [notice.code for notice in result.notices] == ["node_catching_up"]
         assert told == sorted(set(told))
 
+    def test_the_pods_of_each_look_are_handed_on_and_none_is_looked_at_for_that(self) -> None:
+        bench, seen = Bench().replaced(), list[tuple[Pod, ...]]()
+        bench.task(saw=seen.append).perform()
+        undisturbed = Bench().replaced()
+        undisturbed.task().perform()
+        assert [pod.uid for pods in (seen[0], seen[-1]) for pod in pods] == ["uid-1", "uid-2"]
+        assert bench.cluster.calls == undisturbed.cluster.calls
+
     def test_a_callback_that_raises_does_not_end_the_bounce_nor_show_what_the_runner_holds(self) -> None:
         bench = Bench().replaced()
 
@@ -150,7 +159,7 @@ class TestPerform:
                 raise RuntimeError("s3cret")
 
         with capture_logs() as logs:
-            assert bench.task(observe=Runner().log).perform().state is State.DONE
+            assert bench.task(observe=Runner().log, saw=Runner().log).perform().state is State.DONE
         assert "bounce.callback_failed" in {entry["event"] for entry in logs}
         assert "s3cret" not in repr(logs)
 
@@ -505,32 +514,92 @@ class TestAdvance:
             bench.cluster.wait(step.wait.seconds)
 
 
-class TestPlan:
-    def test_changes_nothing_and_asks_for_a_dry_run(self) -> None:
+class TestEvents:
+    """Kubernetes is told twice; nothing hangs on it."""
+
+    @staticmethod
+    def reasons(bench: Bench) -> list[str]:
+        return [event["reason"] for event in bench.cluster.written]
+
+    @staticmethod
+    def deaf(bench: Bench, error: Exception) -> None:
+        def raises(namespace: str, event: object) -> None:  # noqa: ARG001 -- a Cluster's
+            bench.cluster.calls.append("tell")
+            raise error
+
+        bench.cluster.tell = raises  # type: ignore[method-assign]
+
+    def test_one_is_written_after_the_announcing_save_and_before_the_delete_and_one_at_the_end(self) -> None:
+        bench = Bench().replaced()
+        seen: list[tuple[str, str]] = []
+
+        class Calls(list[str]):
+            def append(self, call: str) -> None:
+                seen.append((call.partition("/")[0], bench.saved[-1]))
+
+        bench.cluster.calls = Calls()
+        bench.task().perform()
+        told = [(call, state) for call, state in seen if call.startswith(("tell", "delete"))]
+        assert told == [
+            ("tell default Bouncing", "DELETE_POD"),
+            ("delete default", "DELETE_POD"),
+            ("tell default Bounced", "DONE"),
+        ]
+
+    def test_a_bounce_that_fails_after_it_was_announced_says_so(self) -> None:
         bench = Bench()
-        found = plan(request(), bench.cluster)
-        assert found.goes_on
-        assert bench.cluster.calls == ["node", "pods default/mec-0", "delete default/mec-0 (dry run)"]
+        bench.task(request=request(timeouts={"termination": 7})).perform()
+        assert self.reasons(bench) == ["Bouncing", "BounceFailed"]
+        assert bench.cluster.written[1]["message"].startswith("grace_period_running: Pod mec-0 is deleted but has not")
+
+    def test_a_bounce_that_is_cancelled_right_before_its_delete_says_so(self) -> None:
+        bench = Bench()
+        bench.task(stop=lambda: bench.saved[-1:] == ["DELETE_POD"]).perform()
         assert bench.cluster.deleted == []
-        assert (found.termination_timeout, found.ready_timeout) == (600, 600)
+        assert self.reasons(bench) == ["Bouncing", "BounceFailed"]
 
-    def test_tells_what_the_api_server_would_refuse(self) -> None:
-        bench = Bench()
-        bench.cluster.faults = [None, None, AccessDenied("cannot delete pods")]
-        found = plan(request(), bench.cluster)
-        assert (found.goes_on, found.dry_run) == (False, "refused: cannot delete pods")
+    def test_an_announced_delete_that_is_tried_again_is_told_of_once(self) -> None:
+        bench = Bench().replaced(gone_at=30, back_at=40)
+        bench.cluster.faults = [None, None, None, LOST, LOST]
+        assert bench.task().perform().state is State.DONE
+        assert self.reasons(bench) == ["Bouncing", "Bounced"]
 
-    def test_a_check_that_ends_it_asks_for_no_dry_run(self) -> None:
+    def test_a_bounce_that_is_refused_tells_nobody(self) -> None:
         bench = Bench()
         bench.cluster.resource = {"spec": {"state": "down"}}
-        found = plan(request(), bench.cluster)
-        assert (found.goes_on, found.verdict.event) == (False, Event.NODE_DOWN)
-        assert found.dry_run == ""
+        assert bench.task().perform().state is State.FAILED
+        assert self.reasons(bench) == []
 
-    def test_tells_the_deadlines_and_where_a_given_one_is_short(self) -> None:
-        found = plan(request(timeouts={"ready": 20, "termination": 99}), Bench().cluster)
-        assert (found.termination_timeout, found.ready_timeout) == (99, 20)
-        assert found.notices == ("The readiness timeout is 20 s, the pod's own startup probe allows 31 s.",)
+    def test_one_step_a_call_writes_the_same(self) -> None:
+        bench = Bench().replaced()
+        while (step := bench.task().advance()).wait is not None:
+            bench.cluster.wait(step.wait.seconds)
+        assert self.reasons(bench) == ["Bouncing", "Bounced"]
+
+    def test_a_resumed_bounce_tells_the_end_and_a_finished_one_nothing_more(self) -> None:
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, State.AWAIT_TERMINATION).model_dump(mode="json")
+        for _ in range(2):
+            bench.replaced().task().perform()
+        assert self.reasons(bench) == ["Bounced"]
+
+    def test_switched_off_none_is_written(self) -> None:
+        bench = Bench().replaced()
+        assert bench.task(events=False).perform().state is State.DONE
+        assert self.reasons(bench) == []
+
+    @pytest.mark.parametrize("error", [AccessDenied("events is forbidden"), LOST, RuntimeError("s3cret")], ids=repr)
+    def test_what_cannot_be_written_costs_a_log_line_and_changes_nothing(self, error: Exception) -> None:
+        undisturbed, bench = Bench().replaced(), Bench().replaced()
+        self.deaf(bench, error)
+        with capture_logs() as logs:
+            result = bench.task().perform()
+        assert result == undisturbed.task(events=False).perform()
+        assert [call for call in bench.cluster.calls if call != "tell"] == undisturbed.cluster.calls
+        assert bench.cluster.calls.count("tell") == 2
+        warnings = [entry for entry in logs if entry["event"] == "bounce.event_not_written"]
+        said = str(error) if isinstance(error, ClusterError) else "RuntimeError"
+        assert [(entry["log_level"], entry["error"]) for entry in warnings] == [("warning", said)] * 2
 
 
 class TestLogs:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,13 +15,15 @@ from typing import Any
 
 import pytest
 from builders import NOW, request
+from rich.text import Text
 
-from mecbounce import cli
-from mecbounce.bounce import begin
+from mecbounce import cli, screen
+from mecbounce.bounce import BounceTask, begin
+from mecbounce.errors import ImpossibleEvent
 from mecbounce.machine import State
 from mecbounce.model import BounceRecord
 from mecbounce.sandbox import Behaviour, Sandbox
-from mecbounce.sandbox.scenarios import SCENARIOS
+from mecbounce.sandbox.scenarios import PROTECTION, SCENARIOS
 from mecbounce.stores import FileStore
 
 NODE = "express.example.com/v1/expressnodes/mec-0"
@@ -68,6 +72,7 @@ class TestRun:
         assert command("run", "mec-0", "--node", NODE) == 0
         assert uid(sandbox) != before
         lines = [line.split("Z ", 1)[-1] for line in command.out.splitlines()]
+        lines = [line for line in lines if not line.startswith("waiting, ")]
         assert lines[0] == "mec-0 in default (sandbox)"
         assert lines[1:7] == [
             "INIT_CHECKS",
@@ -79,6 +84,14 @@ class TestRun:
         ]
         assert lines[7].startswith("Pod mec-0 was bounced: mec-0 (")
         assert command.err == ""
+
+    @pytest.mark.parametrize(("options", "written"), [((), 2), (("--no-events",), 0)])
+    def test_events_are_written_unless_they_are_switched_off(
+        self, options: tuple[str, ...], written: int, command: Command, sandbox: Sandbox
+    ) -> None:
+        sandbox.add_node("mec-0")
+        assert command("run", "mec-0", "--node", NODE, *options) == 0
+        assert [one.verb for one in sandbox.requests].count("create") == written
 
     def test_a_pinned_uid_that_has_gone_is_not_called_a_bounce(self, command: Command, sandbox: Sandbox) -> None:
         sandbox.add_node("mec-0")
@@ -140,7 +153,7 @@ class TestRun:
         SCENARIOS["stuck-finalizer"].furnish(sandbox)
         assert command("run", "mec-0", "--termination-timeout", "0.2s") == 4
         assert "finalizers left: express.example.com/drain" in command.out
-        assert "To act: the owners of these finalizers." in command.out
+        assert "Who must act: the owners of these finalizers\n" in command.out
 
     def test_a_notice_is_a_line_of_its_own(self, command: Command, sandbox: Sandbox) -> None:
         SCENARIOS["catch-up"].furnish(sandbox)
@@ -203,15 +216,106 @@ class TestRecords:
         assert command("run", "mec-0", "--state", path) == 6
         assert command.err.startswith("mecbounce: Another runner has taken over")
 
+    def test_a_fault_of_mecbounce_is_not_called_one_of_usage(
+        self, command: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def impossible(_: object) -> None:
+            raise ImpossibleEvent("pod_gone can't happen in DONE: please report this")
+
+        monkeypatch.setattr(BounceTask, "perform", impossible)
+        assert command("run", "mec-0") == 1
+        assert command.err == "mecbounce: pod_gone can't happen in DONE: please report this\n"
+
     def test_status_and_diagram_tell_where_it_stands(self, command: Command, sandbox: Sandbox, tmp_path: Path) -> None:
         SCENARIOS["not-recreated"].furnish(sandbox)
         path = tmp_path / "r.json"
         command("run", "mec-0", "--state", path, "--ready-timeout", "0.2")
         assert command("status", "--state", path) == 0
-        assert "✘  FAILED" in command.out
-        assert "nothing has recreated the pod" in command.out
+        assert "✘  FAILED: not_recreated\n" in command.out
+        assert "Evidence: nothing has recreated the pod" in command.out
         assert command("diagram", "--state", path) == 0
-        assert "class AWAIT_READY passed" in command.out
+        assert "class AWAIT_READY bad" in command.out
+
+    def test_status_as_json_is_one_document(self, command: Command, tmp_path: Path) -> None:
+        path = tmp_path / "r.json"
+        FileStore(path).save(begin(request(), NOW))
+        assert command("status", "--state", path, "-o", "json") == 0
+        found = json.loads(command.out)
+        assert (found["state"], found["finished"]) == ("INIT_CHECKS", False)
+        assert found["next_commands"] == [f"mecbounce run mec-0 -n default --node {NODE} --state {path}"]
+
+    def test_the_next_command_repeats_the_options_and_waits_on(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        SCENARIOS["not-recreated"].furnish(sandbox)
+        before = uid(sandbox)
+        options = ("--context", "sandbox", "--node", NODE, "--ready-timeout", "0.2s", "--no-events")
+        assert command("run", "mec-0", *options, "--state", tmp_path / "r.json") == 5
+        words = shlex.split(command.out.splitlines()[-1])
+        assert words[:3] == ["mecbounce", "run", "mec-0"]
+        assert {*options, "--pod-uid", before, str(tmp_path / "r.json")} <= {*words}
+        assert command(*words[1:]) == 5
+        assert deletes(sandbox) == 1
+
+
+class TestTerminal:
+    """`run` in something that says it is a terminal."""
+
+    @pytest.fixture(autouse=True)
+    def _terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.setenv("COLUMNS", "80")
+
+    def test_is_one_screen_that_is_drawn_over_never_cleared(self, command: Command, sandbox: Sandbox) -> None:
+        sandbox.add_node("mec-0")
+        assert command("run", "mec-0", "--node", NODE) == 0
+        assert "\x1b[2J" not in command.out
+        assert "\x1b[H" not in command.out
+        assert "\x1b[?1049h" not in command.out
+        drawn = Text.from_ansi(command.out.rpartition("\x1b[1A\x1b[2K")[2]).plain
+        assert "✔  AWAIT_READY" in drawn
+        assert "\nChanged  UID " in drawn
+
+    def test_is_refreshed_at_most_four_times_a_second(self) -> None:
+        terminal = cli.BounceInTerminal("c", screen.Given(), cli.Output.TEXT)
+        assert terminal._live is not None
+        assert terminal._live.refresh_per_second == 4
+
+    def test_a_burst_of_records_draws_nothing_by_itself(self, capsys: pytest.CaptureFixture[str]) -> None:
+        terminal = cli.BounceInTerminal("c", screen.Given(), cli.Output.TEXT)
+        for _ in range(9):
+            terminal.observe(begin(request(), NOW))
+            terminal.saw(())
+        assert capsys.readouterr().out == ""
+
+    def test_a_dumb_one_gets_plain_lines(
+        self, command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TERM", "dumb")
+        sandbox.add_node("mec-0")
+        assert command("run", "mec-0", "--node", NODE) == 0
+        assert "\x1b" not in command.out
+        assert "Z AWAIT_READY, at most 600 s\n" in command.out
+
+    def test_no_color_leaves_no_colour(
+        self, command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("NO_COLOR", "1")
+        sandbox.add_node("mec-0")
+        assert command("run", "mec-0", "--node", NODE) == 0
+        assert re.search(r"\x1b\[3\dm", command.out) is None
+
+
+def test_a_terminal_that_lacks_the_marks_does_not_end_a_bounce(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.add_node("mec-0")
+    arguments = [sys.executable, "-m", "mecbounce.cli", "run", "mec-0", "--kubeconfig", str(sandbox.kubeconfig)]
+    arguments += ["--state", str(tmp_path / "r.json")]
+    ran = subprocess.run(
+        arguments, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True, check=False, timeout=30
+    )
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert b"Changed: UID " in ran.stdout
 
 
 class TestInterruption:
@@ -309,6 +413,7 @@ class TestBadInput:
             (("mec-0", "--node", "a/b/c"), "--node: 'a/b/c' is not of the form"),
             (("mec-0", "--node", "A/v1/x/y"), "--node: group: 'A' is not a name"),
             (("mec-0", "--ready-timeout", "10x"), "--ready-timeout: '10x' is not a duration"),
+            (("mec-0", "--ready-timeout", "١m"), "--ready-timeout: '١m' is not a duration"),  # noqa: RUF001 -- a digit, not ASCII's
             (("mec-0", "--ready-timeout", "-5"), "--ready-timeout: '-5' is not a duration"),
             (("mec-0", "--termination-timeout", "0"), "--termination-timeout: '0' is not more than 0"),
             (("mec-0", "--termination-timeout", ""), "--termination-timeout: '' is not a duration"),
@@ -316,6 +421,7 @@ class TestBadInput:
             (("mec-0", "--protection-annotation", "=x"), "--protection-annotation: expected KEY=VALUE"),
             (("mec-0", "--context", "nope"), "has no such context"),
             (("mec-0", "--kubeconfig", "/nowhere"), "kubeconfig /nowhere: there is no such file"),
+            (("mec-0", "--kubeconfig", "x" * 300), "xxx: there is no such file"),
             (("mec-0", "-o", "xml"), "--output"),
             (("mec-0", "--ready-when", "never"), "--ready-when"),
             (("mec-0", "--nonsense"), "--nonsense"),
@@ -428,15 +534,39 @@ class TestBadInput:
 
 
 class TestPlan:
-    def test_tells_every_check_and_changes_nothing(self, command: Command, sandbox: Sandbox) -> None:
+    def test_every_request_reads_reviews_or_runs_dry(self, command: Command, sandbox: Sandbox) -> None:
+        SCENARIOS["protected"].furnish(sandbox)
+        before = sandbox.get("pods", "mec-0"), sandbox.get("expressnodes", "mec-0")
+        assert command("plan", "mec-0", "--node", NODE, "--protection-annotation", f"{PROTECTION}=disabled") == 0
+        assert "✔  no  Is the node rebuilding?" in command.out
+        assert uid(sandbox) in command.out
+        assert (sandbox.get("pods", "mec-0"), sandbox.get("expressnodes", "mec-0")) == before
+        asked = [(one.verb, one.path.rpartition("/")[2]) for one in sandbox.requests]
+        assert asked == [
+            ("get", "mec-0"),
+            ("list", "pods"),
+            *[("create", "selfsubjectaccessreviews")] * 8,
+            ("delete", "mec-0"),  # dry, or the pod's metadata would tell
+            ("get", "poddisruptionbudgets"),  # policy/v1, which a server of 1.20 has not
+            ("list", "poddisruptionbudgets"),
+        ]
+
+    def test_without_events_none_is_planned(self, command: Command, sandbox: Sandbox) -> None:
         sandbox.add_node("mec-0")
-        before = uid(sandbox)
-        assert command("plan", "mec-0", "--node", NODE) == 0
-        assert "no  Is the node rebuilding?" in command.out
-        assert f"accepted for mec-0 ({before})" in command.out
-        pod = sandbox.get("pods", "mec-0", namespace="default")
-        assert pod is not None
-        assert (pod["metadata"]["uid"], "deletionTimestamp" in pod["metadata"]) == (before, False)
+        assert command("plan", "mec-0", "-o", "json", "--no-events") == 0
+        assert [one["verb"] for one in json.loads(command.out)["writes"]] == ["DELETE"]
+
+    def test_a_disruption_budget_of_the_pods_labels_is_told(self, command: Command, sandbox: Sandbox) -> None:
+        sandbox.add_node("mec-0", labels={"app": "mec"})
+        fields = {"apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget", "status": {"disruptionsAllowed": 0}}
+        for name, selector in (
+            ("mec", {"matchLabels": {"app": "mec"}}),
+            ("empty", {}),
+            ("x", {"matchLabels": {"app": "x"}}),
+        ):
+            sandbox.create({**fields, "metadata": {"name": name}, "spec": {"selector": selector}})
+        assert command("plan", "mec-0", "-o", "json") == 0
+        assert json.loads(command.out)["disruption_budgets"] == {"mec": 0}
 
     def test_a_bounce_that_would_be_refused_ends_with_3(self, command: Command, sandbox: Sandbox) -> None:
         sandbox.add_node("mec-0")
@@ -444,6 +574,14 @@ class TestPlan:
         assert command("plan", "mec-0", "-o", "json") == 3
         found = json.loads(command.out)
         assert (found["goes_on"], "not today" in found["dry_run"]) == (False, True)
+
+    @pytest.mark.parametrize(("verb", "resource"), [("get", "expressnodes"), ("list", "pods"), ("delete", "pods")])
+    def test_a_missing_right_ends_with_3(self, command: Command, sandbox: Sandbox, verb: str, resource: str) -> None:
+        sandbox.add_node("mec-0")
+        sandbox.forbid(verb, resource)
+        assert command("plan", "mec-0", "--node", NODE) == 3
+        assert f"✘   no  {verb} {resource}" in command.out
+        assert f"must grant: {verb} {resource}" in command.out
 
     def test_says_which_check_ends_it(self, command: Command, sandbox: Sandbox) -> None:
         SCENARIOS["rebuilding"].furnish(sandbox)

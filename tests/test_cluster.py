@@ -22,7 +22,7 @@ from pytest_mock import MockerFixture
 from mecbounce import cluster as module
 from mecbounce.bounce import BounceTask
 from mecbounce.cluster import KubernetesCluster
-from mecbounce.errors import AccessDenied, ConfigError, Conflict, NotFound, Refused, Unreachable
+from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
 from mecbounce.machine import State
 from mecbounce.model import BounceRequest
 from mecbounce.sandbox import Behaviour, Sandbox
@@ -47,10 +47,16 @@ class TestRequests:
     ) -> None:
         kubernetes.node("default", NODE)
         kubernetes.pods("default", "mec-0")
+        kubernetes.selected_pods("default", "app=mec")
+        kubernetes.namespaces()
         kubernetes.delete_pod("default", "mec-0", uid, dry_run=True)
         kubernetes.host("node1")
         kubernetes.events("default", uid)
-        assert [one.verb for one in sandbox.requests] == ["get", "list", "delete", "get", "list"]
+        kubernetes.tell("default", event_about(uid))
+        assert [one.verb for one in sandbox.requests] == [
+            *("get", "list", "list", "list"),
+            *("delete", "get", "list", "create"),
+        ]
         assert {one.user_agent for one in sandbox.requests} == {"mecbounce/0.1.0"}
 
     def test_a_custom_resource_comes_as_json(self, kubernetes: KubernetesCluster, uid: str) -> None:
@@ -63,6 +69,19 @@ class TestRequests:
         sandbox.add_node("mec-1")
         assert [pod.uid for pod in kubernetes.pods("default", "mec-0")] == [uid]
         assert {pod.name for pod in kubernetes.pods("default")} == {"mec-0", "mec-1"}
+
+    def test_a_list_by_labels_holds_those_that_have_them(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str
+    ) -> None:
+        sandbox.add_node("mec-1", labels={"app": "mec"})
+        assert [pod.name for pod in kubernetes.selected_pods("default", "app=mec")] == ["mec-1"]
+        assert [pod.uid for pod in kubernetes.selected_pods("default", "app!=mec")] == [uid]
+        with pytest.raises(Refused, match="unable to parse requirement"):
+            kubernetes.selected_pods("default", "a b c")
+
+    def test_namespaces_come_by_name(self, sandbox: Sandbox, kubernetes: KubernetesCluster) -> None:
+        sandbox.add_node("mec-0", namespace="mec")
+        assert kubernetes.namespaces() == ("default", "mec")
 
     def test_a_kubernetes_node_and_its_ready_condition(self, kubernetes: KubernetesCluster) -> None:
         assert kubernetes.host("node1").ready.status == "True"
@@ -77,6 +96,75 @@ class TestRequests:
         with pytest.raises(NotFound, match=r"does not serve nopes\..* \(node\.group, version, plural\)") as caught:
             kubernetes.node("default", NODE.model_copy(update={"plural": "nopes"}))
         assert not caught.value.served
+
+
+class TestTell:
+    def test_an_event_is_found_by_the_uid_of_what_it_is_about(self, kubernetes: KubernetesCluster, uid: str) -> None:
+        kubernetes.tell("default", event_about(uid))
+        found = [one for one in kubernetes.events("default", uid) if one.reason == "Bouncing"]
+        assert [(one.type, one.message) for one in found] == [("Normal", "It goes.")]
+
+    def test_is_given_less_time_than_any_other_request(
+        self, kubernetes: KubernetesCluster, mocker: MockerFixture
+    ) -> None:
+        sent = mocker.patch.object(kubernetes._core, "create_namespaced_event")
+        sent.return_value.data = b"{}"
+        kubernetes.tell("default", {})
+        connect, read = sent.call_args.kwargs["_request_timeout"]
+        assert connect + read <= 3
+
+
+def event_about(uid: str) -> dict[str, Any]:
+    about = {"apiVersion": "v1", "kind": "Pod", "namespace": "default", "name": "mec-0", "uid": uid}
+    metadata = {"generateName": "mec-0."}
+    told = {"type": "Normal", "reason": "Bouncing", "message": "It goes."}
+    return {"apiVersion": "v1", "kind": "Event", "metadata": metadata, "involvedObject": about, **told}
+
+
+class TestWhatAPlanAsks:
+    def test_a_right_is_reviewed_and_not_tried(self, sandbox: Sandbox, kubernetes: KubernetesCluster) -> None:
+        sandbox.forbid("delete", "pods")
+        assert kubernetes.may("default", "list", "pods", name="mec-0")
+        assert not kubernetes.may("default", "delete", "pods", name="mec-0")
+        assert {one.path for one in sandbox.requests} == {"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"}
+
+    def test_a_right_is_asked_for_by_all_that_names_it(
+        self, kubernetes: KubernetesCluster, mocker: MockerFixture
+    ) -> None:
+        sent = mocker.spy(client.CustomObjectsApi, "create_cluster_custom_object")
+        kubernetes.may("mec", "get", "expressnodes", group="express.example.com", name="mec-0")
+        assert sent.call_args.args[-1]["spec"]["resourceAttributes"] == {
+            "namespace": "mec",
+            "verb": "get",
+            "group": "express.example.com",
+            "resource": "expressnodes",
+            "name": "mec-0",
+        }
+
+    @pytest.mark.parametrize(("version", "names"), [("v1", {"all", "some"}), ("v1beta1", {"some"})])
+    def test_an_empty_selector_selects_all_in_v1_and_nothing_in_v1beta1(
+        self, kubernetes: KubernetesCluster, mocker: MockerFixture, version: str, names: set[str]
+    ) -> None:
+        selectors = {"all": {}, "some": {"matchLabels": {"app": "mec"}}}
+        budgets = [
+            {"metadata": {"name": name, "uid": name}, "spec": {"selector": selector}}
+            for name, selector in selectors.items()
+        ]
+
+        def answer(_api: object, _group: str, asked: str, *_: object, **__: object) -> object:
+            if asked != version:
+                raise client.ApiException(status=404, reason="Not Found")
+            return SimpleNamespace(data=json.dumps({"items": budgets}))
+
+        mocker.patch.object(client.CustomObjectsApi, "list_namespaced_custom_object", answer)
+        assert {one.metadata.name for one in kubernetes.disruption_budgets("default")} == names
+
+    def test_disruption_budgets_that_may_not_be_listed_are_an_access_denied(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster
+    ) -> None:
+        sandbox.forbid("list", "poddisruptionbudgets")
+        with pytest.raises(AccessDenied, match="poddisruptionbudgets"):
+            kubernetes.disruption_budgets("default")
 
 
 class TestDelete:
@@ -119,6 +207,13 @@ class TestDelete:
         with pytest.raises((AccessDenied, Refused), match="not on a Sunday"):
             kubernetes.delete_pod("default", "mec-0", uid)
 
+    def test_credentials_in_its_words_are_not_kept(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str
+    ) -> None:
+        sandbox.refuse_delete = "Basic authentication is off, got authorization: Bearer eyJhbGciOiJSUzI1NiIs"
+        with pytest.raises(ClusterError, match=r"Basic authentication is off, got authorization: Bearer \*\*\*$"):
+            kubernetes.delete_pod("default", "mec-0", uid)
+
 
 class TestFailures:
     @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
@@ -151,6 +246,8 @@ class TestFailures:
         [
             (b'{"items": [', "not whole JSON"),
             (b"<html>", "not whole JSON"),
+            (b'{"items": ' + b"[" * 100_000, "not whole JSON"),
+            (b'{"items": "\\ud800"}', "not whole JSON"),
             (b"[]", "not a JSON object"),
             (b"{}", "pods can't be read"),
             (b'{"items": [{}], "metadata": {}}', "field metadata"),
@@ -176,6 +273,21 @@ class TestFailures:
             closed.pods("default")
         assert "\n" not in str(caught.value)
         assert "object at 0x" not in str(caught.value)
+
+    def test_a_tls_handshake_that_failed_is_no_answer_and_told_in_one_line(
+        self, kubernetes: KubernetesCluster, mocker: MockerFixture
+    ) -> None:
+        failed = client.ApiException(status=0, reason="SSLError\n[SSL: SOME] self-signed certificate")
+        mocker.patch.object(kubernetes._core, "list_namespaced_pod", side_effect=failed)
+        with pytest.raises(Unreachable, match=r"can't be reached: SSLError \[SSL: SOME\] self-signed certificate$"):
+            kubernetes.pods("default")
+
+    def test_an_answer_of_several_lines_is_told_in_one(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str
+    ) -> None:
+        sandbox.refuse_delete = "no:\n  not on a Sunday"
+        with pytest.raises(AccessDenied, match="no: not on a Sunday"):
+            kubernetes.delete_pod("default", "mec-0", uid)
 
     def test_credentials_that_were_renewed_are_read_anew_once(
         self, kubernetes: KubernetesCluster, mocker: MockerFixture
@@ -241,7 +353,7 @@ class TestWatch:
     ) -> None:
         watch.look("mec-0")
         watch.wait(0)
-        _until(lambda: len(sandbox.requests) == 2)
+        _until(lambda: [one.status for one in sandbox.requests] == [200, 200])
         sandbox.drop_watches()
         assert watch.wait(5)
         for _ in range(50):
@@ -328,10 +440,25 @@ class TestWholeBounce:
         return BounceTask(request, kubernetes, MappingStore({}, flush=lambda: None), **options).perform()
 
     def test_takes_four_requests_and_one_delete(self, sandbox: Sandbox, uid: str) -> None:
-        result = self.bounce(sandbox, request())
+        result = self.bounce(sandbox, request(), events=False)
         assert result.state is State.DONE
         assert result.new_pod.uid != uid
         assert sorted(one.verb for one in sandbox.requests) == ["delete", "get", "list", "watch"]
+
+    def test_its_two_events_take_two_of_their_own(self, sandbox: Sandbox, uid: str) -> None:
+        """Seen from Kubernetes: `Bouncing` on the old pod, `Bounced` on the custom resource."""
+        result = self.bounce(sandbox, request())
+        verbs = [one.verb for one in sandbox.requests]
+        assert sorted(verbs) == ["create", "create", "delete", "get", "list", "watch"]
+        assert verbs.index("create") < verbs.index("delete")
+        node = sandbox.get("expressnodes", "mec-0", namespace="default")
+        assert node is not None
+        told = [one for one in sandbox.objects("events") if one["source"]["component"] == "mecbounce"]
+        about = {one["reason"]: (one["involvedObject"]["uid"], one["related"]["uid"]) for one in told}
+        assert about == {
+            "Bouncing": (uid, node["metadata"]["uid"]),
+            "Bounced": (node["metadata"]["uid"], result.new_pod.uid),
+        }
 
     def test_a_generated_name_takes_one_more(self, sandbox: Sandbox) -> None:
         labels = {"app": "web"}
@@ -343,7 +470,7 @@ class TestWholeBounce:
         sandbox.wait_for(lambda: len([pod for pod in kubernetes.pods("default") if _is_ready(pod)]) == 2)
         names = {pod.name for pod in kubernetes.pods("default")}
         before = len(sandbox.requests)
-        result = self.bounce(sandbox, request(pod=min(names), node=None))
+        result = self.bounce(sandbox, request(pod=min(names), node=None), events=False)
         assert result.state is State.DONE
         assert result.new_pod.name not in names
         assert sorted(one.verb for one in sandbox.requests[before:]) == ["delete", "list", "list", "watch"]
@@ -367,7 +494,9 @@ class TestConfiguration:
         with pytest.raises(ConfigError, match="nowhere: there is no such file"):
             KubernetesCluster.from_kubeconfig(tmp_path / "nowhere")
 
-    @pytest.mark.parametrize("text", ["{", "[]", "5", "", "clusters: 5", "token: [secret\n b"])
+    @pytest.mark.parametrize(
+        "text", ["{", "[]", "5", "", "clusters: 5", "token: [secret\n b", "contexts: [{name: null, is: secret}]"]
+    )
     def test_a_kubeconfig_that_is_none_is_named_and_not_quoted(self, tmp_path: Path, text: str) -> None:
         path = tmp_path / "config"
         path.write_text(text)
@@ -384,6 +513,15 @@ class TestConfiguration:
 
     def test_a_kubeconfig_tells_its_context_and_namespace(self, sandbox: Sandbox) -> None:
         assert KubernetesCluster.describe_kubeconfig(sandbox.kubeconfig) == ("sandbox", "default")
+        assert KubernetesCluster.contexts(sandbox.kubeconfig) == ("sandbox",)
+
+    def test_a_password_in_the_servers_address_is_not_named(self, tmp_path: Path) -> None:
+        cluster = {"server": "http://me:secret@127.0.0.1:1/api"}
+        names = {"clusters": [{"name": "a", "cluster": cluster}], "users": [{"name": "a", "user": {}}]}
+        contexts = [{"name": "a", "context": {"cluster": "a", "user": "a"}}]
+        path = tmp_path / "config"
+        path.write_text(json.dumps(names | {"contexts": contexts, "current-context": "a"}))
+        assert KubernetesCluster.from_kubeconfig(path).server == "http://127.0.0.1:1/api"
 
     def test_outside_of_a_cluster_in_cluster_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)

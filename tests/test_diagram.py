@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import runpy
 from pathlib import Path
-from typing import Any
 
 import pytest
 from builders import NOW, later, request
 
 from mecbounce import diagram
+from mecbounce.bounce import begin
 from mecbounce.checks import CHECKS
 from mecbounce.machine import FINAL, TRANSITIONS, Event, State
-from mecbounce.model import BounceRecord, Passage
+from mecbounce.model import BounceRecord, Diagnosis, Passage
 from mecbounce.steps import HANDLERS
 
 ROOT = Path(__file__).parents[1]
@@ -22,9 +22,9 @@ README = f"before\n{BEGIN}\nstale\n{END}\nafter\n"
 
 
 def record(*steps: tuple[State, Event]) -> BounceRecord:
-    path: list[Any] = [Passage(state=State.INIT_CHECKS, at=NOW)]
-    path += [Passage(state=state, at=later(number), event=event) for number, (state, event) in enumerate(steps)]
-    return BounceRecord(bounce_id="b-1", revision=1, request=request(), path=tuple(path))
+    path = [Passage(state=state, at=later(number), event=event) for number, (state, event) in enumerate(steps)]
+    first = begin(request(), NOW).model_copy(update={"bounce_id": "b-1"})
+    return first.changed(path=(*first.path, *path))
 
 
 PASSED = (State.DISABLE_PROTECTION, Event.CHECKS_PASSED)
@@ -59,6 +59,7 @@ def test_the_readme_shows_one_copy() -> None:
 
 def test_files_are_these() -> None:
     expected = {ROOT / "diagrams" / "bounce.mmd", ROOT / "diagrams" / "init_checks.mmd", ROOT / "README.md"}
+    expected |= {ROOT / "docs" / "schema" / f"{name}.json" for name in ("request", "record", "result")}
     assert expected == set(diagram.files(ROOT))
 
 
@@ -134,9 +135,9 @@ class TestBounceOfARecord:
             ),
             (
                 [(State.AWAIT_READY, Event.ALREADY_REPLACED), (State.DONE, Event.POD_READY)],
-                {"INIT_CHECKS": "passed", "AWAIT_READY": "passed", "DONE": "present"},
+                {"INIT_CHECKS": "passed", "AWAIT_READY": "passed", "DONE": "good"},
             ),
-            ([(State.FAILED, Event.NODE_DOWN)], {"INIT_CHECKS": "passed", "FAILED": "bad"}),
+            ([(State.FAILED, Event.NODE_DOWN)], {"INIT_CHECKS": "bad", "FAILED": "bad"}),
         ],
         ids=["begun", "waiting", "done", "failed"],
     )
@@ -156,7 +157,31 @@ class TestBounceOfARecord:
         assert "title: Bounce b-1 of mec-0" == diagram.bounce(record()).splitlines()[1]
 
     def test_draws_the_same_machine(self) -> None:
-        assert arrows(diagram.bounce()) == arrows(diagram.bounce(record(*WHOLE)))
+        drawn = re.sub(r"<b>[✔✘] (\w+)</b>", r"\1", diagram.bounce(record(*WHOLE)))
+        assert arrows(diagram.bounce()) == arrows(drawn)
+
+    def test_tells_how_long_each_state_took_and_since_when_the_present_one_lasts(self) -> None:
+        waiting = record(*WHOLE[:3]).changed(deadline=later(602))
+        drawing = diagram.bounce(waiting)
+        assert ["0.0", "1.0", "1.0"] == re.findall(r"<b>passed in ([\d.]+) s</b>", drawing)
+        assert "never force<br/><b>here since 2026-01-01 12#58;00#58;02 UTC, at most 600 s</b>\n" in drawing
+
+    def test_a_failure_is_told_where_it_happened_and_what_it_was(self) -> None:
+        why = Diagnosis(code="image_pull", evidence="not found", who="somebody")
+        drawing = diagram.bounce(record(*WHOLE, (State.FAILED, Event.READY_TIMEOUT)).changed(diagnosis=why))
+        assert "has started<br/><b>failed after 1.0 s</b>\n" in drawing
+        assert "    FAILED : <b>image_pull, after 4.0 s</b>\n" in drawing
+
+    def test_marks_the_events_that_were_taken_and_no_other(self) -> None:
+        drawing = diagram.bounce(record(*WHOLE, (State.FAILED, Event.READY_TIMEOUT)))
+        expected = ["checks_passed", "protection_unused", "delete_accepted", "pod_gone"]
+        assert expected == re.findall(r"<b>✔ (\w+)</b>", drawing)
+        assert ["ready_timeout"] == re.findall(r"<b>✘ (\w+)</b>", drawing)
+
+    def test_says_nothing_of_its_own_that_mermaid_would_take_for_its_own(self) -> None:
+        drawing = diagram.bounce(record(*WHOLE[:3]).changed(deadline=later(602))).replace("#58;", "")
+        described = re.findall(r"^    \w+ : (.*)$", drawing, flags=re.MULTILINE)
+        assert [] == [text for text in described if set(text) & set(";:#{}")]
 
 
 class TestInitChecks:

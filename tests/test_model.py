@@ -24,6 +24,7 @@ from mecbounce.model import (
     Node,
     NodeRef,
     Notice,
+    Owner,
     Passage,
     PinnedPod,
     Pod,
@@ -35,6 +36,7 @@ from mecbounce.model import (
     Timeouts,
     Trouble,
     UnreadableField,
+    first_fault,
 )
 
 WEEK = 7 * 24 * 3600.0
@@ -45,8 +47,9 @@ OTHER = {"kind": "ExpressNode", "name": "mec-0", "uid": "owner-2", "controller":
 
 
 def record(**fields: Any) -> BounceRecord:
+    """Give a record with these fields, whether they can have happened or not."""
     path = (Passage(state=State.INIT_CHECKS, at=NOW),)
-    return BounceRecord(**{"bounce_id": "b-1", "revision": 1, "request": request(), "path": path} | fields)
+    return BounceRecord(bounce_id="b-1", revision=1, request=request(), path=path).model_copy(update=fields)
 
 
 def passages(*steps: tuple[State, Event, float]) -> tuple[Passage, ...]:
@@ -502,11 +505,13 @@ class TestPinnedPod:
             uid="uid-1",
             generated_name=False,
             controller_uid="owner-1",
+            controller=Owner(kind="ExpressNode", name="mec-0", uid="owner-1", controller=True),
             containers=(
                 Container(name="app", image="app:1", startup_probe=probe),
                 Container(name="proxy", restart_policy="Always"),
             ),
             images={"app": "app:1"},
+            host="host-1",
             grace_period=90,
             lookalikes=frozenset(),
         )
@@ -524,6 +529,11 @@ class TestPinnedPod:
             pinned.controller_uid,
             pinned.lookalikes,
         )
+
+    def test_its_controller_is_told_by_its_uid_whatever_else_the_reference_says(self) -> None:
+        """As an operator is updated, the version that its pods name changes from one pod to the next."""
+        old, twin = pod(owner=REPLICA_SET), pod("mec-1", "twin", owner=REPLICA_SET | {"apiVersion": "apps/v2"})
+        assert frozenset({"twin"}) == PinnedPod.of(old, [old, twin]).lookalikes
 
     def test_without_a_controller_its_lookalikes_are_the_others_without_one(self) -> None:
         old = pod(owner=None)
@@ -643,10 +653,57 @@ class TestRecord:
 
     @pytest.mark.parametrize(
         ("field", "value"),
-        [("revision", 0), ("revision", -1), ("path", ()), ("schema_version", 2), ("deadline", "2026-01-01T12:00:00")],
+        [
+            ("revision", 0),
+            ("revision", -1),
+            ("revision", 2**53),
+            ("path", ()),
+            ("schema_version", 2),
+            ("deadline", "2026-01-01T12:00:00"),
+            ("deadline", "9999-12-31T23:59:59Z"),
+            ("deadline", "0001-01-01T00:00:00Z"),
+        ],
     )
     def test_refuses_what_cannot_be(self, field: str, value: object) -> None:
         assert [field] == [found for found, _ in faults(BounceRecord, record().model_dump() | {field: value})]
+
+    @pytest.mark.parametrize(
+        ("changes", "fault"),
+        [
+            ({"path": BOUNCED[1:]}, "path.0: no bounce begins in DISABLE_PROTECTION by checks_passed"),
+            ({"path": (*BOUNCED[:2], *BOUNCED[3:])}, "path.2: delete_accepted does not lead from DISABLE_PROTECTION"),
+            ({"path": (*BOUNCED, BOUNCED[3])}, "path.6: delete_accepted does not lead from DONE"),
+            (
+                {"path": (*BOUNCED[:5], Passage(state=State.DONE, at=NOW))},
+                "path.5: None does not lead from AWAIT_READY",
+            ),
+            ({"old_pod": None}, "old_pod: DONE has one"),
+            ({"old_pod": PinnedPod(name="mec-1", uid="uid-1")}, "old_pod: it is not the pod of the request"),
+            ({"old_pod": PinnedPod(name="mec-0", uid="uid-7")}, "old_pod: it is not the pod of the request"),
+            ({"path": BOUNCED[:5], "deadline": None}, "deadline: AWAIT_READY has one"),
+            ({"path": BOUNCED[:3]}, "deadline: DELETE_POD has none"),
+        ],
+        ids=[
+            "begins_in_the_middle",
+            "leaves_one_out",
+            "goes_on_after_the_end",
+            "goes_on_by_itself",
+            "no_pod",
+            "pod_of_another_name",
+            "pod_of_another_uid",
+            "waits_for_ever",
+            "waits_where_there_is_nothing_to_wait_for",
+        ],
+    )
+    def test_refuses_what_cannot_have_happened(self, changes: dict[str, Any], fault: str) -> None:
+        BounceRecord.model_validate(WHOLE.model_dump())
+        with pytest.raises(ValidationError) as caught:
+            BounceRecord.model_validate(WHOLE.model_copy(update=changes).model_dump())
+        assert first_fault(caught.value)[1].startswith(fault)
+
+    def test_needs_no_pod_where_it_failed_before_it_saw_one(self) -> None:
+        path = passages((State.FAILED, Event.POD_MISSING, 1))
+        assert None is BounceRecord.model_validate(record(path=path).model_dump()).old_pod
 
 
 class TestResult:
@@ -657,7 +714,7 @@ class TestResult:
             message="Pod mec-0 was bounced.",
             advice="Nothing to do.",
             diagnosis=WHOLE.diagnosis,
-            old_pod=SeenPod(name="mec-0", uid="uid-1", images={"app": "app:1"}),
+            old_pod=SeenPod(name="mec-0", uid="uid-1", images={"app": "app:1"}, host="host-1"),
             new_pod=SeenPod(name="mec-0", uid="uid-2", images={"app": "app:2"}),
             protection=Protection.DISABLED,
             durations={

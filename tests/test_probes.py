@@ -10,7 +10,7 @@ from builders import NOW, STARTUP_PROBE, later, pod, stamp
 
 from mecbounce import probes
 from mecbounce.machine import Event
-from mecbounce.model import Container, Probe, ReadyWhen
+from mecbounce.model import Container, Pod, Probe, ReadyWhen
 
 
 def container(name: str = "app", **probe: Any) -> Container:
@@ -100,6 +100,14 @@ class TestTimeouts:
         self, given: float | None, failure_threshold: int, expected: float
     ) -> None:
         assert expected == probes.ready_timeout(given, [container(failureThreshold=failure_threshold)])
+
+    def test_of_what_a_pod_asks_for_a_week_is_believed(self) -> None:
+        endless = [container(failureThreshold=2**31 - 1, periodSeconds=2**31 - 1)]
+        week = 7 * 24 * 3600
+        assert (week + 60, week + 300) == (
+            probes.termination_timeout(None, 2**63 - 1),
+            probes.ready_timeout(None, endless),
+        )
 
     def test_ready_without_a_probe_is_600_s(self) -> None:
         assert 600.0 == probes.ready_timeout(None, [])
@@ -279,3 +287,39 @@ class TestDeadlineFromStart:
     def test_is_none_while_a_container_does_not_run(self) -> None:
         seen = pod(status={"containerStatuses": [WAITING]})
         assert None is probes.deadline_from_start(seen, entered_at=self.ENTERED, now=NOW)
+
+
+class TestStartupProgress:
+    PROBE = {"initialDelaySeconds": 5, "periodSeconds": 2, "failureThreshold": 10}  # noqa: RUF012 -- a table
+
+    @pytest.mark.parametrize(
+        ("ran", "tries", "left"),
+        [(-3, 0, 27), (0, 0, 27), (6.9, 0, 20.1), (7, 1, 20), (24.5, 9, 2.5), (25, 10, 2), (99, 10, 0)],
+    )
+    def test_reckons_tries_and_budget_from_the_containers_start(self, ran: float, tries: int, left: float) -> None:
+        seen = pod(container={"startupProbe": self.PROBE}, ready=False, container_status=running(since=-ran))
+        progress = probes.startup_progress(seen, NOW)
+        assert progress is not None
+        assert ("app", tries, 10) == (progress.container, progress.tries, progress.allowed)
+        assert pytest.approx(left) == progress.left
+
+    @pytest.mark.parametrize(
+        "seen",
+        [
+            pod(container_status=running(since=-5)),
+            pod(container={"startupProbe": PROBE}),
+            pod(container={"startupProbe": PROBE}, status={"containerStatuses": []}),
+            pod(container={"startupProbe": PROBE}, container_status=WAITING),
+            pod(container={"startupProbe": PROBE}, ready=False, container_status={"state": {"running": {}}}),
+        ],
+        ids=["no probe", "passed", "no status", "not running", "no start"],
+    )
+    def test_is_none_where_no_startup_probe_is_at_work(self, seen: Pod) -> None:
+        assert None is probes.startup_progress(seen, NOW)
+
+    def test_a_probe_without_a_period_is_taken_for_one_a_second(self) -> None:
+        probe = {"periodSeconds": 0, "timeoutSeconds": 0, "failureThreshold": 10}
+        seen = pod(container={"startupProbe": probe}, ready=False, container_status=running(since=-4))
+        progress = probes.startup_progress(seen, NOW)
+        assert progress is not None
+        assert progress.tries == 4

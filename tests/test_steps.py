@@ -146,9 +146,18 @@ class TestDisableProtection:
         assert (outcome.event, outcome.learned["protection"]) == (event, protection)
         assert switch.asked == ["uid-1"]
 
-    def test_a_failure_is_told_in_one_line(self, cluster: FakeCluster) -> None:
-        outcome = run(record_in(State.DISABLE_PROTECTION), cluster, protection=Switch(OSError("broken\n  pipe.")))
-        text = "Shutdown protection could not be switched off: broken pipe. Deleting the pod all the same."
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [
+            (OSError("broken\n  pipe."), "broken pipe"),
+            (OSError("no file a\udce4"), "no file a\\udce4"),
+            (ValueError(), "ValueError"),
+        ],
+        ids=["two_lines", "half_a_character", "no_words"],
+    )
+    def test_a_failure_is_told_in_one_line(self, cluster: FakeCluster, error: Exception, told: str) -> None:
+        outcome = run(record_in(State.DISABLE_PROTECTION), cluster, protection=Switch(error))
+        text = f"Shutdown protection could not be switched off: {told}. Deleting the pod all the same."
         assert outcome.notices == (("protection_kept", text),)
 
     def test_none_configured_asks_nobody(self, cluster: FakeCluster) -> None:
@@ -192,9 +201,15 @@ class TestDeletePod:
         assert run(record_in(State.DELETE_POD), cluster).event is Event.POD_GONE
         assert cluster.calls == ["pods default/mec-0"]
 
-    def test_404_means_gone(self, cluster: FakeCluster) -> None:
-        cluster.faults = [None, NotFound("gone")]
-        assert run(record_in(State.DELETE_POD), cluster).event is Event.POD_GONE
+    def test_404_means_gone_where_a_look_confirms_it(self, cluster: FakeCluster) -> None:
+        cluster.present = {}
+        stale = Context(record_in(State.DELETE_POD), NOW, cluster, lambda _: (OLD,))
+        assert steps.delete_pod(stale).event is Event.POD_GONE
+
+    def test_404_with_the_pinned_pod_still_there_is_tried_again_later(self, cluster: FakeCluster) -> None:
+        cluster.faults = [None, NotFound("no route, says something in between")]
+        with pytest.raises(Unreachable, match="no route"):
+            run(record_in(State.DELETE_POD), cluster)
 
     def test_a_replacement_that_came_between_look_and_delete_stays_whole(self, cluster: FakeCluster) -> None:
         replacement = pod(uid="uid-2")
@@ -293,7 +308,8 @@ class TestAwaitReady:
         new = pod(uid="uid-2", container={"startupProbe": STARTUP_PROBE})
         outcome = run(record_in(State.AWAIT_READY, deadline=60), FakeCluster(FakeClock(), new), now=later(9))
         assert outcome.event is Event.POD_STARTED
-        assert outcome.learned["new_pod"] == SeenPod(name="mec-0", uid="uid-2", images={"app": "app:1"})
+        seen = SeenPod(name="mec-0", uid="uid-2", images={"app": "app:1"}, host="host-1")
+        assert outcome.learned["new_pod"] == seen
         assert "back after 9 s" in outcome.message
 
     def test_without_a_startup_probe_its_ready_condition_does(self) -> None:

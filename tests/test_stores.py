@@ -25,7 +25,7 @@ from mecbounce.model import BounceRecord, Passage, PinnedPod
 from mecbounce.stores import FileStore, MappingStore, Store
 
 FIRST = BounceRecord(bounce_id="b-1", revision=1, request=request(), path=(Passage(state=State.INIT_CHECKS, at=NOW),))
-SECOND = FIRST.changed(old_pod=PinnedPod.of(pod(), [pod()]), deadline=later(600.5))
+SECOND = FIRST.changed(old_pod=PinnedPod.of(pod(), [pod()]))
 THIRD = SECOND.changed(message="third")
 FINISHED = FIRST.changed(path=(*FIRST.path, Passage(state=State.FAILED, at=later(1), event=Event.NODE_DOWN)))
 NEW = FIRST.model_copy(update={"bounce_id": "b-2"})
@@ -278,6 +278,51 @@ class TestFileStore:
         FileStore(path).save(SECOND)
         assert (0o700, 0o600) == (mode(path.parent), mode(path))
 
+    @pytest.mark.usefixtures("open_umask")
+    def test_the_folders_above_that_it_makes_are_its_users_alone_too(self, tmp_path: Path) -> None:
+        """Or somebody else could put a folder of theirs in its folder's place."""
+        FileStore(tmp_path / "a" / "b" / "mec-0.json").save(FIRST)
+        assert 0o700 == mode(tmp_path / "a")
+
+    @pytest.mark.usefixtures("open_umask")
+    @pytest.mark.parametrize(
+        "left",
+        [
+            lambda aside: aside.write_bytes(b""),
+            lambda aside: aside.symlink_to("elsewhere"),
+            lambda aside: aside.hardlink_to(aside.with_name("elsewhere")),
+            os.mkfifo,
+        ],
+        ids=["file_of_all", "link", "hard_link", "pipe"],
+    )
+    def test_what_is_left_where_a_save_is_written_aside_is_replaced_and_not_written_to(
+        self, left: Callable[[Path], object], path: Path
+    ) -> None:
+        elsewhere = path.with_name("elsewhere")
+        elsewhere.write_bytes(b"another's")
+        left(path.with_name(".mec-0.json.new"))
+        FileStore(path).save(FIRST)
+        assert (FIRST, 0o600, b"another's") == (FileStore(path).load(), mode(path), elsewhere.read_bytes())
+        assert {path, elsewhere} == {*path.parent.iterdir()}
+
+    @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+    def test_a_linked_folder_leads_to_no_file_that_is_no_record(
+        self, act: Callable[[FileStore], object], tmp_path: Path
+    ) -> None:
+        """A folder may be a link, to another disk say; what is no record is nowhere written to."""
+        anothers = tmp_path / "anothers" / "mec-0.json"
+        anothers.parent.mkdir()
+        anothers.write_bytes(b"another's")
+        anothers.chmod(0o604)
+        (tmp_path / "state").symlink_to("anothers")
+        with pytest.raises(DamagedRecord):
+            act(FileStore(tmp_path / "state" / "mec-0.json"))
+        assert (b"another's", 0o604, [anothers]) == (
+            anothers.read_bytes(),
+            mode(anothers),
+            [*anothers.parent.iterdir()],
+        )
+
     def test_leaves_the_mode_of_a_folder_that_there_was(self, tmp_path: Path) -> None:
         folder = tmp_path / "shared"
         folder.mkdir()
@@ -353,9 +398,8 @@ class TestFileStore:
         [
             lambda path: path.parent.rmdir() or path.parent.write_bytes(b""),
             lambda path: path.with_name(".mec-0.json.new").mkdir(),
-            lambda path: path.with_name(".mec-0.json.new").symlink_to("/dev/null"),
         ],
-        ids=["a_file_in_the_folders_place", "a_folder_in_the_way", "a_link_in_the_way"],
+        ids=["a_file_in_the_folders_place", "a_folder_in_the_way"],
     )
     def test_a_place_that_cannot_be_written_is_told(self, prepare: Callable[[Path], object], tmp_path: Path) -> None:
         path = tmp_path / "folder" / "mec-0.json"
@@ -389,7 +433,7 @@ class TestFileStore:
     @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
     def test_a_folder_in_the_files_place_is_refused(self, act: Callable[[FileStore], object], path: Path) -> None:
         path.mkdir()
-        with pytest.raises(DamagedRecord, match=rf"^{path}: the record can't be read: Is a directory\."):
+        with pytest.raises(DamagedRecord, match=rf"^{path}: the record can't be read: it is no plain file\."):
             act(FileStore(path))
         assert [path] == [*path.parent.iterdir()]
 
@@ -412,10 +456,18 @@ class TestFileStore:
             os.close(opened[0])
             raise
 
-    def test_a_pipe_in_the_files_place_is_refused_and_not_waited_for(self, path: Path) -> None:
+    @pytest.mark.parametrize("written", [False, True], ids=["unused", "with_a_writer"])
+    def test_a_pipe_in_the_files_place_is_refused_and_not_waited_for(self, written: bool, path: Path) -> None:
         os.mkfifo(path)
-        with pytest.raises(DamagedRecord):
+        writer = os.open(path, os.O_RDWR) if written else os.open(os.devnull, os.O_RDONLY)
+        with pytest.raises(DamagedRecord, match="it is no plain file"):
             FileStore(path).load()
+        os.close(writer)
+
+    @pytest.mark.parametrize("device", ["/dev/null", "/dev/zero", "/dev/tty"])
+    def test_a_device_is_refused_and_not_read_to_an_end_that_it_has_not(self, device: str) -> None:
+        with pytest.raises(DamagedRecord, match=rf"^{device}: the record can't be read: "):
+            FileStore(device).load()
 
     @pytest.mark.parametrize(
         ("raw", "what"),
@@ -512,6 +564,16 @@ class TestSetAside:
         assert None is store.set_aside()
         assert (records[-1] if records else None) == store.load()
 
+    def test_a_link_where_the_last_one_goes_is_replaced_and_not_followed(self, path: Path) -> None:
+        elsewhere = path.with_name("elsewhere")
+        elsewhere.write_bytes(b"another's")
+        path.with_name("mec-0.json.last").symlink_to(elsewhere)
+        for record in (FIRST, FINISHED):
+            FileStore(path).save(record)
+        last = FileStore(path).set_aside()
+        assert last is not None
+        assert (b"another's", False, 0o600) == (elsewhere.read_bytes(), last.is_symlink(), mode(last))
+
     def test_does_not_mind_that_another_runner_was_faster(self, path: Path, mocker: MockerFixture) -> None:
         """Whatever it saw before it has the lock, it judges what it finds then."""
         mocker.patch("os.path.lexists", return_value=True)
@@ -581,6 +643,26 @@ class TestTwoRunners:
         with pytest.raises(Superseded):
             FileStore(path).save(FIRST)
         assert not is_locked(path.parent)
+
+    def test_a_save_gives_up_on_a_lock_that_is_never_given_back(self, path: Path, mocker: MockerFixture) -> None:
+        """As where the other runner is frozen in the middle of its save."""
+        FileStore(path).save(FIRST)
+        mocker.patch("mecbounce.stores.LOCK_WAIT", 0.05)
+        frozen = os.open(path.parent, os.O_RDONLY)
+        fcntl.flock(frozen, fcntl.LOCK_EX)
+        with pytest.raises(RecordNotSaved, match=r"another runner has held its folder's lock"):
+            FileStore(path).save(SECOND)
+        os.close(frozen)
+        assert FIRST == FileStore(path).load()
+        FileStore(path).save(SECOND)
+
+    def test_a_save_waits_for_a_lock_that_is_given_back(self, path: Path) -> None:
+        FileStore(path).save(FIRST)
+        saving = os.open(path.parent, os.O_RDONLY)
+        fcntl.flock(saving, fcntl.LOCK_EX)
+        threading.Timer(0.1, os.close, [saving]).start()
+        FileStore(path).save(SECOND)
+        assert SECOND == FileStore(path).load()
 
     @pytest.mark.parametrize("round_", range(10))
     def test_of_many_threads_that_save_the_same_revision_exactly_one_wins(self, round_: int, path: Path) -> None:

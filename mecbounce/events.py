@@ -1,0 +1,78 @@
+"""What Kubernetes itself tells of a bounce: the Events that `kubectl describe` shows. Pure functions of its record.
+
+Only a bounce that comes to its DELETE is told of: `Bouncing`, about the pod, before it; `Bounced` or `BounceFailed`,
+about what controls the pod, at its end. A bounce that was refused has changed nothing, and says so to its runner alone.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from mecbounce.machine import FINAL, State
+from mecbounce.model import BounceRecord, PinnedPod, SeenPod
+
+COMPONENT = "mecbounce"
+LONGEST_MESSAGE = 1000  # characters; the API server's own limit for newer Events is 1,024 bytes
+
+
+def on_entering(record: BounceRecord, now: datetime) -> dict[str, Any] | None:
+    """Give the Event to write, as JSON, once the state that `record` has entered is saved. None: none is due."""
+    old = record.old_pod
+    if old is None or all(passage.state is not State.DELETE_POD for passage in record.path):
+        return None
+    controller = _controller(record, old)
+    if record.state is State.DELETE_POD:
+        message = f"Deleting this pod ({old.uid}) to have it replaced; its grace period is {old.grace_period} s."
+        told = {"type": "Normal", "reason": "Bouncing", "message": message}
+        return _event(record, now, told, _pod(record, old), controller)
+    if record.state not in FINAL:
+        return None
+    told = {"type": "Normal", "reason": "Bounced", "message": record.message}
+    if record.state is State.FAILED:
+        code = record.diagnosis.code if record.diagnosis else record.path[-1].event
+        told = {"type": "Warning", "reason": "BounceFailed", "message": f"{code}: {record.message}"}
+    pod = _pod(record, record.new_pod or old)
+    return _event(record, now, told, controller or pod, pod if controller else None)
+
+
+def _event(
+    record: BounceRecord, now: datetime, told: dict[str, str], about: dict[str, str], related: dict[str, str] | None
+) -> dict[str, Any]:
+    at, message = f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", told["message"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": f"{about['name']}."},
+        "involvedObject": about,
+        **({"related": related} if related else {}),
+        **told,
+        "message": message if len(message) <= LONGEST_MESSAGE else f"{message[: LONGEST_MESSAGE - 1]}…",
+        "action": "Bounce",
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "reportingInstance": record.bounce_id,
+        "firstTimestamp": at,
+        "lastTimestamp": at,
+        "count": 1,
+    }
+
+
+def _pod(record: BounceRecord, pod: PinnedPod | SeenPod) -> dict[str, str]:
+    return _reference(record, "v1", "Pod", pod.name, pod.uid)
+
+
+def _controller(record: BounceRecord, old: PinnedPod) -> dict[str, str] | None:
+    """Refer to what controls the pod: the custom resource, where the operator makes its pods itself."""
+    owner = old.controller
+    return _reference(record, owner.api_version, owner.kind, owner.name, owner.uid) if owner else None
+
+
+def _reference(record: BounceRecord, api_version: str, kind: str, name: str, uid: str) -> dict[str, str]:
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "namespace": record.request.namespace,
+        "name": name,
+        "uid": uid,
+    }

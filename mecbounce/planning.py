@@ -1,0 +1,297 @@
+"""What would a bounce do now? Asked of the API server in reads, access reviews and one dry run: nothing changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from mecbounce import checks, probes, steps
+from mecbounce.bounce import LOOK_EVERY
+from mecbounce.errors import AccessDenied, ClusterError, Unreachable
+from mecbounce.machine import Event, State, follow
+from mecbounce.model import BounceRequest, Frozen, Pod, SeenPod
+from mecbounce.protection import AnnotationProtection
+from mecbounce.steps import ShutdownProtection
+
+if TYPE_CHECKING:
+    from mecbounce.cluster import PlanCluster
+
+JOINING = (Event.ALREADY_TERMINATING, Event.ALREADY_REPLACED)
+
+
+class Finding(Frozen):
+    """What came of one check."""
+
+    code: str
+    """Its stable name."""
+    question: str
+    """What it asks; a yes is what a bounce minds."""
+    answer: bool
+    """Whether that is so."""
+    ends: bool
+    """Whether the checks stop here."""
+    notice: str
+    """What to know of a yes that does not end them."""
+
+
+class Write(Frozen):
+    """Something that a bounce would change."""
+
+    verb: str
+    """PATCH, POST or DELETE, NONE where nothing is left to change, CALL for a protection of the caller's own."""
+    target: str
+    """What it would change."""
+    terms: str
+    """How."""
+
+
+class Deadline(Frozen):
+    """How long a bounce would wait."""
+
+    seconds: float
+    """At most so many seconds."""
+    origin: str
+    """Where that comes from."""
+    short: bool
+    """Whether the pod itself asks for more."""
+
+
+class Right(Frozen):
+    """What these credentials must be allowed to do."""
+
+    verb: str
+    """As the API server names it."""
+    resource: str
+    """Its type, as it stands in a URL."""
+    group: str = ""
+    """Its API group; empty for Kubernetes' own core."""
+    name: str = ""
+    """The one object that it is about; empty: all of them."""
+    otherwise: str = ""
+    """What is worse without the right; empty: there is no bounce without it."""
+    granted: bool | None = None
+    """Whether it is there; None: that could not be asked."""
+    why: str = ""
+    """Why it could not be asked."""
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}" + (f".{self.group}" if self.group else "")
+
+    @property
+    def misses(self) -> bool:
+        """Whether no bounce can be for want of it."""
+        return self.granted is False and not self.otherwise
+
+
+class Plan(Frozen):
+    """What a bounce would do now. As JSON, these fields are what the command prints with `-o json`."""
+
+    goes_on: bool
+    """Whether it would get past its checks and its DELETE."""
+    event: Event
+    """What its checks come to."""
+    message: str
+    """The same for a person, or else what stands in its way."""
+    advice: str
+    """Who must do what about that."""
+    checks: tuple[Finding, ...] = ()
+    """The checks that were asked, in order."""
+    pod: SeenPod | None = None
+    """The pod, if there is one."""
+    writes: tuple[Write, ...] = ()
+    """What it would change, in order."""
+    dry_run: str = ""
+    """What the API server said to the DELETE; empty where none was asked for."""
+    refused: bool = False
+    """Whether that was no yes."""
+    termination: Deadline | None = None
+    """How long the pod may take to go."""
+    ready: Deadline | None = None
+    """How long its replacement may take to be back."""
+    rights: tuple[Right, ...] = ()
+    """Those that it would need."""
+    eviction: str = ""
+    """What an eviction would be told; a bounce deletes, and is not stopped by it."""
+    disruption_budgets: Mapping[str, int] | None = None
+    """How many disruptions each PodDisruptionBudget of the pod allows now; None: that could not be asked."""
+    notices: tuple[str, ...] = ()
+    """What else is worth knowing."""
+
+
+def plan(
+    request: BounceRequest,
+    cluster: PlanCluster,
+    protection: ShutdownProtection | None = None,
+    *,
+    events: bool = True,
+) -> Plan:
+    """Ask every check, every right, and the API server for a dry run of the DELETE. Changes nothing.
+
+    `protection` and `events` are those that the `BounceTask` will be given; no protection is called.
+    Raises ClusterError where there is no usable answer.
+    """
+    try:
+        facts, _ = steps.gather(request, cluster, lambda name: cluster.pods(request.namespace, name))
+    except AccessDenied as error:
+        rights = _asked(request, cluster, _rights(request, None, protection, writes=True, events=events))
+        advice = _who_grants(request, rights)
+        return Plan(goes_on=False, event=Event.ACCESS_DENIED, message=f"{error}.", advice=advice, rights=rights)
+    verdict, pod = checks.judge(facts), facts.pod
+    rights = _asked(
+        request, cluster, _rights(request, pod, protection, writes=verdict.event not in JOINING, events=events)
+    )
+    deleted = pod if verdict.event is Event.CHECKS_PASSED else None
+    dry_run, refused = _dry_run(request, deleted, cluster) if deleted else ("", False)
+    eviction, budgets = _eviction(request, pod, cluster) if pod else ("", None)
+    goes_on, message, advice = (
+        follow(State.INIT_CHECKS, verdict.event) is not State.FAILED,
+        verdict.message,
+        verdict.advice,
+    )
+    if goes_on and (missing := _missing(rights)):
+        goes_on, advice = False, _who_grants(request, rights)
+        message = f"Missing in namespace {request.namespace}: the right to {missing}."
+    elif goes_on and refused:
+        goes_on, message = False, f"Dry run of the deletion: {dry_run.rstrip('.')}."
+        advice = "Settle that with whoever sets the rights and admission rules of this namespace, then plan again."
+    return Plan(
+        goes_on=goes_on,
+        event=verdict.event,
+        message=message,
+        advice=advice,
+        checks=tuple(
+            Finding(code=one.check.code, question=one.check.question, answer=one.yes, ends=one.ends, notice=one.notice)
+            for one in verdict.answers
+        ),
+        pod=SeenPod(name=pod.name, uid=pod.uid, images=pod.images, host=pod.spec.node_name) if pod else None,
+        writes=tuple(_writes(deleted, protection, events=events)) if deleted else (),
+        dry_run=dry_run,
+        refused=refused,
+        termination=_termination(request, pod) if pod and verdict.event is not Event.ALREADY_REPLACED else None,
+        ready=_ready(request, pod) if pod else None,
+        rights=rights,
+        eviction=eviction,
+        disruption_budgets=budgets,
+        notices=tuple(
+            f"No right to {one}: {one.otherwise}." for one in rights if one.granted is False and one.otherwise
+        ),
+    )
+
+
+def _termination(request: BounceRequest, pod: Pod) -> Deadline:
+    given, grace = request.timeouts.termination, pod.spec.termination_grace_period_seconds
+    return Deadline(
+        seconds=probes.termination_timeout(given, grace),
+        origin=probes.termination_origin(given, grace),
+        short=given is not None and given < grace,
+    )
+
+
+def _ready(request: BounceRequest, pod: Pod) -> Deadline:
+    given, containers = request.timeouts.ready, pod.spec.long_running
+    return Deadline(
+        seconds=probes.ready_timeout(given, containers),
+        origin=probes.ready_origin(given, containers),
+        short=given is not None and given < probes.startup_budget(containers),
+    )
+
+
+def _dry_run(request: BounceRequest, pod: Pod, cluster: PlanCluster) -> tuple[str, bool]:
+    """Tell what the API server says to the DELETE, and whether that is no yes."""
+    try:
+        cluster.delete_pod(request.namespace, pod.name, pod.uid, dry_run=True)
+    except Unreachable as error:
+        return f"no usable answer: {error}", True
+    except ClusterError as error:
+        return f"refused: {error}", True
+    return "accepted", False
+
+
+def _writes(pod: Pod, protection: ShutdownProtection | None, *, events: bool) -> Iterator[Write]:
+    yield from _unprotecting(pod, protection)
+    if events:
+        yield Write(verb="POST", target=f"pod {pod.name}", terms="Kubernetes Event Bouncing")
+    grace = f"its own grace period of {pod.spec.termination_grace_period_seconds:,} s"
+    terms = f"UID {pod.uid} as precondition, {grace}, propagation Background"
+    yield Write(verb="DELETE", target=f"pod {pod.name}", terms=terms)
+    if events:
+        owner = pod.controller
+        about = f"{owner.kind} {owner.name}" if owner else f"pod {pod.name}"
+        yield Write(verb="POST", target=about, terms="Kubernetes Event Bounced or BounceFailed, at the end")
+
+
+def _unprotecting(pod: Pod, protection: ShutdownProtection | None) -> Iterator[Write]:
+    """Tell how the shutdown protection would be switched off. An annotation's value may be a secret: it is not told."""
+    if protection is None:
+        return
+    if not isinstance(protection, AnnotationProtection):
+        yield Write(verb="CALL", target=type(protection).__name__, terms="once, to switch the shutdown protection off")
+    elif (present := pod.metadata.annotations.get(protection.key)) is None:
+        yield Write(verb="NONE", target=f"pod {pod.name}", terms=f"it has no annotation {protection.key}: unprotected")
+    elif present == protection.off_value:
+        yield Write(verb="NONE", target=f"pod {pod.name}", terms=f"its annotation {protection.key} is off already")
+    else:
+        yield Write(verb="PATCH", target=f"pod {pod.name}", terms=f"switches its annotation {protection.key} off")
+
+
+def _rights(
+    request: BounceRequest, pod: Pod | None, protection: ShutdownProtection | None, *, writes: bool, events: bool
+) -> Iterator[Right]:
+    """List what a bounce needs, if need be without its `writes`. A list by name is authorised by that name."""
+    name = "" if pod is not None and pod.has_generated_name else request.pod
+    if (ref := request.node) is not None:
+        yield Right(verb="get", resource=ref.plural, group=ref.group, name=ref.name)
+    yield Right(verb="list", resource="pods", name=name)
+    yield Right(verb="watch", resource="pods", name=name, otherwise=f"a bounce looks every {LOOK_EVERY:.0f} s instead")
+    if writes:
+        yield Right(verb="delete", resource="pods", name=request.pod)
+        if isinstance(protection, AnnotationProtection):
+            kept = "the shutdown protection stays on, and the pod is deleted all the same"
+            yield Right(verb="patch", resource="pods", name=request.pod, otherwise=kept)
+        if events:
+            yield Right(verb="create", resource="events", otherwise="`kubectl describe` tells nothing of the bounce")
+    less = "the diagnosis of a failure says less"
+    yield Right(verb="list", resource="events", otherwise=less)
+    yield Right(verb="get", resource="nodes", name=pod.spec.node_name if pod else "", otherwise=less)
+
+
+def _asked(request: BounceRequest, cluster: PlanCluster, rights: Iterator[Right]) -> tuple[Right, ...]:
+    """Ask for each right whether it is there."""
+
+    def answered(right: Right) -> Right:
+        namespace = "" if right.resource == "nodes" else request.namespace
+        try:
+            granted = cluster.may(namespace, right.verb, right.resource, group=right.group, name=right.name)
+        except ClusterError as error:
+            return right.model_copy(update={"why": str(error)})
+        return right.model_copy(update={"granted": granted})
+
+    return tuple(answered(right) for right in rights)
+
+
+def _eviction(request: BounceRequest, pod: Pod, cluster: PlanCluster) -> tuple[str, dict[str, int] | None]:
+    """Say what an eviction, which a deletion is not, would be told now."""
+    try:
+        budgets = [one for one in cluster.disruption_budgets(request.namespace) if one.covers(pod)]
+    except ClusterError as error:
+        return f"Whether a PodDisruptionBudget covers the pod could not be asked: {error}.", None
+    allowed = {one.metadata.name: one.status.disruptions_allowed for one in budgets}
+    if not allowed:
+        return "No PodDisruptionBudget covers the pod.", allowed
+    if len(allowed) > 1:  # https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/
+        told = f"{len(allowed)} PodDisruptionBudgets cover the pod ({', '.join(allowed)}): an eviction would be refused"
+    else:
+        name, number = next(iter(allowed.items()))
+        disruptions = "1 more disruption" if number == 1 else f"{number} more disruptions"
+        outcome = "accepted" if number > 0 else "refused"
+        told = f"PodDisruptionBudget {name} allows {disruptions} now: an eviction would be {outcome}"
+    return f"{told}; a bounce deletes, and is not stopped by it.", allowed
+
+
+def _missing(rights: tuple[Right, ...]) -> str:
+    return ", ".join(str(right) for right in rights if right.misses)
+
+
+def _who_grants(request: BounceRequest, rights: tuple[Right, ...]) -> str:
+    what = f"grant: {missing}. Then" if (missing := _missing(rights)) else "settle that, then"
+    return f"Whoever sets the rights of namespace {request.namespace} must {what} plan again."

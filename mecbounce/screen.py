@@ -1,0 +1,629 @@
+"""What a person sees of a bounce or its plan: pure functions of record or plan, the pods last seen and the time.
+
+Each gives lines of text for a terminal of `width` columns; without a width nothing is wrapped or shortened, as a log
+wants it. What others say goes through `plain` first: it may hold what a terminal would obey.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mecbounce import diagnosis, probes
+from mecbounce.checks import CHECKS
+from mecbounce.machine import FINAL, Event, State
+from mecbounce.model import BounceRecord, ClusterType, Notice, Pod, Protection, ReadyWhen
+from mecbounce.planning import Deadline, Plan, Right
+
+SHORT_UID = 8  # characters; unique enough for an eye, `-o json` and the commands have the whole
+BAR = range(8, 41)  # columns that a bar may take
+LABEL = 14  # columns of a page's labels
+DEEPER = 3  # columns that what belongs to a state stands in from it
+
+
+@dataclass(frozen=True)
+class Given:
+    """Options of the command that no record keeps, as they were given: the next command repeats them."""
+
+    kubeconfig: str = ""
+    context: str = ""
+    protection: str = ""
+    state: str = ""
+    no_events: bool = False
+
+
+# --- where it stands ---------------------------------------------------------------------------------------------
+
+
+def screen(
+    record: BounceRecord, now: datetime, width: int, *, context: str = "", pods: tuple[Pod, ...] | None = None
+) -> Text:
+    """Lay out where a bounce stands: whom it is about, each state with its time, and the notices where they came."""
+    request = record.request
+    lines = [Text(heading(record, context), style="bold")]
+    if request.node is not None:
+        lines += _labelled("node", str(request.node), width, LABEL // 2)
+    if record.old_pod is not None:
+        lines += _labelled("pod", _incarnations(record), width, LABEL // 2)
+    lines.append(Text())
+    passed, notices = _durations(record, now), _notices(record)
+    for state in State:
+        if state in passed:
+            lines.append(_row(record, state, passed[state], width))
+            for notice in notices.get(state, []):
+                lines += _wrapped(notice.message, width, first=f"{' ' * DEEPER}! ", style="yellow")
+            if state is record.state and (waiting := waiting_for(record, pods, now)):
+                lines += _wrapped(waiting[1], width, first=" " * DEEPER, style="cyan")
+        elif state not in FINAL and not record.finished:
+            lines.append(Text(f"·  {state}", style="dim"))
+    return Text("\n").join(lines)
+
+
+def heading(record: BounceRecord, context: str = "") -> str:
+    """Name the pod, where it is, and how the kubeconfig calls its cluster."""
+    return f"{record.request.pod} in {record.request.namespace}" + (f" ({plain(context)})" if context else "")
+
+
+def codes(record: BounceRecord) -> str:
+    """Name the event that a finished bounce ended with, and its diagnosis: what its documents are searched for."""
+    found = [_last_event(record).value, *([record.diagnosis.code] if record.diagnosis else [])]
+    return ", ".join(dict.fromkeys(found))  # not_recreated is both
+
+
+def waiting_for(record: BounceRecord, pods: tuple[Pod, ...] | None, now: datetime) -> tuple[str, str] | None:
+    """Say what the present state waits for, as the pods last looked at tell: a code that changes with it, and words.
+
+    `pods` is None where there was no look yet; the answer is None where nothing is known.
+    """
+    old, trouble = record.old_pod, record.trouble
+    if trouble is not None and not record.finished:
+        since = f"{_seconds(now - trouble.since)} s, {trouble.tries} {'try' if trouble.tries == 1 else 'tries'}"
+        return "trouble", f"no usable answer from the API server for {since}: {trouble.what}"
+    if record.deadline is not None and now >= record.deadline and not record.finished:
+        return "overdue", f"its time was up {_seconds(now - record.deadline)} s ago: the next look decides"
+    if old is None or pods is None:
+        return None
+    if record.state is State.AWAIT_TERMINATION:
+        return _termination(old.among(pods), now)
+    if record.state is State.AWAIT_READY:
+        return _readiness(record, old.replacements(pods), now)
+    return None
+
+
+def _termination(pod: Pod | None, now: datetime) -> tuple[str, str] | None:
+    if pod is None or not pod.terminating:
+        return None
+    why = diagnosis.termination(pod, None, now)
+    return why.code, why.evidence
+
+
+def _readiness(record: BounceRecord, candidates: tuple[Pod, ...], now: datetime) -> tuple[str, str] | None:
+    if not candidates:
+        return "not_recreated", "nothing has recreated the pod yet"
+    pod = candidates[0]
+    if probes.back(pod, record.request.ready_when):
+        return None
+    why = diagnosis.readiness(pod, None, ())
+    progress = probes.startup_progress(pod, now) if why.code == "startup_probe" else None
+    if progress is None:
+        return f"{why.code} {pod.uid}", why.evidence
+    tries = f"{progress.tries} of at most {progress.allowed} tries used up, {progress.left:.0f} s left of its budget"
+    return f"{why.code} {pod.uid}", f"startup probe of {progress.container}: {tries}"
+
+
+def _incarnations(record: BounceRecord) -> str:
+    shown = [f"{one.name} {_short(one.uid)}{f' on {one.host}' if one.host else ''}" for one in _both(record)]
+    return " → ".join(shown)
+
+
+def _both(record: BounceRecord) -> Iterator[Any]:
+    yield from (one for one in (record.old_pod, record.new_pod) if one is not None)
+
+
+def _durations(record: BounceRecord, now: datetime) -> dict[State, float]:
+    ends = [*(passage.at for passage in record.path[1:]), now]
+    return {here.state: max(0.0, (end - here.at).total_seconds()) for here, end in zip(record.path, ends, strict=True)}
+
+
+def _notices(record: BounceRecord) -> dict[State, list[Notice]]:
+    """Give each state the notices that came in it; one that came as it was left is its own too."""
+    found: dict[State, list[Notice]] = {}
+    for notice in record.notices:
+        state = next((here.state for here, after in pairwise(record.path) if notice.at <= after.at), record.state)
+        found.setdefault(state, []).append(notice)
+    return found
+
+
+def _row(record: BounceRecord, state: State, took: float, width: int) -> Text:
+    failed_here = record.state is State.FAILED and state is record.path[-2].state
+    if state is State.FAILED or failed_here:
+        mark, style = "✘", "red"
+    elif state is record.state and state is not State.DONE:
+        mark, style = "●", "cyan"
+    else:
+        mark, style = "✔", "green"
+    row = Text.assemble((mark, style), "  ", (f"{state:18}", style if state is record.state else ""))
+    if state in FINAL:
+        row.rstrip()
+        if state is State.FAILED:
+            row.append(f": {codes(record)}", "red")
+        return row
+    present = state is record.state
+    row.append(f"{f'{took:,.0f} s' if present else f'{took:,.1f} s':>9}")
+    if present and record.deadline is not None:
+        limit = max(0.0, (record.deadline - record.entered_at).total_seconds())
+        said = f"  of at most {limit:,.0f} s"
+        room = min(BAR[-1], width - row.cell_len - len(said) - 2)
+        if room in BAR:
+            filled = min(room, int(room * took / limit)) if limit > 0 else room
+            row.append("  ").append("━" * filled, style).append("─" * (room - filled), "dim")
+        row.append(said)
+    return row
+
+
+class ProgressLines:
+    """What waiting is told of line by line: whatever it waits for anew, and the same again after half a minute."""
+
+    AGAIN = timedelta(seconds=30)
+
+    def __init__(self) -> None:
+        self._told: tuple[State, str] | None = None
+        self._at = datetime.min.replace(tzinfo=UTC)
+
+    def line(self, record: BounceRecord, pods: tuple[Pod, ...] | None, now: datetime) -> str | None:
+        """Give the line that is due now, if one is."""
+        waiting = waiting_for(record, pods, now)
+        if waiting is None:
+            return None
+        code, text = waiting
+        told = record.state, code
+        if told == self._told and now - self._at < self.AGAIN:
+            return None
+        said_by_a_notice = code == "trouble" and told != self._told
+        self._told, self._at = told, now
+        took = f"{_seconds(now - record.entered_at)} s"
+        limit = f" of at most {_seconds(record.deadline - record.entered_at)} s" if record.deadline else ""
+        return None if said_by_a_notice else f"waiting, {took}{limit}: {plain(text)}"
+
+
+# --- how it ended, or how to go on -------------------------------------------------------------------------------
+
+
+def ending(record: BounceRecord, given: Given, width: int | None) -> Text:
+    """Sum a success up, give a failure its page, and an unfinished bounce the command that resumes it."""
+    if record.state is State.DONE:
+        lines = _summary(record, width)
+    elif record.state is State.FAILED:
+        lines = _page(record, given, width)
+    else:
+        lines = _resumable(record, given, width)
+    return Text("\n").join(lines)
+
+
+def _summary(record: BounceRecord, width: int | None) -> list[Text]:
+    """Three lines: what happened, how long each state took, what changed."""
+    return [
+        *_wrapped(_shortened(record.message, record, width), width, style="green"),
+        *_labelled("Took", _took(record), width, len("Changed") + 2),
+        *_labelled("Changed", _changed_with_replacement(record, width), width, len("Changed") + 2),
+    ]
+
+
+def _took(record: BounceRecord) -> str:
+    durations = _durations(record, record.path[-1].at)
+    del durations[record.state]
+    shown = [f"{state} {took:,.1f} s" for state, took in durations.items() if round(took, 1) > 0]
+    if len(shown) < len(durations):
+        shown.append(f"{'the rest' if shown else 'each'} 0.0 s")
+    return f"{sum(durations.values()):,.1f} s: {', '.join(shown)}"
+
+
+def _changed_with_replacement(record: BounceRecord, width: int | None) -> str:
+    old, new = record.old_pod, record.new_pod
+    if old is None or new is None:
+        return "nothing"
+    name = _short if width else str
+    said = [f"UID {name(old.uid)} → {name(new.uid)}"]
+    if old.name != new.name:
+        said.insert(0, f"name {old.name} → {new.name}")
+    if old.images:
+        changes = [
+            f"image of {one} {old.images.get(one, 'none')} → {new.images.get(one, 'none')}"
+            for one in sorted({*old.images, *new.images})
+            if old.images.get(one) != new.images.get(one)
+        ]
+        said += changes or ["same image" if len(old.images) == 1 else "same images"]
+    if old.host and new.host:
+        same = old.host == new.host
+        said.append(f"same Kubernetes node {new.host}" if same else f"Kubernetes node {old.host} → {new.host}")
+    return ", ".join(said)
+
+
+def _page(record: BounceRecord, given: Given, width: int | None) -> list[Text]:
+    """Tell what happened, the evidence, who must act, what was changed, whether it can be resumed, and what to run."""
+    why, event = record.diagnosis, _last_event(record)
+    message = _shortened(record.message, record, width)
+    if why is not None:
+        said = _shortened(why.evidence.rstrip("."), record, width)
+        rows = {"What happened": message.replace(f": {said}", "", 1), "Evidence": said, "Who must act": why.who}
+    else:
+        rows = {"What happened": message, "Who must act": _NEXT[event].who, "What to do": record.advice}
+    rows["Changed"] = _changed(record)
+    rows["Record"] = "ended: it can't be resumed, the next run begins a new bounce"
+    if deletion_happened(record):
+        rows["Record"] += ", which deletes the replacement unless --pod-uid is given"
+    lines = [line for label, text in rows.items() for line in _labelled(label, text, width, LABEL + 1)]
+    for purpose, command in next_commands(record, given):
+        lines += [Text(f"{purpose}:"), *_command(command, width)]
+    return lines
+
+
+def _resumable(record: BounceRecord, given: Given, width: int | None) -> list[Text]:
+    rows = {"Changed": _changed(record), "Record": f"unfinished, saved {record.revision} times: it can be resumed"}
+    if record.deadline is not None:
+        rows = {"Deadline": f"{record.deadline.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}", **rows}
+    lines = [line for label, text in rows.items() for line in _labelled(label, text, width, LABEL + 1)]
+    for purpose, command in next_commands(record, given):
+        lines += [Text(f"{purpose}:"), *_command(command, width)]
+    return lines
+
+
+def deletion_happened(record: BounceRecord) -> bool:
+    """Whether the pod has been deleted, by this bounce or another hand, as far as the record knows."""
+    return any(passage.state in (State.AWAIT_TERMINATION, State.AWAIT_READY) for passage in record.path)
+
+
+def _changed(record: BounceRecord) -> str:
+    """Say whether the pod was deleted, and what became of its protection."""
+    events = {passage.event for passage in record.path}
+    unsure = {Event.CLUSTER_UNREACHABLE, Event.ACCESS_DENIED}
+    deleting = any(passage.state is State.DELETE_POD for passage in record.path)
+    if Event.DELETE_ACCEPTED in events:
+        said = "the pod was deleted"
+    elif Event.ALREADY_TERMINATING in events:
+        said = "nothing by this bounce: the pod was being deleted already"
+    elif Event.ALREADY_REPLACED in events:
+        said = "nothing by this bounce: the pod had gone already"
+    elif Event.POD_GONE in events:
+        said = "the pod has gone, by this bounce's DELETE or another hand"
+    elif deleting and (not record.finished or events & unsure):
+        said = "not known: the DELETE may or may not have been carried out"
+    else:
+        said = "nothing was deleted"
+    protection = {
+        Protection.DISABLED: "; its shutdown protection was switched off",
+        Protection.OFF: "; its shutdown protection was off already",
+        Protection.KEPT: "; its shutdown protection could not be switched off",
+        Protection.UNKNOWN: "; its shutdown protection may have been switched off",
+    }
+    return said + (protection.get(record.protection, "") if record.protection else "")
+
+
+def _last_event(record: BounceRecord) -> Event:
+    event = record.path[-1].event
+    if event is None:
+        raise ValueError(f"the bounce is still in {record.state}")
+    return event
+
+
+# --- the next command --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Next:
+    """What to run next: a purpose, a command with fields in braces, and who must act where no diagnosis says so."""
+
+    purpose: str
+    command: str
+    who: str = ""
+
+
+_DESCRIBE = Next("Look at it", "kubectl describe pod {pod} -n {namespace}")
+_LOGS = Next("See what it logs", "kubectl logs {pod} -n {namespace} --all-containers --tail=50")
+_LAST_LOGS = Next(
+    "See what it logged before it ended",
+    "kubectl logs {pod} -n {namespace} --all-containers --previous --ignore-errors --tail=50",
+)
+_HOST = Next("Look at its Kubernetes node", "kubectl describe node {host}")
+_ALIVE = Next("See whether the API server answers", "kubectl get --raw /readyz", diagnosis.ADMINISTRATORS)
+_RESOURCE = Next("See what it holds", "kubectl get {node} -n {namespace} -o yaml")
+_MAKER = Next("See why nothing makes it", "kubectl describe {node} -n {namespace}", diagnosis.OPERATOR)
+_EVENTS = Next("See what happened there", "kubectl get events -n {namespace} --sort-by=.lastTimestamp")
+_WAIT_ON = Next("Wait on, and delete nothing", "{this_one}")
+_RESUME = Next("Resume it", "{run}")
+
+_NEXT: Mapping[Event, Next] = {
+    Event.NODE_MISSING: Next("See which there are", "kubectl get {kind} -n {namespace}", "whoever named it so"),
+    Event.NODE_UNREADABLE: Next(_RESOURCE.purpose, _RESOURCE.command, diagnosis.OPERATOR),
+    Event.NODE_DOWN: Next(_RESOURCE.purpose, _RESOURCE.command, "whoever turned it down"),
+    Event.NODE_REBUILDING: Next("Watch it rebuild", "kubectl get {node} -n {namespace} --watch", "nobody, for now"),
+    Event.POD_MISSING: _MAKER,
+    Event.POD_UNMANAGED: Next(
+        "See what made it", "kubectl get pod {pod} -n {namespace} -o yaml", "whoever made the pod"
+    ),
+    Event.CANCELLED: Next("Bounce it after all", "{run}", "nobody"),
+    Event.ACCESS_DENIED: Next(
+        "See which rights there are", "kubectl auth can-i --list -n {namespace}", diagnosis.ADMINISTRATORS
+    ),
+    Event.CLUSTER_UNREACHABLE: _ALIVE,
+    Event.DELETE_REFUSED: Next("Once that is settled, ask again without deleting", "{plan}", diagnosis.ADMINISTRATORS),
+    Event.TERMINATION_TIMEOUT: _WAIT_ON,
+    Event.NOT_RECREATED: _WAIT_ON,
+    Event.READY_TIMEOUT: _WAIT_ON,
+}
+
+_LOOK: Mapping[str, Next] = {  # by a diagnosis' code: where to look before waiting on
+    "host_lost": _HOST,
+    "grace_period_running": _LOGS,
+    "grace_period_exceeded": _HOST,
+    "finalizers": Next("See who set them", "kubectl get pod {pod} -n {namespace} -o yaml"),
+    "not_removed": _HOST,
+    diagnosis.UNREACHABLE: _ALIVE,
+    "node_missing": Next("See which there are", "kubectl get {kind} -n {namespace}"),
+    "node_down": _RESOURCE,
+    "replacement_terminating": _DESCRIBE,
+    "other_controller": _DESCRIBE,
+    "not_recreated": _MAKER,
+    "pod_ended": _DESCRIBE,
+    "unschedulable": _DESCRIBE,
+    "unscheduled": _DESCRIBE,
+    "image_pull": _DESCRIBE,
+    "container_config": _DESCRIBE,
+    "volume": _DESCRIBE,
+    "init_container": _LOGS,
+    "startup_kill_loop": _LAST_LOGS,
+    "crash_loop": _LAST_LOGS,
+    "startup_probe": _LOGS,
+    "readiness_probe": _LOGS,
+    "container_waiting": _DESCRIBE,
+    "readiness_gate": _DESCRIBE,
+    "unknown": _DESCRIBE,
+}
+
+# A pod whose replacement gets another name can't be waited for by its own: kubectl can.
+_WAIT_ON_BY_OTHER_NAME: Mapping[Event, Next] = {
+    Event.TERMINATION_TIMEOUT: Next(
+        _WAIT_ON.purpose, "kubectl wait --for=delete pod/{pod} -n {namespace} --timeout=600s"
+    ),
+    Event.NOT_RECREATED: Next(_WAIT_ON.purpose, "kubectl get pods -n {namespace} --watch"),
+    Event.READY_TIMEOUT: Next(
+        _WAIT_ON.purpose, "kubectl wait --for=condition=Ready pod/{pod} -n {namespace} --timeout=600s"
+    ),
+}
+
+
+def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[str]]]:
+    """Give what to run next, each with its purpose: where to look first, then how to go on. None after a success."""
+    if record.state is State.DONE:
+        return []
+    if not record.finished:
+        found = [_RESUME]
+    else:
+        event, old = _last_event(record), record.old_pod
+        found = [_LOOK.get(record.diagnosis.code, _DESCRIBE)] if record.diagnosis else []
+        by_other_name = old is not None and old.generated_name
+        found.append(_WAIT_ON_BY_OTHER_NAME.get(event, _NEXT[event]) if by_other_name else _NEXT[event])
+        if event in (Event.CLUSTER_UNREACHABLE, Event.ACCESS_DENIED) and record.path[-2].state is State.DELETE_POD:
+            found.append(Next("Then bounce that incarnation or none", "{this_one}"))
+    return [(purpose, words) for one in found for purpose, words in [_filled(one, record, given)]]
+
+
+def _filled(what: Next, record: BounceRecord, given: Given) -> tuple[str, list[str]]:
+    """Fill the fields of a command; where one isn't known, the namespace's Events have to do."""
+    request, old, new = record.request, record.old_pod, record.new_pod
+    node, about = request.node, new or old
+    fields = {
+        "namespace": request.namespace,
+        "pod": about.name if about else request.pod,
+        "host": about.host if about else "",
+        "kind": f"{node.plural}.{node.version}.{node.group}" if node else "",
+    }
+    fields["node"] = f"{fields['kind']}/{node.name}" if node else ""
+    ours = {
+        "{run}": ("run", request.pod_uid),
+        "{plan}": ("plan", request.pod_uid),
+        "{this_one}": ("run", old.uid if old else request.pod_uid),
+    }
+    if what.command in ours:
+        verb, uid = ours[what.command]
+        return what.purpose, _mecbounce(verb, record, given, uid)
+    if any(not value and f"{{{name}}}" in what.command for name, value in fields.items()):
+        what = _EVENTS
+    kube = [("--kubeconfig", given.kubeconfig), ("--context", given.context)]
+    words = [word.format(**fields) for word in what.command.split()]
+    return what.purpose, words + [word for option, value in kube if value for word in (option, value)]
+
+
+def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -> list[str]:
+    """Write the command with the options that it was given."""
+    request, node = record.request, record.request.node
+    timeouts = request.timeouts
+    options = {
+        "--kubeconfig": given.kubeconfig,
+        "--context": given.context,
+        "--node": f"{node.group}/{node.version}/{node.plural}/{node.name}" if node else "",
+        "--gitops": request.cluster_type is ClusterType.K8S_GITOPS,
+        "--force": request.force,
+        "--pod-uid": uid,
+        "--protection-annotation": "" if deletion_happened(record) else given.protection,
+        "--termination-timeout": f"{timeouts.termination:.10g}s" if timeouts.termination else "",
+        "--ready-timeout": f"{timeouts.ready:.10g}s" if timeouts.ready else "",
+        "--ready-when": "" if request.ready_when is ReadyWhen.AUTO else str(request.ready_when),
+        "--no-events": given.no_events,
+        "--state": given.state if verb == "run" else "",
+    }
+    words = ["mecbounce", verb, request.pod, "-n", request.namespace]
+    for option, value in options.items():
+        words += [option] if value is True else [option, str(value)] if value else []
+    return words
+
+
+# --- a plan ------------------------------------------------------------------------------------------------------
+
+GOOD, MIND, BAD, ASIDE = ("✔", "green"), ("!", "yellow"), ("✘", "red"), ("·", "dim")
+
+
+def plan_page(found: Plan, title: str) -> RenderableType:
+    """Lay a plan out: what was asked, what would be written, how long it may take, and whether it would go on."""
+    verdict = "A bounce would go on." if found.goes_on else "A bounce would not go on."
+    page: list[RenderableType] = [Text(plain(f"Plan for {title}; nothing was changed"), style="bold")]
+    if found.checks:
+        page += ["", Text("Checks", style="bold"), _plan_checks(found)]
+    if found.writes:
+        page += ["", Text("What it would write", style="bold"), _plan_writes(found)]
+    if found.ready is not None:
+        page += ["", Text("How long it would wait", style="bold"), _plan_deadlines(found)]
+    page += ["", Text("Rights", style="bold"), _plan_rights(found)]
+    page += [Text(f"{MIND[0]} {plain(notice)}", style=MIND[1]) for notice in found.notices]
+    if found.eviction:
+        page += ["", Text("Disruption budget", style="bold"), Text(plain(found.eviction))]
+    page += ["", Text(verdict, style="bold green" if found.goes_on else "bold red")]
+    page.append(Text(plain(f"{found.message} {found.advice}")))
+    return Group(*page)
+
+
+def _plan_checks(found: Plan) -> Table:
+    table = Table.grid(padding=(0, 2))
+    answers = {one.code: one for one in found.checks}
+    for check in CHECKS:
+        answer = answers.get(check.code)
+        if answer is None:
+            _plan_row(table, ASIDE, "not asked", check.question)
+            continue
+        mark = BAD if answer.ends and not found.goes_on else MIND if answer.answer else GOOD
+        _plan_row(table, mark, "yes" if answer.answer else "no", check.question)
+        if answer.notice:
+            table.add_row("", "", Text(plain(answer.notice), style=MIND[1]))
+    return table
+
+
+def _plan_writes(found: Plan) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for write in found.writes:
+        table.add_row(write.verb, Text(plain(f"{write.target}: {write.terms}")))
+        if write.verb == "DELETE":
+            table.add_row("", Text(plain(f"dry run {found.dry_run}"), style=(BAD if found.refused else GOOD)[1]))
+    return table
+
+
+def _plan_deadlines(found: Plan) -> Table:
+    table = Table.grid(padding=(0, 2))
+
+    def add(what: str, deadline: Deadline | None) -> None:
+        if deadline is not None:
+            mark = MIND if deadline.short else GOOD
+            _plan_row(table, mark, f"{what} within {deadline.seconds:,.0f} s", deadline.origin)
+
+    add("gone", found.termination)
+    add("ready", found.ready)
+    return table
+
+
+def _plan_rights(found: Plan) -> Table:
+    table = Table.grid(padding=(0, 2))
+
+    def mark(right: Right) -> tuple[tuple[str, str], str]:
+        if right.granted is None:
+            return MIND, "could not be asked"
+        return (GOOD, "yes") if right.granted else (BAD if right.misses else MIND, "no")
+
+    for right in found.rights:
+        _plan_row(table, *mark(right), f"{right}: {right.why}" if right.why else str(right))
+    return table
+
+
+def _plan_row(table: Table, mark: tuple[str, str], answer: str, text: str) -> None:
+    sign, style = mark
+    table.add_row(Text(sign, style=style), Text(answer, style=style, justify="right"), Text(plain(text)))
+
+
+# --- the record for programs -------------------------------------------------------------------------------------
+
+
+def as_json(record: BounceRecord, now: datetime, given: Given) -> dict[str, Any]:
+    """Give where a bounce stands for programs: times in UTC, durations in seconds."""
+    kept = {"bounce_id", "revision", "deadline", "new_pod", "protection", "trouble", "notices", "message", "advice"}
+    stored = record.model_dump(mode="json", include=kept | {"diagnosis"})
+    old = record.old_pod
+    return {
+        "state": record.state,
+        "finished": record.finished,
+        "namespace": record.request.namespace,
+        "pod": record.request.pod,
+        "node": str(record.request.node) if record.request.node else None,
+        "entered_at": record.path[-1].model_dump(mode="json")["at"],
+        "elapsed": None if record.finished else _durations(record, now)[record.state],
+        "durations": {state: took for state, took in _durations(record, now).items() if state is not record.state},
+        "old_pod": old.model_dump(mode="json", include={"name", "uid", "images", "host"}) if old else None,
+        **stored,
+        "next_commands": [shlex.join(command) for _, command in next_commands(record, given)],
+    }
+
+
+# --- lines -------------------------------------------------------------------------------------------------------
+
+
+def plain(text: str) -> str:
+    """Make one line of what others say, without what a terminal would obey."""
+    return _printable(" ".join(text.split()))
+
+
+def _printable(text: str) -> str:
+    return "".join(one if one.isprintable() else "�" for one in text)
+
+
+def _short(uid: str) -> str:
+    return uid[:SHORT_UID] if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uid) else uid
+
+
+def _shortened(text: str, record: BounceRecord, width: int | None) -> str:
+    for one in _both(record) if width else ():
+        text = text.replace(one.uid, _short(one.uid))
+    return text
+
+
+def _seconds(span: timedelta) -> str:
+    return f"{max(0.0, span.total_seconds()):,.0f}"
+
+
+def _wrapped(text: str, width: int | None, first: str = "", style: str = "") -> list[Text]:
+    """Wrap after `first`, which the other lines are indented by."""
+    if width is None:
+        return [Text(first + plain(text), style=style)]
+    lines: Iterable[str] = textwrap.wrap(
+        plain(text),
+        max(width, len(first) + 20),
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [Text(line, style=style) for line in lines]
+
+
+def _labelled(label: str, text: str, width: int | None, column: int) -> list[Text]:
+    return _wrapped(text, width, first=f"{label:{column}}" if width else f"{label}: ")
+
+
+def _command(words: list[str], width: int | None) -> list[Text]:
+    """Write a command that can be pasted: a line too long is broken before an option, as a shell allows."""
+    quoted = [shlex.quote(_printable(word)) for word in words]
+    lines = [quoted[0]]
+    for word, after in zip(quoted[1:], [*quoted[2:], "-"], strict=True):
+        pair = f"{word} {after}" if word.startswith("-") and not after.startswith("-") else word
+        if width and len(lines[-1]) + len(pair) + 5 > width and word.startswith("-"):
+            lines[-1] += " \\"
+            lines.append(f"  {word}")
+        else:
+            lines[-1] += f" {word}"
+    return [Text(f"  {line}", style="bold") for line in lines]

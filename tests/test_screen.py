@@ -1,0 +1,459 @@
+"""What a person sees: whom it is about, what is waited for, what changed, and what to run next."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import NODE, NOW, STARTUP_PROBE, later, pod, request, stamp
+from rich.console import Console
+from rich.text import Text
+from typer.main import get_command
+
+from mecbounce import cli, diagnosis, screen
+from mecbounce.bounce import begin
+from mecbounce.machine import TRANSITIONS, Event, State
+from mecbounce.model import (
+    BounceRecord,
+    Diagnosis,
+    Notice,
+    Passage,
+    PinnedPod,
+    Pod,
+    Protection,
+    SeenPod,
+    Trouble,
+)
+from mecbounce.screen import Given
+
+OLD_UID, NEW_UID = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002"
+OLD = PinnedPod.of(pod(uid=OLD_UID, container={"startupProbe": STARTUP_PROBE}), [])
+NEW = SeenPod(name="mec-0", uid=NEW_UID, images={"app": "app:2"}, host="host-2")
+PATH = (
+    (State.DISABLE_PROTECTION, Event.CHECKS_PASSED, 0.02),
+    (State.DELETE_POD, Event.PROTECTION_DISABLED, 0.2),
+    (State.AWAIT_TERMINATION, Event.DELETE_ACCEPTED, 0.25),
+    (State.AWAIT_READY, Event.POD_GONE, 31.75),
+)
+DONE = (State.DONE, Event.POD_STARTED, 91.75)
+REQUEST = request(
+    cluster_type="k8s_gitops", force=True, ready_when="started", timeouts={"termination": 90.5, "ready": 700}
+)
+GIVEN = Given(kubeconfig="/etc/my kube", context="prod", protection="example.com/p=off", state="r.json", no_events=True)
+PIPED = None
+
+
+def record(*steps: tuple[State, Event, float], **fields: Any) -> BounceRecord:
+    first = begin(fields.pop("request", request()), NOW).model_copy(update={"bounce_id": "b-1"})
+    path = (*first.path, *(Passage(state=state, at=later(at), event=event) for state, event, at in steps))
+    known = {"old_pod": OLD} if len(path) > 1 else {}
+    waits = path[-1].state in (State.AWAIT_TERMINATION, State.AWAIT_READY)
+    deadline = {"deadline": later(steps[-1][2] + 600)} if waits else {}
+    return BounceRecord.model_validate(
+        first.model_copy(update={"path": path, **known, **deadline, **fields}).model_dump()
+    )
+
+
+def failed(event: Event, code: str = "", **fields: Any) -> BounceRecord:
+    """Give a bounce that ended with `event`, in the last of its states that allows it."""
+    states = [State.INIT_CHECKS, *(step[0] for step in PATH)]
+    allowed = [number for number, state in enumerate(states) if (state, event, State.FAILED) in TRANSITIONS]
+    why = Diagnosis(code=code, evidence="what was seen", who="somebody") if code else None
+    steps = PATH[: allowed[-1]]
+    return record(*steps, (State.FAILED, event, 99), **{"diagnosis": why, "old_pod": OLD} | fields)
+
+
+def replacement(**fields: Any) -> Pod:
+    return pod(uid=NEW_UID, ready=False, container={"startupProbe": STARTUP_PROBE}, **fields)
+
+
+def shown(text: Text) -> list[str]:
+    return [line.rstrip() for line in text.plain.splitlines()]
+
+
+def commands(of: BounceRecord, given: Given = Given()) -> list[str]:  # noqa: B008 -- frozen
+    return [shlex.join(words) for _, words in screen.next_commands(of, given)]
+
+
+class TestScreen:
+    NOTICED = (
+        Notice(code="node_catching_up", message="The node is catching up.", at=later(0.02)),
+        Notice(code="images_changed", message="The replacement runs other images.", at=later(40)),
+    )
+
+    def test_is_this_at_80_columns(self) -> None:
+        waiting = record(*PATH, new_pod=NEW, notices=self.NOTICED)
+        started = {"state": {"running": {"startedAt": stamp(40)}}}
+        pods = (replacement(container_status=started),)
+        assert shown(screen.screen(waiting, later(52.5), 80, context="prod", pods=pods)) == [
+            "mec-0 in default (prod)",
+            "node   expressnodes.express.example.com/v1 mec-0",
+            "pod    mec-0 aaaaaaaa on host-1 → mec-0 bbbbbbbb on host-2",
+            "",
+            "✔  INIT_CHECKS           0.0 s",
+            "   ! The node is catching up.",
+            "✔  DISABLE_PROTECTION    0.2 s",
+            "✔  DELETE_POD            0.1 s",
+            "✔  AWAIT_TERMINATION    31.5 s",
+            "●  AWAIT_READY            21 s  ━─────────────────────────────  of at most 600 s",
+            "   ! The replacement runs other images.",
+            "   startup probe of app: 12 of at most 30 tries used up, 18 s left of its budget",
+        ]
+
+    @pytest.mark.parametrize(("width", "bar"), [(40, 0), (80, 30), (120, 40), (300, 40)])
+    def test_the_bar_takes_the_room_that_there_is(self, width: int, bar: int) -> None:
+        row = shown(screen.screen(record(*PATH), later(331.75), width))[-1]
+        assert (row.count("━"), row.count("─")) == (bar // 2, bar - bar // 2)
+        assert "300 s" in row
+
+    @pytest.mark.parametrize("width", [60, 80, 120])
+    def test_no_line_is_wider_than_the_terminal(self, width: int) -> None:
+        long = Notice(code="x", message="word " * 60, at=later(50))
+        pods = (
+            replacement(container_status={"state": {"waiting": {"reason": "ImagePullBackOff", "message": "w " * 99}}}),
+        )
+        waiting = record(*PATH, new_pod=NEW, notices=(long,))
+        assert max(line.cell_len for line in screen.screen(waiting, later(60), width, pods=pods).split()) <= width
+
+    def test_a_time_that_is_up_fills_the_bar_and_is_said(self) -> None:
+        lines = shown(screen.screen(record(*PATH), later(700), 80))
+        assert "━" * 30 in lines[-2]
+        assert lines[-1] == "   its time was up 68 s ago: the next look decides"
+
+    def test_states_to_come_are_told_until_the_end(self) -> None:
+        assert shown(screen.screen(record(), NOW, 80))[-4:] == [
+            f"·  {state}" for state in ("DISABLE_PROTECTION", "DELETE_POD", "AWAIT_TERMINATION", "AWAIT_READY")
+        ]
+        ended = failed(Event.NODE_DOWN)
+        assert shown(screen.screen(ended, later(100), 80))[-2:] == [
+            "✘  INIT_CHECKS          99.0 s",
+            "✘  FAILED: node_down",
+        ]
+
+    def test_what_a_terminal_would_obey_is_taken_out(self) -> None:
+        evil = Notice(code="x", message="a \x1b[2J\x07b\nc \u202ed", at=later(50))
+        text = screen.screen(record(*PATH, notices=(evil,)), later(60), 80).plain
+        assert "a �[2J�b c �d" in text
+
+    @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+    def test_no_color_is_honoured_and_the_bar_can_still_be_read(
+        self, monkeypatch: pytest.MonkeyPatch, no_color: str, coloured: bool
+    ) -> None:
+        monkeypatch.setenv("NO_COLOR", no_color)
+        monkeypatch.setenv("TERM", "xterm-256color")
+        console = Console(file=io.StringIO(), force_terminal=True, width=80)
+        with console.capture() as printed:
+            console.print(screen.screen(record(*PATH), later(331.75), 80))
+        assert bool(re.search(r"\x1b\[3[0-9]m", printed.get())) is coloured
+        assert "━" * 15 in printed.get()
+
+
+class TestWaitingFor:
+    STARTED = {"state": {"running": {"startedAt": stamp(40)}}}  # noqa: RUF012 -- a table
+
+    @pytest.mark.parametrize(
+        ("pods", "said"),
+        [
+            (None, None),
+            ((), "nothing has recreated the pod yet"),
+            ((pod(uid=OLD_UID, deleted=30),), "nothing has recreated the pod yet"),
+            ((replacement(spec={"nodeName": ""}),), "no scheduler has looked at it"),
+            (
+                (replacement(container_status=STARTED),),
+                "startup probe of app: 20 of at most 30 tries used up, 10 s left of its budget",
+            ),
+            ((pod(uid=NEW_UID, container={"startupProbe": STARTUP_PROBE}),), None),
+        ],
+        ids=["no look yet", "none", "the old one", "unscheduled", "probed", "back"],
+    )
+    def test_in_await_ready(self, pods: tuple[Pod, ...] | None, said: str | None) -> None:
+        found = screen.waiting_for(record(*PATH), pods, later(60.9))
+        assert (found and found[1]) == said
+
+    @pytest.mark.parametrize(
+        ("pods", "said"),
+        [
+            ((pod(uid=OLD_UID),), None),
+            ((), None),
+            ((pod(uid=OLD_UID, deleted=30),), "container app still running, 20 s left of the grace period"),
+            (
+                (pod(uid=OLD_UID, deleted=30, container_status={"state": {}}, metadata={"finalizers": ["x.io/y"]}),),
+                "no container runs any more; finalizers left: x.io/y",
+            ),
+        ],
+        ids=["not deleted yet", "gone", "in its grace period", "finalizers"],
+    )
+    def test_in_await_termination(self, pods: tuple[Pod, ...], said: str | None) -> None:
+        found = screen.waiting_for(record(*PATH[:3]), pods, later(10))
+        assert (found and found[1]) == said
+
+    def test_an_api_server_that_gives_no_answer_is_what_is_waited_for(self) -> None:
+        troubled = record(*PATH, trouble=Trouble(since=later(40), tries=3, what="connection refused"))
+        found = screen.waiting_for(troubled, (), later(52))
+        assert found == ("trouble", "no usable answer from the API server for 12 s, 3 tries: connection refused")
+
+    def test_before_the_deletion_and_after_the_end_there_is_nothing_to_wait_for(self) -> None:
+        assert screen.waiting_for(record(*PATH[:1]), (), later(1)) is None
+        assert screen.waiting_for(record(*PATH, DONE), (), later(100)) is None
+
+
+class TestProgressLines:
+    def test_are_told_when_something_changes_and_again_after_half_a_minute(self) -> None:
+        lines, waiting = screen.ProgressLines(), record(*PATH)
+        seen = replacement(container_status={"state": {"running": {"startedAt": stamp(40)}}})
+        told = [
+            (at, line) for at in range(32, 122) if (line := lines.line(waiting, (seen,) if at >= 40 else (), later(at)))
+        ]
+        assert [at for at, _ in told] == [32, 40, 70, 100]
+        assert told[0][1] == "waiting, 0 s of at most 600 s: nothing has recreated the pod yet"
+
+    def test_trouble_that_a_notice_has_told_waits_its_half_minute(self) -> None:
+        lines = screen.ProgressLines()
+        troubled = record(trouble=Trouble(since=NOW, tries=1, what="connection refused"))
+        assert [at for at in range(90) if lines.line(troubled, None, later(at))] == [30, 60]
+
+
+class TestSummary:
+    DONE = record(*PATH, DONE, new_pod=NEW, message=f"Pod mec-0 was bounced: mec-0 ({NEW_UID}) is back after 92 s.")
+
+    def test_is_three_lines_that_a_log_has_whole(self) -> None:
+        took = ("DISABLE_PROTECTION 0.2 s", "DELETE_POD 0.1 s", "AWAIT_TERMINATION 31.5 s", "AWAIT_READY 60.0 s")
+        assert shown(screen.ending(self.DONE, GIVEN, PIPED)) == [
+            f"Pod mec-0 was bounced: mec-0 ({NEW_UID}) is back after 92 s.",
+            f"Took: 91.8 s: {', '.join(took)}, the rest 0.0 s",
+            f"Changed: UID {OLD_UID} → {NEW_UID}, image of app app:1 → app:2, Kubernetes node host-1 → host-2",
+        ]
+
+    def test_is_short_in_a_terminal(self) -> None:
+        assert shown(screen.ending(self.DONE, GIVEN, 80)) == [
+            "Pod mec-0 was bounced: mec-0 (bbbbbbbb) is back after 92 s.",
+            "Took     91.8 s: DISABLE_PROTECTION 0.2 s, DELETE_POD 0.1 s, AWAIT_TERMINATION",
+            "         31.5 s, AWAIT_READY 60.0 s, the rest 0.0 s",
+            "Changed  UID aaaaaaaa → bbbbbbbb, image of app app:1 → app:2, Kubernetes node",
+            "         host-1 → host-2",
+        ]
+
+    def test_says_what_stayed_the_same(self) -> None:
+        alike = NEW.model_copy(update={"images": OLD.images, "host": OLD.host})
+        assert (
+            "same image, same Kubernetes node host-1"
+            in screen.ending(record(*PATH, DONE, new_pod=alike), GIVEN, 80).plain
+        )
+
+    def test_a_record_from_before_hosts_were_kept_claims_nothing_about_them(self) -> None:
+        unknown = record(*PATH, DONE, new_pod=NEW.model_copy(update={"host": ""}))
+        assert "Kubernetes node" not in screen.ending(unknown, GIVEN, 80).plain
+
+
+class TestPage:
+    TIMEOUT = failed(
+        Event.READY_TIMEOUT,
+        "image_pull",
+        request=REQUEST,
+        new_pod=NEW,
+        protection=Protection.DISABLED,
+        message=f"Pod mec-0 has gone and its replacement mec-0 ({NEW_UID}) is not back after 67 s: what was seen. "
+        "The node is not in service.",
+    )
+
+    def test_tells_all_that_somebody_on_call_needs(self) -> None:
+        assert shown(screen.ending(self.TIMEOUT, GIVEN, 80)) == [
+            "What happened  Pod mec-0 has gone and its replacement mec-0 (bbbbbbbb) is not",
+            "               back after 67 s. The node is not in service.",
+            "Evidence       what was seen",
+            "Who must act   somebody",
+            "Changed        the pod was deleted; its shutdown protection was switched off",
+            "Record         ended: it can't be resumed, the next run begins a new bounce,",
+            "               which deletes the replacement unless --pod-uid is given",
+            "Look at it:",
+            "  kubectl describe pod mec-0 -n default --kubeconfig '/etc/my kube' \\",
+            "    --context prod",
+            "Wait on, and delete nothing:",
+            "  mecbounce run mec-0 -n default --kubeconfig '/etc/my kube' --context prod \\",
+            "    --node express.example.com/v1/expressnodes/mec-0 --gitops --force \\",
+            f"    --pod-uid {OLD_UID} --termination-timeout 90.5s \\",
+            "    --ready-timeout 700s --ready-when started --no-events --state r.json",
+        ]
+
+    @pytest.mark.parametrize("width", [40, 80, 120, PIPED])
+    def test_its_commands_can_be_pasted_whatever_the_width(self, width: int | None) -> None:
+        pasted = screen.ending(self.TIMEOUT, GIVEN, width).plain.partition("delete nothing:\n")[2]
+        assert shlex.split(pasted.replace("\\\n", "")) == screen.next_commands(self.TIMEOUT, GIVEN)[-1][1]
+
+    def test_its_commands_are_ones_that_the_command_takes(self) -> None:
+        words = screen.next_commands(self.TIMEOUT, GIVEN)[-1][1]
+        context = get_command(cli.app).commands["run"].make_context("run", words[2:])  # type: ignore[attr-defined]
+        given = {name: value for name, value in context.params.items() if name not in ("kubeconfig", "state")}
+        assert {"output", "verbose"} <= given.keys()
+        assert {name: value for name, value in given.items() if name not in ("output", "verbose")} == {
+            "pod": "mec-0",
+            "selector": None,
+            "namespace": "default",
+            "context": "prod",
+            "node": "express.example.com/v1/expressnodes/mec-0",
+            "gitops": True,
+            "force": True,
+            "pod_uid": OLD_UID,
+            "protection_annotation": None,  # nothing is left to protect
+            "termination_timeout": "90.5s",
+            "ready_timeout": "700s",
+            "ready_when": "started",
+            "no_events": True,
+        }
+
+    def test_without_a_diagnosis_it_says_what_to_do(self) -> None:
+        refused = failed(Event.NODE_DOWN, message="It is meant to be down.", advice="Change spec.state.")
+        assert shown(screen.ending(refused, Given(), PIPED)) == [
+            "What happened: It is meant to be down.",
+            "Who must act: whoever turned it down",
+            "What to do: Change spec.state.",
+            "Changed: nothing was deleted",
+            "Record: ended: it can't be resumed, the next run begins a new bounce",
+            "See what it holds:",
+            "  kubectl get expressnodes.v1.express.example.com/mec-0 -n default -o yaml",
+        ]
+
+    def test_a_command_holds_nothing_that_a_terminal_would_obey(self) -> None:
+        evil = OLD.model_copy(update={"host": "host\x1b[2J"})
+        lost = failed(Event.TERMINATION_TIMEOUT, "host_lost", old_pod=evil)
+        assert "kubectl describe node 'host�[2J'" in screen.ending(lost, Given(), 80).plain
+
+
+class TestChanged:
+    @pytest.mark.parametrize(
+        ("of", "said"),
+        [
+            (failed(Event.CANCELLED), "nothing was deleted"),
+            (record(*PATH[:1]), "nothing was deleted"),
+            (record((State.FAILED, Event.CLUSTER_UNREACHABLE, 1)), "nothing was deleted"),
+            (
+                failed(Event.DELETE_REFUSED, protection=Protection.DISABLED),
+                "nothing was deleted; its shutdown protection was switched off",
+            ),
+            (failed(Event.CLUSTER_UNREACHABLE), "not known: the DELETE may or may not have been carried out"),
+            (record(*PATH[:2]), "not known: the DELETE may or may not have been carried out"),
+            (record(*PATH), "the pod was deleted"),
+            (
+                record((State.AWAIT_TERMINATION, Event.ALREADY_TERMINATING, 1)),
+                "nothing by this bounce: the pod was being deleted already",
+            ),
+            (
+                record((State.AWAIT_READY, Event.ALREADY_REPLACED, 1)),
+                "nothing by this bounce: the pod had gone already",
+            ),
+            (
+                record(*PATH[:2], (State.AWAIT_READY, Event.POD_GONE, 1)),
+                "the pod has gone, by this bounce's DELETE or another hand",
+            ),
+        ],
+    )
+    def test_claims_no_more_than_the_record_knows(self, of: BounceRecord, said: str) -> None:
+        assert f"Changed: {said}\n" in screen.ending(of, Given(), PIPED).plain
+
+
+class TestNextCommand:
+    CODES = sorted(
+        {
+            str(node.value.value)
+            for node in ast.walk(ast.parse(Path(diagnosis.__file__).read_text(encoding="utf-8")))
+            if isinstance(node, ast.keyword) and node.arg == "code" and isinstance(node.value, ast.Constant)
+        }
+        | {diagnosis.UNREACHABLE}
+    )
+    FAILURES = sorted({row.event for row in TRANSITIONS if row.dest is State.FAILED})
+
+    def test_each_diagnosis_has_one_and_no_other(self) -> None:
+        assert len(self.CODES) > 20
+        assert sorted(screen._LOOK) == self.CODES
+
+    def test_each_failure_has_one_and_no_other(self) -> None:
+        assert sorted(screen._NEXT) == self.FAILURES
+
+    @pytest.mark.parametrize("event", FAILURES)
+    @pytest.mark.parametrize("node", [NODE, None], ids=["node", "no node"])
+    def test_of_each_failure_is_whole(self, event: Event, node: Any) -> None:
+        for code in (
+            self.CODES if event in (Event.TERMINATION_TIMEOUT, Event.READY_TIMEOUT, Event.NOT_RECREATED) else [""]
+        ):
+            of = failed(event, code, request=request(node=node))
+            found = screen.next_commands(of, GIVEN)
+            assert len(found) == (2 if code or event in (Event.ACCESS_DENIED, Event.CLUSTER_UNREACHABLE) else 1)
+            for purpose, words in found:
+                assert purpose
+                assert words[0] in ("kubectl", "mecbounce")
+                assert ["--context", "prod"] == words[words.index("--context") :][:2]
+                assert not {"{", "}"} & set(" ".join(words))
+
+    @pytest.mark.parametrize(
+        "event", [row.event for row in TRANSITIONS if row.dest is State.FAILED and row.source is State.INIT_CHECKS]
+    )
+    def test_who_must_act_is_told_without_a_diagnosis_too(self, event: Event) -> None:
+        assert screen._NEXT[event].who
+
+    def test_after_a_timeout_nothing_is_deleted_again(self) -> None:
+        for event in (Event.TERMINATION_TIMEOUT, Event.READY_TIMEOUT, Event.NOT_RECREATED):
+            assert f"--pod-uid {OLD_UID}" in commands(failed(event, "unknown"))[-1]
+
+    @pytest.mark.parametrize(
+        ("event", "expected"),
+        [
+            (Event.TERMINATION_TIMEOUT, "kubectl wait --for=delete pod/mec-0 -n default --timeout=600s"),
+            (Event.NOT_RECREATED, "kubectl get pods -n default --watch"),
+            (Event.READY_TIMEOUT, "kubectl wait --for=condition=Ready pod/mec-0 -n default --timeout=600s"),
+        ],
+    )
+    def test_a_replacement_of_another_name_is_waited_for_by_kubectl(self, event: Event, expected: str) -> None:
+        generated = OLD.model_copy(update={"generated_name": True})
+        assert commands(failed(event, "unknown", old_pod=generated))[-1] == expected
+
+    def test_a_delete_without_an_answer_is_followed_by_that_incarnation_or_none(self) -> None:
+        found = commands(failed(Event.CLUSTER_UNREACHABLE), GIVEN)
+        assert found[0].startswith("kubectl get --raw /readyz")
+        assert f"--pod-uid {OLD_UID} --protection-annotation example.com/p=off" in found[1]
+
+    def test_an_unfinished_bounce_is_resumed(self) -> None:
+        waiting = record(*PATH)
+        assert commands(waiting, Given(state="r.json")) == [
+            "mecbounce run mec-0 -n default --node express.example.com/v1/expressnodes/mec-0 --state r.json"
+        ]
+        assert "Deadline: 2026-01-01 12:10:31Z\n" in screen.ending(waiting, Given(), PIPED).plain
+
+    def test_a_success_has_none(self) -> None:
+        assert commands(record(*PATH, DONE)) == []
+
+    def test_what_is_not_known_is_not_asked_for(self) -> None:
+        old = OLD.model_copy(update={"host": ""})
+        assert commands(failed(Event.TERMINATION_TIMEOUT, "host_lost", old_pod=old))[0].startswith("kubectl get events")
+
+
+def test_as_json_it_is_where_the_bounce_stands() -> None:
+    notice = Notice(code="x", message="y", at=later(1))
+    found = screen.as_json(record(*PATH, notices=(notice,), protection=Protection.OFF), later(41.75), Given())
+    assert json.loads(json.dumps(found)) == {
+        "state": "AWAIT_READY",
+        "finished": False,
+        "namespace": "default",
+        "pod": "mec-0",
+        "node": "expressnodes.express.example.com/v1 mec-0",
+        "entered_at": "2026-01-01T12:00:31.750000Z",
+        "elapsed": 10.0,
+        "durations": {"INIT_CHECKS": 0.02, "DISABLE_PROTECTION": 0.18, "DELETE_POD": 0.05, "AWAIT_TERMINATION": 31.5},
+        "old_pod": {"name": "mec-0", "uid": OLD_UID, "images": {"app": "app:1"}, "host": "host-1"},
+        "new_pod": None,
+        "bounce_id": "b-1",
+        "revision": 1,
+        "deadline": "2026-01-01T12:10:31.750000Z",
+        "protection": "off",
+        "trouble": None,
+        "notices": [{"code": "x", "message": "y", "at": "2026-01-01T12:00:01Z"}],
+        "message": "",
+        "advice": "",
+        "diagnosis": None,
+        "next_commands": ["mecbounce run mec-0 -n default --node express.example.com/v1/expressnodes/mec-0"],
+    }
