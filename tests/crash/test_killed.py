@@ -1,0 +1,65 @@
+"""A bounce that is killed anywhere, and again while it recovers, ends DONE, and its pod was deleted once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from trials import Site, Tally, Trace, killed, one_of_each_line, points, sites, try_all, undisturbed
+
+
+@pytest.fixture(scope="module")
+def at() -> Iterator[list[Site]]:
+    with sites() as made:
+        yield made
+
+
+def assert_survived(tally: Tally, tried: int) -> None:
+    assert tally.faults == []
+    assert set(tally.ends) == {"DONE"}
+    assert tally.hit > 0.9 * tried  # what a run does while it waits depends on how long that takes
+    assert tally.hit_again > 0.3 * tried  # the others had recovered before their second kill
+
+
+def test_killed_at_every_line(at: list[Site], figure: Callable[[str], None]) -> None:
+    """SIGKILL at each line of mecbounce's own in turn, a second one during the recovery, then a clean run."""
+    traces = one_of_each_line(points(at[0]), seed=1)
+    tally = try_all(killed, traces, at)
+    figure(f"killed at {tally.hit} of {len(traces)} lines, {tally.hit_again} of them again while recovering: all DONE")
+    assert_survived(tally, len(traces))
+
+
+def test_killed_while_a_step_state_is_saved(figure: Callable[[str], None]) -> None:
+    """The same with a MappingStore, at each line of the runner's flush, in each state."""
+    with sites(in_mapping=True) as at:
+        found = [Trace(point=point) for point in points(at[0]) if point[1] == "victims.py"]
+        tally = try_all(killed, found, at)
+    figure(f"killed at {tally.hit} of {len(found)} points within a runner's flush: all DONE")
+    assert_survived(tally, len(found))
+
+
+@pytest.mark.parametrize("mutant", ["acts_before_it_saves", "adopts_the_new_pod"])
+def test_sees_a_bounce_that(mutant: str, figure: Callable[[str], None]) -> None:
+    """A test of the test. (A missing precondition is seen where a runner is paused: a killed one deletes no more.)"""
+    with sites(mutant=mutant) as at:
+        around = [Trace(point=point) for point in points(at[0]) if point[0] in ("DELETE_POD", "AWAIT_TERMINATION")]
+        tally = try_all(killed, around[::20], at)
+    figure(f"with a bounce that {mutant}, kills show {len(tally.faults)} faults at {tally.hit} points")
+    assert any("2 accepted DELETEs" in fault for fault in tally.faults)
+
+
+@pytest.mark.long
+def test_killed_at_every_line_event(at: list[Site], figure: Callable[[str], None]) -> None:
+    """Each time that a line runs, not only once."""
+    events = undisturbed(at[0]).count
+    tally = try_all(killed, [Trace(nth=nth) for nth in range(1, events + 1)], at)
+    figure(f"killed at {tally.hit} of {events} line events, {tally.hit_again} of them again: all DONE")
+    assert_survived(tally, events)
+
+
+@pytest.mark.long
+def test_killed_at_every_third_bytecode(at: list[Site], figure: Callable[[str], None]) -> None:
+    nths = range(1, undisturbed(at[0], bytecodes=True).count + 1, 3)
+    tally = try_all(killed, [Trace(nth=nth, bytecodes=True) for nth in nths], at)
+    figure(f"killed at {tally.hit} of {len(nths)} bytecodes (each third), {tally.hit_again} of them again: all DONE")
+    assert_survived(tally, len(nths))
