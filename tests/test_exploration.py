@@ -1,0 +1,334 @@
+"""Every way that one bounce can go, over a small model of the cluster: not examples, all of them.
+
+A place is a record, a cluster and a moment. From each place found, every move is tried: the cluster goes on by
+itself or by another hand, time passes to the next moment that matters, and a step is taken under each fault, saved or
+lost. Places that differ in nothing that a bounce decides on count as one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+import pytest
+from builders import NOW, host, pod_json, request
+
+from mecbounce.bounce import advance, begin, cancel
+from mecbounce.errors import AccessDenied, Conflict, NotFound, Refused, Unreachable
+from mecbounce.machine import TRANSITIONS, State, Transition
+from mecbounce.model import BounceRecord, BounceRequest, Host, NodeRef, Pod, PodEvent
+
+
+class Life(StrEnum):
+    """How the incarnation that stands there is."""
+
+    PRESENT = "present"
+    TERMINATING = "terminating"
+    GONE = "gone"
+    STARTING = "starting"
+    STARTED = "started"
+
+
+class Fault(StrEnum):
+    """What befalls each request of one step."""
+
+    NONE = "none"
+    LOST_BEFORE = "lost before the server acted"
+    LOST_AFTER = "lost after the server acted"
+    DENIED = "403"
+    REFUSED = "refused by a webhook"
+    OVERTAKEN = "the pod is replaced between look and write"
+
+
+WRITING = (State.DISABLE_PROTECTION, State.DELETE_POD)
+OF_READS = (Fault.NONE, Fault.LOST_BEFORE, Fault.DENIED)
+LONGEST = 4  # steps to the end, each as late as can be: the checks, the protection, the DELETE, a time-out
+
+
+@dataclass(frozen=True)
+class Model:
+    """A cluster of one node: which incarnation stands there (1 is the first) and how it is."""
+
+    incarnation: int = 1
+    life: Life = Life.PRESENT
+    resource: Mapping[str, Any] | None = field(default_factory=lambda: {"spec": {"state": "up"}})
+    managed: bool = True
+    probed: bool = True
+    protection: str = "none configured"
+
+    def __hash__(self) -> int:
+        return hash((self.incarnation, self.life, str(self.resource), self.managed, self.probed, self.protection))
+
+    def goes_on(self) -> Iterator[Model]:
+        """What may become of it by itself, or by another hand."""
+        match self.life:
+            case Life.PRESENT | Life.STARTED:
+                yield replace(self, life=Life.TERMINATING)
+            case Life.TERMINATING:
+                yield replace(self, life=Life.GONE)
+            case Life.GONE if self.incarnation < 3:
+                protection = "on" if self.protection == "off" else self.protection
+                yield replace(self, life=Life.STARTING, incarnation=self.incarnation + 1, protection=protection)
+            case Life.STARTING:
+                yield replace(self, life=Life.STARTED)
+        if self.resource and self.resource["spec"] == {"state": "up"}:
+            yield replace(self, resource={"spec": {"state": "down"}})
+
+    @cached_property
+    def pods(self) -> tuple[Pod, ...]:
+        if self.life is Life.GONE:
+            return ()
+        owner: dict[str, Any] = {} if self.managed else {"owner": None}
+        made = pod_json(
+            uid=f"uid-{self.incarnation}",
+            ready=self.life in (Life.PRESENT, Life.STARTED),
+            deleted=30 if self.life is Life.TERMINATING else None,
+            container={"startupProbe": {"periodSeconds": 1}} if self.probed else {},
+            **owner,
+        )
+        return (Pod.model_validate(made),)
+
+
+class Asked:
+    """The model as a Cluster, for one step under one fault."""
+
+    def __init__(self, model: Model, fault: Fault) -> None:
+        self.model = model
+        self._fault = fault
+        self.deleted: list[str] = []
+
+    def _answer(self, act: Callable[[], Any], *, write: bool = False) -> Any:
+        if self._fault is Fault.LOST_BEFORE:
+            raise Unreachable("reset")
+        if self._fault is Fault.DENIED:
+            raise AccessDenied("forbidden")
+        if self._fault is Fault.REFUSED and write:
+            raise Refused("a webhook says no")
+        if self._fault is Fault.OVERTAKEN and write and self.model.incarnation < 3:
+            self.model = replace(self.model, life=Life.STARTED, incarnation=self.model.incarnation + 1)
+        answer = act()
+        if self._fault is Fault.LOST_AFTER and write:
+            raise Unreachable("reset")
+        return answer
+
+    def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:  # noqa: ARG002 -- a Cluster
+        found: Mapping[str, Any] | None = self._answer(lambda: self.model.resource)
+        if found is None:
+            raise NotFound("no such resource")
+        return found
+
+    def pods(self, namespace: str, name: str | None = None) -> tuple[Pod, ...]:  # noqa: ARG002 -- a Cluster
+        pods: tuple[Pod, ...] = self._answer(lambda: self.model.pods)
+        return pods
+
+    def delete_pod(self, namespace: str, name: str, uid: str, *, dry_run: bool = False) -> None:  # noqa: ARG002
+        def delete() -> None:
+            if self.model.life is Life.GONE:
+                raise NotFound("no such pod")
+            if uid != f"uid-{self.model.incarnation}":
+                raise Conflict("another UID")
+            self.deleted.append(uid)
+            self.model = replace(self.model, life=Life.TERMINATING)
+
+        self._answer(delete, write=True)
+
+    def watch(self, namespace: str) -> Any:
+        raise NotImplementedError
+
+    def host(self, name: str) -> Host:  # noqa: ARG002 -- a Cluster
+        found: Host = self._answer(host)
+        return found
+
+    def events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:  # noqa: ARG002 -- a Cluster
+        told: tuple[PodEvent, ...] = self._answer(lambda: ())
+        return told
+
+    def tell(self, namespace: str, event: Mapping[str, Any]) -> None:
+        raise NotImplementedError
+
+    def disable(self, pod: Pod) -> bool:
+        """Switch the protection off: a ShutdownProtection."""
+
+        def switch() -> bool:
+            if pod.uid != f"uid-{self.model.incarnation}":
+                raise Conflict("another UID")
+            was_on = self.model.protection == "on"
+            self.model = replace(self.model, protection="off")
+            return was_on
+
+        return bool(self._answer(switch, write=True))
+
+
+@dataclass(frozen=True)
+class Place:
+    record: BounceRecord
+    model: Model
+    now: datetime
+    deleted: tuple[str, ...] = ()
+
+    @property
+    def alike(self) -> tuple[Any, ...]:
+        """All that a bounce decides on: two places with the same go on in the same way."""
+        record = self.record
+        return (
+            record.state,
+            (record.request.force, record.request.pod_uid) if record.state is State.INIT_CHECKS else None,
+            record.old_pod and record.old_pod.uid,
+            record.new_pod and record.new_pod.uid,
+            record.deadline_from_start,
+            record.trouble is not None,
+            tuple(self.now >= moment for moment in self.moments),
+            any(one.code == "cluster_trouble" and one.at >= record.entered_at for one in record.notices),
+            self.model,
+            self.deleted,
+        )
+
+    @property
+    def moments(self) -> tuple[datetime, ...]:
+        """When waiting is over: the deadlines, and the ends of the API server's patience."""
+        record, api = self.record, timedelta(seconds=self.record.request.timeouts.api)
+        deadlines = (record.deadline, record.deadline + api) if record.deadline else ()
+        return (*deadlines, *((record.trouble.since + api,) if record.trouble else ()))
+
+    def stepped(self, fault: Fault) -> Place:
+        asked = Asked(self.model, fault)
+        protection = None if self.model.protection == "none configured" else asked
+        step = advance(self.record, asked, self.now, protection=protection)
+        return Place(step.record, asked.model, self.now, (*self.deleted, *asked.deleted))
+
+    def moves(self) -> Iterator[Place]:
+        for model in self.model.goes_on():
+            yield replace(self, model=model)
+        yield from (replace(self, now=moment) for moment in self.moments if moment > self.now)
+        for fault in Fault if self.record.state in WRITING else OF_READS:
+            after = self.stepped(fault)
+            yield after
+            if after.model != self.model:
+                yield replace(after, record=self.record)  # killed before the save
+        called_off = cancel(self.record, Asked(self.model, Fault.NONE), self.now)
+        if called_off:
+            yield replace(self, record=called_off.record)
+
+
+def beginnings() -> Iterator[Place]:
+    """Give each kind of request with each cluster that it can meet."""
+    requests = {
+        "plain": request(),
+        "forced": request(force=True),
+        "pinned": request(pod_uid="uid-1"),
+        "pinned to another": request(pod_uid="uid-0"),
+    }
+    resources: tuple[Any, ...] = (
+        {"spec": {"state": "up"}},
+        {"spec": {"state": "down"}},
+        {"spec": {"state": "up"}, "status": {"state": "rebuilding"}},
+        {"spec": {"state": 1}},
+        None,
+    )
+    for asked in requests.values():
+        for resource in resources:
+            yield _beginning(asked, Model(resource=resource))
+        for life in (Life.TERMINATING, Life.GONE, Life.STARTED):
+            yield _beginning(asked, Model(life=life))
+        yield _beginning(asked, Model(managed=False))
+        yield _beginning(asked, Model(probed=False))
+    for protection in ("on", "off"):
+        yield _beginning(request(), Model(protection=protection))
+
+
+def _beginning(asked: BounceRequest, model: Model) -> Place:
+    return Place(begin(asked, NOW), model, NOW)
+
+
+@dataclass(frozen=True)
+class Explored:
+    places: tuple[Place, ...]
+    moves: int
+    rows: frozenset[Transition]
+    done: tuple[Place, ...]
+    """Each arrival in DONE, with the cluster as it was then."""
+
+    @property
+    def unfinished(self) -> Iterator[Place]:
+        return (place for place in self.places if not place.record.finished)
+
+
+@pytest.fixture(scope="module")
+def explored() -> Explored:
+    ahead = deque(beginnings())
+    found = {place.alike: place for place in ahead}
+    rows, moves, done = set[Transition](), 0, list[Place]()
+    while ahead:
+        here = ahead.popleft()
+        if here.record.finished or len(here.deleted) > 1:
+            continue
+        for there in here.moves():
+            moves += 1
+            before, after = len(here.record.path), there.record.path
+            rows |= {
+                Transition(one.state, two.event, two.state)
+                for one, two in zip(after[before - 1 :], after[before:], strict=False)
+                if two.event
+            }
+            if there.record.state is State.DONE:
+                done.append(there)
+            if there.alike not in found:
+                found[there.alike] = there
+                ahead.append(there)
+    return Explored(tuple(found.values()), moves, frozenset(rows), tuple(done))
+
+
+def test_every_row_of_the_table_is_taken_and_no_other(explored: Explored, figure: Callable[[str], None]) -> None:
+    figure(f"explored {len(explored.places):,} places of a small model by {explored.moves:,} moves")
+    assert frozenset(TRANSITIONS) == explored.rows
+
+
+def test_every_state_is_reached(explored: Explored) -> None:
+    assert set(State) == {place.record.state for place in explored.places}
+
+
+def test_no_incarnation_is_deleted_twice_and_none_but_the_pinned_one(explored: Explored) -> None:
+    for place in explored.places:
+        old = place.record.old_pod
+        assert len(place.deleted) <= 1
+        assert not place.deleted or (old is not None and place.deleted == (old.uid,))
+
+
+def test_a_bounce_is_done_only_with_a_replacement_that_has_started(explored: Explored) -> None:
+    assert explored.done
+    for place in explored.done:
+        old, new = place.record.old_pod, place.record.new_pod
+        assert old is not None
+        assert new is not None
+        assert new.uid == f"uid-{place.model.incarnation}" != old.uid
+        assert place.model.life in (Life.PRESENT, Life.STARTED)
+
+
+def test_a_deadline_is_kept_to_one_look(explored: Explored) -> None:
+    """At its deadline a waiting state is left, or gets a new deadline once, counted from a container's start."""
+    late = [place for place in explored.unfinished if place.record.deadline and place.now >= place.record.deadline]
+    assert late
+    for place in late:
+        after = place.stepped(Fault.NONE).record
+        anew = after.deadline_from_start and not place.record.deadline_from_start
+        assert after.state is not place.record.state or anew
+
+
+@pytest.mark.parametrize("fault", OF_READS)
+def test_every_state_is_left_by_time_alone(fault: Fault, explored: Explored) -> None:
+    """Whatever stands still and whatever fails for good: within a few moments that matter, a bounce has ended."""
+    ends = {place.alike: 0 for place in explored.places if place.record.finished}
+    for place in explored.unfinished:
+        path, here = list[Place](), place
+        while here.alike not in ends:
+            path.append(here)
+            assert len(path) <= LONGEST, place
+            moved = replace(here, now=max((here.now, *here.moments)))
+            here = moved.stepped(fault)
+        ends |= {passed.alike: ends[here.alike] + number for number, passed in enumerate(reversed(path), 1)}
+    assert max(ends.values()) <= LONGEST
