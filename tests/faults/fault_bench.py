@@ -1,0 +1,106 @@
+"""A sandbox behind a fault proxy, a bounce through both, and what must hold of every bounce."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import structlog
+from builders import NODE, request
+from fault_proxy import FaultProxy, busiest
+
+from mecbounce import bounce, cluster
+from mecbounce.bounce import BounceTask
+from mecbounce.cluster import KubernetesCluster
+from mecbounce.machine import State
+from mecbounce.model import BounceRecord, BounceResult
+from mecbounce.protection import AnnotationProtection
+from mecbounce.sandbox import Sandbox
+from mecbounce.sandbox.cluster import is_started
+from mecbounce.stores import MappingStore, Store
+
+SPEED = 400  # of the sandbox
+HASTE = 60  # of mecbounce: how much shorter its pauses are made
+REQUESTS = 40  # the most in ten of its seconds, whatever happens: twice the most that a run has shown
+PROTECTION = "example.com/protected"
+
+
+def hasten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten every pause of mecbounce alike, and the time that a request is given; log nothing."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    for name in ("LOOK_EVERY", "FIRST_PAUSE", "LONGEST_PAUSE", "STOP_EVERY"):
+        monkeypatch.setattr(bounce, name, getattr(bounce, name) / HASTE)
+    fast = SimpleNamespace(monotonic=lambda: time.monotonic() * HASTE, sleep=time.sleep)
+    monkeypatch.setattr(cluster, "time", fast)
+    monkeypatch.setattr(cluster, "SILENCE", 10.0)  # by the fast clock
+    monkeypatch.setattr(cluster, "EVENT_TIMEOUT", (1.0, 2 / HASTE))
+    sends_with = KubernetesCluster._send.__kwdefaults__
+    assert sends_with is not None
+    monkeypatch.setitem(sends_with, "timeout", (1.0, 10 / HASTE))
+
+
+class Bench:
+    """A sandbox with a protected node mec-0, the proxy in front of it, and what came to pass in it."""
+
+    def __init__(self, sandbox: Sandbox, proxy: FaultProxy, folder: Path) -> None:
+        self.sandbox, self.proxy = sandbox, proxy
+        self.kubeconfig = proxy.kubeconfig(folder)
+        self.started: set[str] = set()
+        self.started_at_the_end: set[str] = set()
+        self.terminated: set[str] = set()
+        sandbox._store.listeners.append(self._on_change)
+        pod = sandbox.add_node("mec-0", annotations={PROTECTION: "on"})
+        assert pod is not None
+        self.uid = str(pod["metadata"]["uid"])
+
+    def on_save(self, record: BounceRecord) -> None:
+        if record.finished:
+            self.started_at_the_end = set(self.started)
+
+    def _on_change(self, change: Any) -> None:
+        resource, new = change.key[0], change.new
+        if resource.plural == "pods" and new is not None:
+            if is_started(new):
+                self.started.add(new["metadata"]["uid"])
+            if "deletionTimestamp" in new["metadata"]:
+                self.terminated.add(new["metadata"]["uid"])
+
+    def task(
+        self, store: Store | None = None, *, timeouts: dict[str, float] | None = None, **options: Any
+    ) -> BounceTask:
+        kubernetes = KubernetesCluster.from_kubeconfig(self.kubeconfig)
+        asked = request(node=NODE, timeouts=timeouts or {})
+        protection = AnnotationProtection(kubernetes, PROTECTION, "off")
+        store = store or MappingStore({}, flush=lambda: None)
+        options.setdefault("observe", self.on_save)
+        return BounceTask(asked, kubernetes, store, protection=protection, **options)
+
+    def check(self, result: BounceResult) -> None:
+        """Assert what must hold of every bounce, whatever befell its requests."""
+        deletes = [one for one in self.proxy.exchanges if one.verb == "delete"]
+        # Held back, or unseen by a stale look, a DELETE may be sent again: it changes nothing.
+        excused = sum(1 for one in self.proxy.exchanges if one.fault and (one.fault.late or one.fault.stale))
+        assert sum(one.accepted_delete for one in deletes) <= 1 + excused
+        assert {one.body["preconditions"]["uid"] for one in deletes} <= {result.old_pod and result.old_pod.uid}
+        for one in deletes:
+            assert "gracePeriodSeconds" not in one.body | one.query
+        if result.state is State.DONE:
+            assert result.new_pod is not None
+            assert result.new_pod.uid in self.started_at_the_end - {result.old_pod and result.old_pod.uid}
+        assert self.busiest() <= REQUESTS
+
+    def busiest(self) -> int:
+        """Count the most requests within what would be ten seconds, were mecbounce not hasty."""
+        return busiest([one.at for one in self.proxy.exchanges], 10 / HASTE)
+
+
+@contextmanager
+def benched(folder: Path) -> Iterator[Bench]:
+    with Sandbox(speed=SPEED) as sandbox, FaultProxy(sandbox.url) as proxy:
+        yield Bench(sandbox, proxy, folder)
