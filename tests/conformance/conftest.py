@@ -1,0 +1,131 @@
+"""The same checks against the embedded cluster and the real one, and where the two differ."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, closing
+
+import pytest
+from e2e.helpers import till
+from kubernetes import client, config
+
+from mecbounce.sandbox import Sandbox
+
+from .things import KINDS, Kind, Things
+from .wire import Api
+
+DIFFERENCES: Mapping[str, str] = {
+    "test_kubectl_may_ask_for_a_table_or_else_json": "it draws no tables: kubectl draws its own from the JSON",
+    "test_protobuf_is_spoken_of_pods": "it speaks JSON alone, which every client falls back to",
+    "test_a_stranger_is_turned_away": "it lets in whoever finds it on loopback: a token is only a user's name",
+    "test_a_pod_can_be_evicted": "it counts no disruptions, and so serves no evictions",
+    "test_an_unknown_field_of_a_pod_is_dropped": "it has no schemas of the built-in types",
+    "test_a_field_of_another_type_is_refused": "it has no schemas of the built-in types",
+    "test_orphans_are_left_alone": "its collector knows the policy Background alone, which mecbounce asks for",
+    "test_a_foreground_deletion_waits_for_the_owned": "its collector knows the policy Background alone",
+    "test_a_limit_cuts_a_list": "its lists come whole, as a server may do: they are short",
+}
+"""What the embedded cluster does otherwise than the checks of this name expect, and why."""
+
+OUTCOMES: pytest.StashKey[Counter[tuple[str, str]]] = pytest.StashKey()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Expect each listed difference to show: one that has been mended fails its test until it is taken off the list."""
+    for item in items:
+        reason = DIFFERENCES.get(item.originalname) if isinstance(item, pytest.Function) else None
+        if reason and item.get_closest_marker("conformance"):
+            item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        outcome = "differs" if hasattr(report, "wasxfail") else report.outcome
+        item.config.stash.setdefault(OUTCOMES, Counter())[str(item.callspec.params["api"]), outcome] += 1
+    return report
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param("sandbox", marks=pytest.mark.conformance), pytest.param("real", marks=pytest.mark.e2e)],
+)
+def api(request: pytest.FixtureRequest, figure: Callable[[str], None]) -> Iterator[Api]:
+    """A cluster to ask, with a namespace of the suite's own; and the count of what it was asked."""
+    with ExitStack() as stack:
+        kubeconfig = None
+        if request.param == "sandbox":
+            sandbox = stack.enter_context(Sandbox())
+            sandbox.compact()  # as on a cluster with a past, version 1 has expired
+            kubeconfig = str(sandbox.kubeconfig)
+        else:
+            request.getfixturevalue("expressnodes")
+        configuration = client.Configuration()
+        config.load_kube_config(kubeconfig, client_configuration=configuration)
+        made = stack.enter_context(closing(Api(configuration, f"mecbounce-conformance-{uuid.uuid4().hex[:8]}")))
+        assert made.ask("POST", "/api/v1/namespaces", {"metadata": {"name": made.namespace}}).status == 201
+        if kubeconfig is None:
+            stack.callback(remove_all, made)
+        yield made
+    outcomes = request.config.stash[OUTCOMES]
+    checks = sum(count for (cluster, _), count in outcomes.items() if cluster == request.param)
+    differ = outcomes[request.param, "differs"]
+    figure(f"conformance, {request.param}: {checks} checks, {differ} differ for a listed reason")
+
+
+def remove_all(api: Api) -> None:
+    """Remove the namespace, and first by force what the tests left in it: it goes only when all that may."""
+    for kind in KINDS.values():
+        things = Things(api, kind, "")
+        for item in things.list()["items"]:
+            name = item["metadata"]["name"]
+            if item["metadata"].get("finalizers"):
+                things.patch({"metadata": {"finalizers": None}}, suffix=name)
+            things.delete(suffix=name, gracePeriodSeconds=0)
+    namespace = f"/api/v1/namespaces/{api.namespace}"
+    api.ask("DELETE", namespace)
+    till(f"namespace {api.namespace} gone", lambda: api.ask("GET", namespace).status == 404, seconds=90)
+
+
+@pytest.fixture
+def new(api: Api) -> Callable[[Kind], Things]:
+    """The test's own objects of a kind."""
+    name = f"it-{uuid.uuid4().hex[:8]}"
+    return lambda kind: Things(api, kind, name)
+
+
+@pytest.fixture
+def things(new: Callable[[Kind], Things], request: pytest.FixtureRequest) -> Things:
+    """Objects of the kind that the test is parametrised with, by its name in KINDS."""
+    return new(KINDS[request.param])
+
+
+@pytest.fixture
+def pods(new: Callable[[Kind], Things]) -> Things:
+    """Pods that no scheduler binds."""
+    return new(KINDS["pods"])
+
+
+@pytest.fixture
+def bound(new: Callable[[Kind], Things]) -> Things:
+    """Pods bound to a Kubernetes node that has no kubelet."""
+    return new(KINDS["bound pods"])
+
+
+@pytest.fixture
+def nodes(new: Callable[[Kind], Things]) -> Things:
+    """Custom resources."""
+    return new(KINDS["expressnodes"])
+
+
+@pytest.fixture
+def leases(new: Callable[[Kind], Things]) -> Things:
+    return new(KINDS["leases"])
+
+
+@pytest.fixture
+def events(new: Callable[[Kind], Things]) -> Things:
+    return new(KINDS["events"])
