@@ -1,4 +1,4 @@
-"""A real cluster is touched only where $KUBECONFIG names one and `-m e2e` asks for it."""
+"""A real cluster, a namespace of the test's own on it, and what the tests drive it with."""
 
 from __future__ import annotations
 
@@ -10,35 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from kubernetes import client, config
+from kubernetes import client
 
-from .helpers import GROUP, PLURAL, VERSION, Command, Json, RunnersTask, till
-from .real import Audit, Site, if_found
-
-HERE = Path(__file__).parent
-FIGURES: pytest.StashKey[list[str]] = pytest.StashKey()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the suite without a cluster. That it is asked for at all takes `-m e2e` (see pyproject.toml)."""
-    if os.environ.get("KUBECONFIG"):
-        return
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason="$KUBECONFIG is not set"))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if figures := config.stash.get(FIGURES, []):
-        terminalreporter.section("e2e figures")
-        for figure in figures:
-            terminalreporter.line(figure)
-
-
-@pytest.fixture
-def figure(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Tell a measured figure in the summary; nothing hangs on it."""
-    return pytestconfig.stash.setdefault(FIGURES, []).append
+from .helpers import GROUP, PLURAL, VERSION, Command, RunnersTask, till
+from .real import Audit, Component, Site, if_found
 
 
 @pytest.fixture(scope="session")
@@ -47,11 +22,8 @@ def kubeconfig() -> Path:
 
 
 @pytest.fixture(scope="session")
-def api() -> Iterator[client.ApiClient]:
-    configuration = client.Configuration()
-    config.load_kube_config(client_configuration=configuration)
-    with client.ApiClient(configuration) as made:
-        yield made
+def api(real_api: client.ApiClient) -> client.ApiClient:
+    return real_api
 
 
 @pytest.fixture(scope="session")
@@ -63,39 +35,8 @@ def image(api: client.ApiClient) -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def expressnodes(api: client.ApiClient) -> Iterator[None]:
-    """The custom resource; installed for the session where the cluster does not have it."""
-    extensions, custom = client.ApiextensionsV1Api(api), client.CustomObjectsApi(api)
-    name = f"{PLURAL}.{GROUP}"
-    ours = if_found(lambda: extensions.read_custom_resource_definition(name)) is None
-    if ours:
-        extensions.create_custom_resource_definition(expressnode_definition(name))
-    till("ExpressNodes served", lambda: if_found(lambda: custom.list_cluster_custom_object(GROUP, VERSION, PLURAL)))
-    yield
-    if ours:
-        extensions.delete_custom_resource_definition(name)
-
-
-def expressnode_definition(name: str) -> Json:
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {
-        "name": VERSION,
-        "served": True,
-        "storage": True,
-        "subresources": {"status": {}},
-        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": anything, "status": anything}}},
-    }
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": name},
-        "spec": {
-            "group": GROUP,
-            "scope": "Namespaced",
-            "names": {"plural": PLURAL, "singular": "expressnode", "kind": "ExpressNode"},
-            "versions": [version],
-        },
-    }
+def expressnodes(expressnodes: None) -> None:
+    """The custom resource, which every test here needs."""
 
 
 @pytest.fixture(scope="session")
@@ -160,8 +101,13 @@ def site_in_default(api: client.ApiClient, image: str) -> Iterator[Site]:
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
-    return Command(tmp_path / "state")
+def command(tmp_path: Path) -> Iterator[Command]:
+    """The command; what a test that failed left running ends with it."""
+    made = Command(tmp_path / "state")
+    yield made
+    for process in made.started:
+        with process:
+            process.kill()
 
 
 @pytest.fixture
@@ -177,6 +123,19 @@ def audit(kubeconfig: Path, api: client.ApiClient) -> Iterator[Audit]:
         pytest.skip("needs the API server's audit log: log/audit.log beside the kubeconfig")
     with closing(Audit(log, api)) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def component(kubeconfig: Path) -> Callable[[str], Component]:
+    """Find one of the cluster's own programs by its name, to be frozen or started anew."""
+
+    def found(name: str) -> Component:
+        one = Component(kubeconfig.parent / "pid" / name)
+        if not one.pid_file.is_file() or not any(name in word for word in one.words[:1]):
+            pytest.skip(f"needs the process of the {name}: its id in pid/{name} beside the kubeconfig")
+        return one
+
+    return found
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ Answer = TypeVar("Answer")
 
 GROUP, VERSION, PLURAL = "express.example.com", "v1", "expressnodes"
 COMMAND = Path(sys.executable).with_name("mecbounce")
-LONGEST_RUN = 120.0  # seconds
+LONGEST_RUN = 300.0  # seconds
 
 IDLE = "while :; do sleep 1 & wait $!; done"
 LEAVES_AT_TERM = f"trap 'exit 0' TERM; {IDLE}"
@@ -28,15 +28,15 @@ IGNORES_TERM = f"trap '' TERM; {IDLE}"
 PROTECTED = f"trap 'test -f /tmp/unprotected && exit 0' TERM; {IDLE}"  # ends at TERM only once its protection is off
 
 
-def till(what: str, found: Callable[[], Answer | None], *, seconds: float = 40.0) -> Answer:
-    """Wait until `found` gives something true, and return that; fail after so many seconds."""
+def till(what: str, found: Callable[[], Answer | None], *, seconds: float = 90.0, every: float = 0.05) -> Answer:
+    """Wait until `found`, asked every so many seconds, gives something true, and return that; fail in the end."""
     end = time.monotonic() + seconds
     while True:
         answer = found()
         if answer:
             return answer
         assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def starting(seconds: int, script: str = LEAVES_AT_TERM) -> str:
@@ -77,12 +77,15 @@ class Command:
     """The command `mecbounce`, with state folders of the test's own."""
 
     state_home: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         environment = os.environ | {"XDG_STATE_HOME": str(self.state_home), "NO_COLOR": "1"}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [COMMAND, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        self.started.append(process)
+        return process
 
     def finish(self, process: subprocess.Popen[str]) -> Finished:
         try:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,9 +21,11 @@ from kubernetes.client import ApiException
 
 from mecbounce import BounceRequest, NodeRef
 
-from .helpers import GROUP, LEAVES_AT_TERM, PLURAL, VERSION, Json, till
+from .helpers import GROUP, LEAVES_AT_TERM, LONGEST_RUN, PLURAL, VERSION, Json, till
 
 OPERATOR_EVERY = 0.2  # seconds between two looks of the operator
+LOOK_EVERY = 0.2  # seconds between two looks of a test at a pod: many tests in one are no load on the API server
+GATE = "example.com/gate"  # a readiness gate: a pod that has it is ready once a test says so
 
 
 def if_found(read: Callable[[], Any]) -> Any:
@@ -68,7 +73,8 @@ class ExpressOperator(threading.Thread):
 
     def _reconcile(self) -> None:
         nodes = self._custom.list_namespaced_custom_object(GROUP, VERSION, self._namespace, PLURAL)["items"]
-        pods = {pod.metadata.name: pod for pod in self._core.list_namespaced_pod(self._namespace).items}
+        listed = self._core.list_namespaced_pod(self._namespace, _preload_content=False)  # models of 30 pods take 40 ms
+        pods = {pod["metadata"]["name"]: pod for pod in json.loads(listed.data)["items"]}
         for node in nodes:
             name, wanted = node["metadata"]["name"], node["spec"].get("state") != "down"
             pod = pods.get(name)
@@ -81,7 +87,7 @@ class ExpressOperator(threading.Thread):
                 self._core.create_namespaced_pod(
                     self._namespace, {"metadata": metadata, "spec": node["spec"]["template"]}
                 )
-            elif not wanted and pod is not None and pod.metadata.deletion_timestamp is None:
+            elif not wanted and pod is not None and "deletionTimestamp" not in pod["metadata"]:
                 self._core.delete_namespaced_pod(name, self._namespace)
 
 
@@ -109,6 +115,21 @@ class Site:
         """Give the spec of a pod of one container that runs `script`; `container` adds to that container."""
         app = {"name": "app", "image": self.image, "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", script]}
         return {"terminationGracePeriodSeconds": grace, "containers": [app | container]}
+
+    def gated(self, script: str = LEAVES_AT_TERM) -> Json:
+        """Give the spec of a pod whose bounces do not end before `let_go` says that it is ready."""
+        return self.spec(script, grace=10) | {"readinessGates": [{"conditionType": GATE}]}
+
+    def let_go(self, name: str, old: str) -> None:
+        """Wait until a gated pod has been replaced, and let its replacement be ready."""
+
+        def replaced() -> bool:
+            pod = self.pod(name)
+            return pod is not None and pod.metadata.uid != old
+
+        till(f"another pod {name}", replaced, seconds=LONGEST_RUN, every=LOOK_EVERY)
+        body = {"status": {"conditions": [{"type": GATE, "status": "True"}]}}
+        self.core.patch_namespaced_pod_status(name, self.namespace, body)
 
     def create_node(self, template: Json | None = None, name: str = "mec-0", annotations: Json | None = None) -> None:
         """Make an ExpressNode that is up; its operator gives the pod these annotations."""
@@ -158,7 +179,7 @@ class Site:
             statuses = (pod.status.container_statuses or []) if pod else []
             return pod if statuses and all(one.state.running for one in statuses) else None
 
-        return till(f"pod {name} running", found)
+        return till(f"pod {name} running", found, every=LOOK_EVERY)
 
     def ready(self, name: str = "mec-0") -> Any:
         """Wait until the pod is ready, which without any change is the last that its status tells."""
@@ -168,7 +189,7 @@ class Site:
             conditions = (pod.status.conditions or []) if pod else []
             return pod if any((one.type, one.status) == ("Ready", "True") for one in conditions) else None
 
-        return till(f"pod {name} ready", found)
+        return till(f"pod {name} ready", found, every=LOOK_EVERY)
 
     def request(self, name: str = "mec-0", **options: Any) -> BounceRequest:
         ref = NodeRef(group=GROUP, version=VERSION, plural=PLURAL, name=name)
@@ -259,6 +280,16 @@ class Asked:
     def __str__(self) -> str:
         return f"{self.verb} {self.uri} -> {self.status}"
 
+    @property
+    def deletes(self) -> bool:
+        """Whether it is a DELETE of a pod that was accepted."""
+        return (self.verb, self.resource, self.status) == ("delete", "pods", 200)
+
+    @property
+    def tells(self) -> bool:
+        """Whether it writes an Event: of these a bounce has a budget of their own."""
+        return (self.verb, self.resource) == ("create", "events")
+
 
 class Audit:
     """The API server's audit log, from the moment on that this is made."""
@@ -296,11 +327,7 @@ class Audit:
 
     def deletions(self, namespace: str, name: str = "mec-0") -> list[Asked]:
         """Give the accepted DELETEs of a pod."""
-        return [
-            one
-            for one in self.by_mecbounce(namespace)
-            if (one.verb, one.resource, one.name, one.status) == ("delete", "pods", name, 200)
-        ]
+        return [one for one in self.by_mecbounce(namespace) if one.deletes and one.name == name]
 
     def _written(self) -> str:
         self._begun.seek(self._begin)
@@ -308,3 +335,53 @@ class Audit:
         if not os.path.samestat(os.fstat(self._begun.fileno()), self._path.stat()):  # it was rotated meanwhile
             written += self._path.read_bytes()
         return written.rpartition(b"\n")[0].decode()
+
+
+@dataclass(frozen=True)
+class Component:
+    """One of the cluster's own programs, by the file that holds its process id."""
+
+    pid_file: Path
+
+    @property
+    def pid(self) -> int:
+        return int(self.pid_file.read_text())
+
+    @property
+    def words(self) -> list[str]:
+        """Give its command line; empty once it has ended."""
+        try:
+            return Path(f"/proc/{self.pid}/cmdline").read_text().split("\0")[:-1]
+        except (FileNotFoundError, ProcessLookupError):
+            return []
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let it do nothing at all; its sockets stay open, and nobody answers."""
+        pid = self.pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def ended(self) -> Iterator[None]:
+        """End it, and start it anew afterwards as it was: words, folder, environment, log."""
+        process = Path(f"/proc/{self.pid}")
+        words, folder, log = self.words, (process / "cwd").readlink(), (process / "fd" / "1").readlink()
+        pairs = (pair.partition("=") for pair in (process / "environ").read_text().split("\0") if pair)
+        environment = {name: value for name, _, value in pairs}
+        os.kill(self.pid, signal.SIGTERM)
+        try:
+            till(f"{self.pid_file.name} ended", lambda: not self.words, seconds=5)
+        except AssertionError:  # a watch that it serves may keep it for a minute
+            os.kill(self.pid, signal.SIGKILL)
+            till(f"{self.pid_file.name} killed", lambda: not self.words)
+        try:
+            yield
+        finally:
+            # In the background of a shell that ends: it must outlive the tests, and be no child of theirs.
+            script = 'log=$0 pid=$1; shift; setsid "$@" >>"$log" 2>&1 & echo $! >"$pid"'
+            command = ["/bin/sh", "-c", script, str(log), str(self.pid_file), *words]
+            subprocess.run(command, cwd=folder, env=environment, check=True)

@@ -149,7 +149,7 @@ def test_a_deletion_under_way_is_joined_and_not_repeated(site: Site, command: Co
 def test_the_bounce_of_the_issue(
     site_in_default: Site, command: Command, audit: Audit, figure: Callable[[str], None]
 ) -> None:
-    """One JSON object with state DONE and a new UID; one DELETE; at most six requests."""
+    """One JSON object with state DONE and a new UID; one DELETE; at most six requests, and two for its Events."""
     old = site_in_default.node()
     node = "express.example.com/v1/expressnodes/mec-0"
     ran = command.run("run", "mec-0", "-n", "default", "--node", node, "-o", "json")
@@ -158,7 +158,8 @@ def test_the_bounce_of_the_issue(
     assert (ran.status, ran.result["state"]) == (0, "DONE")
     assert ran.result["new_pod"]["uid"] == site_in_default.pod().metadata.uid != old.metadata.uid
     assert len(audit.deletions("default")) == 1
-    assert len(asked) <= 6, "\n".join(map(str, asked))
+    assert len([one for one in asked if one.tells]) == 2
+    assert len(asked) <= 6 + 2, "\n".join(map(str, asked))
 
 
 def test_how_soon_a_started_replacement_is_seen(site: Site, tmp_path: Path, figure: Callable[[str], None]) -> None:

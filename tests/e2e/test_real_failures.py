@@ -51,7 +51,7 @@ def test_a_container_that_ignores_term_is_given_its_grace_period(site: Site, com
 ABSENT_VOLUME = {"name": "absent", "secret": {"secretName": "absent"}}
 BROKEN_CONTAINERS: dict[str, Json] = {
     "image_pull": {"image": "127.0.0.1:1/absent:1"},
-    "crash_loop": {"command": ["sh", "-c", "exit 3"]},
+    "crash_loop": {"command": ["sh", "-c", "exit 3"], "readinessProbe": NEVER},  # without, it is ready for an instant
     "startup_kill_loop": {"startupProbe": NEVER | {"failureThreshold": 1}},
     "startup_probe": {"startupProbe": NEVER},
     "readiness_probe": {"readinessProbe": NEVER},
@@ -80,7 +80,7 @@ def broken(shared_site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[
         if code == "init_container":
             template["initContainers"] = [template["containers"][0] | {"name": "first", "command": ["false"]}]
         site.change(name, template=template)
-        runs[code] = ("run", *site.words(name), "--ready-timeout", "12s")
+        runs[code] = ("run", *site.words(name), "--ready-timeout", "30s")
     return Command(tmp_path_factory.mktemp("state")).run_side_by_side(runs)
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from kubernetes import client
 
-from .helpers import STARTUP_PROBE, Command, Finished, Json, starting, till
+from .helpers import PLURAL, STARTUP_PROBE, Command, Finished, Json, starting, till
 from .real import Asked, Audit, Site, if_found
 
 pytestmark = pytest.mark.e2e
@@ -28,6 +28,7 @@ WITHOUT = {
     "without list": ("pods", "list"),
     "without get": ("expressnodes", "get"),
     "without watch": ("pods", "watch"),
+    "without create": ("events", "create"),
 }
 
 
@@ -106,12 +107,12 @@ def revoke(site: Site) -> None:
 
 
 def test_the_manifests_rights_do_for_a_whole_bounce(audit: Audit, outcomes: dict[str, Outcome]) -> None:
-    """No request is refused, and protection and all they are at most six."""
+    """No request is refused, and protection and all they are at most six, and two for the Events."""
     one = outcomes["everything granted"]
     assert (one.ran.status, one.ran.result["protection"], one.ran.notices) == (0, "disabled", set())
     asked = one.asked(audit)
-    assert {(request.user, request.status) for request in asked} == {("bouncer", 200)}
-    assert len(asked) <= 6
+    assert {(request.user, request.status) for request in asked} == {("bouncer", 200), ("bouncer", 201)}
+    assert len(asked) <= 6 + 2
 
 
 def test_the_manifests_rights_do_for_a_diagnosis(audit: Audit, outcomes: dict[str, Outcome]) -> None:
@@ -119,7 +120,7 @@ def test_the_manifests_rights_do_for_a_diagnosis(audit: Audit, outcomes: dict[st
     one = outcomes["a diagnosis"]
     assert (one.ran.status, one.ran.result["diagnosis"]["code"]) == (5, "image_pull")
     asked = one.asked(audit)
-    assert {request.status for request in asked} == {200}
+    assert {request.status for request in asked} == {200, 201}
     assert "events" in {request.resource for request in asked}
 
 
@@ -151,3 +152,61 @@ def test_without_watch_it_polls(audit: Audit, outcomes: dict[str, Outcome]) -> N
     watches = [request for request in asked if request.verb == "watch"]
     assert {request.status for request in watches} == {403}
     assert len(looks) > len(watches)
+
+
+def test_without_create_the_bounce_is_the_same(audit: Audit, outcomes: dict[str, Outcome]) -> None:
+    """Its Events are refused, once each, and that is all."""
+    one = outcomes["without create"]
+    assert (one.ran.status, one.ran.result["protection"], one.ran.notices) == (0, "disabled", set())
+    refused = [request for request in one.asked(audit) if request.status == 403]
+    assert (len(refused), all(request.tells for request in refused)) == (2, True)
+
+
+@pytest.mark.parametrize("missing", [(), ("pods", "delete"), ("expressnodes", "get")], ids="-".join)
+def test_a_plan_tells_the_rights_that_there_are_and_changes_nothing(
+    site: Site, command: Command, bouncer: tuple[str, str], audit: Audit, missing: tuple[str, ...]
+) -> None:
+    site.node(annotations={KEY: "yes"})
+    before = site.ready().metadata.resource_version
+    grant(site, *missing)
+    try:
+        ran = command.run("plan", *site.words(), *bouncer, "--protection-annotation", f"{KEY}=no")
+    finally:
+        revoke(site)
+    rights = {(one["resource"], one["verb"]): one["granted"] for one in ran.result["rights"]}
+    assert len(rights) == 8
+    assert {right for right, granted in rights.items() if not granted} == ({missing} if missing else set())
+    assert (ran.status, ran.result["goes_on"]) == ((3, False) if missing else (0, True))
+    assert site.pod().metadata.resource_version == before
+    asked = [(one.verb, one.resource) for one in audit.by_mecbounce(site.namespace)]
+    assert asked
+    assert set(asked) <= {("get", PLURAL), ("list", "pods"), ("delete", "pods"), ("list", "poddisruptionbudgets")}
+    if ran.result["pod"]:
+        assert ran.result["disruption_budgets"] is None
+        assert "could not be asked" in ran.result["eviction"]
+
+
+def test_a_plan_tells_what_the_pods_disruption_budget_allows(site: Site, command: Command) -> None:
+    """By the version of the API that the server has: v1beta1 before 1.21."""
+    site.node()
+    site.ready()
+    body = {
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "mec"},
+        "spec": {"minAvailable": 1, "selector": {"matchExpressions": [{"key": "other", "operator": "DoesNotExist"}]}},
+    }
+    place = (site.namespace, "poddisruptionbudgets")
+    discovered = client.ApisApi(site.api).get_api_versions().groups
+    versions = [one.version for group in discovered if group.name == "policy" for one in group.versions]
+    version = "v1" if "v1" in versions else "v1beta1"
+    body["apiVersion"] = f"policy/{version}"
+    site.custom.create_namespaced_custom_object("policy", version, *place, body)
+
+    def observed() -> bool:
+        found = site.custom.get_namespaced_custom_object("policy", version, *place, "mec")
+        return bool(found.get("status", {}).get("currentHealthy") == 1)
+
+    till("the budget's status", observed)
+    ran = command.run("plan", *site.words())
+    assert (ran.status, ran.result["disruption_budgets"]) == (0, {"mec": 0})
+    assert "an eviction would be refused; a bounce deletes" in ran.result["eviction"]
