@@ -49,8 +49,9 @@ from mecbounce.errors import (
     Refused,
     Superseded,
 )
-from mecbounce.machine import Event, State
+from mecbounce.machine import UNANSWERED, Event, State
 from mecbounce.model import (
+    LONGEST,
     BounceRecord,
     BounceRequest,
     BounceResult,
@@ -508,7 +509,7 @@ def _duration(option: str, text: str | None) -> float | None:
         raise UsageProblem(f"{option}: {text!r} is not a duration such as 90s, 10m or 1h30m")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     total = hours * 3600 + minutes * 60 + seconds
-    if not 0 < total <= 7 * 24 * 3600:
+    if not 0 < total <= LONGEST:
         raise UsageProblem(f"{option}: {text!r} is not more than 0 and at most a week")
     return total
 
@@ -607,7 +608,7 @@ class BounceInTerminal:
         if before is None:
             self._line(screen.heading(record, self._context))
         if before is None or record.state is not before.state:
-            limit = f", at most {_limit(record):.0f} s" if record.deadline else ""
+            limit = f", at most {record.limit:.0f} s" if record.limit is not None else ""
             self._line(
                 f"{record.state}: {screen.codes(record)}" if record.state is State.FAILED else f"{record.state}{limit}"
             )
@@ -682,8 +683,7 @@ def exit_status(result: BounceResult) -> int:
     """Give the command's exit status for a finished bounce."""
     if result.state is State.DONE:
         return OK
-    unsure = (Event.CLUSTER_UNREACHABLE, Event.ACCESS_DENIED)
-    if result.event in unsure and result.deletion_was_possible:
+    if result.event in UNANSWERED and result.deletion_was_possible:
         return OTHER
     return _STATUS_OF.get(result.event, REFUSED)
 
@@ -705,10 +705,6 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _limit(record: BounceRecord) -> float:
-    return (record.deadline - record.entered_at).total_seconds() if record.deadline else 0.0
 
 
 if __name__ == "__main__":

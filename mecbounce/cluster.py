@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
@@ -29,7 +29,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
-from mecbounce.model import DisruptionBudget, Host, NodeRef, Pod, PodEvent, first_fault
+from mecbounce.model import DisruptionBudget, FromApi, Host, NodeRef, Pod, PodEvent, first_fault
 
 log = structlog.get_logger("mecbounce.cluster")
 
@@ -40,6 +40,7 @@ SILENCE = 60.0  # seconds without a word from a watch before one plain look
 LASTING = 5.0  # seconds: a watch that lived longer did not fail
 LONGEST_PAUSE = 30.0  # seconds between two tries to open a watch that keeps failing
 _MERGE_PATCH = "application/merge-patch+json"
+Item = TypeVar("Item", bound=FromApi)
 
 
 class PodWatch(Protocol):
@@ -188,8 +189,7 @@ class KubernetesCluster:
     def selected_pods(self, namespace: str, labels: str) -> tuple[Pod, ...]:
         """List the pods that a label selector selects, such as `app=mec`. Raises Refused where it is none."""
         listed = self._json(lambda: self._core.list_namespaced_pod, namespace, label_selector=labels)
-        with _readable("pods"):
-            return tuple(Pod.model_validate(item) for item in listed["items"])
+        return _items(Pod, listed, "pods")
 
     def namespaces(self) -> tuple[str, ...]:
         """List the names of all namespaces."""
@@ -201,8 +201,7 @@ class KubernetesCluster:
         """List the pods; gives them and the list's resourceVersion, from which a watch goes on."""
         listed = self._json(lambda: self._core.list_namespaced_pod, namespace, **_named(name))
         with _readable("pods"):
-            pods = tuple(Pod.model_validate(item) for item in listed["items"])
-            return pods, str(listed["metadata"]["resourceVersion"])
+            return _items(Pod, listed, "pods"), str(listed["metadata"]["resourceVersion"])
 
     @contextmanager
     def watch(self, namespace: str) -> Iterator[PodWatch]:
@@ -245,8 +244,7 @@ class KubernetesCluster:
     def events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
         selector = f"involvedObject.uid={uid}"
         listed = self._json(lambda: self._core.list_namespaced_event, namespace, field_selector=selector)
-        with _readable("events"):
-            return tuple(PodEvent.model_validate(item) for item in listed["items"])
+        return _items(PodEvent, listed, "events")
 
     def tell(self, namespace: str, event: Mapping[str, Any]) -> None:
         self._json(lambda: self._core.create_namespaced_event, namespace, dict(event), timeout=EVENT_TIMEOUT)
@@ -268,8 +266,7 @@ class KubernetesCluster:
         def listed(version: str) -> tuple[DisruptionBudget, ...]:
             path = "policy", version, namespace, "poddisruptionbudgets"
             answer = self._json(lambda: self._custom.list_namespaced_custom_object, *path)
-            with _readable("PodDisruptionBudgets"):
-                return tuple(DisruptionBudget.model_validate(item) for item in answer["items"])
+            return _items(DisruptionBudget, answer, "PodDisruptionBudgets")
 
         try:
             return listed("v1")
@@ -586,6 +583,11 @@ _SOCKET_OPTIONS = [
 
 def _named(name: str | None) -> dict[str, str]:
     return {"field_selector": f"metadata.name={name}"} if name is not None else {}
+
+
+def _items(kind: type[Item], listed: Mapping[str, Any], what: str) -> tuple[Item, ...]:
+    with _readable(what):
+        return tuple(kind.model_validate(item) for item in listed["items"])
 
 
 @contextmanager

@@ -112,14 +112,13 @@ def _times(record: BounceRecord | None, state: State) -> str:
     """Say on a line of its own how long a state took, or since when it is the present one."""
     if record is None:
         return ""
-    for here, after in pairwise(record.path):
-        if here.state is state:
-            how = "failed after" if after.state is State.FAILED else "passed in"
-            return f"<br/><b>{how} {max(0.0, (after.at - here.at).total_seconds()):,.1f} s</b>"
+    if state in record.durations:
+        failed_here = record.state is State.FAILED and record.path[-2].state is state
+        return f"<br/><b>{'failed after' if failed_here else 'passed in'} {record.durations[state]:,.1f} s</b>"
     if record.state is not state:
         return ""
     since = f"{record.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}".replace(":", "#58;")  # mermaid's own otherwise
-    limit = f", at most {(record.deadline - record.entered_at).total_seconds():,.0f} s" if record.deadline else ""
+    limit = f", at most {record.limit:,.0f} s" if record.limit is not None else ""
     return f"<br/><b>here since {since} UTC{limit}</b>"
 
 

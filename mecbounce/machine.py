@@ -81,6 +81,7 @@ class Transition(NamedTuple):
 BEFORE_DELETION = (State.INIT_CHECKS, State.DISABLE_PROTECTION, State.DELETE_POD)
 WAITING = (State.AWAIT_TERMINATION, State.AWAIT_READY)
 FINAL = (State.DONE, State.FAILED)
+UNANSWERED = (Event.ACCESS_DENIED, Event.CLUSTER_UNREACHABLE)  # in DELETE_POD: whether it was deleted is not known
 
 TRANSITIONS: tuple[Transition, ...] = (
     Transition(State.INIT_CHECKS, Event.CHECKS_PASSED, State.DISABLE_PROTECTION),
@@ -104,11 +105,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(State.AWAIT_READY, Event.POD_READY, State.DONE),
     Transition(State.AWAIT_READY, Event.NOT_RECREATED, State.FAILED),
     Transition(State.AWAIT_READY, Event.READY_TIMEOUT, State.FAILED),
-    *(
-        Transition(state, event, State.FAILED)
-        for state in BEFORE_DELETION
-        for event in (Event.CANCELLED, Event.ACCESS_DENIED, Event.CLUSTER_UNREACHABLE)
-    ),
+    *(Transition(state, event, State.FAILED) for state in BEFORE_DELETION for event in (Event.CANCELLED, *UNANSWERED)),
 )
 
 MACHINE = Machine(

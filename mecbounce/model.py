@@ -68,7 +68,8 @@ FieldPath = Annotated[str, _Matching(r"[^.\s]+(\.[^.\s]+)*", 253, "a dotted path
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 # Far enough from a datetime's ends for any deadline and any time zone.
 Instant = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9000, 1, 1, tzinfo=UTC))]
-Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, allow_inf_nan=False)]
+LONGEST = 7 * 24 * 3600  # seconds: all that may be asked for, or is believed of a pod; far beyond it a date overflows
+Seconds = Annotated[float, Field(gt=0, le=LONGEST, allow_inf_nan=False)]
 
 
 class Frozen(BaseModel):
@@ -586,6 +587,13 @@ class PinnedPod(Frozen):
         """The pinned incarnation itself, or None where it has gone."""
         return next((pod for pod in pods if pod.uid == self.uid), None)
 
+    def image_changes(self, images: Mapping[str, str]) -> list[tuple[str, str, str]]:
+        """The containers whose image differs in the replacement's `images`: name, image before, image after."""
+        if not self.images:  # it was never seen
+            return []
+        pairs = [(name, self.images.get(name, "none"), images.get(name, "none")) for name in {*self.images, *images}]
+        return sorted(pair for pair in pairs if pair[1] != pair[2])
+
     def replacements(self, pods: Iterable[Pod]) -> tuple[Pod, ...]:
         """The pods that replace it, the one to wait for first: running before ended, then the oldest."""
         fit = (
@@ -707,6 +715,16 @@ class BounceRecord(Frozen):
     def finished(self) -> bool:
         return self.state in FINAL
 
+    @property
+    def limit(self) -> float | None:
+        """How long the present state may take, in seconds. None: it does not wait."""
+        return max(0.0, (self.deadline - self.entered_at).total_seconds()) if self.deadline else None
+
+    @property
+    def durations(self) -> dict[State, float]:
+        """How long each state took that it has left, in seconds, in the order in which they were passed."""
+        return {here.state: max(0.0, (after.at - here.at).total_seconds()) for here, after in pairwise(self.path)}
+
     def changed(self, **changes: Any) -> Self:
         """Give a copy with `changes` and the next revision, or the record itself where they change nothing."""
         if all(getattr(self, name) == value for name, value in changes.items()):
@@ -754,10 +772,7 @@ class BounceResult(Frozen):
             old_pod=SeenPod(name=old.name, uid=old.uid, images=old.images, host=old.host) if old else None,
             new_pod=record.new_pod,
             protection=record.protection,
-            durations={
-                here.state: max(0.0, (after.at - here.at).total_seconds())
-                for here, after in zip(record.path, record.path[1:], strict=False)
-            },
+            durations=record.durations,
             notices=record.notices,
         )
 

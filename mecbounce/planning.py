@@ -183,7 +183,7 @@ def _termination(request: BounceRequest, pod: Pod) -> Deadline:
     return Deadline(
         seconds=probes.termination_timeout(given, grace),
         origin=probes.termination_origin(given, grace),
-        short=given is not None and given < grace,
+        short=probes.too_short(given, grace),
     )
 
 
@@ -192,7 +192,7 @@ def _ready(request: BounceRequest, pod: Pod) -> Deadline:
     return Deadline(
         seconds=probes.ready_timeout(given, containers),
         origin=probes.ready_origin(given, containers),
-        short=given is not None and given < probes.startup_budget(containers),
+        short=probes.too_short(given, probes.startup_budget(containers)),
     )
 
 

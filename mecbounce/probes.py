@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from mecbounce.machine import Event
-from mecbounce.model import ReadyWhen
+from mecbounce.model import LONGEST, ReadyWhen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 600.0
 GRACE_MARGIN = 60.0
 BUDGET_MARGIN = 300.0
-LONGEST = 7 * 24 * 3600  # seconds: all that is believed of a pod's own times; far beyond it a date overflows
 
 
 def probe_budget(probe: Probe) -> float:
@@ -56,11 +55,16 @@ def ready_timeout(given: float | None, containers: Iterable[Container]) -> float
     return given if given is not None else max(DEFAULT_TIMEOUT, startup_budget(containers) + BUDGET_MARGIN)
 
 
+def too_short(given: float | None, own: float) -> TypeGuard[float]:
+    """Whether a deadline was given that is shorter than what the pod itself asks for, in seconds."""
+    return given is not None and given < own
+
+
 def termination_origin(given: float | None, grace_period: float) -> str:
     """Say where `termination_timeout` comes from."""
     own = f"the pod's grace period is {grace_period:,.0f} s"
     if given is not None:
-        return f"as given, and too short: {own}" if given < grace_period else f"as given; {own}"
+        return f"as given, and too short: {own}" if too_short(given, grace_period) else f"as given; {own}"
     if termination_timeout(None, grace_period) > DEFAULT_TIMEOUT:
         return f"{own}, and {GRACE_MARGIN:.0f} s more"
     return f"the default; {own}"
@@ -71,7 +75,7 @@ def ready_origin(given: float | None, containers: Iterable[Container]) -> str:
     containers = tuple(containers)
     own = startup_budget_origin(containers) or "no container has a startup probe"
     if given is not None:
-        return f"as given, and too short: {own}" if given < startup_budget(containers) else f"as given; {own}"
+        return f"as given, and too short: {own}" if too_short(given, startup_budget(containers)) else f"as given; {own}"
     if ready_timeout(None, containers) > DEFAULT_TIMEOUT:
         return f"{own}, and {BUDGET_MARGIN:.0f} s more; counted anew once its containers run"
     return f"the default; {own}; counted anew once its containers run"

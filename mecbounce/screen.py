@@ -21,7 +21,7 @@ from rich.text import Text
 
 from mecbounce import diagnosis, probes
 from mecbounce.checks import CHECKS
-from mecbounce.machine import FINAL, Event, State
+from mecbounce.machine import FINAL, UNANSWERED, Event, State
 from mecbounce.model import BounceRecord, ClusterType, Notice, Pod, Protection, ReadyWhen
 from mecbounce.planning import Deadline, Plan, Right
 
@@ -56,7 +56,7 @@ def screen(
     if record.old_pod is not None:
         lines += _labelled("pod", _incarnations(record), width, LABEL // 2)
     lines.append(Text())
-    passed, notices = _durations(record, now), _notices(record)
+    passed, notices = {**record.durations, record.state: _elapsed(record, now)}, _notices(record)
     for state in State:
         if state in passed:
             lines.append(_row(record, state, passed[state], width))
@@ -130,9 +130,8 @@ def _both(record: BounceRecord) -> Iterator[Any]:
     yield from (one for one in (record.old_pod, record.new_pod) if one is not None)
 
 
-def _durations(record: BounceRecord, now: datetime) -> dict[State, float]:
-    ends = [*(passage.at for passage in record.path[1:]), now]
-    return {here.state: max(0.0, (end - here.at).total_seconds()) for here, end in zip(record.path, ends, strict=True)}
+def _elapsed(record: BounceRecord, now: datetime) -> float:
+    return max(0.0, (now - record.entered_at).total_seconds())
 
 
 def _notices(record: BounceRecord) -> dict[State, list[Notice]]:
@@ -160,8 +159,7 @@ def _row(record: BounceRecord, state: State, took: float, width: int) -> Text:
         return row
     present = state is record.state
     row.append(f"{f'{took:,.0f} s' if present else f'{took:,.1f} s':>9}")
-    if present and record.deadline is not None:
-        limit = max(0.0, (record.deadline - record.entered_at).total_seconds())
+    if present and (limit := record.limit) is not None:
         said = f"  of at most {limit:,.0f} s"
         room = min(BAR[-1], width - row.cell_len - len(said) - 2)
         if room in BAR:
@@ -192,7 +190,7 @@ class ProgressLines:
         said_by_a_notice = code == "trouble" and told != self._told
         self._told, self._at = told, now
         took = f"{_seconds(now - record.entered_at)} s"
-        limit = f" of at most {_seconds(record.deadline - record.entered_at)} s" if record.deadline else ""
+        limit = f" of at most {record.limit:,.0f} s" if record.limit is not None else ""
         return None if said_by_a_notice else f"waiting, {took}{limit}: {plain(text)}"
 
 
@@ -204,9 +202,11 @@ def ending(record: BounceRecord, given: Given, width: int | None) -> Text:
     if record.state is State.DONE:
         lines = _summary(record, width)
     elif record.state is State.FAILED:
-        lines = _page(record, given, width)
+        lines = _page(record, width)
     else:
-        lines = _resumable(record, given, width)
+        lines = _resumable(record, width)
+    for purpose, command in next_commands(record, given):
+        lines += [Text(f"{purpose}:"), *_command(command, width)]
     return Text("\n").join(lines)
 
 
@@ -220,8 +220,7 @@ def _summary(record: BounceRecord, width: int | None) -> list[Text]:
 
 
 def _took(record: BounceRecord) -> str:
-    durations = _durations(record, record.path[-1].at)
-    del durations[record.state]
+    durations = record.durations
     shown = [f"{state} {took:,.1f} s" for state, took in durations.items() if round(took, 1) > 0]
     if len(shown) < len(durations):
         shown.append(f"{'the rest' if shown else 'each'} 0.0 s")
@@ -237,11 +236,7 @@ def _changed_with_replacement(record: BounceRecord, width: int | None) -> str:
     if old.name != new.name:
         said.insert(0, f"name {old.name} → {new.name}")
     if old.images:
-        changes = [
-            f"image of {one} {old.images.get(one, 'none')} → {new.images.get(one, 'none')}"
-            for one in sorted({*old.images, *new.images})
-            if old.images.get(one) != new.images.get(one)
-        ]
+        changes = [f"image of {one} {before} → {after}" for one, before, after in old.image_changes(new.images)]
         said += changes or ["same image" if len(old.images) == 1 else "same images"]
     if old.host and new.host:
         same = old.host == new.host
@@ -249,8 +244,8 @@ def _changed_with_replacement(record: BounceRecord, width: int | None) -> str:
     return ", ".join(said)
 
 
-def _page(record: BounceRecord, given: Given, width: int | None) -> list[Text]:
-    """Tell what happened, the evidence, who must act, what was changed, whether it can be resumed, and what to run."""
+def _page(record: BounceRecord, width: int | None) -> list[Text]:
+    """Tell what happened, the evidence, who must act, what was changed, and whether it can be resumed."""
     why, event = record.diagnosis, _last_event(record)
     message = _shortened(record.message, record, width)
     if why is not None:
@@ -262,20 +257,18 @@ def _page(record: BounceRecord, given: Given, width: int | None) -> list[Text]:
     rows["Record"] = "ended: it can't be resumed, the next run begins a new bounce"
     if deletion_happened(record):
         rows["Record"] += ", which deletes the replacement unless --pod-uid is given"
-    lines = [line for label, text in rows.items() for line in _labelled(label, text, width, LABEL + 1)]
-    for purpose, command in next_commands(record, given):
-        lines += [Text(f"{purpose}:"), *_command(command, width)]
-    return lines
+    return _rows(rows, width)
 
 
-def _resumable(record: BounceRecord, given: Given, width: int | None) -> list[Text]:
+def _resumable(record: BounceRecord, width: int | None) -> list[Text]:
     rows = {"Changed": _changed(record), "Record": f"unfinished, saved {record.revision} times: it can be resumed"}
     if record.deadline is not None:
         rows = {"Deadline": f"{record.deadline.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}", **rows}
-    lines = [line for label, text in rows.items() for line in _labelled(label, text, width, LABEL + 1)]
-    for purpose, command in next_commands(record, given):
-        lines += [Text(f"{purpose}:"), *_command(command, width)]
-    return lines
+    return _rows(rows, width)
+
+
+def _rows(rows: Mapping[str, str], width: int | None) -> list[Text]:
+    return [line for label, text in rows.items() for line in _labelled(label, text, width, LABEL + 1)]
 
 
 def deletion_happened(record: BounceRecord) -> bool:
@@ -286,7 +279,6 @@ def deletion_happened(record: BounceRecord) -> bool:
 def _changed(record: BounceRecord) -> str:
     """Say whether the pod was deleted, and what became of its protection."""
     events = {passage.event for passage in record.path}
-    unsure = {Event.CLUSTER_UNREACHABLE, Event.ACCESS_DENIED}
     deleting = any(passage.state is State.DELETE_POD for passage in record.path)
     if Event.DELETE_ACCEPTED in events:
         said = "the pod was deleted"
@@ -296,7 +288,7 @@ def _changed(record: BounceRecord) -> str:
         said = "nothing by this bounce: the pod had gone already"
     elif Event.POD_GONE in events:
         said = "the pod has gone, by this bounce's DELETE or another hand"
-    elif deleting and (not record.finished or events & unsure):
+    elif deleting and (not record.finished or events & {*UNANSWERED}):
         said = "not known: the DELETE may or may not have been carried out"
     else:
         said = "nothing was deleted"
@@ -413,7 +405,7 @@ def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[st
         found = [_LOOK.get(record.diagnosis.code, _DESCRIBE)] if record.diagnosis else []
         by_other_name = old is not None and old.generated_name
         found.append(_WAIT_ON_BY_OTHER_NAME.get(event, _NEXT[event]) if by_other_name else _NEXT[event])
-        if event in (Event.CLUSTER_UNREACHABLE, Event.ACCESS_DENIED) and record.path[-2].state is State.DELETE_POD:
+        if event in UNANSWERED and record.path[-2].state is State.DELETE_POD:
             found.append(Next("Then bounce that incarnation or none", "{this_one}"))
     return [(purpose, words) for one in found for purpose, words in [_filled(one, record, given)]]
 
@@ -562,8 +554,8 @@ def as_json(record: BounceRecord, now: datetime, given: Given) -> dict[str, Any]
         "pod": record.request.pod,
         "node": str(record.request.node) if record.request.node else None,
         "entered_at": record.path[-1].model_dump(mode="json")["at"],
-        "elapsed": None if record.finished else _durations(record, now)[record.state],
-        "durations": {state: took for state, took in _durations(record, now).items() if state is not record.state},
+        "elapsed": None if record.finished else _elapsed(record, now),
+        "durations": record.durations,
         "old_pod": old.model_dump(mode="json", include={"name", "uid", "images", "host"}) if old else None,
         **stored,
         "next_commands": [shlex.join(command) for _, command in next_commands(record, given)],

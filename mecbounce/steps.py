@@ -141,11 +141,11 @@ def short_deadlines(request: BounceRequest, pinned: PinnedPod) -> list[tuple[str
     """Say where a given deadline is shorter than what the pod itself allows. It is kept to the second all the same."""
     notices = []
     termination, ready = request.timeouts.termination, request.timeouts.ready
-    if termination is not None and termination < pinned.grace_period:
+    if probes.too_short(termination, pinned.grace_period):
         text = f"The termination timeout is {termination:.0f} s, the pod's own grace period {pinned.grace_period} s."
         notices.append(("short_termination_timeout", text))
     budget = probes.startup_budget(pinned.containers)
-    if ready is not None and ready < budget:
+    if probes.too_short(ready, budget):
         text = f"The readiness timeout is {ready:.0f} s, the pod's own startup probe allows {budget:.0f} s."
         notices.append(("short_ready_timeout", text))
     return notices
@@ -224,7 +224,7 @@ def await_ready(context: Context) -> Outcome:
     pod = candidates[0]
     seen = SeenPod(name=pod.name, uid=pod.uid, images=pod.images, host=pod.spec.node_name)
     learned: dict[str, Any] = {"new_pod": seen}
-    notices = _about_replacement(record, candidates)
+    notices = _about_replacement(old, record.new_pod, candidates)
     if event := probes.back(pod, context.request.ready_when):
         if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
             text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
@@ -288,9 +288,9 @@ def _advice(old: PinnedPod, why: Diagnosis) -> str:
     return f"To act: {why.who}. To wait on without deleting again, run again with --pod-uid {old.uid} (pod_uid)."
 
 
-def _about_replacement(record: BounceRecord, candidates: tuple[Pod, ...]) -> list[tuple[str, str]]:
-    """Notices, once a replacement, about what is odd about it."""
-    pod, old, before = candidates[0], record.old_pod, record.new_pod
+def _about_replacement(old: PinnedPod, before: SeenPod | None, candidates: tuple[Pod, ...]) -> list[tuple[str, str]]:
+    """Notices, once a replacement, about what is odd about it. `before` is the one that was seen last."""
+    pod = candidates[0]
     if before is not None and before.uid == pod.uid:
         return []
     notices = []
@@ -300,14 +300,9 @@ def _about_replacement(record: BounceRecord, candidates: tuple[Pod, ...]) -> lis
     if len(candidates) > 1:
         text = f"{len(candidates)} pods could be the replacement; waiting for the oldest, {pod.name} ({pod.uid})."
         notices.append(("several_replacements", text))
-    if old is not None and old.images:
-        changes = [
-            f"{name}: {old.images.get(name, 'none')} -> {pod.images.get(name, 'none')}"
-            for name in sorted({*old.images, *pod.images})
-            if old.images.get(name) != pod.images.get(name)
-        ]
-        if changes:
-            notices.append(("images_changed", f"The replacement runs other images: {'; '.join(changes)}."))
+    changes = [f"{name}: {here} -> {there}" for name, here, there in old.image_changes(pod.images)]
+    if changes:
+        notices.append(("images_changed", f"The replacement runs other images: {'; '.join(changes)}."))
     return notices
 
 
