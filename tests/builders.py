@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from mecbounce.model import BounceRequest, Host, NodeRef, Pod
@@ -19,6 +21,22 @@ def later(seconds: float) -> datetime:
 def stamp(seconds: float) -> str:
     """Give a time, in seconds after NOW, as Kubernetes writes it."""
     return later(seconds).isoformat().replace("+00:00", "Z")
+
+
+def kubeconfig(server: str, user: dict[str, Any], **cluster: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "here", "cluster": {"server": server} | cluster}],
+        "users": [{"name": "me", "user": user}],
+        "contexts": [{"name": "it", "context": {"cluster": "here", "user": "me"}}],
+        "current-context": "it",
+    }
+
+
+def write_kubeconfig(path: Path, server: str, token: str = "valid", **cluster: Any) -> Path:  # noqa: S107 -- no password
+    path.write_text(json.dumps(kubeconfig(server, {"token": token}, **cluster)))
+    return path
 
 
 def request(**fields: Any) -> BounceRequest:

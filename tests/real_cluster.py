@@ -1,15 +1,18 @@
-"""The real cluster of $KUBECONFIG as a pytest plugin: its client, and the custom resource on it."""
+"""The real cluster of $KUBECONFIG as a pytest plugin: its client, the custom resource on it, a bounded wait."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import pytest
-from e2e.helpers import GROUP, PLURAL, VERSION, till
-from e2e.real import if_found
 from kubernetes import client, config
+from kubernetes.client import ApiException
 
+Answer = TypeVar("Answer")
+
+GROUP, VERSION, PLURAL = "express.example.com", "v1", "expressnodes"
 ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 EXPRESS_NODES: dict[str, Any] = {
     "apiVersion": "apiextensions.k8s.io/v1",
@@ -30,6 +33,27 @@ EXPRESS_NODES: dict[str, Any] = {
         ],
     },
 }
+
+
+def till(what: str, found: Callable[[], Answer | None], *, seconds: float = 90.0, every: float = 0.05) -> Answer:
+    """Wait until `found`, asked every so many seconds, gives something true, and return that; fail in the end."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = found()
+        if answer:
+            return answer
+        assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s"
+        time.sleep(every)
+
+
+def if_found(read: Callable[[], Any]) -> Any:
+    """Give what `read` gives; None where the API server says 404."""
+    try:
+        return read()
+    except ApiException as error:
+        if error.status != 404:
+            raise
+        return None
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from builders import NODE, request
+from builders import NODE, request, write_kubeconfig
 from kubernetes import client
 from pytest_mock import MockerFixture
 
@@ -265,7 +265,7 @@ class TestFailures:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             closed = KubernetesCluster.from_kubeconfig(
-                _kubeconfig(tmp_path, f"http://127.0.0.1:{unused.getsockname()[1]}")
+                write_kubeconfig(tmp_path / "kubeconfig", f"http://127.0.0.1:{unused.getsockname()[1]}")
             )
         with pytest.raises(
             Unreachable, match=r"the API server http://127.0.0.1:\d+ can't be reached: .*refused"
@@ -305,7 +305,7 @@ class TestFailures:
             kubernetes.pods("default")
 
     def test_a_token_that_makes_no_header_is_not_quoted(self, sandbox: Sandbox, tmp_path: Path) -> None:
-        path = _kubeconfig(tmp_path, sandbox.url, token="s3cret\n")  # noqa: S106 -- made up
+        path = write_kubeconfig(tmp_path / "kubeconfig", sandbox.url, token="s3cret\n")  # noqa: S106 -- made up
         with pytest.raises(Unreachable, match="are the credentials whole") as caught:
             KubernetesCluster.from_kubeconfig(path).pods("default")
         assert "s3cret" not in "".join(format_exception(caught.value))
@@ -516,11 +516,7 @@ class TestConfiguration:
         assert KubernetesCluster.contexts(sandbox.kubeconfig) == ("sandbox",)
 
     def test_a_password_in_the_servers_address_is_not_named(self, tmp_path: Path) -> None:
-        cluster = {"server": "http://me:secret@127.0.0.1:1/api"}
-        names = {"clusters": [{"name": "a", "cluster": cluster}], "users": [{"name": "a", "user": {}}]}
-        contexts = [{"name": "a", "context": {"cluster": "a", "user": "a"}}]
-        path = tmp_path / "config"
-        path.write_text(json.dumps(names | {"contexts": contexts, "current-context": "a"}))
+        path = write_kubeconfig(tmp_path / "kubeconfig", "http://me:secret@127.0.0.1:1/api")
         assert KubernetesCluster.from_kubeconfig(path).server == "http://127.0.0.1:1/api"
 
     def test_outside_of_a_cluster_in_cluster_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -553,15 +549,3 @@ def _until(condition: Callable[[], object], seconds: float = 5) -> None:
     ends = datetime.now(UTC).timestamp() + seconds
     while not condition():
         assert datetime.now(UTC).timestamp() < ends
-
-
-def _kubeconfig(folder: Path, server: str, token: str = "t") -> Path:  # noqa: S107 -- no password
-    path = folder / "kubeconfig"
-    content = {
-        "clusters": [{"name": "c", "cluster": {"server": server}}],
-        "users": [{"name": "u", "user": {"token": token}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    }
-    path.write_text(json.dumps(content))
-    return path

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from e2e.helpers import till
+from real_cluster import till
 
 from .things import FINALIZER, Things, of
 from .wire import JSON_PATCH, LONGEST_ANSWER, MERGE, STRATEGIC, Api, Json

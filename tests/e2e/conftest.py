@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 import pytest
 from kubernetes import client
+from real_cluster import GROUP, PLURAL, VERSION, if_found, till
 
-from .helpers import GROUP, PLURAL, VERSION, Command, RunnersTask, till
-from .real import Audit, Component, Site, if_found
+from .helpers import Command, RunnersTask
+from .real import Audit, Component, Site
 
 
 @pytest.fixture(scope="session")
@@ -22,14 +23,9 @@ def kubeconfig() -> Path:
 
 
 @pytest.fixture(scope="session")
-def api(real_api: client.ApiClient) -> client.ApiClient:
-    return real_api
-
-
-@pytest.fixture(scope="session")
-def image(api: client.ApiClient) -> str:
+def image(real_api: client.ApiClient) -> str:
     """A busybox that the cluster has already, else the public one."""
-    hosts = client.CoreV1Api(api).list_node().items
+    hosts = client.CoreV1Api(real_api).list_node().items
     names = (name for host in hosts for image in host.status.images or () for name in image.names or ())
     return next((name for name in names if "busybox" in name), "docker.io/library/busybox:1")
 
@@ -40,24 +36,26 @@ def expressnodes(expressnodes: None) -> None:
 
 
 @pytest.fixture(scope="session")
-def namespaces(api: client.ApiClient) -> Iterator[list[str]]:
+def namespaces(real_api: client.ApiClient) -> Iterator[list[str]]:
     """The namespaces that tests made and asked to be deleted; the session ends when the last of them has gone."""
-    core, asked = client.CoreV1Api(api), list[str]()
+    core, asked = client.CoreV1Api(real_api), list[str]()
     yield asked
     for name in asked:
         till(f"namespace {name} gone", lambda name=name: not if_found(lambda: core.read_namespace(name)), seconds=90)  # type: ignore[misc]
 
 
 @pytest.fixture(scope="session")
-def new_site(api: client.ApiClient, image: str, namespaces: list[str]) -> Callable[[], AbstractContextManager[Site]]:
+def new_site(
+    real_api: client.ApiClient, image: str, namespaces: list[str]
+) -> Callable[[], AbstractContextManager[Site]]:
     """Make a fresh namespace with the operator at work in it."""
 
     @contextmanager
     def made() -> Iterator[Site]:
         name = f"mecbounce-e2e-{uuid.uuid4().hex[:8]}"
-        core = client.CoreV1Api(api)
+        core = client.CoreV1Api(real_api)
         core.create_namespace({"metadata": {"name": name}})
-        site = Site(api, name, image)
+        site = Site(real_api, name, image)
         site.operator.start()
         try:
             yield site
@@ -89,9 +87,9 @@ def shared_site(new_site: Callable[[], AbstractContextManager[Site]]) -> Iterato
 
 
 @pytest.fixture
-def site_in_default(api: client.ApiClient, image: str) -> Iterator[Site]:
+def site_in_default(real_api: client.ApiClient, image: str) -> Iterator[Site]:
     """The namespace default, where the test makes the node mec-0."""
-    made = Site(api, "default", image)
+    made = Site(real_api, "default", image)
     made.operator.start()
     yield made
     made.custom.delete_namespaced_custom_object(GROUP, VERSION, "default", PLURAL, "mec-0")
@@ -116,12 +114,12 @@ def runners_task(tmp_path: Path) -> RunnersTask:
 
 
 @pytest.fixture(scope="module")
-def audit(kubeconfig: Path, api: client.ApiClient) -> Iterator[Audit]:
+def audit(kubeconfig: Path, real_api: client.ApiClient) -> Iterator[Audit]:
     """What mecbounce asked of the API server, from the module's first test on."""
     log = kubeconfig.parent / "log" / "audit.log"
     if not log.is_file():
         pytest.skip("needs the API server's audit log: log/audit.log beside the kubeconfig")
-    with closing(Audit(log, api)) as made:
+    with closing(Audit(log, real_api)) as made:
         yield made
 
 
@@ -139,16 +137,16 @@ def component(kubeconfig: Path) -> Callable[[str], Component]:
 
 
 @pytest.fixture
-def exec_works(api: client.ApiClient) -> None:
+def exec_works(real_api: client.ApiClient) -> None:
     """Commands in pods go from the API server to the kubelet, at an address that the Kubernetes node tells.
 
     A kubelet on loopback tells none; where the API server is on loopback too, that is the address.
     """
-    core = client.CoreV1Api(api)
+    core = client.CoreV1Api(real_api)
     for host in core.list_node().items:
         if host.status.addresses:
             continue
-        if urlsplit(api.configuration.host).hostname != "127.0.0.1":
+        if urlsplit(real_api.configuration.host).hostname != "127.0.0.1":
             pytest.skip("needs exec: a Kubernetes node of this cluster tells no address of its kubelet")
         core.patch_node_status(
             host.metadata.name, {"status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}}

@@ -1,4 +1,4 @@
-"""What the tests stand on: a bounded wait, containers that start and stop quickly, the command, a runner's task."""
+"""What the tests stand on: containers that start and stop quickly, the command, a runner's task."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from mecbounce import BounceRequest, BounceResult, BounceTask, KubernetesCluster, MappingStore
 
 Json = dict[str, Any]
-Answer = TypeVar("Answer")
 
-GROUP, VERSION, PLURAL = "express.example.com", "v1", "expressnodes"
 COMMAND = Path(sys.executable).with_name("mecbounce")
 LONGEST_RUN = 300.0  # seconds
 
@@ -26,17 +23,6 @@ LEAVES_AT_TERM = f"trap 'exit 0' TERM; {IDLE}"
 LEAVES_LATE = f"trap 'sleep 2; exit 0' TERM; {IDLE}"
 IGNORES_TERM = f"trap '' TERM; {IDLE}"
 PROTECTED = f"trap 'test -f /tmp/unprotected && exit 0' TERM; {IDLE}"  # ends at TERM only once its protection is off
-
-
-def till(what: str, found: Callable[[], Answer | None], *, seconds: float = 90.0, every: float = 0.05) -> Answer:
-    """Wait until `found`, asked every so many seconds, gives something true, and return that; fail in the end."""
-    end = time.monotonic() + seconds
-    while True:
-        answer = found()
-        if answer:
-            return answer
-        assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s"
-        time.sleep(every)
 
 
 def starting(seconds: int, script: str = LEAVES_AT_TERM) -> str:

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,25 +17,15 @@ from typing import Any, Self
 
 import urllib3
 from kubernetes import client
-from kubernetes.client import ApiException
+from real_cluster import GROUP, PLURAL, VERSION, if_found, till
 
 from mecbounce import BounceRequest, NodeRef
 
-from .helpers import GROUP, LEAVES_AT_TERM, LONGEST_RUN, PLURAL, VERSION, Json, till
+from .helpers import LEAVES_AT_TERM, LONGEST_RUN, Json
 
 OPERATOR_EVERY = 0.2  # seconds between two looks of the operator
 LOOK_EVERY = 0.2  # seconds between two looks of a test at a pod: many tests in one are no load on the API server
 GATE = "example.com/gate"  # a readiness gate: a pod that has it is ready once a test says so
-
-
-def if_found(read: Callable[[], Any]) -> Any:
-    """Give what `read` gives; None where the API server says 404."""
-    try:
-        return read()
-    except ApiException as error:
-        if error.status != 404:
-            raise
-        return None
 
 
 class ExpressOperator(threading.Thread):

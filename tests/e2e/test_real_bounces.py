@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 from kubernetes import client
+from real_cluster import till
 
 from mecbounce import BounceRecord, State
 
-from .helpers import LEAVES_LATE, NEVER, STARTUP_PROBE, Command, Finished, Json, RunnersTask, probe, starting, till
+from .helpers import LEAVES_LATE, NEVER, STARTUP_PROBE, Command, Finished, Json, RunnersTask, probe, starting
 from .real import Audit, Site, Watcher
 
 pytestmark = pytest.mark.e2e

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from real_cluster import PLURAL, till
 
-from .helpers import NEVER, PLURAL, Command, till
+from .helpers import NEVER, Command
 from .real import Site
 
 pytestmark = pytest.mark.e2e

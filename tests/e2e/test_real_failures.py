@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from real_cluster import till
 
-from .helpers import IGNORES_TERM, LEAVES_LATE, NEVER, Command, Finished, Json, till
+from .helpers import IGNORES_TERM, LEAVES_LATE, NEVER, Command, Finished, Json
 from .real import Audit, Site
 
 pytestmark = pytest.mark.e2e

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import urllib3
 from kubernetes.client import ApiException
+from real_cluster import GROUP, PLURAL, VERSION, if_found, till
 
 from mecbounce import State
 
-from .helpers import GROUP, LONGEST_RUN, PLURAL, VERSION, Command, state_in, till
-from .real import Audit, Component, Site, if_found
+from .helpers import LONGEST_RUN, Command, state_in
+from .real import Audit, Component, Site
 
 pytestmark = pytest.mark.e2e
 

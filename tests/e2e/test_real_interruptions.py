@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from real_cluster import till
 
 from mecbounce import State
 from mecbounce.errors import Interrupted
 
-from .helpers import LEAVES_LATE, STARTUP_PROBE, Command, RunnersTask, starting, state_in, till
+from .helpers import LEAVES_LATE, STARTUP_PROBE, Command, RunnersTask, starting, state_in
 from .real import Audit, Site
 
 pytestmark = pytest.mark.e2e

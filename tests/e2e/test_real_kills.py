@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from real_cluster import till
 
 from mecbounce import State
 
-from .helpers import LONGEST_RUN, Command, Finished, state_in, till
+from .helpers import LONGEST_RUN, Command, Finished, state_in
 from .real import Audit, Site, Watcher
 
 pytestmark = pytest.mark.e2e

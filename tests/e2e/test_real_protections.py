@@ -7,6 +7,7 @@ protection on could not end in time.
 from __future__ import annotations
 
 import pytest
+from real_cluster import till
 
 from mecbounce import (
     AnnotationProtection,
@@ -18,7 +19,7 @@ from mecbounce import (
     Timeouts,
 )
 
-from .helpers import PROTECTED, RunnersTask, till
+from .helpers import PROTECTED, RunnersTask
 from .real import Site, Watcher
 
 pytestmark = pytest.mark.e2e

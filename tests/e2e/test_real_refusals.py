@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from builders import write_kubeconfig
 from kubernetes import client
 
 from .helpers import Command, Finished
@@ -146,18 +146,10 @@ def test_a_kubeconfig_that_is_none_is_said_in_one_line(command: Command, tmp_pat
 
 
 def test_credentials_that_are_not_accepted_are_access_denied(
-    command: Command, api: client.ApiClient, tmp_path: Path
+    command: Command, real_api: client.ApiClient, tmp_path: Path
 ) -> None:
-    stranger = tmp_path / "kubeconfig"
-    cluster = {"server": api.configuration.host, "certificate-authority": api.configuration.ssl_ca_cert}
-    context = {"cluster": "real", "user": "stranger"}
-    content = {
-        "clusters": [{"name": "real", "cluster": cluster}],
-        "users": [{"name": "stranger", "user": {"token": "unknown"}}],
-        "contexts": [{"name": "real", "context": context}],
-        "current-context": "real",
-    }
-    stranger.write_text(json.dumps(content))
+    server, authority = real_api.configuration.host, real_api.configuration.ssl_ca_cert
+    stranger = write_kubeconfig(tmp_path / "kubeconfig", server, "unknown", **{"certificate-authority": authority})
     ran = command.run("run", "mec-0", "-n", "default", "--kubeconfig", str(stranger), "-o", "json")
     assert refused(ran, "access_denied")
     assert "401" in ran.result["message"]

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import yaml
 from kubernetes import client
+from real_cluster import PLURAL, if_found, till
 
-from .helpers import PLURAL, STARTUP_PROBE, Command, Finished, Json, starting, till
-from .real import Asked, Audit, Site, if_found
+from .helpers import STARTUP_PROBE, Command, Finished, Json, starting
+from .real import Asked, Audit, Site
 
 pytestmark = pytest.mark.e2e
 

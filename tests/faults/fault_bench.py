@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Any
 
 import pytest
 import structlog
-from builders import NODE, request
-from fault_proxy import FaultProxy, busiest
+from builders import NODE, request, write_kubeconfig
+from fault_proxy import FaultProxy
 
 from mecbounce import bounce, cluster
 from mecbounce.bounce import BounceTask
@@ -50,7 +51,7 @@ class Bench:
 
     def __init__(self, sandbox: Sandbox, proxy: FaultProxy, folder: Path) -> None:
         self.sandbox, self.proxy = sandbox, proxy
-        self.kubeconfig = proxy.kubeconfig(folder)
+        self.kubeconfig = write_kubeconfig(folder / "kubeconfig", proxy.url)
         self.started: set[str] = set()
         self.started_at_the_end: set[str] = set()
         self.terminated: set[str] = set()
@@ -97,7 +98,12 @@ class Bench:
 
     def busiest(self) -> int:
         """Count the most requests within what would be ten seconds, were mecbounce not hasty."""
-        return busiest([one.at for one in self.proxy.exchanges], 10 / HASTE)
+        times, window = [one.at for one in self.proxy.exchanges], 10 / HASTE
+        return max((bisect_right(times, at + window) - first for first, at in enumerate(times)), default=0)
+
+
+class Killed(BaseException):
+    """The runner is killed, before or after a save."""
 
 
 @contextmanager

@@ -13,12 +13,10 @@ import socket
 import struct
 import threading
 import time
-from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -110,11 +108,13 @@ AFTER_THE_ACT = (
 READ_FAULTS = (*BEFORE_THE_ACT, TRUNCATED, BROKEN_OFF, DELAYED, REPEATED)
 WRITE_FAULTS = (*BEFORE_THE_ACT, *AFTER_THE_ACT)
 
+SILENT = Fault("silent", answer=_stream(), then=Then.HANG)
 _BOOKMARK = _event("BOOKMARK", kind="Pod", metadata={"resourceVersion": "1"})
 WATCH_FAULTS = (
     *(RESET, HANGS, THROTTLED, UNAUTHORIZED, *ERRORS, HTML, NO_ROUTE),
     Fault("closes at once", answer=_stream(end=True)),
-    Fault("silent", answer=_stream(), then=Then.HANG),
+    SILENT,
+    Fault("silent after its first words", acts=1, then=Then.HANG),
     Fault("410", answer=_status(410)),
     Fault("ERROR 410", answer=_stream(_event("ERROR", kind="Status", code=410, reason="Expired"), end=True)),
     Fault("ERROR 500", answer=_stream(_event("ERROR", kind="Status", code=500)), then=Then.HANG),
@@ -188,9 +188,6 @@ class FaultProxy:
                     one.shutdown(socket.SHUT_RDWR)
         self._http.server_close()  # waits for every connection's thread
 
-    def kubeconfig(self, folder: Path, token: str = "valid") -> Path:  # noqa: S107 -- no password
-        return write_kubeconfig(folder / "kubeconfig", self.url, token)
-
     def befalls(self, exchange: Exchange) -> Fault | None:
         """Note a request, and tell what befalls it."""
         with self.lock:
@@ -199,7 +196,7 @@ class FaultProxy:
         return exchange.fault
 
     @contextlib.contextmanager
-    def open(self, one: socket.socket) -> Any:
+    def open(self, one: socket.socket) -> Iterator[None]:
         """Know a socket for as long as it is open, so that leaving ends it."""
         with self.lock:
             self._sockets.add(one)
@@ -254,7 +251,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._wait_till_client_left()
         time.sleep(fault.delay)
         if exchange.verb == "watch" and fault.answer is None:
-            self._pass_watch(exchange)
+            self._pass_watch(exchange, fault.then)
             return
         status, content = 0, b""
         for _ in range(fault.acts):
@@ -285,13 +282,14 @@ class _Handler(BaseHTTPRequestHandler):
             exchange.statuses.append(response.status)
             return response.status, content
 
-    def _pass_watch(self, exchange: Exchange) -> None:
+    def _pass_watch(self, exchange: Exchange, after_its_first_words: Then) -> None:
         upstream, response = self._upstream(b"")
         exchange.statuses.append(response.status)
         with contextlib.closing(upstream), contextlib.closing(response), self.server.proxy.open(upstream.sock):
             self.wfile.write(_stream())
             while part := response.read1():
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
+                self._end(after_its_first_words)
             self.wfile.write(b"0\r\n\r\n")
 
     def _end(self, then: Then) -> None:
@@ -315,19 +313,3 @@ def _verb(method: str, path: str, query: dict[str, str]) -> str:
     if method == "GET" and path.endswith(("/pods", "/events")):
         return "list"
     return VERBS[method]
-
-
-def write_kubeconfig(path: Path, server: str, token: str = "valid", **cluster: object) -> Path:  # noqa: S107 -- no password
-    content = {
-        "clusters": [{"name": "c", "cluster": {"server": server, **cluster}}],
-        "users": [{"name": "u", "user": {"token": token}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    }
-    path.write_text(json.dumps(content))
-    return path
-
-
-def busiest(times: list[float], window: float) -> int:
-    """Count the most of these rising times that lie within a window of so many seconds."""
-    return max((bisect_right(times, at + window) - first for first, at in enumerate(times)), default=0)

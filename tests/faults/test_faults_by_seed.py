@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_bench import Bench, benched, hasten
+from fault_bench import Bench, Killed, benched, hasten
 from fault_proxy import READ_FAULTS, STALE, WATCH_FAULTS, WRITE_FAULTS, Exchange, Fault
 
 from mecbounce.machine import Event
@@ -30,10 +30,6 @@ FAULTS = {
     "watch": WATCH_FAULTS,
 }
 REPLACED_WITHIN = 2  # seconds
-
-
-class Killed(BaseException):
-    """The runner is killed, before or after a save."""
 
 
 def replaced(sandbox: Sandbox) -> None:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import pytest
 import structlog
 from builders import NODE, request
+from fault_bench import Killed
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -46,10 +47,6 @@ FATES = st.sampled_from([*[Fate.FINE] * 5, *Fate])
 CHANGES = st.sampled_from(["goes on", "goes on", "goes on", "is replaced", "one more", "terminates", "vanishes"])
 
 
-class Killed(BaseException):
-    """The runner is killed before a step is saved."""
-
-
 class Saved:
     """A store in memory that lets its runner be killed instead of a save."""
 
@@ -72,6 +69,8 @@ class Saved:
 
 
 class Sequence(RuleBasedStateMachine):
+    """Bounces one after the other on a cluster to which anything may happen, and what holds throughout."""
+
     ends: ClassVar[Counter[str]] = Counter()
     counted: ClassVar[Counter[str]] = Counter()
     busiest: ClassVar[int] = 0

@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from builders import write_kubeconfig
 from fault_bench import HASTE, Bench, benched, hasten
 from fault_proxy import (
     HTML,
     NO_ROUTE,
     READ_FAULTS,
     RESET,
+    SILENT,
     STALE,
     THROTTLED,
     UNAUTHORIZED,
@@ -28,12 +30,12 @@ from fault_proxy import (
     Plan,
     always,
     once,
-    write_kubeconfig,
 )
 
+from mecbounce import cluster
 from mecbounce.cluster import KubernetesCluster
 from mecbounce.errors import Unreachable
-from mecbounce.machine import Event, State
+from mecbounce.machine import WAITING, Event, State
 from mecbounce.sandbox import Behaviour
 from mecbounce.stores import FileStore
 
@@ -115,6 +117,32 @@ def test_no_fault_of_a_watch_matters(bench: Bench, fault: Fault, *, lasts: bool)
     assert any(one.fault for one in bench.proxy.exchanges)
 
 
+class TestASilentWatch:
+    """It shows the pod as it was, while that goes on; a look of its own tells better."""
+
+    @pytest.fixture(autouse=True)
+    def is_trusted_for_long(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cluster, "SILENCE", 3600.0)
+        bench.proxy.plan = always(SILENT, "watch")
+
+    def test_is_not_believed_at_a_deadline(self, bench: Bench) -> None:
+        timeouts = {"api": 20.0, "termination": 0.5, "ready": 0.5}
+        result = bench.task(timeouts=timeouts).perform()
+        bench.check(result)
+        assert result.event is Event.POD_STARTED
+        for state in WAITING:
+            assert result.durations[state] >= 0.5, "the watch was heard"
+
+    def test_is_not_believed_once_a_delete_got_no_answer(self, bench: Bench) -> None:
+        bench.sandbox.behave(Behaviour(stops_after=200))
+        silent, unanswered = bench.proxy.plan, once("delete", RESET.after_the_act)
+        bench.proxy.plan = lambda exchange: silent(exchange) or unanswered(exchange)
+        result = bench.task(timeouts={"api": 20.0, "termination": 2.0, "ready": 0.5}).perform()
+        bench.check(result)
+        assert result.event is Event.POD_STARTED
+        assert [one.verb for one in bench.proxy.exchanges].count("delete") == 1
+
+
 def lost_after_the_deletion(fault: Fault) -> Plan:
     """Let a fault befall every look that comes after the DELETE."""
     deletes: list[Exchange] = []
@@ -159,6 +187,12 @@ class TestRate:
         bench.task(timeouts={"api": 30 / HASTE}).perform()
         # At 0, 0.25, 0.75, 1.75, 3.75, 7.75, 15.75 and 30 s at the earliest, with three requests each.
         assert len(bench.proxy.exchanges) <= 8 * 3 + 6
+
+    def test_a_retry_after_is_kept(self, bench: Bench) -> None:
+        """Of a second, which shortened is a minute: more than half a minute is never waited."""
+        bench.proxy.plan = always(THROTTLED, "list")
+        bench.task(timeouts={"api": 120 / HASTE}).perform()
+        assert [one.verb for one in bench.proxy.exchanges].count("list") <= 120 / 30 + 1
 
     @pytest.mark.parametrize(
         "fault",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import NODE, request
+from builders import NODE, kubeconfig, request
 from hypothesis import example, given, settings
 from mutations import EXAMPLES, almost, as_bytes, spoilt
 from structlog.testing import capture_logs
@@ -51,17 +51,6 @@ USERS: dict[str, dict[str, Any]] = {
     "plugin that fails": {"exec": PLUGIN | {"args": ["-c", "exit 3"]}},
     "token of two lines": {"token": f"{TOKEN}\n{TOKEN}"},
 }
-
-
-def kubeconfig(url: str, user: dict[str, Any], **cluster: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "here", "cluster": {"server": url} | cluster}],
-        "users": [{"name": "me", "user": user}],
-        "contexts": [{"name": "it", "context": {"cluster": "here", "user": "me"}}],
-        "current-context": "it",
-    }
 
 
 class Ears:
