@@ -188,7 +188,7 @@ def _probes(pod: Pod) -> Iterator[Diagnosis]:
 
 def _killed_by_startup_probe(pod: Pod, status: ContainerStatus, events: tuple[PodEvent, ...]) -> bool:
     probed = any(one.startup_probe for one in pod.spec.long_running if one.name == status.name)
-    last = status.last_state.terminated
+    last = status.state.terminated or status.last_state.terminated
     if not probed or last is None or last.reason == "OOMKilled":
         return False
     told = any(one.message.startswith(f"Container {status.name} failed startup probe") for one in events)

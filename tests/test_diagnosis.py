@@ -550,6 +550,10 @@ class TestReadiness:
         seen = new(restarted(3), container=PROBED, phase="Running")
         assert "startup_kill_loop" == code(diagnosis.readiness(seen, READY, [STARTUP_FAILED]))
 
+    def test_a_first_kill_by_the_startup_probe_counts_before_the_restart(self) -> None:
+        status = {"name": "app", "state": {"terminated": {"exitCode": 137}}}
+        assert "startup_kill_loop" == code(diagnosis.readiness(new(status, container=PROBED), READY, ()))
+
     @pytest.mark.parametrize(
         "event",
         [

@@ -99,6 +99,12 @@ def test_a_grace_period_of_none_is_force(bound: Things) -> None:
     assert bound.gone
 
 
+def test_a_negative_grace_period_is_force_too(bound: Things) -> None:
+    bound.made()
+    assert bound.delete({"gracePeriodSeconds": -1}).status == 200
+    assert bound.gone
+
+
 @pytest.mark.parametrize("options", [None, {}, {"gracePeriodSeconds": 30}, {"gracePeriodSeconds": 60}])
 def test_a_second_delete_that_asks_no_less_changes_nothing(bound: Things, options: Json | None) -> None:
     bound.made()

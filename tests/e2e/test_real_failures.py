@@ -53,7 +53,7 @@ ABSENT_VOLUME = {"name": "absent", "secret": {"secretName": "absent"}}
 BROKEN_CONTAINERS: dict[str, Json] = {
     "image_pull": {"image": "127.0.0.1:1/absent:1"},
     "crash_loop": {"command": ["sh", "-c", "exit 3"], "readinessProbe": NEVER},  # without, it is ready for an instant
-    "startup_kill_loop": {"startupProbe": NEVER | {"failureThreshold": 1}},
+    "startup_kill_loop": {"command": ["sh", "-c", IGNORES_TERM], "startupProbe": NEVER | {"failureThreshold": 1}},
     "startup_probe": {"startupProbe": NEVER},
     "readiness_probe": {"readinessProbe": NEVER},
     "volume": {"volumeMounts": [{"name": "absent", "mountPath": "/absent"}]},
@@ -81,7 +81,7 @@ def broken(shared_site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[
         if code == "init_container":
             template["initContainers"] = [template["containers"][0] | {"name": "first", "command": ["false"]}]
         site.change(name, template=template)
-        runs[code] = ("run", *site.words(name), "--ready-timeout", "30s")
+        runs[code] = ("run", *site.words(name), "--ready-timeout", "45s")  # all start at once
     return Command(tmp_path_factory.mktemp("state")).run_side_by_side(runs)
 
 

@@ -23,12 +23,14 @@ pytestmark = pytest.mark.e2e
 
 SEED, KILLS, AT_A_TIME = 30, 30, 10
 BEFORE_THE_RECORD = "before the record"
+PROTECTION = "example.com/protected"
 
 # The stretches of a bounce's life, by how they begin, and a kill's longest delay in them (seconds). Uniformly over the
 # whole life nearly all kills would hit Python as it starts or one of the two waits: the rest takes a tenth of a second.
 STRETCHES = {
     BEFORE_THE_RECORD: 1.5,
     State.INIT_CHECKS: 0.2,
+    State.DISABLE_PROTECTION: 0.05,
     State.DELETE_POD: 0.05,
     State.AWAIT_TERMINATION: 1.5,
     State.AWAIT_READY: 1.5,
@@ -55,9 +57,9 @@ def test_a_bounce_killed_at_thirty_random_moments_is_ended_by_the_same_command(
 
     def killed(name: str) -> Killed:
         begin, delay = moments[name]
-        old = str(site.node(site.gated(), name).metadata.uid)
+        old = str(site.node(site.gated(), name, annotations={PROTECTION: "on"}).metadata.uid)
         record = tmp_path / name
-        words = ("run", *site.words(name), "--state", str(record))
+        words = ("run", *site.words(name), "--state", str(record), "--protection-annotation", f"{PROTECTION}=off")
         process = command.start(*words)
         if begin != BEFORE_THE_RECORD:
             order = list(State)
@@ -97,6 +99,8 @@ def test_a_bounce_killed_at_thirty_random_moments_is_ended_by_the_same_command(
     ]
     assert len(new) == KILLS
     assert new.isdisjoint(one.old for one in all_killed.values())
+    pods = site.core.list_namespaced_pod(site.namespace).items
+    assert {pod.metadata.annotations[PROTECTION] for pod in pods} == {"on"}, "a replacement was unprotected"
     for one in all_killed.values():
         assert one.again.result["old_pod"]["uid"] == one.old
         assert one.again.notices == (set() if one.at == BEFORE_THE_RECORD else {"resumed"})
@@ -133,6 +137,7 @@ def test_two_runs_started_together_make_one_bounce(
         f"{len(names)} times two runs started together: one bounce and one exit 6 each, {took_over} by taking over; "
         f"DELETEs accepted: {', '.join(map(str, accepted.values()))}"
     )
+    assert accepted == dict.fromkeys(names, 1)
 
 
 def ended(run: subprocess.Popen[str]) -> bool:
