@@ -170,13 +170,13 @@ def _row(record: BounceRecord, state: State, took: float, width: int) -> Text:
 
 
 class ProgressLines:
-    """What waiting is told of line by line: whatever it waits for anew, and the same again after half a minute."""
+    """What waiting is told of line by line: whatever has been waited for a second, and again after half a minute."""
 
-    AGAIN = timedelta(seconds=30)
+    FIRST, AGAIN = timedelta(seconds=1), timedelta(seconds=30)
 
     def __init__(self) -> None:
-        self._told: tuple[State, str] | None = None
-        self._at = datetime.min.replace(tzinfo=UTC)
+        self._waited_for: tuple[State, str] | None = None
+        self._due = datetime.max.replace(tzinfo=UTC)
 
     def line(self, record: BounceRecord, pods: tuple[Pod, ...] | None, now: datetime) -> str | None:
         """Give the line that is due now, if one is."""
@@ -184,14 +184,15 @@ class ProgressLines:
         if waiting is None:
             return None
         code, text = waiting
-        told = record.state, code
-        if told == self._told and now - self._at < self.AGAIN:
+        if (record.state, code) != self._waited_for:
+            self._waited_for = record.state, code
+            self._due = now + (self.AGAIN if code == "trouble" else self.FIRST)  # of trouble a notice has told
+        if now < self._due:
             return None
-        said_by_a_notice = code == "trouble" and told != self._told
-        self._told, self._at = told, now
+        self._due = now + self.AGAIN
         took = f"{_seconds(now - record.entered_at)} s"
         limit = f" of at most {record.limit:,.0f} s" if record.limit is not None else ""
-        return None if said_by_a_notice else f"waiting, {took}{limit}: {plain(text)}"
+        return f"waiting, {took}{limit}: {plain(text)}"
 
 
 # --- how it ended, or how to go on -------------------------------------------------------------------------------

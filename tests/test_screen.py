@@ -204,14 +204,19 @@ class TestWaitingFor:
 
 
 class TestProgressLines:
-    def test_are_told_when_something_changes_and_again_after_half_a_minute(self) -> None:
+    def test_are_told_of_what_lasts_and_again_after_half_a_minute(self) -> None:
         lines, waiting = screen.ProgressLines(), record(*PATH)
         seen = replacement(container_status={"state": {"running": {"startedAt": stamp(40)}}})
         told = [
             (at, line) for at in range(32, 122) if (line := lines.line(waiting, (seen,) if at >= 40 else (), later(at)))
         ]
-        assert [at for at, _ in told] == [32, 40, 70, 100]
-        assert told[0][1] == "waiting, 0 s of at most 600 s: nothing has recreated the pod yet"
+        assert [at for at, _ in told] == [33, 41, 71, 101]
+        assert told[0][1] == "waiting, 1 s of at most 600 s: nothing has recreated the pod yet"
+
+    def test_leave_out_what_passes_at_once(self) -> None:
+        lines, waiting, seen = screen.ProgressLines(), record(*PATH), replacement(status={"phase": "Pending"})
+        looks = [(32.0, ()), (32.5, (seen,)), (33.2, ()), (33.9, (seen,)), (35.0, (seen,))]
+        assert [at for at, pods in looks if lines.line(waiting, pods, later(at))] == [35.0]
 
     def test_trouble_that_a_notice_has_told_waits_its_half_minute(self) -> None:
         lines = screen.ProgressLines()
