@@ -5,7 +5,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready ## make .venv with every extra
 
@@ -28,6 +28,9 @@ lint: setup ## ruff and mypy
 diagram: setup ## write diagrams/, docs/schema/ and the README's copy from the code
 	$(BIN)/python -m mecbounce.diagram
 
+screenshots: setup ## record the stills in docs/ and the transcripts of all demos anew
+	$(BIN)/python tests/recordings.py
+
 check: lint test ## lint, tests, diagrams current: what CI runs first
 
 compat: setup ## the adapter's tests with the oldest supported Kubernetes client, in a .venv of its own
@@ -42,4 +45,4 @@ crash: setup ## the long forms of the crash and fault tests: minutes
 e2e: setup ## the end-to-end and conformance suites on the real cluster of $KUBECONFIG
 	$(BIN)/pytest -m 'e2e or conformance'
 
-.PHONY: help setup demo test lint diagram check compat crash e2e
+.PHONY: help setup demo test lint diagram screenshots check compat crash e2e

@@ -15,10 +15,13 @@ import os
 import re
 import shlex
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -38,7 +41,7 @@ except ImportError:
     raise SystemExit("mecbounce: the command needs an extra: pip install 'mecbounce[cli]'") from None
 
 from mecbounce import diagram as drawing
-from mecbounce.bounce import BounceTask, refuse_foreign
+from mecbounce.bounce import BounceTask, begin, refuse_foreign
 from mecbounce.errors import (
     ClusterError,
     ImpossibleEvent,
@@ -49,7 +52,7 @@ from mecbounce.errors import (
     Refused,
     Superseded,
 )
-from mecbounce.machine import UNANSWERED, Event, State
+from mecbounce.machine import UNANSWERED, WAITING, Event, State
 from mecbounce.model import (
     LONGEST,
     BounceRecord,
@@ -237,7 +240,7 @@ def run(
         state=str(state or ""),
         no_events=no_events,
     )
-    terminal = BounceInTerminal(kube.name, given, output, plain=verbose)
+    terminal = BounceInTerminal(request, kube.name, given, output, plain=verbose)
     return _bounce(terminal, request, kube.cluster, store, protection, events=not no_events)
 
 
@@ -279,7 +282,7 @@ def show_plan(
     if output is Output.JSON:
         print(found.model_dump_json(indent=2))
     else:
-        Console(highlight=False).print(screen.plan_page(found, f"{request.pod} in {request.namespace} ({kube.name})"))
+        Console(highlight=False).print(screen.plan_page(found, screen.heading(request, kube.name)))
     return OK if found.goes_on else REFUSED
 
 
@@ -336,9 +339,24 @@ def demo(
             ready_timeout=patience,
         )
         annotation = "express.example.com/shutdown-protection=disabled"
-        terminal = BounceInTerminal(kube.name, screen.Given(protection=annotation), output)
+        given = screen.Given(protection=annotation)
+        terminal = BounceInTerminal(request, kube.name, given, output)
         store = FileStore(Path(folder) / "mec-0.json")
+        if shown.killed:
+            elsewhere = replace(given, kubeconfig=str(sandbox.kubeconfig), state=str(store.path))
+            [(_, words)] = screen.next_commands(begin(request, datetime.now(UTC)), elsewhere)
+            _killed_while_waiting([*words[1:], "-o", output.value], store)
+            terminal.say("Killed by SIGKILL. The same command again:")
         return _bounce(terminal, request, kube.cluster, store, _protection(annotation, kube.cluster))
+
+
+def _killed_while_waiting(words: list[str], store: FileStore) -> None:
+    """Run the command in a process of its own, and kill that once it has waited for a moment."""
+    with subprocess.Popen([sys.executable, "-m", "mecbounce.cli", *words]) as process:  # noqa: S603 -- ourselves
+        while process.poll() is None:
+            time.sleep(0.5)
+            if (record := store.load()) is not None and record.state in WAITING:
+                process.kill()
 
 
 def main() -> NoReturn:
@@ -573,7 +591,10 @@ def _discard_stdout() -> None:
 class BounceInTerminal:
     """One bounce as it is seen: a live screen in a terminal, plain lines elsewhere, one JSON document for programs."""
 
-    def __init__(self, context: str, given: screen.Given, output: Output, *, plain: bool = False) -> None:
+    def __init__(
+        self, request: BounceRequest, context: str, given: screen.Given, output: Output, *, plain: bool = False
+    ) -> None:
+        self._request = request
         self._context = context
         self._given = given
         self._output = output
@@ -594,6 +615,8 @@ class BounceInTerminal:
     def __enter__(self) -> Self:
         if self._live is not None:
             self._live.start()
+        else:
+            self._line(screen.heading(self._request, self._context))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -605,8 +628,6 @@ class BounceInTerminal:
         before, self._record = self._record, record
         if self._live is not None:
             return
-        if before is None:
-            self._line(screen.heading(record, self._context))
         if before is None or record.state is not before.state:
             limit = f", at most {record.limit:.0f} s" if record.limit is not None else ""
             self._line(
@@ -624,6 +645,12 @@ class BounceInTerminal:
         """Say a notice where the screen does not show it."""
         if self._live is None:
             self._line(f"notice: {screen.plain(notice.message)}")
+
+    def say(self, text: str) -> None:
+        """Say something between two bounces."""
+        if self._live is not None:
+            self._console.print()
+        self._line(text)
 
     def end(self, result: BounceResult) -> None:
         """Print how it ended."""

@@ -22,7 +22,7 @@ from rich.text import Text
 from mecbounce import diagnosis, probes
 from mecbounce.checks import CHECKS
 from mecbounce.machine import FINAL, UNANSWERED, Event, State
-from mecbounce.model import BounceRecord, ClusterType, Notice, Pod, Protection, ReadyWhen
+from mecbounce.model import BounceRecord, BounceRequest, ClusterType, Notice, Pod, Protection, ReadyWhen
 from mecbounce.planning import Deadline, Plan, Right
 
 SHORT_UID = 8  # characters; unique enough for an eye, `-o json` and the commands have the whole
@@ -50,7 +50,7 @@ def screen(
 ) -> Text:
     """Lay out where a bounce stands: whom it is about, each state with its time, and the notices where they came."""
     request = record.request
-    lines = [Text(heading(record, context), style="bold")]
+    lines = [Text(heading(request, context), style="bold")]
     if request.node is not None:
         lines += _labelled("node", str(request.node), width, LABEL // 2)
     if record.old_pod is not None:
@@ -69,9 +69,9 @@ def screen(
     return Text("\n").join(lines)
 
 
-def heading(record: BounceRecord, context: str = "") -> str:
+def heading(request: BounceRequest, context: str = "") -> str:
     """Name the pod, where it is, and how the kubeconfig calls its cluster."""
-    return f"{record.request.pod} in {record.request.namespace}" + (f" ({plain(context)})" if context else "")
+    return f"{request.pod} in {request.namespace}" + (f" ({plain(context)})" if context else "")
 
 
 def codes(record: BounceRecord) -> str:
@@ -242,6 +242,8 @@ def _changed_with_replacement(record: BounceRecord, width: int | None) -> str:
     if old.host and new.host:
         same = old.host == new.host
         said.append(f"same Kubernetes node {new.host}" if same else f"Kubernetes node {old.host} → {new.host}")
+    if record.protection is Protection.DISABLED:
+        said.append("the old pod's shutdown protection switched off")
     return ", ".join(said)
 
 

@@ -193,7 +193,7 @@ class TestRecords:
         sandbox.add_node("mec-0")
         FileStore(tmp_path / "r.json").save(begin(request(node=None), NOW))
         assert command("run", "mec-0", "--state", tmp_path / "r.json") == 0
-        assert "notice: Resumed bounce" in command.out
+        assert "notice: Resumed bounce" in command.out.splitlines()[1]
 
     def test_two_clusters_never_share_a_default_record(self, sandbox: Sandbox) -> None:
         one, other = cli.Kube(sandbox.kubeconfig, None), cli.Kube(sandbox.kubeconfig, None)
@@ -278,12 +278,12 @@ class TestTerminal:
         assert "\nChanged  UID " in drawn
 
     def test_is_refreshed_at_most_four_times_a_second(self) -> None:
-        terminal = cli.BounceInTerminal("c", screen.Given(), cli.Output.TEXT)
+        terminal = cli.BounceInTerminal(request(), "c", screen.Given(), cli.Output.TEXT)
         assert terminal._live is not None
         assert terminal._live.refresh_per_second == 4
 
     def test_a_burst_of_records_draws_nothing_by_itself(self, capsys: pytest.CaptureFixture[str]) -> None:
-        terminal = cli.BounceInTerminal("c", screen.Given(), cli.Output.TEXT)
+        terminal = cli.BounceInTerminal(request(), "c", screen.Given(), cli.Output.TEXT)
         for _ in range(9):
             terminal.observe(begin(request(), NOW))
             terminal.saw(())

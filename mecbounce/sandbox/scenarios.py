@@ -27,13 +27,15 @@ LIVE: Final = Behaviour(starts_after=3, stops_after=1.5, recreates_after=0.5)
 class Scenario:
     """A furnished sandbox. ``furnish`` needs one that was started with the default resource types.
 
-    ``patience``: seconds after which a demo of it may give up waiting; None: as long as any bounce.
+    ``patience``: seconds after which a demo of it may give up waiting; None: as long as any bounce. ``killed``: a demo
+    kills its bounce on the way, and runs it again.
     """
 
     name: str
     summary: str
     furnish: Callable[[Sandbox], None]
     patience: float | None = None
+    killed: bool = False
 
 
 def container(probe: str = "startupProbe", failure_threshold: int = 60) -> dict[str, Any]:
@@ -99,6 +101,12 @@ SCENARIOS: Final = {
             "terminates, and nothing makes it anew",
             lambda sandbox: _furnish(sandbox, replace(LIVE, recreates=False)),
             patience=5,
+        ),
+        Scenario(
+            "interrupted",
+            "is bounced by a run that is killed while it waits, and run again",
+            lambda sandbox: _furnish(sandbox, replace(LIVE, stops_after=4)),
+            killed=True,
         ),
     )
 }
