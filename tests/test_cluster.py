@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from traceback import format_exception
@@ -57,7 +58,7 @@ class TestRequests:
             *("get", "list", "list", "list"),
             *("delete", "get", "list", "create"),
         ]
-        assert {one.user_agent for one in sandbox.requests} == {"mecbounce/0.1.0"}
+        assert {one.user_agent for one in sandbox.requests} == {f"mecbounce/{version('mecbounce')}"}
 
     def test_a_custom_resource_comes_as_json(self, kubernetes: KubernetesCluster, uid: str) -> None:
         assert kubernetes.node("default", NODE)["spec"]["state"] == "up"
