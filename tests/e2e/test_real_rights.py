@@ -1,4 +1,4 @@
-"""What the README's manifest grants is enough for everything, and what each missing right leads to."""
+"""What the README's manifest grants is enough for everything, and all of it is necessary: what each lack leads to."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ WITHOUT = {
     "without get": ("expressnodes", "get"),
     "without watch": ("pods", "watch"),
     "without create": ("events", "create"),
+    "a diagnosis without list": ("events", "list"),
 }
+NODES = ("nodes", "get")  # of the whole cluster: left out only once the other cases are over
 
 
 @dataclass(frozen=True)
@@ -63,31 +65,48 @@ def outcomes(
         before = site.node(site.spec(starting(0), startupProbe=STARTUP_PROBE), annotations={KEY: "yes"}).metadata
         grant(site, *WITHOUT[case])
         options = ["--protection-annotation", f"{KEY}=no"]
-        if case == "a diagnosis":
-            site.change(template=site.spec(image="127.0.0.1:1/absent:1"))
+        if case.startswith("a diagnosis"):
+            site.change(template=unmountable(site))
             options += ["--ready-timeout", "8s"]
         ran = command.run("run", *site.words(), *bouncer, *options)
         return Outcome(site, before, ran, site.pod().metadata)
 
     with ExitStack() as stack, ThreadPoolExecutor() as pool:
         sites = [stack.enter_context(new_site()) for _ in WITHOUT]
-        for site in sites:
-            stack.callback(revoke, site)
-        yield dict(zip(WITHOUT, pool.map(outcome, WITHOUT, sites), strict=True))
+        try:
+            found = dict(zip(WITHOUT, pool.map(outcome, WITHOUT, sites), strict=True))
+        finally:
+            for site in sites:
+                revoke(site)
+        yield found
+
+
+def unmountable(site: Site) -> Json:
+    """Give the spec of a pod that waits for a volume, which its Events alone tell."""
+    volume = {"name": "absent", "secret": {"secretName": "absent"}}
+    return site.spec(volumeMounts=[{"name": "absent", "mountPath": "/absent"}]) | {"volumes": [volume]}
+
+
+def manifests() -> list[Json]:
+    text = README.read_text().partition("\n## Rights\n")[2].partition("```yaml\n")[2].partition("```")[0]
+    return list(yaml.safe_load_all(text))
 
 
 def grant(site: Site, resource: str = "", verb: str = "") -> None:
     """Apply the README's manifest to the site's namespace, under its name; less that verb of that resource."""
     rbac, access = client.RbacAuthorizationV1Api(site.api), client.AuthorizationV1Api(site.api)
-    text = README.read_text().partition("\n## Rights\n")[2].partition("```yaml\n")[2].partition("```")[0]
-    for general, own in (("namespace: default", "namespace: "), ("name: mecbounce", "name: ")):
-        text = text.replace(general, own + site.namespace)
-    manifest: dict[str, Json] = {item["kind"]: item for item in yaml.safe_load_all(text)}
-    rules = manifest["Role"]["rules"]
-    for rule in rules:
-        if rule["resources"] == [resource]:
-            rule["verbs"].remove(verb)
-    manifest["Role"]["rules"] = [rule for rule in rules if rule["verbs"]]
+    manifest = {item["kind"]: item for item in manifests()}
+    for item in manifest.values():
+        item["metadata"]["name"] = site.namespace
+        if "namespace" in item["metadata"]:
+            item["metadata"]["namespace"] = site.namespace
+        if "roleRef" in item:
+            item["roleRef"]["name"] = site.namespace
+        for rule in item.get("rules", []):
+            if rule["resources"] == [resource]:
+                rule["verbs"].remove(verb)
+        if "rules" in item:
+            item["rules"] = [rule for rule in item["rules"] if rule["verbs"]]
     rbac.create_namespaced_role(site.namespace, manifest["Role"])
     rbac.create_namespaced_role_binding(site.namespace, manifest["RoleBinding"])
     rbac.create_cluster_role(manifest["ClusterRole"])
@@ -98,13 +117,32 @@ def grant(site: Site, resource: str = "", verb: str = "") -> None:
         review = access.create_subject_access_review({"spec": {"user": "bouncer", "resourceAttributes": asked}})
         return bool(review.status.allowed)
 
-    till("the rights granted", lambda: may("events", "list") and may("nodes", "get"))
+    last = {("events", "list"), ("events", "create"), NODES} - {(resource, verb)}
+    till("the rights granted", lambda: all(may(*right) for right in last))
 
 
 def revoke(site: Site) -> None:
     rbac = client.RbacAuthorizationV1Api(site.api)
     if_found(lambda: rbac.delete_cluster_role_binding(site.namespace))
     if_found(lambda: rbac.delete_cluster_role(site.namespace))
+
+
+def test_each_right_of_the_manifest_is_left_out_once() -> None:
+    granted = {
+        (resource, verb)
+        for item in manifests()
+        for rule in item.get("rules", [])
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert granted == {*filter(None, WITHOUT.values()), NODES}
+
+
+@pytest.mark.parametrize("case", [case for case, missing in WITHOUT.items() if missing])
+def test_each_right_is_necessary(audit: Audit, outcomes: dict[str, Outcome], case: str) -> None:
+    """Without it that one is asked for, and refused, and nothing else is."""
+    refused = {(one.resource, one.verb) for one in outcomes[case].asked(audit) if one.status == 403}
+    assert refused == {WITHOUT[case]}
 
 
 def test_the_manifests_rights_do_for_a_whole_bounce(audit: Audit, outcomes: dict[str, Outcome]) -> None:
@@ -119,10 +157,31 @@ def test_the_manifests_rights_do_for_a_whole_bounce(audit: Audit, outcomes: dict
 def test_the_manifests_rights_do_for_a_diagnosis(audit: Audit, outcomes: dict[str, Outcome]) -> None:
     """It reads the pod's Events and its Kubernetes node."""
     one = outcomes["a diagnosis"]
-    assert (one.ran.status, one.ran.result["diagnosis"]["code"]) == (5, "image_pull")
+    assert (one.ran.status, one.ran.result["diagnosis"]["code"]) == (5, "volume")
     asked = one.asked(audit)
     assert {request.status for request in asked} == {200, 201}
     assert "events" in {request.resource for request in asked}
+
+
+def test_without_events_the_diagnosis_says_less(outcomes: dict[str, Outcome]) -> None:
+    one = outcomes["a diagnosis without list"]
+    assert (one.ran.status, one.ran.result["diagnosis"]["code"]) == (5, "container_waiting")
+
+
+def test_without_nodes_the_diagnosis_is_made_all_the_same(
+    site: Site, command: Command, bouncer: tuple[str, str]
+) -> None:
+    site.node()
+    grant(site, *NODES)
+    site.change(template=unmountable(site))
+    ran = command.run("run", *site.words(), *bouncer, "--ready-timeout", "8s")
+    assert (ran.status, ran.result["diagnosis"]["code"]) == (5, "volume")
+    granted = {
+        (one["resource"], one["verb"]): one["granted"]
+        for one in command.run("plan", *site.words(), *bouncer).result["rights"]
+    }
+    revoke(site)
+    assert [right for right, there in granted.items() if not there] == [NODES]
 
 
 def test_without_patch_the_protection_stays_on_and_the_bounce_goes_on(outcomes: dict[str, Outcome]) -> None:
