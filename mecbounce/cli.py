@@ -108,6 +108,7 @@ class Output(StrEnum):
 
 
 Completion = Callable[[typer.Context, str], list[str]]
+LONGEST_NAME = 200  # characters of a record's file, without what is added to it
 COMPLETION_SECONDS = 2.0  # whoever has pressed the tab key waits for it
 _KIND = re.compile(r"^(po|pods?)/")  # as kubectl names it
 
@@ -546,7 +547,10 @@ def _default_record(kube: Kube, request: BounceRequest) -> Path:
     folder = _home(os.environ.get("XDG_STATE_HOME") or "~/.local/state") / "mecbounce"
     readable = re.sub(r"[^A-Za-z0-9.-]", "-", kube.name)[:60]
     server = hashlib.sha256(f"{kube.name} {kube.cluster.server}".encode()).hexdigest()[:8]
-    return folder / f"{readable}-{server}_{request.namespace}_{request.pod}.json"
+    name = f"{readable}-{server}_{request.namespace}_{request.pod}"
+    if len(name) > LONGEST_NAME:  # a pod's name may be as long as a file's, and the record's has more in it
+        name = f"{name[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return folder / f"{name}.json"
 
 
 def _home(path: str) -> Path:

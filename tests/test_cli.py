@@ -200,6 +200,16 @@ class TestRecords:
         other.cluster.server = "https://elsewhere:6443"
         assert cli._default_record(one, request()) != cli._default_record(other, request())
 
+    def test_pods_whose_long_names_begin_alike_have_default_records_of_their_own(
+        self, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        asked = [request(pod="mec-0" * 50 + last, namespace="n" * 63) for last in "ab"]
+        kube = cli.Kube(sandbox.kubeconfig, None)
+        for one in asked:
+            FileStore(cli._default_record(kube, one)).save(begin(one, NOW))
+        assert len({*(tmp_path / "mecbounce").glob("*.json")}) == 2
+
     def test_a_superseded_run_ends_with_6(
         self, command: Command, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
