@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -23,9 +24,12 @@ def assert_survived(tally: Tally, tried: int) -> None:
 
 def test_killed_at_every_line(at: list[Site], figure: Callable[[str], None]) -> None:
     """SIGKILL at each line of mecbounce's own in turn, a second one during the recovery, then a clean run."""
+    begun = time.monotonic()
     traces = one_of_each_line(points(at[0]), seed=1)
     tally = try_all(killed, traces, at)
-    figure(f"killed at {tally.hit} of {len(traces)} lines, {tally.hit_again} of them again while recovering: all DONE")
+    took = time.monotonic() - begun
+    again = f"{tally.hit_again} of them again while recovering"
+    figure(f"killed at {tally.hit} of {len(traces)} lines, {again}, in {took:.0f} s: all DONE")
     assert_survived(tally, len(traces))
 
 
