@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, Self
 
@@ -70,21 +70,33 @@ from mecbounce.planning import plan
 from mecbounce.protection import AnnotationProtection
 from mecbounce.stores import FileStore
 
-OK, OTHER, USAGE, REFUSED, NOT_TERMINATED, NOT_BACK, SUPERSEDED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 75
+
+class ExitStatus(IntEnum):
+    """What the command tells its caller, as the module's text explains."""
+
+    DONE = 0
+    OTHER = 1
+    USAGE = 2
+    REFUSED = 3
+    NOT_TERMINATED = 4
+    NOT_BACK = 5
+    SUPERSEDED = 6
+    INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
+
 
 _STATUS_OF = {
-    Event.TERMINATION_TIMEOUT: NOT_TERMINATED,
-    Event.NOT_RECREATED: NOT_BACK,
-    Event.READY_TIMEOUT: NOT_BACK,
+    Event.TERMINATION_TIMEOUT: ExitStatus.NOT_TERMINATED,
+    Event.NOT_RECREATED: ExitStatus.NOT_BACK,
+    Event.READY_TIMEOUT: ExitStatus.NOT_BACK,
 }
 
 _STATUS_OF_ERROR = (  # the first that fits
-    (Interrupted, INTERRUPTED),
-    (Superseded, SUPERSEDED),
-    (RecordNotSaved, OTHER),
-    (ImpossibleEvent, OTHER),
-    (ClusterError, REFUSED),
-    (MecBounceError, USAGE),
+    (Interrupted, ExitStatus.INTERRUPTED),
+    (Superseded, ExitStatus.SUPERSEDED),
+    (RecordNotSaved, ExitStatus.OTHER),
+    (ImpossibleEvent, ExitStatus.OTHER),
+    (ClusterError, ExitStatus.REFUSED),
+    (MecBounceError, ExitStatus.USAGE),
 )
 
 app = typer.Typer(
@@ -284,7 +296,7 @@ def show_plan(
         print(found.model_dump_json(indent=2))
     else:
         Console(highlight=False).print(screen.plan_page(found, screen.heading(request, kube.name)))
-    return OK if found.goes_on else REFUSED
+    return ExitStatus.DONE if found.goes_on else ExitStatus.REFUSED
 
 
 @app.command()
@@ -296,12 +308,12 @@ def status(
     record, now, given = _stored(state), datetime.now(UTC), screen.Given(state=str(state))
     if output is Output.JSON:
         print(json.dumps(screen.as_json(record, now, given), indent=2))
-        return OK
+        return ExitStatus.DONE
     console = Console(highlight=False)
     console.print(screen.screen(record, now, console.width))
     console.print()
     console.print(screen.ending(record, given, console.width if console.is_terminal else None), soft_wrap=True)
-    return OK
+    return ExitStatus.DONE
 
 
 @app.command()
@@ -310,7 +322,7 @@ def diagram(
 ) -> int:
     """Print the machine as a Mermaid diagram."""
     print(drawing.bounce(_stored(state) if state else None), end="")
-    return OK
+    return ExitStatus.DONE
 
 
 @app.command()
@@ -325,7 +337,7 @@ def demo(
     if scenario == "list":
         for one in SCENARIOS.values():
             print(f"{one.name:18} {one.summary}")
-        return OK
+        return ExitStatus.DONE
     if scenario not in SCENARIOS:
         raise UsageProblem(f"--scenario: {scenario!r} is none of {', '.join(SCENARIOS)}")
     with Sandbox() as sandbox, tempfile.TemporaryDirectory() as folder:
@@ -390,20 +402,20 @@ def _main(command: typer.Typer, name: str) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without our marks must not end a bounce
     try:
-        status_code = command(sys.argv[1:] or ["--help"], prog_name=name, standalone_mode=False) or OK
+        status_code = command(sys.argv[1:] or ["--help"], prog_name=name, standalone_mode=False) or ExitStatus.DONE
     except typer.TyperException as error:
         status_code = _complain(name, " ".join(error.format_message().split()), error.exit_code)
     except _LeftAtOnce:
-        status_code = _complain(name, "Left at once. The record is saved: run again to resume.", INTERRUPTED)
+        status_code = _complain(name, "Left at once. The record is saved: run again to resume.", ExitStatus.INTERRUPTED)
     except (typer.Abort, KeyboardInterrupt):
-        status_code = _complain(name, "Interrupted.", OTHER)
+        status_code = _complain(name, "Interrupted.", ExitStatus.OTHER)
     except MecBounceError as error:
         where = "--state: " if isinstance(error, RecordError) else ""
         code = next(code for kind, code in _STATUS_OF_ERROR if isinstance(error, kind))
         status_code = _complain(name, f"{where}{error}", code)
     except BrokenPipeError:
         _discard_stdout()
-        status_code = OTHER
+        status_code = ExitStatus.OTHER
     sys.exit(status_code)
 
 
@@ -713,10 +725,10 @@ def _bounce(
 def exit_status(result: BounceResult) -> int:
     """Give the command's exit status for a finished bounce."""
     if result.state is State.DONE:
-        return OK
+        return ExitStatus.DONE
     if result.event in UNANSWERED and result.deletion_was_possible:
-        return OTHER
-    return _STATUS_OF.get(result.event, REFUSED)
+        return ExitStatus.OTHER
+    return _STATUS_OF.get(result.event, ExitStatus.REFUSED)
 
 
 @contextlib.contextmanager

@@ -307,8 +307,7 @@ def in_diagnosis(value: ast.expr) -> Any:
     ("name", "heading"), [("README.md", "## In a terminal"), ("operations.md", "## Exit statuses")]
 )
 def test_every_exit_status_has_its_entry(name: str, heading: str) -> None:
-    statuses = {value for key, value in vars(cli).items() if key.isupper() and type(value) is int and value < 256}
-    assert sorted(map(str, statuses)) == keys(name, heading)
+    assert sorted(str(status.value) for status in cli.ExitStatus) == keys(name, heading)
 
 
 def test_every_exception_has_its_entry() -> None:
