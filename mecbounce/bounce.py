@@ -30,6 +30,7 @@ log = structlog.get_logger("mecbounce.bounce")
 LOOK_EVERY = 2.0  # seconds between looks at pods that nothing tells of
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds, while the API server gives no usable answer
 STOP_EVERY = 0.2  # seconds between two looks at stop() while waiting
+ACCESS_ADVICE = "Have that right granted, or the credentials renewed."
 
 
 @dataclass(frozen=True)
@@ -103,17 +104,27 @@ def _untouched(record: BounceRecord) -> str:
     return f"Nothing was deleted: pod {record.request.pod} ran on when last seen{protection_off(record)}."
 
 
-def refuse_foreign(
-    record: BounceRecord, request: BounceRequest, store: Store, fields: tuple[str, ...] = ("namespace", "pod", "node")
-) -> None:
+def refuse_other_pod(record: BounceRecord, request: BounceRequest, store: Store) -> None:
     """Raise ForeignRecord, which names the field, where a stored record is not of the pod that is asked for."""
-    for name in fields:  # of a node, its text is its identity
-        mine, theirs = str(getattr(request, name)), str(getattr(record.request, name))
-        if mine != theirs:
-            raise ForeignRecord(
-                f"{store}: field request.{name}: the record is of {theirs}, this bounce is of {mine}. "
-                "Use another place for this bounce; the record was left as it is."
-            )
+    _refuse_other(store, "namespace", record.request.namespace, request.namespace)
+    _refuse_other(store, "pod", record.request.pod, request.pod)
+
+
+def _refuse_other_bounce(record: BounceRecord, request: BounceRequest, store: Store) -> None:
+    """The same, also where it is of another node, or not of the one incarnation that is asked for."""
+    refuse_other_pod(record, request, store)
+    _refuse_other(store, "node", str(record.request.node), str(request.node))  # its text is its identity
+    if request.pod_uid is not None:
+        pinned = record.old_pod.uid if record.old_pod else record.request.pod_uid
+        _refuse_other(store, "pod_uid", pinned or "whichever incarnation it finds", request.pod_uid)
+
+
+def _refuse_other(store: Store, field: str, theirs: str, mine: str) -> None:
+    if theirs != mine:
+        raise ForeignRecord(
+            f"{store}: field request.{field}: the record is of {theirs}, this bounce is of {mine}. "
+            "Resume that one as it began, or use another place for this one; the record was left as it is."
+        )
 
 
 class BounceTask:
@@ -157,7 +168,8 @@ class BounceTask:
     def perform(self) -> BounceResult:
         """Bounce, from where the stored record stands; a finished one is only reported again. Blocks until the end.
 
-        Raises Interrupted, Superseded, and RecordError where the record can't be read or saved.
+        Raises Interrupted, Superseded, and RecordError where the record can't be read or saved. What `stop` itself
+        raises goes through: the record is saved.
         """
         record = self._stored()
         if record is None:
@@ -188,7 +200,7 @@ class BounceTask:
     def _stored(self) -> BounceRecord | None:
         record = self._store.load()
         if record is not None:
-            refuse_foreign(record, self._request, self._store)
+            _refuse_other_bounce(record, self._request, self._store)
         return record
 
     def _begun(self) -> BounceRecord:
@@ -206,7 +218,9 @@ class BounceTask:
             text += " It goes on with the options that it began with."
         kept = tuple(notice for notice in record.notices if notice.code != "resumed")  # the last one will do
         notices = (*kept, Notice(code="resumed", message=text, at=now))
-        after = record.model_copy(update={"notices": notices, "revision": record.revision + 1})
+        # What the cluster was like before says nothing of now: it gets its time anew to answer.
+        trouble = record.trouble.model_copy(update={"since": now}) if record.trouble else None
+        after = record.model_copy(update={"notices": notices, "trouble": trouble, "revision": record.revision + 1})
         self._store.save(after)
         self._tell(after, notices_told=len(kept))
         return after
@@ -315,16 +329,17 @@ def _troubled(context: Context, error: ClusterError) -> Step:
     record, now = context.record, context.now
     before_deletion = record.state in BEFORE_DELETION
     if before_deletion and isinstance(error, AccessDenied):
-        return _followed(record, _given_up(record, Event.ACCESS_DENIED, str(error), "Grant that right."), now)
+        return _followed(record, _given_up(record, Event.ACCESS_DENIED, str(error), ACCESS_ADVICE), now)
     trouble = record.trouble or Trouble(since=now, tries=0, what="")
     trouble = trouble.model_copy(update={"tries": trouble.tries + 1, "what": str(error)})
     api_timeout = timedelta(seconds=record.request.timeouts.api)
-    if before_deletion and now - trouble.since >= api_timeout:
+    last_look = max(trouble.since, record.deadline or trouble.since) + api_timeout
+    if before_deletion and now >= last_look:
         text = f"No usable answer from the API server within {api_timeout.total_seconds():.0f} s: {trouble.what}"
         advice = "Find out why the API server does not answer."
         return _followed(record, _given_up(record, Event.CLUSTER_UNREACHABLE, text, advice), now)
-    if record.deadline is not None and now >= record.deadline + api_timeout:
-        give_up = steps.termination_timeout if record.state is State.AWAIT_TERMINATION else steps.ready_timeout
+    if now >= last_look:
+        give_up = steps.not_terminated if record.state is State.AWAIT_TERMINATION else steps.not_back
         return _followed(record, give_up(context, diagnosis.unreachable(trouble.what)), now)
     changes: dict[str, Any] = {"trouble": trouble}
     told = record.trouble is not None or any(
@@ -335,10 +350,8 @@ def _troubled(context: Context, error: ClusterError) -> Step:
         changes["notices"] = (*record.notices, Notice(code="cluster_trouble", message=text, at=now))
     asked = error.retry_after if isinstance(error, Unreachable) else 0.0
     pause = max(_pause(record.bounce_id, trouble.tries), min(asked, LONGEST_PAUSE))
-    last_look = trouble.since + api_timeout
-    if record.deadline is not None:
-        last_look = record.deadline if now < record.deadline else record.deadline + api_timeout
-    pause = min(pause, (last_look - now).total_seconds())
+    next_look = record.deadline if record.deadline is not None and now < record.deadline else last_look
+    pause = min(pause, (next_look - now).total_seconds())
     return Step(record.changed(**changes), Wait(pause, backing_off=True))
 
 
@@ -347,8 +360,7 @@ def _given_up(record: BounceRecord, event: Event, what: str, advice: str) -> Out
     if record.state is not State.DELETE_POD or record.old_pod is None:
         return Outcome(event, f"{what}. {_untouched(record)}", f"{advice} Then run again.")
     message = f"{what}. The DELETE of pod {record.request.pod} may or may not have been carried out."
-    uid = record.old_pod.uid
-    return Outcome(event, message, f"{advice} Then run again with --pod-uid {uid} (pod_uid): that one or none.")
+    return Outcome(event, message, f"{advice} Then {steps.that_one_or_none(record.old_pod)}")
 
 
 def _pause(seed: str, tries: int) -> float:

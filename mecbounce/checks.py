@@ -133,7 +133,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.ALREADY_REPLACED,
         message=lambda facts: (
             f"{facts.who}: incarnation {facts.request.pod_uid} has gone already; nothing is deleted, "
-            "what is left is to wait for its replacement."
+            "what is left is to wait for a replacement of that name."
         ),
     ),
     Check(

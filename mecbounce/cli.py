@@ -25,7 +25,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Self
+from typing import IO, Annotated, Any, NoReturn, Self
 
 import structlog
 from pydantic import ValidationError
@@ -41,7 +41,7 @@ except ImportError:
     raise SystemExit("mecbounce: the command needs an extra: pip install 'mecbounce[cli]'") from None
 
 from mecbounce import diagram as drawing
-from mecbounce.bounce import BounceTask, begin, refuse_foreign
+from mecbounce.bounce import BounceTask, begin, refuse_other_pod
 from mecbounce.errors import (
     ClusterError,
     ImpossibleEvent,
@@ -52,7 +52,7 @@ from mecbounce.errors import (
     Refused,
     Superseded,
 )
-from mecbounce.machine import UNANSWERED, WAITING, Event, State
+from mecbounce.machine import WAITING, WITHOUT_A_LOOK, Event, State
 from mecbounce.model import (
     LONGEST,
     BounceRecord,
@@ -61,11 +61,11 @@ from mecbounce.model import (
     ClusterType,
     NodeRef,
     Notice,
+    Pod,
     ReadyWhen,
     Timeouts,
     first_fault,
 )
-from mecbounce.model import Pod as KubernetesPod
 from mecbounce.planning import plan
 from mecbounce.protection import AnnotationProtection
 from mecbounce.stores import FileStore
@@ -161,7 +161,7 @@ def _pods(options: dict[str, Any], incomplete: str) -> Iterable[str]:
     return [f"{kind[0] if kind else ''}{pod.name}" for pod in found]
 
 
-Pod = Annotated[
+PodArgument = Annotated[
     str | None,
     typer.Argument(metavar="POD", help="the pod to bounce: NAME or pod/NAME", autocompletion=_completion(_pods)),
 ]
@@ -209,7 +209,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="log to standard 
 @plugin.command(context_settings={"help_option_names": ["-h", "--help"]})
 @app.command()
 def run(
-    pod: Pod = None,
+    pod: PodArgument = None,
     selector: Selector = None,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
@@ -259,7 +259,7 @@ def run(
 
 @app.command("plan")
 def show_plan(
-    pod: Pod = None,
+    pod: PodArgument = None,
     selector: Selector = None,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
@@ -414,7 +414,7 @@ def _main(command: typer.Typer, name: str) -> NoReturn:
         code = next(code for kind, code in _STATUS_OF_ERROR if isinstance(error, kind))
         status_code = _complain(name, f"{where}{error}", code)
     except BrokenPipeError:
-        _discard_stdout()
+        _discard(sys.stdout)
         status_code = ExitStatus.OTHER
     sys.exit(status_code)
 
@@ -463,6 +463,8 @@ def _request(
     """Make a request of the options. What is wrong with the options alone is said before a kubeconfig is opened."""
     if (pod is None) is (selector is None):
         raise UsageProblem("expected either POD or --selector")
+    if pod_uid is not None and re.fullmatch(r"[0-9a-f]{8}", pod_uid):
+        raise UsageProblem(f"--pod-uid: {pod_uid!r} is a UID as the screen shortens it, expected the whole")
     if selector is not None and not selector.strip():
         raise UsageProblem("--selector: '' would select every pod")
     if selector is not None and not selector.isprintable():  # half a character can't even be sent
@@ -597,11 +599,11 @@ class _LastingConsole(Console):
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
-        _discard_stdout()
+        _discard(self.file)
 
 
-def _discard_stdout() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
+def _discard(file: IO[str]) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())  # or Python complains as it ends
 
 
 class BounceInTerminal:
@@ -617,7 +619,7 @@ class BounceInTerminal:
         self._console = _LastingConsole(highlight=False, stderr=output is Output.JSON)
         self._console.soft_wrap = not self._console.is_terminal  # a log line is one line
         self._record: BounceRecord | None = None
-        self._pods: tuple[KubernetesPod, ...] | None = None
+        self._pods: tuple[Pod, ...] | None = None
         live = self._console.is_terminal and not self._console.is_dumb_terminal and not plain
         self._live = Live(self, console=self._console, refresh_per_second=4) if live else None
         self._progress = screen.ProgressLines()
@@ -651,7 +653,7 @@ class BounceInTerminal:
             )
         self._tell_progress()
 
-    def saw(self, pods: tuple[KubernetesPod, ...]) -> None:
+    def saw(self, pods: tuple[Pod, ...]) -> None:
         """Take the pods of a look in, to show what is waited for."""
         self._pods = pods
         if self._live is None:
@@ -671,7 +673,10 @@ class BounceInTerminal:
     def end(self, result: BounceResult) -> None:
         """Print how it ended."""
         if self._output is Output.JSON:
-            print(result.model_dump_json(indent=2))
+            try:
+                print(result.model_dump_json(indent=2), flush=True)
+            except BrokenPipeError:  # how it ended is what the exit status still tells
+                _discard(sys.stdout)
         elif self._record is not None:
             width = self._console.width if self._console.is_terminal else None
             if self._live is not None:
@@ -700,7 +705,7 @@ def _bounce(
         try:
             if (left := store.load()) is not None:
                 # An ended bounce with a mistyped --node must not stand in the way of the corrected one.
-                refuse_foreign(left, request, store, ("namespace", "pod"))
+                refuse_other_pod(left, request, store)
                 store.set_aside()
             with terminal:
                 result = BounceTask(
@@ -726,7 +731,7 @@ def exit_status(result: BounceResult) -> int:
     """Give the command's exit status for a finished bounce."""
     if result.state is State.DONE:
         return ExitStatus.DONE
-    if result.event in UNANSWERED and result.deletion_was_possible:
+    if result.event in WITHOUT_A_LOOK and result.deletion_was_possible:
         return ExitStatus.OTHER
     return _STATUS_OF.get(result.event, ExitStatus.REFUSED)
 

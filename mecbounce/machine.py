@@ -81,7 +81,8 @@ class Transition(NamedTuple):
 BEFORE_DELETION = (State.INIT_CHECKS, State.DISABLE_PROTECTION, State.DELETE_POD)
 WAITING = (State.AWAIT_TERMINATION, State.AWAIT_READY)
 FINAL = (State.DONE, State.FAILED)
-UNANSWERED = (Event.ACCESS_DENIED, Event.CLUSTER_UNREACHABLE)  # in DELETE_POD: whether it was deleted is not known
+JOINING = (Event.ALREADY_TERMINATING, Event.ALREADY_REPLACED)  # another hand's deletion: there is none of its own
+WITHOUT_A_LOOK = (Event.ACCESS_DENIED, Event.CLUSTER_UNREACHABLE)
 
 TRANSITIONS: tuple[Transition, ...] = (
     Transition(State.INIT_CHECKS, Event.CHECKS_PASSED, State.DISABLE_PROTECTION),
@@ -105,7 +106,11 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(State.AWAIT_READY, Event.POD_READY, State.DONE),
     Transition(State.AWAIT_READY, Event.NOT_RECREATED, State.FAILED),
     Transition(State.AWAIT_READY, Event.READY_TIMEOUT, State.FAILED),
-    *(Transition(state, event, State.FAILED) for state in BEFORE_DELETION for event in (Event.CANCELLED, *UNANSWERED)),
+    *(
+        Transition(state, event, State.FAILED)
+        for state in BEFORE_DELETION
+        for event in (Event.CANCELLED, *WITHOUT_A_LOOK)
+    ),
 )
 
 MACHINE = Machine(

@@ -222,6 +222,7 @@ class Metadata(FromApi):
     generate_name: str = ""
     creation_timestamp: AwareDatetime | None = None
     deletion_timestamp: AwareDatetime | None = None
+    deletion_grace_period_seconds: int = 0
     finalizers: tuple[str, ...] = ()
     labels: Mapping[str, str] = {}
     annotations: Mapping[str, str] = Field(default={}, repr=False)  # anything may be in there, secrets too
@@ -347,6 +348,13 @@ class Pod(FromApi):
     def terminating(self) -> bool:
         return self.metadata.deletion_timestamp is not None
 
+    def made_since_deletion_of(self, other: Pod) -> bool:
+        """Whether it was made once `other` was being deleted: a deletionTimestamp is when the grace period ends."""
+        ends, made = other.metadata.deletion_timestamp, self.metadata.creation_timestamp
+        if ends is None or made is None:
+            return False
+        return (ends - made).total_seconds() <= other.metadata.deletion_grace_period_seconds
+
     @property
     def finished(self) -> bool:
         """Whether its containers have all ended for good, as those of an evicted pod have."""
@@ -362,8 +370,12 @@ class Pod(FromApi):
 
     @property
     def has_generated_name(self) -> bool:
-        """Whether its replacement gets another name. A StatefulSet's pods have a `generateName` too, unused."""
-        return bool(self.metadata.generate_name) and (self.controller is None or self.controller.kind != "StatefulSet")
+        """Whether its replacement gets another name.
+
+        A StatefulSet's pods have a `generateName` too, unused; what nothing controls is made anew by hand.
+        """
+        generated = bool(self.metadata.generate_name)
+        return generated and self.controller is not None and self.controller.kind != "StatefulSet"
 
     @property
     def images(self) -> dict[str, str]:
@@ -555,7 +567,7 @@ class PinnedPod(Frozen):
     controller_uid: str | None = None
     """The UID of what controls it. None: nothing does."""
     controller: Owner | None = None
-    """What controls it, as its Events need it."""
+    """What controls it, as its Events need it. Records of schema 1 have its UID alone."""
     containers: tuple[Container, ...] = ()
     """Its long-running containers, with their probes, whose times are in seconds."""
     images: Mapping[str, str] = {}
@@ -580,7 +592,13 @@ class PinnedPod(Frozen):
             images=pod.images,
             host=pod.spec.node_name,
             grace_period=pod.spec.termination_grace_period_seconds,
-            lookalikes=frozenset(other.uid for other in pods if other.controller_uid == pod.controller_uid) - {pod.uid},
+            lookalikes=frozenset(
+                other.uid
+                for other in pods
+                if other.uid != pod.uid
+                and other.controller_uid == pod.controller_uid
+                and not other.made_since_deletion_of(pod)
+            ),
         )
 
     def among(self, pods: Iterable[Pod]) -> Pod | None:
@@ -626,6 +644,10 @@ class SeenPod(Frozen):
     host: str = ""
     """Its Kubernetes node."""
 
+    @classmethod
+    def of(cls, pod: Pod) -> Self:
+        return cls(name=pod.name, uid=pod.uid, images=pod.images, host=pod.spec.node_name)
+
 
 class Passage(Frozen):
     """When a state was entered, and through which event."""
@@ -644,19 +666,20 @@ class Trouble(Frozen):
     since: Instant
     """Since when, in UTC."""
     tries: int = Field(ge=0)
-    """How often it was asked since."""
+    """How many tries in a row have failed."""
     what: str
     """What came instead of an answer."""
 
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
+READABLE = (1, 2)  # what 2 has added may be missing
 
 
 class BounceRecord(Frozen):
     """Everything that a bounce must remember: one small JSON document."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
-    """The version of this layout."""
+    schema_version: Literal[2] = SCHEMA_VERSION
+    """The version of this layout. One that an older mecbounce wrote becomes this one as it is read."""
     bounce_id: str
     """The bounce's own name, which its logs bear too."""
     revision: int = Field(ge=1, lt=2**53)
@@ -685,6 +708,11 @@ class BounceRecord(Frozen):
     """What to do next, once it has ended."""
     diagnosis: Diagnosis | None = None
     """Why it was not back, or not gone, in time."""
+
+    @field_validator("schema_version", mode="before")
+    @classmethod
+    def _from_older(cls, version: Any) -> Any:
+        return SCHEMA_VERSION if type(version) is int and version in READABLE else version
 
     @model_validator(mode="after")
     def _can_have_happened(self) -> Self:

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 from mecbounce import checks, probes, steps
 from mecbounce.bounce import LOOK_EVERY
 from mecbounce.errors import AccessDenied, ClusterError, Unreachable
-from mecbounce.machine import Event, State, follow
+from mecbounce.machine import JOINING, Event, State, follow
 from mecbounce.model import BounceRequest, Frozen, Pod, SeenPod
 from mecbounce.protection import AnnotationProtection
 from mecbounce.steps import ShutdownProtection
 
 if TYPE_CHECKING:
     from mecbounce.cluster import PlanCluster
-
-JOINING = (Event.ALREADY_TERMINATING, Event.ALREADY_REPLACED)
 
 
 class Finding(Frozen):
@@ -103,7 +101,7 @@ class Plan(Frozen):
     dry_run: str = ""
     """What the API server said to the DELETE; empty where none was asked for."""
     refused: bool = False
-    """Whether that was no yes."""
+    """Whether the dry run was anything but accepted."""
     termination: Deadline | None = None
     """How long the pod may take to go."""
     ready: Deadline | None = None
@@ -163,7 +161,7 @@ def plan(
             Finding(code=one.check.code, question=one.check.question, answer=one.yes, ends=one.ends, notice=one.notice)
             for one in verdict.answers
         ),
-        pod=SeenPod(name=pod.name, uid=pod.uid, images=pod.images, host=pod.spec.node_name) if pod else None,
+        pod=SeenPod.of(pod) if pod else None,
         writes=tuple(_writes(deleted, protection, events=events)) if deleted else (),
         dry_run=dry_run,
         refused=refused,

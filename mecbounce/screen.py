@@ -21,7 +21,7 @@ from rich.text import Text
 
 from mecbounce import diagnosis, probes
 from mecbounce.checks import CHECKS
-from mecbounce.machine import FINAL, UNANSWERED, Event, State
+from mecbounce.machine import FINAL, WITHOUT_A_LOOK, Event, State
 from mecbounce.model import BounceRecord, BounceRequest, ClusterType, Notice, Pod, Protection, ReadyWhen
 from mecbounce.planning import Deadline, Plan, Right
 
@@ -291,7 +291,7 @@ def _changed(record: BounceRecord) -> str:
         said = "nothing by this bounce: the pod had gone already"
     elif Event.POD_GONE in events:
         said = "the pod has gone, by this bounce's DELETE or another hand"
-    elif deleting and (not record.finished or events & {*UNANSWERED}):
+    elif deleting and (not record.finished or events & {*WITHOUT_A_LOOK}):
         said = "not known: the DELETE may or may not have been carried out"
     else:
         said = "nothing was deleted"
@@ -336,6 +336,8 @@ _MAKER = Next("See why nothing makes it", "kubectl describe {node} -n {namespace
 _EVENTS = Next("See what happened there", "kubectl get events -n {namespace} --sort-by=.lastTimestamp")
 _WAIT_ON = Next("Wait on, and delete nothing", "{this_one}")
 _RESUME = Next("Resume it", "{run}")
+_THAT_ONE_OR_NONE = Next("Then bounce that incarnation or none", "{this_one}")
+_THAT_ONE_IF_IT_STANDS = Next("Then see whether it still stands", "kubectl get pod {pod} -n {namespace}")
 
 _NEXT: Mapping[Event, Next] = {
     Event.NODE_MISSING: Next("See which there are", "kubectl get {kind} -n {namespace}", "whoever named it so"),
@@ -408,8 +410,8 @@ def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[st
         found = [_LOOK.get(record.diagnosis.code, _DESCRIBE)] if record.diagnosis else []
         by_other_name = old is not None and old.generated_name
         found.append(_WAIT_ON_BY_OTHER_NAME.get(event, _NEXT[event]) if by_other_name else _NEXT[event])
-        if event in UNANSWERED and record.path[-2].state is State.DELETE_POD:
-            found.append(Next("Then bounce that incarnation or none", "{this_one}"))
+        if event in WITHOUT_A_LOOK and record.path[-2].state is State.DELETE_POD:
+            found.append(_THAT_ONE_IF_IT_STANDS if by_other_name else _THAT_ONE_OR_NONE)
     return [(purpose, words) for one in found for purpose, words in [_filled(one, record, given)]]
 
 

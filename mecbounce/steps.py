@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mecbounce import checks, diagnosis, probes
 from mecbounce.errors import AccessDenied, ClusterError, Conflict, NotFound, Refused, Unreachable
-from mecbounce.machine import Event, State
+from mecbounce.machine import JOINING, Event, State
 from mecbounce.model import (
     BounceRecord,
     BounceRequest,
@@ -109,7 +109,7 @@ def init_checks(context: Context) -> Outcome:
     verdict = checks.judge(facts)
     notices = [(answer.check.code, answer.notice) for answer in verdict.answers if answer.notice]
     learned: dict[str, Any] = {}
-    if verdict.event in (Event.ALREADY_TERMINATING, Event.ALREADY_REPLACED):
+    if verdict.event in JOINING:
         notices.append((verdict.event.value, verdict.message))
     if verdict.event is Event.ALREADY_REPLACED and request.pod_uid is not None:
         learned["old_pod"] = PinnedPod(name=request.pod, uid=request.pod_uid)
@@ -211,7 +211,7 @@ def await_termination(context: Context) -> Outcome:
         return Outcome(Event.POD_GONE)
     if not context.overdue:
         return STILL_WAITING
-    return termination_timeout(context, diagnosis.termination(pod, _host_of(context, pod), context.now))
+    return not_terminated(context, diagnosis.termination(pod, _host_of(context, pod), context.now))
 
 
 def await_ready(context: Context) -> Outcome:
@@ -220,9 +220,9 @@ def await_ready(context: Context) -> Outcome:
     pods = context.pods()
     candidates = old.replacements(pods)
     if not candidates:
-        return ready_timeout(context, _why_not_recreated(context, pods)) if context.overdue else STILL_WAITING
+        return not_back(context, _why_not_recreated(context, pods)) if context.overdue else STILL_WAITING
     pod = candidates[0]
-    seen = SeenPod(name=pod.name, uid=pod.uid, images=pod.images, host=pod.spec.node_name)
+    seen = SeenPod.of(pod)
     learned: dict[str, Any] = {"new_pod": seen}
     notices = _about_replacement(old, record.new_pod, candidates)
     if event := probes.back(pod, context.request.ready_when):
@@ -242,10 +242,10 @@ def await_ready(context: Context) -> Outcome:
     if context.now < deadline:
         return Outcome(learned=learned, notices=tuple(notices))
     why = diagnosis.readiness(pod, _host_of(context, pod), _events_of(context, pod))
-    return ready_timeout(context, why, learned=learned, notices=tuple(notices))
+    return not_back(context, why, learned=learned, notices=tuple(notices))
 
 
-def termination_timeout(context: Context, why: Diagnosis) -> Outcome:
+def not_terminated(context: Context, why: Diagnosis) -> Outcome:
     """Give up waiting for the old pod to go."""
     old = context.old
     message = (
@@ -257,7 +257,7 @@ def termination_timeout(context: Context, why: Diagnosis) -> Outcome:
     return Outcome(Event.TERMINATION_TIMEOUT, message, _advice(old, why), why)
 
 
-def ready_timeout(
+def not_back(
     context: Context,
     why: Diagnosis,
     *,
@@ -286,6 +286,13 @@ def _advice(old: PinnedPod, why: Diagnosis) -> str:
     if old.generated_name:
         return f"To act: {why.who}. Its replacement has a name of its own: look at the newest pods of its controller."
     return f"To act: {why.who}. To wait on without deleting again, run again with --pod-uid {old.uid} (pod_uid)."
+
+
+def that_one_or_none(old: PinnedPod) -> str:
+    """Say how to bounce it where its DELETE may or may not have been carried out."""
+    if old.generated_name:  # once it has gone, nothing would tell its replacement from others
+        return f"look whether {old.uid} still stands; only if so, run again with --pod-uid {old.uid} (pod_uid)."
+    return f"run again with --pod-uid {old.uid} (pod_uid): that one or none."
 
 
 def _about_replacement(old: PinnedPod, before: SeenPod | None, candidates: tuple[Pod, ...]) -> list[tuple[str, str]]:

@@ -12,14 +12,14 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from mecbounce.errors import DamagedRecord, RecordNotSaved, Superseded, UnknownSchema
-from mecbounce.model import SCHEMA_VERSION, BounceRecord, first_fault
+from mecbounce.model import READABLE, BounceRecord, first_fault
 
 LOCK_WAIT = 10.0  # seconds; another runner may be frozen in the middle of a save
 _LOCK_AGAIN = 0.02  # seconds
@@ -60,18 +60,22 @@ class MappingStore:
         return f"step state {self._key!r}"
 
     def load(self) -> BounceRecord | None:
-        data = self._mapping.get(self._key)
+        try:
+            data = self._mapping.get(self._key)
+        except Exception as error:  # a runner's mapping may be backed by anything
+            raise DamagedRecord(f"{self}: the step state can't be read: {error}. It was left as it is.") from error
         return None if data is None else _record(data, str(self))
 
     def save(self, record: BounceRecord) -> None:
         _compare(self.load(), record)
         before = {key: value for key, value in self._mapping.items() if key == self._key}
-        self._mapping[self._key] = record.model_dump(mode="json")
         try:
+            self._mapping[self._key] = record.model_dump(mode="json")
             self._flush()
         except BaseException as error:
-            self._mapping.pop(self._key, None)
-            self._mapping.update(before)
+            with suppress(Exception):  # a mapping that can't be written can't be put back either
+                self._mapping.pop(self._key, None)
+                self._mapping.update(before)
             if isinstance(error, Exception):
                 raise RecordNotSaved(f"{self}: the step state could not be saved: {error}") from error
             raise
@@ -177,6 +181,13 @@ def _plain_file(path: str, flags: int) -> int:
 
 
 def _compare(stored: BounceRecord | None, record: BounceRecord) -> None:
+    if stored is None and record.revision > 1:
+        uid = f" (UID {record.old_pod.uid})" if record.old_pod else ""
+        raise RecordNotSaved(
+            f"The record of the bounce of {record.request.pod} is no longer there: it was removed, or set aside as "
+            f"another runner had ended it. This one stopped in {record.state}: look at the pod{uid}, it may have been "
+            "deleted."
+        )
     found = (stored.bounce_id, stored.revision) if stored else None
     expected = (record.bounce_id, record.revision - 1) if record.revision > 1 else None
     if found != expected:
@@ -191,9 +202,9 @@ def _record(data: Any, where: str) -> BounceRecord:
     version = data.get("schema_version")
     if type(version) is not int:  # a bool is an int, and equal to one
         raise _damaged(where, "field schema_version is not a whole number")
-    if version != SCHEMA_VERSION:
+    if version not in READABLE:
         raise UnknownSchema(
-            f"{where}: field schema_version is {version}, this mecbounce reads {SCHEMA_VERSION}. "
+            f"{where}: field schema_version is {version}, this mecbounce reads {' and '.join(map(str, READABLE))}. "
             "Go on with the version that wrote it; the record was left as it is."
         )
     try:
@@ -201,7 +212,7 @@ def _record(data: Any, where: str) -> BounceRecord:
     except ValidationError as error:
         field, fault = first_fault(error)
         raise _damaged(where, f"field {field or 'record'}: {fault}") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise _damaged(where, f"it is not JSON data: {error}") from error
 
 

@@ -185,6 +185,17 @@ class TestPerform:
             bench.task(request=request(pod="mec-1")).perform()
         assert bench.state == before
 
+    def test_joining_a_deletion_it_finds_the_replacement_of_another_name_that_is_there_already(self) -> None:
+        """A ReplicaSet makes it as soon as the old one is being deleted."""
+        owner = {"kind": "ReplicaSet", "name": "web", "uid": "rs-1", "controller": True}
+        made = {"owner": owner, "metadata": {"generateName": "web-"}, "container": {"startupProbe": STARTUP_PROBE}}
+        old, twin = pod("web-a", "a", deleted=25, **made), pod("web-b", "b", **made)
+        bench = Bench(old, twin, pod("web-c", "c", created=-4, **made))
+        bench.cluster.script = [(9, lambda: bench.cluster.gone("a"))]
+        result = bench.task(request=request(pod="web-a", node=None)).perform()
+        assert result.new_pod is not None
+        assert (result.event, result.new_pod.uid, bench.cluster.deleted) == (Event.POD_STARTED, "c", [])
+
 
 class TestResume:
     @pytest.mark.parametrize("state", [State.DISABLE_PROTECTION, State.DELETE_POD, State.AWAIT_TERMINATION])
@@ -195,6 +206,40 @@ class TestResume:
         assert bench.task().perform().state is State.DONE
         assert bench.cluster.deleted == ["uid-1"]
         assert bench.codes() == ["resumed"]
+
+    @pytest.mark.parametrize("state", [State.INIT_CHECKS, State.DELETE_POD, State.AWAIT_TERMINATION, State.DONE])
+    def test_of_another_incarnation_than_the_one_asked_for_it_does_nothing(self, state: State) -> None:
+        """Whoever names a UID must not have another pod deleted, nor another one's end reported."""
+        bench = Bench().replaced()
+        if state is State.DONE:
+            bench.task().perform()
+        else:
+            bench.state["mecbounce"] = to_state(bench, state).model_dump(mode="json")
+        before, deleted = dict(bench.state), list(bench.cluster.deleted)
+        with pytest.raises(ForeignRecord, match=r"request\.pod_uid: the record is of .*, this bounce is of uid-9"):
+            bench.task(request=request(pod_uid="uid-9")).perform()
+        assert (bench.state, bench.cluster.deleted) == (before, deleted)
+
+    def test_of_the_incarnation_that_is_asked_for_it_goes_on(self) -> None:
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, State.DELETE_POD).model_dump(mode="json")
+        assert bench.replaced().task(request=request(pod_uid="uid-1")).perform().state is State.DONE
+
+    @pytest.mark.parametrize("state", [State.INIT_CHECKS, State.DELETE_POD, State.AWAIT_TERMINATION])
+    def test_however_late_the_cluster_gets_its_time_to_answer(self, state: State) -> None:
+        """Trouble from before the interruption counts for nothing, nor does one failed look after a deadline."""
+        bench = Bench()
+        record = to_state(bench, state)
+        bench.cluster.faults = [LOST]
+        record = advance(record, bench.cluster, NOW).record
+        assert record.trouble is not None
+        bench.state["mecbounce"] = record.model_dump(mode="json")
+        bench.clock.now += timedelta(hours=2)
+        bench.replaced(7203, 7205)
+        if state is State.AWAIT_TERMINATION:
+            bench.cluster.present = {"uid-2": NEW}
+        bench.cluster.faults = [LOST]
+        assert bench.task().perform().state is State.DONE
 
     def test_is_told_each_time_and_remembered_once(self) -> None:
         bench = Bench()
@@ -409,8 +454,9 @@ class TestTrouble:
         if state is State.AWAIT_READY:
             bench.cluster.present.clear()
             record = advance(record, bench.cluster, NOW).record
-        bench.cluster.faults = [LOST]
+        bench.cluster.faults = [LOST, LOST]
         record = advance(record, bench.cluster, later(3600)).record
+        record = advance(record, bench.cluster, later(3630)).record
         assert record.state is State.FAILED
         assert "is not known: connection lost." in record.message
         assert "not in service" not in record.message
@@ -442,10 +488,12 @@ class TestTrouble:
         bench.cluster.present = {"uid-2": unready}
         record = to_state(bench, State.AWAIT_READY, request=request(pod_uid="uid-1"))
         record = advance(record, bench.cluster, later(6)).record
-        bench.cluster.faults = [LOST]
+        bench.cluster.faults = [LOST, LOST]
         assert record.deadline is not None
-        step = advance(record, bench.cluster, record.deadline + timedelta(seconds=31))
-        assert step.record.path[-1].event is Event.READY_TIMEOUT
+        record = advance(record, bench.cluster, record.deadline).record
+        assert record.deadline is not None
+        record = advance(record, bench.cluster, record.deadline + timedelta(seconds=30)).record
+        assert record.path[-1].event is Event.READY_TIMEOUT
 
     def test_trouble_that_is_over_starts_its_time_anew(self) -> None:
         bench = Bench()

@@ -18,7 +18,7 @@ REBUILDING = Node(desired="up", activity="rebuilding")
 CATCHING_UP = Node(desired="up", activity="catchup")
 REF = "expressnodes.express.example.com/v1 mec-0"
 POD = "Pod mec-0 in namespace default"
-WAIT_ON = "what is left is to wait for its replacement."
+WAIT_ON = "what is left is to wait for a replacement of that name."
 SHOULD_HAVE = "should have made it: look at its log and Events. If the name or the namespace is wrong, correct it."
 
 ORDER = [

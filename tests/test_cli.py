@@ -26,6 +26,8 @@ from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.sandbox.scenarios import PROTECTION, SCENARIOS
 from mecbounce.stores import FileStore
 
+PATIENCE = 120.0  # seconds for the command on a busy machine: only a hang takes so long
+
 NODE = "express.example.com/v1/expressnodes/mec-0"
 
 
@@ -322,7 +324,7 @@ def test_a_terminal_that_lacks_the_marks_does_not_end_a_bounce(sandbox: Sandbox,
     arguments = [sys.executable, "-m", "mecbounce.cli", "run", "mec-0", "--kubeconfig", str(sandbox.kubeconfig)]
     arguments += ["--state", str(tmp_path / "r.json")]
     ran = subprocess.run(
-        arguments, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True, check=False, timeout=30
+        arguments, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True, check=False, timeout=PATIENCE
     )
     assert (ran.returncode, ran.stderr) == (0, b"")
     assert b"Changed: UID " in ran.stdout
@@ -347,13 +349,13 @@ class TestInterruption:
             while state not in running.stdout.readline():
                 assert running.poll() is None
             running.send_signal(number)
-            assert running.wait(10) == 75
+            assert running.wait(PATIENCE) == 75
             assert running.stderr.read() == (
                 f"mecbounce: Bounce of mec-0 left in {state}, its record is {tmp_path / 'r.json'}. "
                 "Run again to resume it.\n"
             )
         sandbox.behave(Behaviour())
-        again = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=30)
+        again = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=PATIENCE)
         assert again.returncode == 0, again.stderr
         assert deletes(sandbox) == 1
 
@@ -367,7 +369,7 @@ class TestInterruption:
             while "No usable answer" not in running.stdout.readline():
                 assert running.poll() is None
             running.send_signal(signal.SIGTERM)
-            assert running.wait(10) == 3
+            assert running.wait(PATIENCE) == 3
             assert "Asked to stop before the deletion. Nothing was deleted." in running.stdout.read()
         assert deletes(sandbox) == 0
 
@@ -381,7 +383,7 @@ class TestInterruption:
                 assert running.poll() is None
             running.send_signal(signal.SIGINT)
             running.send_signal(signal.SIGTERM)
-            assert running.wait(5) == 75
+            assert running.wait(PATIENCE) == 75
             assert running.stderr is not None
             assert b"Left at once" in running.stderr.read()
 
@@ -399,12 +401,30 @@ class TestInterruption:
         command = (
             f"{sys.executable} -m mecbounce.cli run mec-0 --kubeconfig {sandbox.kubeconfig} --state {path} | head -1"
         )
-        subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=True, timeout=30)
+        subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=True, timeout=PATIENCE)
         _until_done(path)
+
+    @pytest.mark.parametrize("closed", ["stdout", "stderr"])
+    def test_a_reader_of_either_output_that_goes_away_changes_neither_the_other_nor_the_status(
+        self, sandbox: Sandbox, tmp_path: Path, closed: str
+    ) -> None:
+        sandbox.add_node("mec-0")
+        words = ["run", "mec-0", "--kubeconfig", str(sandbox.kubeconfig), "--state", str(tmp_path / "r.json")]
+        reading, writing = os.pipe()
+        os.close(reading)
+        streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, closed: writing}
+        command = [sys.executable, "-m", "mecbounce.cli", *words, "-o", "json"]
+        ran = subprocess.run(command, **streams, timeout=PATIENCE, check=False)
+        os.close(writing)
+        assert ran.returncode == 0
+        if closed == "stderr":
+            assert json.loads(ran.stdout)["state"] == "DONE"
+        else:
+            assert ran.stderr.endswith(b"DONE\n")
 
 
 def _until_done(path: Path) -> None:
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + PATIENCE
     while (record := FileStore(path).load()) is None or record.state is not State.DONE:
         assert time.monotonic() < ends
 
@@ -420,6 +440,7 @@ class TestBadInput:
             (("mec-0", "-n", ""), "namespace: '' is not a name"),
             (("mec-0", "-n", "a.b"), "namespace: 'a.b' is not a name"),
             (("mec-0", "--pod-uid", "../x"), "pod_uid: '../x' is not a UID"),
+            (("mec-0", "--pod-uid", "6d0c8f5e"), "--pod-uid: '6d0c8f5e' is a UID as the screen shortens it"),
             (("mec-0", "--node", "a/b/c"), "--node: 'a/b/c' is not of the form"),
             (("mec-0", "--node", "A/v1/x/y"), "--node: group: 'A' is not a name"),
             (("mec-0", "--ready-timeout", "10x"), "--ready-timeout: '10x' is not a duration"),

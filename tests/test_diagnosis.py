@@ -180,7 +180,7 @@ class TestNotRecreated:
                 UP,
                 Diagnosis(
                     code="other_controller",
-                    evidence="pod mec-0 (uid-2) stands in its place, but another controller owns it: nobody",
+                    evidence="pod mec-0 (uid-2) stands in its place, but nothing controls it",
                     who=OPERATOR,
                 ),
             ),

@@ -380,7 +380,7 @@ class TestPod:
             (STATEFUL_SET, "", False),
             (OPERATOR, "", False),
             (OPERATOR, "mec-", True),
-            (None, "mec-", True),
+            (None, "mec-", False),
             (None, "", False),
         ],
         ids=[
@@ -530,6 +530,18 @@ class TestPinnedPod:
             pinned.lookalikes,
         )
 
+    @pytest.mark.parametrize(("created", "expected"), [(-3600, {"b"}), (-11, {"b"}), (-10, set()), (5, set())], ids=str)
+    def test_what_was_made_since_its_deletion_is_no_lookalike_but_may_replace_it(
+        self, created: float, expected: set[str]
+    ) -> None:
+        """A ReplicaSet makes the new pod while the old one, with 30 s of grace, still has 20 of them to go."""
+        generated = {"generateName": "mec-7d9f-"}
+        old = pod("mec-7d9f-a", "a", owner=REPLICA_SET, metadata=generated, deleted=20)
+        other = pod("mec-7d9f-b", "b", owner=REPLICA_SET, metadata=generated, created=created)
+        pinned = PinnedPod.of(old, [old, other])
+        assert expected == pinned.lookalikes
+        assert bool(expected) is not bool(pinned.replacements([old, other]))
+
     def test_its_controller_is_told_by_its_uid_whatever_else_the_reference_says(self) -> None:
         """As an operator is updated, the version that its pods name changes from one pod to the next."""
         old, twin = pod(owner=REPLICA_SET), pod("mec-1", "twin", owner=REPLICA_SET | {"apiVersion": "apps/v2"})
@@ -648,8 +660,20 @@ class TestRecord:
         assert whole == BounceRecord.model_validate_json(json.dumps(whole.model_dump(mode="json")))
 
     def test_is_one_small_document_that_says_its_version(self) -> None:
-        assert 1 == json.loads(WHOLE.model_dump_json())["schema_version"]
+        assert 2 == json.loads(WHOLE.model_dump_json())["schema_version"]
         assert len(WHOLE.model_dump_json()) < 4000
+
+    def test_a_record_of_the_version_before_is_read_and_goes_on_as_one_of_this(self) -> None:
+        """What 2 added: the pods' Kubernetes nodes, and what controls the old one."""
+        data = WHOLE.model_dump(mode="json") | {"schema_version": 1}
+        del data["old_pod"]["controller"], data["old_pod"]["host"], data["new_pod"]["host"]
+        found = BounceRecord.model_validate_json(json.dumps(data))
+        assert (2, WHOLE.state, "uid-1", None) == (
+            found.schema_version,
+            found.state,
+            found.old_pod and found.old_pod.uid,
+            found.old_pod and found.old_pod.controller,
+        )
 
     @pytest.mark.parametrize(
         ("field", "value"),
@@ -658,7 +682,9 @@ class TestRecord:
             ("revision", -1),
             ("revision", 2**53),
             ("path", ()),
-            ("schema_version", 2),
+            ("schema_version", 0),
+            ("schema_version", 3),
+            ("schema_version", True),
             ("deadline", "2026-01-01T12:00:00"),
             ("deadline", "9999-12-31T23:59:59Z"),
             ("deadline", "0001-01-01T00:00:00Z"),

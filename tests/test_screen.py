@@ -422,6 +422,11 @@ class TestNextCommand:
         assert found[0].startswith("kubectl get --raw /readyz")
         assert f"--pod-uid {OLD_UID} --protection-annotation example.com/p=off" in found[1]
 
+    def test_where_the_replacement_has_another_name_only_if_it_still_stands(self) -> None:
+        generated = OLD.model_copy(update={"generated_name": True})
+        found = commands(failed(Event.CLUSTER_UNREACHABLE, old_pod=generated))
+        assert found[1] == "kubectl get pod mec-0 -n default"
+
     def test_an_unfinished_bounce_is_resumed(self) -> None:
         waiting = record(*PATH)
         assert commands(waiting, Given(state="r.json")) == [

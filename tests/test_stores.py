@@ -19,7 +19,7 @@ import pytest
 from builders import NOW, later, pod, request
 from pytest_mock import MockerFixture
 
-from mecbounce.errors import DamagedRecord, RecordNotSaved, Superseded, UnknownSchema
+from mecbounce.errors import DamagedRecord, RecordError, RecordNotSaved, Superseded, UnknownSchema
 from mecbounce.machine import Event, State
 from mecbounce.model import BounceRecord, Passage, PinnedPod
 from mecbounce.stores import FileStore, MappingStore, Store
@@ -31,7 +31,7 @@ FINISHED = FIRST.changed(path=(*FIRST.path, Passage(state=State.FAILED, at=later
 NEW = FIRST.model_copy(update={"bounce_id": "b-2"})
 JSON = FIRST.model_dump(mode="json")
 
-OTHER_VERSIONS = {"higher": 2, "much_higher": 2**40, "lower": 0}
+OTHER_VERSIONS = {"higher": 3, "much_higher": 2**40, "lower": 0}
 NO_VERSIONS: dict[str, object] = {
     "text": "2",
     "text_of_ours": "1",
@@ -125,7 +125,6 @@ class TestEveryStore:
             ((FIRST,), THIRD),
             ((FIRST, FINISHED), NEW),
             ((NEW,), SECOND),
-            ((), SECOND),
         ],
         ids=[
             "the_same_beginning",
@@ -136,7 +135,6 @@ class TestEveryStore:
             "a_revision_left_out",
             "a_new_bounce_over_a_finished_one",
             "the_next_revision_of_another_bounce",
-            "a_later_revision_where_nothing_is_stored",
         ],
     )
     def test_refuses_all_but_the_next_revision_and_keeps_what_it_has(
@@ -149,7 +147,15 @@ class TestEveryStore:
             store.save(late)
         expected = "Another runner has taken over the bounce of mec-0; it goes on there, this one stops."
         assert expected == str(caught.value)
-        assert (stored[-1] if stored else None) == store.load()
+        assert stored[-1] == store.load()
+
+    def test_a_record_that_has_vanished_is_not_written_anew_and_not_taken_for_another_runners(
+        self, kind: str, path: Path
+    ) -> None:
+        store = kept(kind, path)
+        with pytest.raises(RecordNotSaved, match=r"^The record of the bounce of mec-0 is no longer there: .* uid-1\)"):
+            store.save(SECOND)
+        assert None is store.load()
 
 
 class TestMappingStore:
@@ -181,6 +187,25 @@ class TestMappingStore:
         mapping: UserDict[str, Any] = UserDict()
         MappingStore(mapping, lambda: None).save(FIRST)
         assert FIRST == MappingStore(mapping, lambda: None).load()
+
+    @pytest.mark.parametrize("method", ["__getitem__", "__setitem__"])
+    def test_a_mapping_that_raises_is_a_fault_of_the_record(self, method: str, mocker: MockerFixture) -> None:
+        class Backed(UserDict[str, Any]):
+            """A mapping that is kept elsewhere."""
+
+        mapping = Backed({"mecbounce": JSON})
+        mocker.patch.object(Backed, method, side_effect=OSError("the database is away"))
+        with pytest.raises(RecordError, match=r"^step state 'mecbounce': .*the database is away"):
+            MappingStore(mapping, lambda: None).save(SECOND)
+
+    def test_refuses_what_is_nested_too_deep(self) -> None:
+        deep: list[Any] = []
+        for _ in range(100_000):
+            deep = [deep]
+        with pytest.raises(DamagedRecord, match="it is not JSON data"):
+            MappingStore({"mecbounce": JSON | {"message": deep}}, lambda: None).load()
+        while deep:  # or taking it apart, too, goes that deep
+            deep = deep.pop()
 
     def test_is_named_by_its_key(self) -> None:
         assert "step state 'mecbounce'" == str(MappingStore({}, lambda: None))
@@ -512,7 +537,7 @@ class TestFileStore:
         path.write_bytes(raw)
         with pytest.raises(UnknownSchema) as caught:
             act(FileStore(path))
-        expected = f"{path}: field schema_version is {version}, this mecbounce reads 1. "
+        expected = f"{path}: field schema_version is {version}, this mecbounce reads 1 and 2. "
         expected += "Go on with the version that wrote it; the record was left as it is."
         assert expected == str(caught.value)
         assert (raw, [path]) == (path.read_bytes(), [*path.parent.iterdir()])
