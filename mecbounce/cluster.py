@@ -8,6 +8,7 @@ every failure comes out as a ClusterError.
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import re
 import socket
@@ -323,10 +324,14 @@ class KubernetesCluster:
                     _preload_content=False,
                     _request_timeout=REQUEST_TIMEOUT[1],
                 )
-                process.run_forever(timeout=REQUEST_TIMEOUT[1])
-                code = process.returncode
-                process.close()
-                process.sock.shutdown()  # close() leaves the socket open where the server closed first
+                try:
+                    process.run_forever(timeout=REQUEST_TIMEOUT[1])
+                    code = process.returncode
+                except (TypeError, LookupError) as error:  # so the client trips over a missing status
+                    raise Unreachable(f"how {command[0]} in container {container} ended was not told") from error
+                finally:
+                    process.close()
+                    process.sock.shutdown()  # close() leaves the socket open where the server closed first
         finally:
             own.close()
         if code is None:
@@ -354,7 +359,7 @@ class KubernetesCluster:
     ) -> Any:
         """Send one request; after a 401 once more, with credentials read anew."""
         raw = {"_preload_content": False, "_request_timeout": timeout}
-        with _explained(self.server):
+        with _explained(self.server), _unquoted_plugin():
             try:
                 return endpoint()(*args, **options, **raw)
             except ApiException as error:
@@ -461,7 +466,7 @@ class _Stream(threading.Thread):
             self._stopped = True
             response = self._response
         if response is not None:
-            with suppress(Exception):  # it may end by itself at the same time
+            with suppress(OSError, ValueError, RuntimeError):  # it may end by itself at the same time
                 response.shutdown()
         self.join(1.0)
 
@@ -514,12 +519,15 @@ def _lines(response: Any) -> Iterator[bytes]:
 def _from_kubeconfig(path: str | Path | None, context: str | None) -> client.Configuration:
     configuration = client.Configuration()
     with _kubeconfig_errors(path, context):
-        config.load_kube_config(
-            config_file=_kubeconfig(path),
-            context=context,
-            client_configuration=configuration,
-            persist_config=False,
-        )
+        with _unquoted_plugin() as failures:
+            config.load_kube_config(
+                config_file=_kubeconfig(path),
+                context=context,
+                client_configuration=configuration,
+                persist_config=False,
+            )
+        if failures:
+            raise ConfigError(f"kubeconfig {_kubeconfig(path)}: its credential plugin failed; run it to see why")
         address = urlsplit(configuration.host)
         if address.scheme not in ("http", "https") or not address.hostname:
             raise ConfigError(f"kubeconfig {_kubeconfig(path)}: its server is not an http or https address")
@@ -542,7 +550,7 @@ def _kubeconfig_errors(path: str | Path | None, context: str | None) -> Iterator
     except ConfigError:
         raise
     except config.ConfigException as error:
-        if context is not None and context in str(error):
+        if context is not None and str(error).endswith("/contexts list"):
             raise ConfigError(f"context {context!r}: {field} has no such context") from error
         said = re.split(r"[{\n]", str(error))[0].strip()  # then comes the part of the file in which a key is missing
         raise ConfigError(f"{field}: {said}") from None
@@ -591,6 +599,27 @@ def _items(kind: type[Item], listed: Mapping[str, Any], what: str) -> tuple[Item
 
 
 @contextmanager
+def _unquoted_plugin() -> Iterator[list[logging.LogRecord]]:
+    """Keep what a failed credential plugin printed out of the root logger, where the client puts it; gives that."""
+    failures: list[logging.LogRecord] = []
+
+    def passes(record: logging.LogRecord) -> bool:
+        if record.funcName != "_load_from_exec_plugin":
+            return True
+        failures.append(record)
+        return False
+
+    root, handler = logging.getLogger(), logging.NullHandler()  # without a handler `logging` would set one up
+    root.addFilter(passes)
+    root.addHandler(handler)
+    try:
+        yield failures
+    finally:
+        root.removeHandler(handler)
+        root.removeFilter(passes)
+
+
+@contextmanager
 def _readable(what: str) -> Iterator[None]:
     try:
         yield
@@ -612,6 +641,8 @@ def _explained(server: str) -> Iterator[None]:
         if not error.status:  # no answer: so the client tells of a TLS handshake that failed
             raise Unreachable(f"the API server {server} can't be reached: {_quoted(error.reason)}") from error
         raise _answered(error) from None  # its own text is all headers and the whole body
+    except config.ConfigException:  # a token that is read anew: its text may quote it
+        raise Unreachable("the credentials could not be read anew") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise Unreachable(f"the API server {server} can't be reached: {_short(error)}") from error
     except ValueError:

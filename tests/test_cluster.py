@@ -16,8 +16,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from builders import NODE, request, write_kubeconfig
+from builders import NODE, kubeconfig, request, write_kubeconfig
 from kubernetes import client
+from kubernetes.config import ConfigException
 from pytest_mock import MockerFixture
 
 from mecbounce import cluster as module
@@ -511,6 +512,36 @@ class TestConfiguration:
             KubernetesCluster.from_kubeconfig(sandbox.kubeconfig, "nope")
         with pytest.raises(ConfigError, match=r"context 'nope': .* no such context"):
             KubernetesCluster.describe_kubeconfig(sandbox.kubeconfig, "nope")
+
+    def test_a_cluster_that_is_not_there_is_not_taken_for_the_context(self, tmp_path: Path) -> None:
+        path = tmp_path / "kubeconfig"
+        path.write_text(json.dumps(kubeconfig("http://127.0.0.1:1", {}) | {"clusters": []}))
+        with pytest.raises(ConfigError, match=r"^kubeconfig .*: Invalid kube-config file\."):
+            KubernetesCluster.from_kubeconfig(path, "it")
+
+    @pytest.mark.parametrize("command", ["/nowhere/plugin", "false"])
+    def test_a_credential_plugin_that_fails_is_named_and_logs_nothing(
+        self, tmp_path: Path, command: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = tmp_path / "kubeconfig"
+        plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": command, "interactiveMode": "Never"}
+        path.write_text(json.dumps(kubeconfig("http://127.0.0.1:1", {"exec": plugin})))
+        with pytest.raises(ConfigError, match=f"^kubeconfig {path}: its credential plugin failed"):
+            KubernetesCluster.from_kubeconfig(path)
+        assert caplog.records == []
+
+    def test_a_token_that_cannot_be_read_anew_is_unreachable(self, sandbox: Sandbox) -> None:
+        """In a pod the client reads its service account's token again and again; a file may be empty for a moment."""
+
+        def refresh(_: client.Configuration) -> None:
+            raise ConfigException("Token file exists but empty.")
+
+        configuration = client.Configuration()
+        configuration.host, configuration.api_key = sandbox.url, {"BearerToken": "Bearer valid"}
+        configuration.refresh_api_key_hook = refresh
+        cluster = KubernetesCluster.from_api_client(client.ApiClient(configuration))
+        with pytest.raises(Unreachable, match="credentials could not be read anew"):
+            cluster.pods("default")
 
     def test_a_kubeconfig_tells_its_context_and_namespace(self, sandbox: Sandbox) -> None:
         assert KubernetesCluster.describe_kubeconfig(sandbox.kubeconfig) == ("sandbox", "default")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from kubernetes.stream.ws_client import WSClient
+from pytest_mock import MockerFixture
 
 from mecbounce.cluster import KubernetesCluster
 from mecbounce.errors import ClusterError, Conflict, NotFound, Refused, Unreachable
@@ -105,6 +107,16 @@ class TestExec:
     ) -> None:
         sandbox.on_exec = lambda _pod, _command: (3, "")
         with pytest.raises(Refused, match=r"protect in container .* ended with status 3"):
+            ExecProtection(kubernetes, ("protect",)).disable(protected)
+
+    @pytest.mark.parametrize("error", [TypeError("'NoneType' object is not subscriptable"), KeyError("status")])
+    def test_a_status_that_is_not_told_is_no_answer(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, protected: Pod, mocker: MockerFixture, error: Exception
+    ) -> None:
+        """So the client's `returncode` raises where the connection ends before the command has."""
+        sandbox.on_exec = lambda _pod, _command: (0, "")
+        mocker.patch.object(WSClient, "returncode", new_callable=mocker.PropertyMock, side_effect=error)
+        with pytest.raises(Unreachable, match=r"^how protect in container .* ended was not told$"):
             ExecProtection(kubernetes, ("protect",)).disable(protected)
 
     def test_a_refused_handshake_is_said_in_the_api_servers_words(

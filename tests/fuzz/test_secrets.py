@@ -48,7 +48,7 @@ USERS: dict[str, dict[str, Any]] = {
     "password": {"username": "user", "password": f"{SECRET}-password"},
     "certificate": {"client-certificate-data": KEY, "client-key-data": KEY},
     "plugin": {"exec": PLUGIN | {"args": ["-c", f"echo '{CREDENTIAL}'"]}},
-    "plugin that fails": {"exec": PLUGIN | {"args": ["-c", "exit 3"]}},
+    "plugin that fails": {"exec": PLUGIN | {"args": ["-c", f"echo {TOKEN} >&2; exit 3"]}},
     "token of two lines": {"token": f"{TOKEN}\n{TOKEN}"},
 }
 
