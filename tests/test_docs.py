@@ -214,7 +214,7 @@ def assert_serves(words: list[str]) -> None:
             assert Path(kubeconfig).is_file(), words
         finally:
             server.send_signal(signal.SIGINT)
-        assert server.wait(30) == 0
+        assert server.wait(120) == 0
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
