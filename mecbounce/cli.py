@@ -1,7 +1,7 @@
 """The command `mecbounce`: one bounce from a terminal, with a record that survives it. `kubectl bounce` is its `run`.
 
-Exit status: 0 done; 2 usage; 3 refused or given up before the deletion, the pod runs on; 4 not terminated in time;
-5 deleted and not back in time; 6 another runner has it; 75 interrupted, run again to resume; 1 anything else.
+Exit status: 0 done; 2 usage; 3 refused or given up before the deletion, nothing was deleted; 4 not terminated in
+time; 5 deleted and not back in time; 6 another runner has it; 75 interrupted, run again to resume; 1 anything else.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ PodUid = Annotated[
 ]
 ProtectionOption = Annotated[
     str | None,
-    typer.Option("--protection-annotation", metavar="KEY=VALUE", help="set this annotation to VALUE before deleting"),
+    typer.Option("--protection-annotation", metavar="KEY=VALUE", help="where the pod has this annotation, set it to VALUE before deleting"),
 ]
 TerminationTimeout = Annotated[
     str | None, typer.Option(metavar="DURATION", help="such as 90s or 10m; default: 10m, or the grace period if longer")

@@ -530,7 +530,7 @@ class Notice(Frozen):
 class Protection(StrEnum):
     """What came of switching the pod's shutdown protection off.
 
-    `disabled`: done. `off`: it was off already. `unused`: none is configured. `kept`: it could not be done.
+    `disabled`: done. `off`: it was off already. `unused`: none is configured, or the pod was going already. `kept`: it could not be done.
     `unknown`: there was no answer, so it may have been done.
     """
 
@@ -786,7 +786,7 @@ class BounceResult(Frozen):
 
     @classmethod
     def of(cls, record: BounceRecord) -> Self:
-        """Sum a finished record up."""
+        """Summarise a finished record."""
         event = record.path[-1].event
         if not record.finished or event is None:
             raise ValueError(f"the bounce is still in {record.state}")

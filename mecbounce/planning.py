@@ -291,5 +291,5 @@ def _missing(rights: tuple[Right, ...]) -> str:
 
 
 def _who_grants(request: BounceRequest, rights: tuple[Right, ...]) -> str:
-    what = f"grant: {missing}. Then" if (missing := _missing(rights)) else "settle that, then"
-    return f"Whoever sets the rights of namespace {request.namespace} must {what} plan again."
+    what = f"grant: {missing}" if (missing := _missing(rights)) else "settle that"
+    return f"Whoever sets the rights of namespace {request.namespace} must {what}. Then plan again."

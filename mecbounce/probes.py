@@ -132,9 +132,9 @@ class StartupProgress:
 
 
 def startup_progress(pod: Pod, now: datetime) -> StartupProgress | None:
-    """Reckon how far the first container is that still has to pass its startup probe; None: there is none.
+    """Estimate how far the first container is whose startup probe has not passed yet; None: there is none.
 
-    The kubelet tells of no single try: they are reckoned from the container's start, as if each had been made in time.
+    The kubelet tells of no single try: they are counted from the container's start, as if each had been made in time.
     """
     for container in pod.spec.long_running:
         probe, status = container.startup_probe, pod.container_status(container.name)

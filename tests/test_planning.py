@@ -211,7 +211,7 @@ class TestRights:
         asked = cluster()
         asked.faults = [AccessDenied("who are you?")] * (1 + len(RIGHTS))
         assert plan(request(), asked).advice == (
-            "Whoever sets the rights of namespace default must settle that, then plan again."
+            "Whoever sets the rights of namespace default must settle that. Then plan again."
         )
 
     def test_a_pod_with_a_generated_name_needs_the_right_to_list_all(self) -> None:
