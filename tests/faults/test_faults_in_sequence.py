@@ -153,7 +153,9 @@ class Sequence(RuleBasedStateMachine):
             return
         assert step.wait is not None
         if record.deadline is not None:
-            over = record.deadline + timedelta(seconds=API if record.trouble else 0)
+            over = record.deadline
+            if record.trouble is not None:  # or else from the first look that failed after it
+                over = max(over, record.trouble.since) + timedelta(seconds=API)
             last = record.deadline if now < record.deadline else over
             assert now < over, "the deadline has passed"
             assert now + timedelta(seconds=step.wait.seconds) <= last, "no look is taken at the deadline"
