@@ -49,10 +49,10 @@ class Step:
     wait: Wait | None
 
 
-def begin(request: BounceRequest, now: datetime) -> BounceRecord:
-    """Write a new bounce's first record. Save it before the first `advance`."""
+def begin(request: BounceRequest, now: datetime, *, server: str = "") -> BounceRecord:
+    """Write a new bounce's first record. Save it before the first `advance`. `server`: the API server's address."""
     path = (Passage(state=State.INIT_CHECKS, at=now),)
-    return BounceRecord(bounce_id=uuid.uuid4().hex[:12], revision=1, request=request, path=path)
+    return BounceRecord(bounce_id=uuid.uuid4().hex[:12], revision=1, request=request, server=server, path=path)
 
 
 def advance(
@@ -106,23 +106,28 @@ def _untouched(record: BounceRecord) -> str:
 
 def refuse_other_pod(record: BounceRecord, request: BounceRequest, store: Store) -> None:
     """Raise ForeignRecord, which names the field, where a stored record is not of the pod that is asked for."""
-    _refuse_other(store, "namespace", record.request.namespace, request.namespace)
-    _refuse_other(store, "pod", record.request.pod, request.pod)
+    _refuse_other(store, "request.namespace", record.request.namespace, request.namespace)
+    _refuse_other(store, "request.pod", record.request.pod, request.pod)
 
 
 def _refuse_other_bounce(record: BounceRecord, request: BounceRequest, store: Store) -> None:
     """The same, also where it is of another node, or not of the one incarnation that is asked for."""
     refuse_other_pod(record, request, store)
-    _refuse_other(store, "node", str(record.request.node), str(request.node))  # its text is its identity
+    _refuse_other(store, "request.node", str(record.request.node), str(request.node))  # its text is its identity
     if request.pod_uid is not None:
         pinned = record.old_pod.uid if record.old_pod else record.request.pod_uid
-        _refuse_other(store, "pod_uid", pinned or "whichever incarnation it finds", request.pod_uid)
+        _refuse_other(store, "request.pod_uid", pinned or "whichever incarnation it finds", request.pod_uid)
+
+
+def refuse_other_server(record: BounceRecord, server: str, store: Store) -> None:
+    """Raise ForeignRecord where it is of another API server: there its pod would be taken for gone."""
+    _refuse_other(store, "server", record.server or server, server)
 
 
 def _refuse_other(store: Store, field: str, theirs: str, mine: str) -> None:
     if theirs != mine:
         raise ForeignRecord(
-            f"{store}: field request.{field}: the record is of {theirs}, this bounce is of {mine}. "
+            f"{store}: field {field}: the record is of {theirs}, this bounce is of {mine}. "
             "Resume that one as it began, or use another place for this one; the record was left as it is."
         )
 
@@ -204,7 +209,7 @@ class BounceTask:
         return record
 
     def _begun(self) -> BounceRecord:
-        record = begin(self._request, self._clock())
+        record = begin(self._request, self._clock(), server=self._cluster.server)
         self._store.save(record)
         self._tell(record, notices_told=0)
         return record

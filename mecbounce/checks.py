@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mecbounce.machine import Event
-from mecbounce.model import BounceRequest, Node, Pod
+from mecbounce.model import BounceRequest, Node, Owner, Pod
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,15 @@ class Facts:
         """The pod, as a person would name it."""
         return f"Pod {self.request.pod} in namespace {self.request.namespace}"
 
+    @property
+    def other_resource(self) -> Owner | None:
+        """The custom resource that the pod is made from, where that is not the request's but another of its type."""
+        owner = self.pod.controller if self.pod else None
+        named = self.node.reference if self.node else None
+        if owner is None or named is None or owner.uid == named.uid:
+            return None
+        return owner if (owner.group, owner.kind) == (named.group, named.kind) else None
+
     def desired(self, values: frozenset[str]) -> bool:
         return self.node is not None and (self.node.desired or "").casefold() in values
 
@@ -43,7 +52,7 @@ class Check:
     """A question, what a yes means, and what to say.
 
     `event` ends the checks; None: a yes only earns a notice. `forced` is said where `force` goes on in spite of a yes;
-    empty: `force` changes nothing.
+    empty: `force` changes nothing. `needs` is the request's field without which it is not asked.
     """
 
     code: str
@@ -53,6 +62,7 @@ class Check:
     message: Callable[[Facts], str]
     advice: Callable[[Facts], str] = lambda _: ""
     forced: str = ""
+    needs: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of all of them: the event, what to say, and each answer in order."""
+    """What came of all of them: the event, what to say, and in order the answers of those that were asked."""
 
     event: Event
     message: str
@@ -91,6 +101,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="node_missing",
         question="Is the custom resource missing?",
+        needs="node",
         applies=lambda facts: bool(facts.missing),
         event=Event.NODE_MISSING,
         message=lambda facts: f"{facts.missing}. Nothing was changed.",
@@ -99,6 +110,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="node_unreadable",
         question="Is its state something other than text?",
+        needs="node",
         applies=lambda facts: bool(facts.unreadable),
         event=Event.NODE_UNREADABLE,
         message=lambda facts: f"{facts.request.node}: {facts.unreadable}. Nothing was changed.",
@@ -107,6 +119,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="node_down",
         question="Is its desired state down?",
+        needs="node",
         applies=lambda facts: facts.request.node is not None and facts.desired(facts.request.node.down_values),
         event=Event.NODE_DOWN,
         message=lambda facts: (
@@ -117,7 +130,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="node_silent",
-        question="Does it not say its desired state?",
+        question="Does it leave its desired state unsaid?",
+        needs="node",
         applies=lambda facts: facts.node is not None and not facts.node.desired,
         event=None,
         message=lambda facts: (
@@ -127,9 +141,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="already_replaced",
         question="Has the pinned incarnation gone already?",
-        applies=lambda facts: (
-            facts.request.pod_uid is not None and (facts.pod is None or facts.pod.uid != facts.request.pod_uid)
-        ),
+        needs="pod_uid",
+        applies=lambda facts: facts.pod is None or facts.pod.uid != facts.request.pod_uid,
         event=Event.ALREADY_REPLACED,
         message=lambda facts: (
             f"{facts.who}: incarnation {facts.request.pod_uid} has gone already; nothing is deleted, "
@@ -138,7 +151,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="pod_missing",
-        question="Is there no pod?",
+        question="Is the pod missing?",
         applies=lambda facts: facts.pod is None,
         event=Event.POD_MISSING,
         message=lambda facts: (
@@ -153,12 +166,26 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="pod_unmanaged",
-        question="Does no controller own the pod?",
+        question="Is the pod without a controller?",
         applies=lambda facts: facts.pod is not None and facts.pod.controller is None,
         event=Event.POD_UNMANAGED,
         message=lambda facts: f"{facts.who} has no controller, so nothing would recreate it. Nothing was changed.",
         advice=lambda _: "Bounce it with force only if you will recreate it yourself.",
         forced="The pod has no controller; going on because of force. Somebody must recreate it.",
+    ),
+    Check(
+        code="pod_foreign",
+        question="Is the pod made from another custom resource?",
+        needs="node",
+        applies=lambda facts: facts.other_resource is not None,
+        event=Event.POD_FOREIGN,
+        message=lambda facts: (
+            f"{facts.who} is made from {facts.other_resource}, not from {facts.request.node}. Nothing was changed."
+        ),
+        advice=lambda _: (
+            "Name the node that the pod is made from. If that resource was made anew under its name, its operator must "
+            "replace the pod."
+        ),
     ),
     Check(
         code="already_terminating",
@@ -170,6 +197,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="node_rebuilding",
         question="Is the node rebuilding?",
+        needs="node",
         applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.rebuilding_values),
         event=Event.NODE_REBUILDING,
         message=lambda facts: (
@@ -181,6 +209,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="node_catching_up",
         question="Is the node catching up?",
+        needs="node",
         applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.catchup_values),
         event=None,
         message=lambda _: "The node is catching up; it goes on catching up after the bounce.",
@@ -188,12 +217,15 @@ CHECKS: tuple[Check, ...] = (
 )
 
 PASSED = "All checks passed."
+PASSED_WITHOUT_NODE = "All checks passed that can be asked without a custom resource (node)."
 
 
 def judge(facts: Facts) -> Verdict:
     """Ask the checks in order, until one ends them."""
     answers: list[Answer] = []
     for check in CHECKS:
+        if check.needs and getattr(facts.request, check.needs) is None:
+            continue
         if not check.applies(facts):
             answers.append(Answer(check, yes=False, ends=False))
         elif check.event is None:
@@ -203,4 +235,5 @@ def judge(facts: Facts) -> Verdict:
         else:
             answers.append(Answer(check, yes=True, ends=True))
             return Verdict(check.event, check.message(facts), check.advice(facts), tuple(answers))
-    return Verdict(Event.CHECKS_PASSED, PASSED, "", tuple(answers))
+    passed = PASSED if facts.request.node else PASSED_WITHOUT_NODE
+    return Verdict(Event.CHECKS_PASSED, passed, "", tuple(answers))

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Annotated, Any, NoReturn, Self
 
@@ -32,7 +33,7 @@ from pydantic import ValidationError
 
 try:
     import typer
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.live import Live
     from rich.text import Text
 
@@ -41,7 +42,7 @@ except ImportError:
     raise SystemExit("mecbounce: the command needs an extra: pip install 'mecbounce[cli]'") from None
 
 from mecbounce import diagram as drawing
-from mecbounce.bounce import BounceTask, begin, refuse_other_pod
+from mecbounce.bounce import BounceTask, begin, refuse_other_pod, refuse_other_server
 from mecbounce.errors import (
     ClusterError,
     ImpossibleEvent,
@@ -99,11 +100,12 @@ _STATUS_OF_ERROR = (  # the first that fits
     (MecBounceError, ExitStatus.USAGE),
 )
 
+_HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="mecbounce",
-    help="Bounce one application node on Kubernetes: delete its pod and wait until its replacement has started.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings=_HELP,
 )
 plugin = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 
@@ -121,7 +123,9 @@ class Output(StrEnum):
 
 Completion = Callable[[typer.Context, str], list[str]]
 LONGEST_NAME = 200  # characters of a record's file, without what is added to it
+WIDE = 2000  # columns: no line of ours is so long
 COMPLETION_SECONDS = 2.0  # whoever has pressed the tab key waits for it
+_CTRL_C = 130  # as typer reports it, without a word
 _KIND = re.compile(r"^(po|pods?)/")  # as kubectl names it
 
 
@@ -129,6 +133,8 @@ def _completion(ask: Callable[[dict[str, Any], str], Iterable[str]]) -> Completi
     """Offer what `ask` finds with the options so far, in time; whatever stands in the way, offer nothing."""
 
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        from mecbounce import cluster  # noqa: F401, PLC0415 -- takes a while by itself, and is not waited for in vain
+
         found: list[str] = []
 
         def look() -> None:
@@ -191,13 +197,24 @@ PodUid = Annotated[
 ]
 ProtectionOption = Annotated[
     str | None,
-    typer.Option("--protection-annotation", metavar="KEY=VALUE", help="where the pod has this annotation, set it to VALUE before deleting"),
+    typer.Option(
+        "--protection-annotation",
+        metavar="KEY=VALUE",
+        help="where the pod has this annotation, set it to VALUE before deleting",
+    ),
 ]
 TerminationTimeout = Annotated[
-    str | None, typer.Option(metavar="DURATION", help="such as 90s or 10m; default: 10m, or the grace period if longer")
+    str | None,
+    typer.Option(
+        metavar="DURATION", help="such as 90s or 10m; default: 10m, or the grace period and 1m if that is longer"
+    ),
 ]
 ReadyTimeout = Annotated[
-    str | None, typer.Option(metavar="DURATION", help="such as 90s or 10m; default: 10m, or the startup probe's budget")
+    str | None,
+    typer.Option(
+        metavar="DURATION",
+        help="such as 90s or 10m; default: 10m, or the startup probe's budget and 5m if that is longer",
+    ),
 ]
 NoEvents = Annotated[bool, typer.Option("--no-events", help="write no Kubernetes Events about the bounce")]
 ReadyWhenOption = Annotated[ReadyWhen, typer.Option(help="what counts as back")]
@@ -206,7 +223,22 @@ OutputOption = Annotated[Output, typer.Option("--output", "-o", help="how to pri
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="log to standard error")]
 
 
-@plugin.command(context_settings={"help_option_names": ["-h", "--help"]})
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"mecbounce {version('mecbounce')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="tell the version and leave")
+    ] = False,
+) -> None:
+    """Bounce one application node on Kubernetes: delete its pod and wait until its replacement has started."""
+
+
+@plugin.command(context_settings=_HELP)
 @app.command()
 def run(
     pod: PodArgument = None,
@@ -273,6 +305,7 @@ def show_plan(
     ready_timeout: ReadyTimeout = None,
     ready_when: ReadyWhenOption = ReadyWhen.AUTO,
     no_events: NoEvents = False,
+    state: StateFile = None,
     output: OutputOption = Output.TEXT,
 ) -> int:
     """Tell what a bounce would do now: checks, deadlines, rights, a dry run of the deletion. Changes nothing."""
@@ -291,29 +324,56 @@ def show_plan(
         ready_when=ready_when,
     )
     protection = _protection(protection_annotation, kube.cluster)
+    left = FileStore(state or _default_record(kube, request)).load()
     found = plan(request, kube.cluster, protection, events=not no_events)
+    if left is not None and not left.finished:
+        found = found.model_copy(update={"resumes": screen.would_resume(left)})
     if output is Output.JSON:
         print(found.model_dump_json(indent=2))
     else:
-        Console(highlight=False).print(screen.plan_page(found, screen.heading(request, kube.name)))
+        _print_page(screen.plan_page(found, screen.heading(request, kube.name)))
     return ExitStatus.DONE if found.goes_on else ExitStatus.REFUSED
 
 
 @app.command()
 def status(
-    state: Annotated[Path, typer.Option("--state", metavar="FILE", help="the record")],
+    pod: PodArgument = None,
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
+    context: KubeContext = None,
+    state: StateFile = None,
     output: OutputOption = Output.TEXT,
 ) -> int:
-    """Tell where a bounce stands, from its record alone."""
-    record, now, given = _stored(state), datetime.now(UTC), screen.Given(state=str(state))
+    """Tell where the bounce of POD, or that of --state, stands: from its record alone."""
+    if (pod is None) is (state is None):
+        raise UsageProblem("expected either POD or --state")
+    given = screen.Given(kubeconfig=str(kubeconfig or ""), context=context or "", state=str(state or ""))
+    if state is None:
+        request, kube = _request(pod, namespace=namespace, kubeconfig=kubeconfig, context=context)
+        state = _default_record(kube, request)
+    record, now = _stored(state), datetime.now(UTC)
     if output is Output.JSON:
         print(json.dumps(screen.as_json(record, now, given), indent=2))
         return ExitStatus.DONE
     console = Console(highlight=False)
-    console.print(screen.screen(record, now, console.width))
+    width = console.width if console.is_terminal else None
+    _print_page(screen.screen(record, now, console.width, context=record.server))
     console.print()
-    console.print(screen.ending(record, given, console.width if console.is_terminal else None), soft_wrap=True)
+    console.print(screen.ending(record, given, width), soft_wrap=True)
     return ExitStatus.DONE
+
+
+def _print_page(page: RenderableType) -> None:
+    """Print what is laid out in columns: in a terminal for its width, elsewhere each row as one line."""
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(page)
+        return
+    wide = Console(highlight=False, width=WIDE)
+    with wide.capture() as laid_out:
+        wide.print(page)
+    for line in laid_out.get().splitlines():
+        print(line.rstrip())
 
 
 @app.command()
@@ -352,15 +412,18 @@ def demo(
             ready_timeout=patience,
         )
         annotation = "express.example.com/shutdown-protection=disabled"
-        given = screen.Given(protection=annotation)
+        given = screen.Given(kubeconfig=str(sandbox.kubeconfig), protection=annotation)
         terminal = BounceInTerminal(request, kube.name, given, output)
         store = FileStore(Path(folder) / "mec-0.json")
         if shown.killed:
-            elsewhere = replace(given, kubeconfig=str(sandbox.kubeconfig), state=str(store.path))
+            elsewhere = replace(given, state=str(store.path))
             [(_, words)] = screen.next_commands(begin(request, datetime.now(UTC)), elsewhere)
             _killed_while_waiting([*words[1:], "-o", output.value], store)
             terminal.say("Killed by SIGKILL. The same command again:")
-        return _bounce(terminal, request, kube.cluster, store, _protection(annotation, kube.cluster))
+        status_code = _bounce(terminal, request, kube.cluster, store, _protection(annotation, kube.cluster))
+    if status_code and output is Output.TEXT:
+        print(f"(This cluster has ended. To try these on one: python -m mecbounce.sandbox --scenario {scenario})")
+    return status_code
 
 
 def _killed_while_waiting(words: list[str], store: FileStore) -> None:
@@ -403,6 +466,8 @@ def _main(command: typer.Typer, name: str) -> NoReturn:
         sys.stdout.reconfigure(errors="replace")  # a terminal without our marks must not end a bounce
     try:
         status_code = command(sys.argv[1:] or ["--help"], prog_name=name, standalone_mode=False) or ExitStatus.DONE
+        if status_code == _CTRL_C:
+            status_code = _complain(name, "Interrupted.", ExitStatus.OTHER)
     except typer.TyperException as error:
         status_code = _complain(name, " ".join(error.format_message().split()), error.exit_code)
     except _LeftAtOnce:
@@ -677,11 +742,17 @@ class BounceInTerminal:
                 print(result.model_dump_json(indent=2), flush=True)
             except BrokenPipeError:  # how it ended is what the exit status still tells
                 _discard(sys.stdout)
-        elif self._record is not None:
-            width = self._console.width if self._console.is_terminal else None
-            if self._live is not None:
-                self._console.print()
-            self._console.print(screen.ending(self._record, self._given, width), soft_wrap=True)
+        else:
+            self.sum_up()
+
+    def sum_up(self) -> None:
+        """Say how it ended, or how to go on with it."""
+        if self._record is None:
+            return
+        width = self._console.width if self._console.is_terminal else None
+        if self._live is not None:
+            self._console.print()
+        self._console.print(screen.ending(self._record, self._given, width), soft_wrap=True)
 
     def _tell_progress(self) -> None:
         if self._record is not None and (line := self._progress.line(self._record, self._pods, datetime.now(UTC))):
@@ -706,6 +777,8 @@ def _bounce(
             if (left := store.load()) is not None:
                 # An ended bounce with a mistyped --node must not stand in the way of the corrected one.
                 refuse_other_pod(left, request, store)
+                if not left.finished:
+                    refuse_other_server(left, cluster.server, store)
                 store.set_aside()
             with terminal:
                 result = BounceTask(
@@ -719,6 +792,9 @@ def _bounce(
                     stop=stop,
                     events=events,
                 ).perform()
+        except Interrupted:
+            terminal.sum_up()
+            raise
         except RecordNotSaved as error:
             if store.load() is None:  # not even begun
                 raise UsageProblem(f"--state: {error}") from error

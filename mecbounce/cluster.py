@@ -61,7 +61,13 @@ class PodWatch(Protocol):
 
 
 class Cluster(Protocol):
-    """What a bounce asks of Kubernetes. Each method is one request and raises ClusterError."""
+    """What a bounce asks of Kubernetes. Each method is one request and raises ClusterError.
+
+    `server` is the address of its API server, without credentials.
+    """
+
+    @property
+    def server(self) -> str: ...
 
     def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:
         """Read the custom resource, as JSON."""

@@ -80,9 +80,7 @@ def not_recreated(old: PinnedPod, pods: Iterable[Pod], ref: NodeRef | None, node
         return Diagnosis(code="replacement_terminating", evidence=evidence, who=OPERATOR)
     if namesake is not None:
         owner = namesake.controller
-        owned = (
-            f"another controller owns it: {owner.kind} {owner.name} ({owner.uid})" if owner else "nothing controls it"
-        )
+        owned = f"another controller owns it: {owner}" if owner else "nothing controls it"
         evidence = f"pod {namesake.name} ({namesake.uid}) stands in its place, but {owned}"
         return Diagnosis(code="other_controller", evidence=evidence, who=OPERATOR)
     return Diagnosis(code="not_recreated", evidence="nothing has recreated the pod", who=OPERATOR)

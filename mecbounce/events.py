@@ -1,7 +1,7 @@
 """What Kubernetes itself tells of a bounce: the Events that `kubectl describe` shows. Pure functions of its record.
 
-Only a bounce that comes to its DELETE is told of: `Bouncing`, about the pod, before it; `Bounced` or `BounceFailed`,
-about what controls the pod, at its end. A bounce that was refused has changed nothing, and says so to its runner alone.
+`Bouncing` is told of the pod, before its DELETE; `Bounced` or `BounceFailed` of the custom resource (or else of what
+controls the pod) at the end. A bounce that was refused has changed nothing, and says so to its runner alone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from mecbounce.machine import FINAL, State
+from mecbounce.machine import FINAL, WAITING, State
 from mecbounce.model import BounceRecord, PinnedPod, SeenPod
 
 COMPONENT = "mecbounce"
@@ -19,13 +19,13 @@ LONGEST_MESSAGE = 1000  # characters; the API server's own limit for newer Event
 def on_entering(record: BounceRecord, now: datetime) -> dict[str, Any] | None:
     """Give the Event to write, as JSON, once the state that `record` has entered is saved. None: none is due."""
     old = record.old_pod
-    if old is None or all(passage.state is not State.DELETE_POD for passage in record.path):
+    if old is None or all(passage.state not in (State.DELETE_POD, *WAITING) for passage in record.path):
         return None
-    controller = _controller(record, old)
+    maker = _maker(record, old)
     if record.state is State.DELETE_POD:
         message = f"Deleting this pod ({old.uid}) to have it replaced; its grace period is {old.grace_period} s."
         told = {"type": "Normal", "reason": "Bouncing", "message": message}
-        return _event(record, now, told, _pod(record, old), controller)
+        return _event(record, now, told, _pod(record, old), maker)
     if record.state not in FINAL:
         return None
     told = {"type": "Normal", "reason": "Bounced", "message": record.message}
@@ -33,7 +33,7 @@ def on_entering(record: BounceRecord, now: datetime) -> dict[str, Any] | None:
         code = record.diagnosis.code if record.diagnosis else record.path[-1].event
         told = {"type": "Warning", "reason": "BounceFailed", "message": f"{code}: {record.message}"}
     pod = _pod(record, record.new_pod or old)
-    return _event(record, now, told, controller or pod, pod if controller else None)
+    return _event(record, now, told, maker or pod, pod if maker else None)
 
 
 def _event(
@@ -62,9 +62,8 @@ def _pod(record: BounceRecord, pod: PinnedPod | SeenPod) -> dict[str, str]:
     return _reference(record, "v1", "Pod", pod.name, pod.uid)
 
 
-def _controller(record: BounceRecord, old: PinnedPod) -> dict[str, str] | None:
-    """Refer to what controls the pod: the custom resource, where the operator makes its pods itself."""
-    owner = old.controller
+def _maker(record: BounceRecord, old: PinnedPod) -> dict[str, str] | None:
+    owner = record.resource or old.controller
     return _reference(record, owner.api_version, owner.kind, owner.name, owner.uid) if owner else None
 
 

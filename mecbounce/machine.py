@@ -54,6 +54,7 @@ class Event(StrEnum):
     NODE_REBUILDING = "node_rebuilding"
     POD_MISSING = "pod_missing"
     POD_UNMANAGED = "pod_unmanaged"
+    POD_FOREIGN = "pod_foreign"
     PROTECTION_DISABLED = "protection_disabled"
     PROTECTION_UNUSED = "protection_unused"
     PROTECTION_KEPT = "protection_kept"
@@ -94,6 +95,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(State.INIT_CHECKS, Event.NODE_REBUILDING, State.FAILED),
     Transition(State.INIT_CHECKS, Event.POD_MISSING, State.FAILED),
     Transition(State.INIT_CHECKS, Event.POD_UNMANAGED, State.FAILED),
+    Transition(State.INIT_CHECKS, Event.POD_FOREIGN, State.FAILED),
     Transition(State.DISABLE_PROTECTION, Event.PROTECTION_DISABLED, State.DELETE_POD),
     Transition(State.DISABLE_PROTECTION, Event.PROTECTION_UNUSED, State.DELETE_POD),
     Transition(State.DISABLE_PROTECTION, Event.PROTECTION_KEPT, State.DELETE_POD),

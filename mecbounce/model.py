@@ -212,6 +212,13 @@ class Owner(FromApi):
     uid: str
     controller: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name} ({self.uid})"
+
+    @property
+    def group(self) -> str:
+        return self.api_version.rpartition("/")[0]
+
 
 class Metadata(FromApi):
     """https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/ ."""
@@ -478,10 +485,14 @@ class UnreadableField(ValueError):
 
 
 class Node(Frozen):
-    """The application's node, as its custom resource tells: what is wanted and what it does. None: it doesn't say."""
+    """The application's node, as its custom resource tells: what is wanted and what it does. None: it doesn't say.
+
+    `reference` is what names the custom resource itself in other objects, such as its pod.
+    """
 
     desired: str | None = None
     activity: str | None = None
+    reference: Owner | None = None
 
     @classmethod
     def read(cls, resource: Mapping[str, Any], ref: NodeRef) -> Self:
@@ -489,7 +500,12 @@ class Node(Frozen):
 
         Raises UnreadableField, which names the field, where there is something other than text.
         """
-        return cls(desired=_text_at(resource, ref.desired_path), activity=_text_at(resource, ref.activity_path))
+        api_version, kind, uid = (_text_at(resource, path) for path in ("apiVersion", "kind", "metadata.uid"))
+        return cls(
+            desired=_text_at(resource, ref.desired_path),
+            activity=_text_at(resource, ref.activity_path),
+            reference=Owner(api_version=api_version or "", kind=kind, name=ref.name, uid=uid) if kind and uid else None,
+        )
 
 
 def _text_at(resource: Mapping[str, Any], path: str) -> str | None:
@@ -530,8 +546,9 @@ class Notice(Frozen):
 class Protection(StrEnum):
     """What came of switching the pod's shutdown protection off.
 
-    `disabled`: done. `off`: it was off already. `unused`: none is configured, or the pod was going already. `kept`: it could not be done.
-    `unknown`: there was no answer, so it may have been done.
+    `disabled`: done. `off`: there was nothing to switch off: it was off, or there was none. `unused`: none is
+    configured, or the pod was going already. `kept`: it could not be done. `unknown`: there was no answer, so it may
+    have been done.
     """
 
     DISABLED = "disabled"
@@ -692,6 +709,10 @@ class BounceRecord(Frozen):
     """When the present waiting state ends, in UTC. None: it does not wait."""
     deadline_from_start: bool = False
     """Whether the deadline has been taken anew from a container's start."""
+    server: str = ""
+    """The address of its API server. Empty: not known."""
+    resource: Owner | None = None
+    """The custom resource, as its Events need it. None: none was read."""
     old_pod: PinnedPod | None = None
     """The one incarnation that is bounced. None: not yet pinned."""
     new_pod: SeenPod | None = None

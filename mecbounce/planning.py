@@ -9,7 +9,7 @@ from mecbounce import checks, probes, steps
 from mecbounce.bounce import LOOK_EVERY
 from mecbounce.errors import AccessDenied, ClusterError, Unreachable
 from mecbounce.machine import JOINING, Event, State, follow
-from mecbounce.model import BounceRequest, Frozen, Pod, SeenPod
+from mecbounce.model import BounceRequest, Frozen, Owner, Pod, SeenPod
 from mecbounce.protection import AnnotationProtection
 from mecbounce.steps import ShutdownProtection
 
@@ -86,6 +86,8 @@ class Plan(Frozen):
 
     goes_on: bool
     """Whether it would get past its checks and its DELETE."""
+    resumes: str = ""
+    """What `run` would do instead, where an unfinished bounce of the pod is recorded; empty: there is none."""
     event: Event
     """What its checks come to."""
     message: str
@@ -125,8 +127,8 @@ def plan(
 ) -> Plan:
     """Ask every check, every right, and the API server for a dry run of the DELETE. Changes nothing.
 
-    `protection` and `events` are those that the `BounceTask` will be given; no protection is called.
-    Raises ClusterError where there is no usable answer.
+    `protection` and `events` are those that the `BounceTask` will be given; no protection is called. Where there is no
+    usable answer the plan says so, as a bounce would.
     """
     try:
         facts, _ = steps.gather(request, cluster, lambda name: cluster.pods(request.namespace, name))
@@ -134,11 +136,15 @@ def plan(
         rights = _asked(request, cluster, _rights(request, None, protection, writes=True, events=events))
         advice = _who_grants(request, rights)
         return Plan(goes_on=False, event=Event.ACCESS_DENIED, message=f"{error}.", advice=advice, rights=rights)
+    except ClusterError as error:
+        advice = "Find out why the API server does not answer. Then plan again."
+        return Plan(goes_on=False, event=Event.CLUSTER_UNREACHABLE, message=f"{error}.", advice=advice)
     verdict, pod = checks.judge(facts), facts.pod
     rights = _asked(
         request, cluster, _rights(request, pod, protection, writes=verdict.event not in JOINING, events=events)
     )
     deleted = pod if verdict.event is Event.CHECKS_PASSED else None
+    resource = facts.node.reference if facts.node else None
     dry_run, refused = _dry_run(request, deleted, cluster) if deleted else ("", False)
     eviction, budgets = _eviction(request, pod, cluster) if pod else ("", None)
     goes_on, message, advice = (
@@ -162,7 +168,7 @@ def plan(
             for one in verdict.answers
         ),
         pod=SeenPod.of(pod) if pod else None,
-        writes=tuple(_writes(deleted, protection, events=events)) if deleted else (),
+        writes=tuple(_writes(deleted, resource, protection, events=events)) if deleted else (),
         dry_run=dry_run,
         refused=refused,
         termination=_termination(request, pod) if pod and verdict.event is not Event.ALREADY_REPLACED else None,
@@ -205,7 +211,9 @@ def _dry_run(request: BounceRequest, pod: Pod, cluster: PlanCluster) -> tuple[st
     return "accepted", False
 
 
-def _writes(pod: Pod, protection: ShutdownProtection | None, *, events: bool) -> Iterator[Write]:
+def _writes(
+    pod: Pod, resource: Owner | None, protection: ShutdownProtection | None, *, events: bool
+) -> Iterator[Write]:
     yield from _unprotecting(pod, protection)
     if events:
         yield Write(verb="POST", target=f"pod {pod.name}", terms="Kubernetes Event Bouncing")
@@ -213,7 +221,7 @@ def _writes(pod: Pod, protection: ShutdownProtection | None, *, events: bool) ->
     terms = f"UID {pod.uid} as precondition, {grace}, propagation Background"
     yield Write(verb="DELETE", target=f"pod {pod.name}", terms=terms)
     if events:
-        owner = pod.controller
+        owner = resource or pod.controller
         about = f"{owner.kind} {owner.name}" if owner else f"pod {pod.name}"
         yield Write(verb="POST", target=about, terms="Kubernetes Event Bounced or BounceFailed, at the end")
 

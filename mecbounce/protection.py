@@ -1,7 +1,7 @@
 """Ways to switch a pod's shutdown protection off, each an object with `disable(pod)`.
 
-Any object of your own with that method will do. It gets the pod as it was just seen, may return False where the
-protection was off already, and may raise whatever it likes: the bounce then says so and goes on. It has the API
+Any object of your own with that method will do. It gets the pod as it was just seen, may return False where there
+was nothing to switch off, and may raise whatever it likes: the bounce then says so and goes on. It has the API
 timeout to answer; what answers later than that is no longer waited for, though it may still take effect.
 """
 

@@ -74,6 +74,15 @@ def heading(request: BounceRequest, context: str = "") -> str:
     return f"{request.pod} in {request.namespace}" + (f" ({plain(context)})" if context else "")
 
 
+def would_resume(record: BounceRecord) -> str:
+    """Say of an unfinished bounce that `run` does not begin a new one."""
+    pinned = f" of incarnation {record.old_pod.uid}" if record.old_pod else ""
+    return (
+        f"An unfinished bounce{pinned} is recorded, in {record.state}: `mecbounce run` resumes it. "
+        "What follows is what a new one would do."
+    )
+
+
 def codes(record: BounceRecord) -> str:
     """Name the event that a finished bounce ended with, and its diagnosis: what its documents are searched for."""
     found = [_last_event(record).value, *([record.diagnosis.code] if record.diagnosis else [])]
@@ -297,7 +306,7 @@ def _changed(record: BounceRecord) -> str:
         said = "nothing was deleted"
     protection = {
         Protection.DISABLED: "; its shutdown protection was switched off",
-        Protection.OFF: "; its shutdown protection was off already",
+        Protection.OFF: "; it had no shutdown protection to switch off",
         Protection.KEPT: "; its shutdown protection could not be switched off",
         Protection.UNKNOWN: "; its shutdown protection may have been switched off",
     }
@@ -347,6 +356,9 @@ _NEXT: Mapping[Event, Next] = {
     Event.POD_MISSING: _MAKER,
     Event.POD_UNMANAGED: Next(
         "See what made it", "kubectl get pod {pod} -n {namespace} -o yaml", "whoever made the pod"
+    ),
+    Event.POD_FOREIGN: Next(
+        "See what made it", "kubectl get pod {pod} -n {namespace} -o yaml", "whoever named the node"
     ),
     Event.CANCELLED: Next("Bounce it after all", "{run}", "nobody"),
     Event.ACCESS_DENIED: Next(
@@ -474,13 +486,16 @@ def plan_page(found: Plan, title: str) -> RenderableType:
     """Lay a plan out: what was asked, what would be written, how long it may take, and whether it would go on."""
     verdict = "A bounce would go on." if found.goes_on else "A bounce would not go on."
     page: list[RenderableType] = [Text(plain(f"Plan for {title}; nothing was changed"), style="bold")]
+    if found.resumes:
+        page.append(Text(f"{MIND[0]} {plain(found.resumes)}", style=MIND[1]))
     if found.checks:
         page += ["", Text("Checks", style="bold"), _plan_checks(found)]
     if found.writes:
         page += ["", Text("What it would write", style="bold"), _plan_writes(found)]
     if found.ready is not None:
         page += ["", Text("How long it would wait", style="bold"), _plan_deadlines(found)]
-    page += ["", Text("Rights", style="bold"), _plan_rights(found)]
+    if found.rights:
+        page += ["", Text("Rights", style="bold"), _plan_rights(found)]
     page += [Text(f"{MIND[0]} {plain(notice)}", style=MIND[1]) for notice in found.notices]
     if found.eviction:
         page += ["", Text("Disruption budget", style="bold"), Text(plain(found.eviction))]
@@ -495,7 +510,7 @@ def _plan_checks(found: Plan) -> Table:
     for check in CHECKS:
         answer = answers.get(check.code)
         if answer is None:
-            _plan_row(table, ASIDE, "not asked", check.question)
+            _plan_row(table, ASIDE, "-", f"{check.question} (not asked)")
             continue
         mark = BAD if answer.ends and not found.goes_on else MIND if answer.answer else GOOD
         _plan_row(table, mark, "yes" if answer.answer else "no", check.question)

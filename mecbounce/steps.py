@@ -39,7 +39,7 @@ class ShutdownProtection(Protocol):
     """Whatever keeps the pod from shutting down. See `protection.py` for those that come with mecbounce."""
 
     def disable(self, pod: Pod) -> bool | None:
-        """Switch it off for this incarnation. False: it was off already. An exception: it could not."""
+        """Switch it off for this incarnation. False: there was nothing to switch off. An exception: it could not."""
         ...
 
 
@@ -108,7 +108,7 @@ def init_checks(context: Context) -> Outcome:
     facts, pods = gather(request, context.cluster, context.look)
     verdict = checks.judge(facts)
     notices = [(answer.check.code, answer.notice) for answer in verdict.answers if answer.notice]
-    learned: dict[str, Any] = {}
+    learned: dict[str, Any] = {"resource": facts.node.reference if facts.node else None}
     if verdict.event in JOINING:
         notices.append((verdict.event.value, verdict.message))
     if verdict.event is Event.ALREADY_REPLACED and request.pod_uid is not None:
@@ -368,7 +368,7 @@ def protection_off(record: BounceRecord) -> str:
     """Say in a message that the pod runs on unprotected, where it does or may."""
     off = {
         Protection.DISABLED: ", with its shutdown protection switched off",
-        Protection.OFF: ", with its shutdown protection off",
+        Protection.OFF: ", without a shutdown protection",
         Protection.UNKNOWN: ", with its shutdown protection perhaps switched off",
     }
     return off.get(record.protection, "") if record.protection else ""

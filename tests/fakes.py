@@ -30,6 +30,8 @@ class FakeCluster:
     `calls` tells what was asked, in order. A deleted pod stays, terminating, until the script takes it away.
     """
 
+    server = "https://fake.example.com"
+
     def __init__(self, clock: FakeClock, *pods: Pod) -> None:
         self.clock = clock
         self.present = {pod.uid: pod for pod in pods}

@@ -10,7 +10,7 @@ from builders import NODE, pod, request
 
 from mecbounce.checks import CHECKS, Facts, Verdict, judge
 from mecbounce.machine import TRANSITIONS, Event, State
-from mecbounce.model import Node
+from mecbounce.model import Node, Owner
 
 UP = Node(desired="up", activity="running")
 DOWN = Node(desired="down", activity="running")
@@ -18,6 +18,10 @@ REBUILDING = Node(desired="up", activity="rebuilding")
 CATCHING_UP = Node(desired="up", activity="catchup")
 REF = "expressnodes.express.example.com/v1 mec-0"
 POD = "Pod mec-0 in namespace default"
+RENAME = (
+    "Name the node that the pod is made from. If that resource was made anew under its name, its operator must "
+    "replace the pod."
+)
 WAIT_ON = "what is left is to wait for a replacement of that name."
 SHOULD_HAVE = "should have made it: look at its log and Events. If the name or the namespace is wrong, correct it."
 
@@ -29,11 +33,19 @@ ORDER = [
     ("already_replaced", Event.ALREADY_REPLACED),
     ("pod_missing", Event.POD_MISSING),
     ("pod_unmanaged", Event.POD_UNMANAGED),
+    ("pod_foreign", Event.POD_FOREIGN),
     ("already_terminating", Event.ALREADY_TERMINATING),
     ("node_rebuilding", Event.NODE_REBUILDING),
     ("node_catching_up", None),
 ]
 FORCED = {"pod_unmanaged", "node_rebuilding"}
+
+MADE_FROM = Owner(kind="ExpressNode", name="mec-0", uid="owner-1")  # as the pod of these tests is
+OTHER = MADE_FROM.model_copy(update={"uid": "owner-2"})
+NODES = {
+    *("node_missing", "node_unreadable", "node_down", "node_silent"),
+    *("pod_foreign", "node_rebuilding", "node_catching_up"),
+}
 
 # For each check, facts that give it a yes and every earlier one a no.
 YES: dict[str, dict[str, Any]] = {
@@ -44,6 +56,7 @@ YES: dict[str, dict[str, Any]] = {
     "already_replaced": {"pod_uid": "uid-0"},
     "pod_missing": {"pod": None},
     "pod_unmanaged": {"pod": pod(owner=None)},
+    "pod_foreign": {"node": Node(desired="up", reference=OTHER)},
     "already_terminating": {"pod": pod(deleted=30)},
     "node_rebuilding": {"node": REBUILDING},
     "node_catching_up": {"node": CATCHING_UP},
@@ -82,14 +95,15 @@ def test_force_counts_for_these_alone() -> None:
 def test_a_sound_node_and_pod_pass_every_check() -> None:
     verdict = judge(facts())
     assert (Event.CHECKS_PASSED, "All checks passed.", "") == (verdict.event, verdict.message, verdict.advice)
-    assert [code for code, _ in ORDER] == [answer.check.code for answer in verdict.answers]
+    asked = [code for code, _ in ORDER if code != "already_replaced"]  # of no incarnation in particular
+    assert asked == [answer.check.code for answer in verdict.answers]
     assert {(False, False, "")} == {(answer.yes, answer.ends, answer.notice) for answer in verdict.answers}
 
 
 @pytest.mark.parametrize(("code", "event"), ORDER)
 def test_a_yes_is_the_last_answer_where_it_ends_the_checks(code: str, event: Event | None) -> None:
     verdict = judge(facts(**YES[code]))
-    place = [known for known, _ in ORDER].index(code)
+    place = [answer.check.code for answer in verdict.answers].index(code)
     assert (event or Event.CHECKS_PASSED) is verdict.event
     assert [False] * place + [True] == [answer.yes for answer in verdict.answers][: place + 1]
     assert event is None or place + 1 == len(verdict.answers)
@@ -164,6 +178,7 @@ def test_catching_up_goes_on_with_a_notice_without_force(activity: str) -> None:
         ({"pod": pod(owner=None, deleted=30), "force": True}, Event.ALREADY_TERMINATING),
         ({"node": REBUILDING, "pod": pod(owner=None)}, Event.POD_UNMANAGED),
         ({"node": REBUILDING, "pod": pod(deleted=30)}, Event.ALREADY_TERMINATING),
+        ({"node": Node(reference=OTHER), "pod": pod(deleted=30), "force": True}, Event.POD_FOREIGN),
     ],
     ids=[
         "missing_before_all_else_of_the_node",
@@ -185,10 +200,43 @@ def test_catching_up_goes_on_with_a_notice_without_force(activity: str) -> None:
         "forced_on_unmanaged_then_terminating",
         "unmanaged_before_rebuilding",
         "terminating_before_rebuilding",
+        "foreign_before_terminating_and_not_forced",
     ],
 )
 def test_the_first_yes_wins(given: dict[str, Any], expected: Event) -> None:
     assert expected is judge(facts(**given)).event
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        (MADE_FROM, Event.CHECKS_PASSED),
+        (MADE_FROM.model_copy(update={"api_version": "v2"}), Event.CHECKS_PASSED),
+        (OTHER, Event.POD_FOREIGN),
+        (OTHER.model_copy(update={"kind": "StatefulSet"}), Event.CHECKS_PASSED),
+        (OTHER.model_copy(update={"api_version": "apps/v1"}), Event.CHECKS_PASSED),
+        (None, Event.CHECKS_PASSED),
+    ],
+    ids=["its_own", "its_own_of_a_later_version", "another", "of_another_kind", "of_another_group", "unknown"],
+)
+def test_a_pod_of_another_resource_of_the_same_type_is_not_bounced(named: Owner | None, expected: Event) -> None:
+    """What something else controls, such as a StatefulSet that the operator makes, can't be told."""
+    assert expected is judge(facts(node=Node(desired="up", reference=named))).event
+
+
+@pytest.mark.parametrize(
+    ("unasked", "given"),
+    [({"already_replaced"}, {"pod_uid": None}), (NODES, {"node": None})],
+    ids=["no_uid", "no_node"],
+)
+def test_what_the_request_gives_no_hold_for_is_not_asked(unasked: set[str], given: dict[str, Any]) -> None:
+    verdict = judge(Facts(request(**{"pod_uid": "uid-1"} | given), pod=pod()))
+    assert unasked == {check.code for check in CHECKS} - {answer.check.code for answer in verdict.answers}
+
+
+def test_without_a_resource_it_does_not_say_that_all_passed() -> None:
+    verdict = judge(Facts(request(node=None), pod=pod()))
+    assert "All checks passed that can be asked without a custom resource (node)." == verdict.message
 
 
 def test_force_may_go_past_two_checks_with_a_notice_each() -> None:
@@ -292,6 +340,11 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
             f"{POD} has no controller, so nothing would recreate it. Nothing was changed.",
             "Bounce it with force only if you will recreate it yourself.",
         ),
+        (
+            {"node": Node(desired="up", reference=OTHER)},
+            f"{POD} is made from ExpressNode mec-0 (owner-1), not from {REF}. Nothing was changed.",
+            RENAME,
+        ),
         ({"pod": pod(deleted=9)}, f"{POD} is being deleted already: joining that deletion, not deleting again.", ""),
         (
             {"node": REBUILDING},
@@ -307,6 +360,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         "already_replaced",
         "pod_missing",
         "pod_unmanaged",
+        "pod_foreign",
         "already_terminating",
         "node_rebuilding",
     ],

@@ -248,6 +248,30 @@ class TestRecords:
         assert command("diagram", "--state", path) == 0
         assert "class AWAIT_READY bad" in command.out
 
+    def test_status_finds_the_record_of_a_pod_by_its_name(self, command: Command, sandbox: Sandbox) -> None:
+        SCENARIOS["down"].furnish(sandbox)
+        command("run", "mec-0", "--node", NODE)
+        assert command("status", "mec-0") == 0
+        assert "✘  FAILED: node_down\n" in command.out
+        assert command("status", "mec-1") == 2
+        assert "--state: there is no record" in command.err
+
+    @pytest.mark.parametrize("words", [(), ("mec-0", "--state", "r.json")])
+    def test_status_is_of_a_pod_or_of_a_file(self, command: Command, words: tuple[str, ...]) -> None:
+        assert command("status", *words) == 2
+        assert command.err == "mecbounce: expected either POD or --state\n"
+
+    def test_a_record_of_another_cluster_is_not_resumed_and_status_tells_of_which_it_is(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        """There the pod would be taken for gone."""
+        path, there = tmp_path / "r.json", "https://elsewhere:6443"
+        FileStore(path).save(begin(request(), NOW, server=there))
+        assert command("run", "mec-0", "--node", NODE, "--state", path) == 2
+        assert f"field server: the record is of {there}, this bounce is of {sandbox.url}" in command.err
+        assert command("status", "--state", path) == 0
+        assert command.out.startswith(f"mec-0 in default ({there})\n")
+
     def test_status_as_json_is_one_document(self, command: Command, tmp_path: Path) -> None:
         path = tmp_path / "r.json"
         FileStore(path).save(begin(request(), NOW))
@@ -268,6 +292,24 @@ class TestRecords:
         assert {*options, "--pod-uid", before, str(tmp_path / "r.json")} <= {*words}
         assert command(*words[1:]) == 5
         assert deletes(sandbox) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "long"),
+    [
+        (("plan", "mec-0", "--node", NODE), "ready within 600 s  the default; container main's startup probe allows"),
+        (("status", "mec-0"), "ended: it can't be resumed"),
+    ],
+)
+def test_piped_each_row_of_a_page_is_one_line_without_blanks_at_its_end(
+    command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], long: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    SCENARIOS["stuck-finalizer"].furnish(sandbox)
+    assert command("run", "mec-0", "--node", NODE, "--termination-timeout", "0.2s") == 4
+    command(*words)
+    assert [line for line in command.out.splitlines() if line != line.rstrip()] == []
+    assert [len(line) > 100 for line in command.out.splitlines() if long in line] == [True]
 
 
 class TestTerminal:
@@ -354,7 +396,9 @@ class TestInterruption:
                 f"mecbounce: Bounce of mec-0 left in {state}, its record is {tmp_path / 'r.json'}. "
                 "Run again to resume it.\n"
             )
+            words = shlex.split(running.stdout.read().splitlines()[-1])
         sandbox.behave(Behaviour())
+        assert set(arguments[3:]) <= set(words)  # what is printed to be pasted is the same command
         again = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=PATIENCE)
         assert again.returncode == 0, again.stderr
         assert deletes(sandbox) == 1
@@ -473,8 +517,9 @@ class TestBadInput:
         path = tmp_path / "kubeconfig"
         path.write_text(sandbox.kubeconfig.read_text().replace(sandbox.url, "http://127.0.0.1:1"))
         assert command("plan", "mec-0", "--kubeconfig", path) == 3
-        assert "mecbounce: the API server http://127.0.0.1:1 can't be reached" in command.err
-        assert command.err.count("\n") == 1
+        assert "the API server http://127.0.0.1:1 can't be reached" in command.out
+        assert command("plan", "mec-0", "--kubeconfig", path, "-o", "json") == 3
+        assert json.loads(command.out)["event"] == "cluster_unreachable"
 
     @pytest.mark.parametrize(
         ("options", "said"),
@@ -582,6 +627,23 @@ class TestPlan:
             ("list", "poddisruptionbudgets"),
         ]
 
+    def test_an_unfinished_bounce_is_told_first(self, command: Command, sandbox: Sandbox, tmp_path: Path) -> None:
+        sandbox.add_node("mec-0")
+        FileStore(tmp_path / "r.json").save(begin(request(), NOW))
+        assert command("plan", "mec-0", "--node", NODE, "--state", tmp_path / "r.json") == 0
+        assert command.out.splitlines()[1].startswith("! An unfinished bounce is recorded, in INIT_CHECKS: `mecbounce")
+        assert command("plan", "mec-0", "--node", NODE, "-o", "json") == 0
+        assert json.loads(command.out)["resumes"] == ""
+
+    def test_a_node_that_the_pod_is_not_made_from_is_refused(self, command: Command, sandbox: Sandbox) -> None:
+        sandbox.add_node("mec-0")
+        sandbox.add_node("mec-1")
+        assert command("plan", "mec-1", "--node", NODE) == 3
+        assert "✘  yes  Is the pod made from another custom resource?" in command.out
+        assert command("run", "mec-1", "--node", NODE) == 3
+        assert "Who must act: whoever named the node\n" in command.out
+        assert deletes(sandbox) == 0
+
     def test_without_events_none_is_planned(self, command: Command, sandbox: Sandbox) -> None:
         sandbox.add_node("mec-0")
         assert command("plan", "mec-0", "-o", "json", "--no-events") == 0
@@ -645,3 +707,26 @@ class TestHelp:
 )
 def test_durations(text: str, seconds: float) -> None:
     assert cli._duration("--x", text) == seconds
+
+
+@pytest.mark.parametrize("words", [("--version",), ("-h",), ("plan", "-h")])
+def test_version_and_help_are_told_as_anywhere(command: Command, words: tuple[str, ...]) -> None:
+    assert command(*words) == 0
+    assert command.out.startswith("mecbounce 0." if words == ("--version",) else "Usage: mecbounce ")
+
+
+def test_ctrl_c_outside_of_a_bounce_is_told(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "plan", interrupted)
+    assert command("plan", "mec-0") == 1
+    assert command.err == "mecbounce: Interrupted.\n"
+
+
+def test_what_a_demo_says_to_try_next_can_hit_no_other_cluster(command: Command) -> None:
+    """Its commands name its own kubeconfig, which has gone with it."""
+    assert command("demo", "--scenario", "down") == 3
+    [shown] = [line for line in command.out.splitlines() if "kubectl get" in line]
+    assert not Path(shlex.split(shown)[-1]).exists()
+    assert "python -m mecbounce.sandbox --scenario down" in command.out

@@ -11,7 +11,7 @@ from builders import NOW, later, pod, request
 from mecbounce import events
 from mecbounce.bounce import begin
 from mecbounce.machine import Event, State
-from mecbounce.model import BounceRecord, Diagnosis, Passage, PinnedPod, Pod, SeenPod
+from mecbounce.model import BounceRecord, Diagnosis, Owner, Passage, PinnedPod, Pod, SeenPod
 
 OWNER = {
     "apiVersion": "express.example.com/v1",
@@ -88,15 +88,30 @@ def test_without_a_controller_the_end_is_told_about_the_pod(new: SeenPod | None,
         TO_READINESS,
         ((State.FAILED, Event.NODE_DOWN),),
         (TO_DELETION[0], (State.FAILED, Event.CANCELLED)),
-        ((State.AWAIT_READY, Event.ALREADY_REPLACED), (State.DONE, Event.POD_READY)),
-        ((State.AWAIT_TERMINATION, Event.ALREADY_TERMINATING), (State.FAILED, Event.TERMINATION_TIMEOUT)),
+        ((State.AWAIT_READY, Event.ALREADY_REPLACED),),
+        ((State.AWAIT_TERMINATION, Event.ALREADY_TERMINATING),),
     ],
     ids=["begun", "checked", "deleted", "gone", "refused", "cancelled", "already_replaced", "already_terminating"],
 )
-def test_nothing_is_told_in_between_nor_of_a_bounce_that_never_came_to_its_delete(
+def test_nothing_is_told_in_between_nor_of_a_bounce_that_was_refused(
     steps: tuple[tuple[State, Event], ...],
 ) -> None:
     assert events.on_entering(record(*steps), NOW) is None
+
+
+def test_the_end_of_a_deletion_that_was_joined_is_told_too() -> None:
+    """Or the `BounceFailed` of a bounce that came too early would be the last word."""
+    joined = (State.AWAIT_READY, Event.ALREADY_REPLACED), (State.DONE, Event.POD_READY)
+    assert written(*joined)["reason"] == "Bounced"
+    joined = (State.AWAIT_TERMINATION, Event.ALREADY_TERMINATING), (State.FAILED, Event.TERMINATION_TIMEOUT)
+    assert written(*joined)["reason"] == "BounceFailed"
+
+
+def test_the_custom_resource_is_told_also_where_something_between_controls_the_pod() -> None:
+    stateful_set = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "mec", "uid": "set-1", "controller": True}
+    given: dict[str, Any] = {"old": pod(owner=stateful_set), "resource": Owner.model_validate(OWNER)}
+    assert written(*TO_DELETION, **given)["related"] == RESOURCE
+    assert written(*DONE, **given)["involvedObject"] == RESOURCE
 
 
 def test_nothing_is_told_where_nothing_is_pinned() -> None:

@@ -97,6 +97,8 @@ class Model:
 class Asked:
     """The model as a Cluster, for one step under one fault."""
 
+    server = "https://model.example.com"
+
     def __init__(self, model: Model, fault: Fault) -> None:
         self.model = model
         self._fault = fault
@@ -228,6 +230,7 @@ def beginnings() -> Iterator[Place]:
         {"spec": {"state": "down"}},
         {"spec": {"state": "up"}, "status": {"state": "rebuilding"}},
         {"spec": {"state": 1}},
+        {"kind": "ExpressNode", "metadata": {"uid": "owner-2"}, "spec": {"state": "up"}},
         None,
     )
     for asked in requests.values():

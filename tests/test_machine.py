@@ -23,6 +23,7 @@ TABLE = """
 |                    | node_rebuilding                                            | FAILED             |
 |                    | pod_missing                                                | FAILED             |
 |                    | pod_unmanaged                                              | FAILED             |
+|                    | pod_foreign                                                | FAILED             |
 | DISABLE_PROTECTION | protection_disabled, protection_unused, protection_kept    | DELETE_POD         |
 | DELETE_POD         | delete_accepted                                            | AWAIT_TERMINATION  |
 |                    | pod_gone                                                   | AWAIT_READY        |

@@ -459,6 +459,12 @@ class TestNode:
     def test_is_read_as_its_resource_tells(self, resource: dict[str, Any], expected: Node) -> None:
         assert expected == Node.read(resource, NODE)
 
+    def test_names_its_resource_as_a_pod_made_from_it_does(self) -> None:
+        resource = {"apiVersion": "express.example.com/v1", "kind": "ExpressNode", "metadata": {"uid": "owner-1"}}
+        named = Node.read(resource, NODE).reference
+        assert named is not None
+        assert ("ExpressNode mec-0 (owner-1)", "express.example.com") == (str(named), named.group)
+
     def test_is_read_from_where_the_ref_says(self) -> None:
         paths = {"desired_path": "wanted", "activity_path": "status.express.node.doing"}
         ref = NODE.model_validate(NODE.model_dump() | paths)

@@ -68,7 +68,7 @@ class TestPlan:
     def test_its_json_has_these_keys(self) -> None:
         found = json.loads(plan(request(), cluster()).model_dump_json())
         assert list(found) == [
-            *("goes_on", "event", "message", "advice", "checks", "pod", "writes", "dry_run", "refused"),
+            *("goes_on", "resumes", "event", "message", "advice", "checks", "pod", "writes", "dry_run", "refused"),
             *("termination", "ready", "rights", "eviction", "disruption_budgets", "notices"),
         ]
         assert set(found["checks"][0]) == {"code", "question", "answer", "ends", "notice"}
@@ -109,11 +109,12 @@ class TestPlan:
         assert (found.goes_on, found.event, found.termination) == (True, Event.ALREADY_REPLACED, None)
         assert found.ready is not None
 
-    def test_no_usable_answer_to_a_look_is_raised(self) -> None:
+    def test_without_a_usable_answer_it_says_that_and_not_that_it_was_refused(self) -> None:
         asked = cluster()
         asked.faults = [Unreachable("no route")]
-        with pytest.raises(Unreachable, match="no route"):
-            plan(request(), asked)
+        found = plan(request(), asked)
+        assert (found.goes_on, found.event, found.message) == (False, Event.CLUSTER_UNREACHABLE, "no route.")
+        assert asked.calls == ["node"]
 
 
 class TestDeadlines:
@@ -342,7 +343,7 @@ class TestPage:
         asked.resource = {"spec": {"state": "up"}, "status": {"state": "rebuilding"}}
         text = " ".join(page(plan(request(), asked)).split())
         assert "✘ yes Is the node rebuilding?" in text
-        assert "· not asked Is the node catching up?" in text
+        assert "· - Is the node catching up? (not asked)" in text
         assert "A bounce would not go on. expressnodes.express.example.com/v1 mec-0 is rebuilding" in text
 
     def test_marks_the_right_that_is_missing_and_the_one_that_could_not_be_asked(self) -> None:

@@ -239,7 +239,7 @@ class TestDeletePod:
     @pytest.mark.parametrize(
         ("protection", "said"),
         [
-            (Protection.OFF, "runs on, with its shutdown protection off."),
+            (Protection.OFF, "runs on, without a shutdown protection."),
             (Protection.UNKNOWN, "runs on, with its shutdown protection perhaps switched off."),
             (Protection.KEPT, "runs on."),
             (Protection.UNUSED, "runs on."),
