@@ -481,6 +481,10 @@ def _main(command: typer.Typer, name: str) -> NoReturn:
     except BrokenPipeError:
         _discard(sys.stdout)
         status_code = ExitStatus.OTHER
+    except OSError as error:
+        _discard(sys.stdout)
+        what = "standard output can't be written" if error.filename is None else f"{error.filename} can't be used"
+        status_code = _complain(name, f"{what}: {error.strerror}", ExitStatus.OTHER)
     sys.exit(status_code)
 
 
@@ -737,13 +741,13 @@ class BounceInTerminal:
 
     def end(self, result: BounceResult) -> None:
         """Print how it ended."""
-        if self._output is Output.JSON:
-            try:
+        try:
+            if self._output is Output.JSON:
                 print(result.model_dump_json(indent=2), flush=True)
-            except BrokenPipeError:  # how it ended is what the exit status still tells
-                _discard(sys.stdout)
-        else:
-            self.sum_up()
+            else:
+                self.sum_up()
+        except OSError:  # nobody reads any more, or the disk is full: the exit status still tells how it ended
+            _discard(sys.stdout)
 
     def sum_up(self) -> None:
         """Say how it ended, or how to go on with it."""

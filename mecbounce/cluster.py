@@ -569,9 +569,9 @@ def _kubeconfig_errors(path: str | Path | None, context: str | None) -> Iterator
 
 
 def _public(address: str) -> str:
-    """Give a URL without the user and password that it may hold."""
+    """Give a URL without what may be a secret in it: user and password, query."""
     parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def _api_client(configuration: client.Configuration) -> client.ApiClient:
@@ -680,7 +680,7 @@ def _answered(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answ
         case 403:
             return AccessDenied(said)
         case 404:
-            return NotFound(said, served=status.get("kind") == "Status")
+            return NotFound(said, served=bool(status))
         case 409:
             return Conflict(said)
         case 408 | 410 | 429:
@@ -691,12 +691,12 @@ def _answered(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answ
 
 
 def _status(body: Any) -> Mapping[str, Any]:
-    """Read a Kubernetes Status object; empty where the body is none."""
+    """Read a Kubernetes Status object; empty where the body is none: an application's answer is not quoted."""
     try:
         status = from_json(body or "")
     except ValueError:
         return {}
-    return status if isinstance(status, dict) else {}
+    return status if isinstance(status, dict) and status.get("kind") == "Status" else {}
 
 
 def _retry_after(error: ApiException) -> float:
@@ -704,12 +704,13 @@ def _retry_after(error: ApiException) -> float:
     return float(value) if re.fullmatch(r"\d+", value) else 0.0
 
 
-_CREDENTIAL = re.compile(r"(?i)\b(basic|bearer) [\w.~+/=-]{16,}")  # longer than any word that may follow
+# After a scheme's name, longer than any word that may follow; or a token of JSON, which begins with `{"` in base64.
+_CREDENTIAL = re.compile(r"(?i:\b(basic|bearer)( |%20))[\w.~+/=-]{16,}|\beyJ[\w-]{8,}[\w.-]*")
 
 
 def _quoted(text: object) -> str:
     """Quote others on one line, without a credential that they quote themselves."""
-    return _CREDENTIAL.sub(r"\1 ***", " ".join(str(text).split()))
+    return _CREDENTIAL.sub(r"\1\2***", " ".join(str(text).split()))
 
 
 def _short(error: Exception) -> str:

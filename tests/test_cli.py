@@ -466,6 +466,27 @@ class TestInterruption:
         else:
             assert ran.stderr.endswith(b"DONE\n")
 
+    @pytest.mark.parametrize(
+        ("words", "status"), [(("diagram",), 1), (("run", "mec-0"), 1), (("run", "mec-0", "-o", "json"), 0)]
+    )
+    def test_a_full_disk_is_no_traceback_and_does_not_change_how_a_bounce_ended(
+        self, sandbox: Sandbox, tmp_path: Path, words: tuple[str, ...], status: int
+    ) -> None:
+        """In text the first line is refused before anything is done."""
+        sandbox.add_node("mec-0")
+        environment = os.environ | {"KUBECONFIG": str(sandbox.kubeconfig), "XDG_STATE_HOME": str(tmp_path)}
+        with Path("/dev/full").open("wb") as full:
+            ran = subprocess.run(
+                [sys.executable, "-m", "mecbounce.cli", *words],
+                env=environment,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                timeout=PATIENCE,
+                check=False,
+            )
+        assert (ran.returncode, b"Traceback" in ran.stderr) == (status, False)
+        assert deletes(sandbox) == (1 if status == 0 else 0)
+
 
 def _until_done(path: Path) -> None:
     ends = time.monotonic() + PATIENCE
