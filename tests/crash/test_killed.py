@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from trials import Site, Tally, Trace, killed, one_of_each_line, points, sites, try_all, undisturbed
+
+from mecbounce.bounce import BounceTask
+
+FIRST_LINE = inspect.getsourcelines(BounceTask.wait_till_ok)[1]
+WAITING = range(FIRST_LINE + 2, FIRST_LINE + len(inspect.getsourcelines(BounceTask.wait_till_ok)[0]))
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +31,9 @@ def assert_survived(tally: Tally, tried: int) -> None:
 def test_killed_at_every_line(at: list[Site], figure: Callable[[str], None]) -> None:
     """SIGKILL at each line of mecbounce's own in turn, a second one during the recovery, then a clean run."""
     begun = time.monotonic()
-    traces = one_of_each_line(points(at[0]), seed=1)
+    found = points(at[0])
+    assert any(file == "bounce.py" and line in WAITING for _, file, line in found), "no run has waited"
+    traces = one_of_each_line(found, seed=1)
     tally = try_all(killed, traces, at)
     took = time.monotonic() - begun
     again = f"{tally.hit_again} of them again while recovering"

@@ -27,6 +27,7 @@ IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # an fsync there 
 VICTIMS = Path(__file__).with_name("victims.py")
 GRACEFUL = Behaviour(stops_after=1, starts_after=1, recreates_after=0.5)
 SPEED = 100
+RUNS = 3  # to find the points of a bounce
 LINES_OF_A_RECOVERY = 2500  # about as many run in a whole bounce; a late recovery has ended before
 Point = tuple[str, str, int]
 
@@ -216,8 +217,8 @@ def undisturbed(site: Site, *, bytecodes: bool = False) -> Ended:
 
 
 def points(site: Site) -> list[Point]:
-    """Run one bounce; gives its points, each a line in a state."""
-    return [point for point, _ in undisturbed(site).first]
+    """Run some bounces, of which none waits quite like the other; gives all their points, each a line in a state."""
+    return [*dict.fromkeys(point for _ in range(RUNS) for point, _ in undisturbed(site).first)]
 
 
 def one_of_each_line(found: list[Point], seed: int) -> list[Trace]:

@@ -61,7 +61,7 @@ class Tracer:
 
     def __call__(self, frame: FrameType, event: str, arg: Any) -> TraceFunction | None:  # noqa: ARG002 -- sys.settrace
         code = frame.f_code
-        if not (code.co_filename.startswith(PACKAGE) or code.co_name == "flush"):
+        if not (code.co_filename.startswith(PACKAGE) or (code.co_name, code.co_filename) == ("flush", __file__)):
             return None
         frame.f_trace_opcodes = self._bytecodes
         frame.f_trace_lines = not self._bytecodes
