@@ -137,7 +137,8 @@ def performed(kind: type[Task], cluster: Sandbox) -> Any:
 def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
     """The reader's cluster, with the node that the documents speak of; an empty folder to work in."""
     with Sandbox(speed=20) as started:
-        started.add_node("mec-0", namespace="mec")
+        for namespace in ("default", "mec"):
+            started.add_node("mec-0", namespace=namespace)
         monkeypatch.setenv("KUBECONFIG", str(started.kubeconfig))
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
         monkeypatch.chdir(tmp_path)
