@@ -38,6 +38,7 @@ UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 VARIES = (
     (re.compile(r"^\d\d:\d\d:\d\dZ", re.MULTILINE), "hh:mm:ssZ"),
     (re.compile(r"bounce [0-9a-f]{12} "), "bounce ID "),
+    (re.compile(r"/\S*/kubeconfig"), "KUBECONFIG"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"), "TIME"),
     (re.compile(r"\b(after|restart count|waiting,) \d+"), r"\1 N"),
     (re.compile(r"\d+( of at most \d+ tries used up, )\d+"), r"N\1N"),
