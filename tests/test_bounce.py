@@ -24,12 +24,13 @@ from mecbounce.errors import (
     Unreachable,
 )
 from mecbounce.machine import Event, State
-from mecbounce.model import BounceRecord, BounceResult, Notice, Pod, Protection
+from mecbounce.model import BounceRecord, BounceResult, Notice, Pod, Protection, Trouble
 from mecbounce.stores import MappingStore
 
 OLD = pod(container={"startupProbe": STARTUP_PROBE})
 NEW = pod(uid="uid-2", created=5, container={"startupProbe": STARTUP_PROBE})
 LOST = Unreachable("connection lost")
+CATCHING_UP = {"spec": {"state": "up"}, "status": {"state": "Catchup"}}
 
 
 class Bench:
@@ -48,7 +49,8 @@ class Bench:
     def task(self, **options: Any) -> BounceTask:
         asked = options.pop("request", request())
         store = MappingStore(self.state, flush=self.flush)
-        return BounceTask(asked, self.cluster, store, clock=self.clock, notify=self.notices.append, **options)
+        options = {"notify": self.notices.append} | options
+        return BounceTask(asked, self.cluster, store, clock=self.clock, **options)
 
     def replaced(self, gone_at: float = 3, back_at: float = 5) -> Bench:
         """Let the old pod go and its replacement come, started, at these seconds."""
@@ -130,15 +132,31 @@ class TestPerform:
         bench.cluster.resource = None
         assert bench.task().perform().event is Event.NODE_MISSING
 
-    def test_notices_are_told_once_each_and_after_they_were_saved(self) -> None:
+    def test_notices_and_records_are_told_once_each(self) -> None:
         bench = Bench().replaced()
-        bench.cluster.resource = {"spec": {"state": "up"}, "status": {"state": "Catchup"}}
+        bench.cluster.resource = CATCHING_UP
         told: list[int] = []
         task = bench.task(observe=lambda record: told.append(record.revision))
         result = task.perform()
         assert bench.codes() == ["node_catching_up"]
         assert [notice.code for notice in result.notices] == ["node_catching_up"]
         assert told == sorted(set(told))
+
+    def test_begun_stepping_or_resumed_what_is_told_was_saved_before(self) -> None:
+        bench = Bench().replaced()
+        bench.cluster.resource = CATCHING_UP
+        told: list[BounceRecord | Notice] = []
+        stored: list[BounceRecord | Notice] = []
+
+        def tell(one: BounceRecord | Notice) -> None:
+            told.append(one)
+            stored.append(bench.record if isinstance(one, BounceRecord) else bench.record.notices[-1])
+
+        with pytest.raises(Interrupted):
+            bench.task(notify=tell, observe=tell, stop=lambda: "DELETE_POD" in bench.saved[:-1]).perform()
+        bench.task(notify=tell, observe=tell).perform()
+        assert told == stored
+        assert [one.code for one in told if isinstance(one, Notice)] == ["node_catching_up", "resumed"]
 
     def test_the_pods_of_each_look_are_handed_on_and_none_is_looked_at_for_that(self) -> None:
         bench, seen = Bench().replaced(), list[tuple[Pod, ...]]()
@@ -177,12 +195,16 @@ class TestPerform:
         assert bench.cluster.deleted == []
         assert bench.record.state is State.DISABLE_PROTECTION
 
-    def test_the_record_of_another_pod_is_refused_and_stays(self) -> None:
+    @pytest.mark.parametrize(
+        ("field", "other"),
+        [("namespace", "mec"), ("pod", "mec-1"), ("node", NODE.model_copy(update={"name": "mec-1"})), ("node", None)],
+    )
+    def test_the_record_of_another_pod_is_refused_and_stays(self, field: str, other: Any) -> None:
         bench = Bench().replaced()
         bench.task().perform()
         before = dict(bench.state)
-        with pytest.raises(ForeignRecord, match=r"field request\.pod"):
-            bench.task(request=request(pod="mec-1")).perform()
+        with pytest.raises(ForeignRecord, match=rf"field request\.{field}:"):
+            bench.task(request=request(**{field: other})).perform()
         assert bench.state == before
 
     def test_joining_a_deletion_it_finds_the_replacement_of_another_name_that_is_there_already(self) -> None:
@@ -240,6 +262,14 @@ class TestResume:
             bench.cluster.present = {"uid-2": NEW}
         bench.cluster.faults = [LOST]
         assert bench.task().perform().state is State.DONE
+
+    def test_its_times_are_those_of_the_clock_that_was_given(self) -> None:
+        bench = Bench()
+        for at in (5, 60):
+            bench.clock.now = later(at)
+            with pytest.raises(Interrupted):
+                bench.task(stop=lambda: "DELETE_POD" in bench.saved[:-1]).perform()
+        assert (bench.record.path[0].at, bench.record.notices[-1].at) == (later(5), later(60))
 
     def test_is_told_each_time_and_remembered_once(self) -> None:
         bench = Bench()
@@ -342,8 +372,10 @@ class TestStop:
         assert bench.task().perform().state is State.DONE
         assert bench.cluster.deleted == ["uid-1"]
 
-    def test_is_asked_while_waiting_too(self) -> None:
+    @pytest.mark.parametrize("look", [None, Unreachable("busy", retry_after=20)], ids=["waiting", "backing_off"])
+    def test_is_asked_while_waiting_too(self, look: Exception | None) -> None:
         bench = Bench()
+        bench.cluster.faults = [*[None] * 4, look]
         with pytest.raises(Interrupted):
             bench.task(stop=lambda: bench.clock.now >= later(1)).perform()
         assert bench.clock.now < later(1.5)
@@ -355,6 +387,15 @@ class TestDeadlines:
         bench = Bench(pod(spec={"terminationGracePeriodSeconds": grace}))
         asked = request(timeouts={"termination": given})
         assert to_state(bench, State.AWAIT_TERMINATION, request=asked).deadline == later(seconds)
+
+    @pytest.mark.parametrize(("tries", "given", "seconds"), [(60, None, 2130), (None, None, 600), (60, 10, 10)])
+    def test_readiness(self, tries: int | None, given: float | None, seconds: float) -> None:
+        probe = {"startupProbe": {"periodSeconds": 30, "failureThreshold": tries}} if tries else {}
+        bench = Bench(pod(container=probe)).replaced(back_at=9e9)
+        asked = request(timeouts={"ready": given})
+        with pytest.raises(Interrupted):
+            bench.task(request=asked, stop=lambda: bench.saved[-1:] == ["AWAIT_READY"]).perform()
+        assert bench.record.deadline == later(3 + seconds)
 
     def test_termination_times_out_at_its_deadline(self) -> None:
         bench = Bench()
@@ -378,6 +419,20 @@ class TestTrouble:
         assert bench.task().perform().state is State.DONE
         assert bench.codes() == ["cluster_trouble"]
 
+    def test_trouble_that_comes_and_goes_is_told_once_a_state(self) -> None:
+        bench = Bench()
+        bench.cluster.faults = [*[None] * 4, LOST, None, LOST]
+        bench.cluster.script = [
+            (30, lambda: bench.cluster.gone("uid-1")),
+            (31, lambda: bench.cluster.faults.append(LOST)),
+            (40, lambda: bench.cluster.add(NEW)),
+        ]
+        assert bench.task().perform().state is State.DONE
+        assert [(notice.code, notice.at > later(30)) for notice in bench.notices] == [
+            ("cluster_trouble", False),
+            ("cluster_trouble", True),
+        ]
+
     def test_pauses_grow_differ_between_bounces_and_are_bounded(self) -> None:
         bench = Bench()
         pauses: list[list[float]] = []
@@ -396,6 +451,15 @@ class TestTrouble:
             assert all(0.25 * 2**n <= pause <= 0.5 * 2**n for n, pause in enumerate(row[:6]))
             assert max(row) <= 30
 
+    def test_after_thousands_of_tries_a_pause_is_still_the_longest(self) -> None:
+        bench = Bench()
+        record = to_state(bench, State.AWAIT_TERMINATION)
+        bench.cluster.faults = [LOST]
+        trouble = Trouble(since=NOW, tries=2000, what="lost")
+        step = advance(record.changed(trouble=trouble), bench.cluster, NOW)
+        assert step.wait is not None
+        assert 15 <= step.wait.seconds <= 30
+
     def test_a_change_does_not_end_a_pause_early(self) -> None:
         bench = Bench()
         bench.state["mecbounce"] = to_state(bench, State.AWAIT_TERMINATION).model_dump(mode="json")
@@ -404,11 +468,12 @@ class TestTrouble:
         bench.task().perform()
         assert bench.clock.now >= later(0.2)
 
-    def test_retry_after_is_kept(self) -> None:
+    @pytest.mark.parametrize(("asked", "kept"), [(17, 17), (3600, 30)])
+    def test_retry_after_is_kept_up_to_the_longest_pause(self, asked: float, kept: float) -> None:
         bench = Bench()
-        bench.cluster.faults = [Unreachable("busy", retry_after=17)]
-        step = advance(begin(request(), NOW), bench.cluster, NOW)
-        assert step.wait == Wait(17, backing_off=True)
+        bench.cluster.faults = [Unreachable("busy", retry_after=asked)]
+        step = advance(begin(request(timeouts={"api": 9000}), NOW), bench.cluster, NOW)
+        assert step.wait == Wait(kept, backing_off=True)
 
     @pytest.mark.parametrize("state", [State.INIT_CHECKS, State.DISABLE_PROTECTION, State.DELETE_POD])
     def test_before_the_deletion_it_gives_up_after_the_api_timeout(self, state: State) -> None:
@@ -659,6 +724,16 @@ class TestLogs:
         last = logs[-1]
         assert (last["bounce"], last["namespace"], last["pod"]) == (bench.record.bounce_id, "default", "mec-0")
         assert (last["uid"], last["state"]) == ("uid-1", result.state)
+
+    def test_tell_notices_and_that_a_bounce_was_left(self) -> None:
+        bench = Bench()
+        bench.cluster.resource = CATCHING_UP
+        with capture_logs() as logs, pytest.raises(Interrupted):
+            bench.task(stop=lambda: "AWAIT_TERMINATION" in bench.saved).perform()
+        [told] = [entry for entry in logs if entry["event"] == "bounce.notice"]
+        assert (told["code"], told["message"]) == ("node_catching_up", bench.notices[0].message)
+        assert (logs[-1]["event"], logs[-1]["bounce"]) == ("bounce.interrupted", bench.record.bounce_id)
+        assert logs[-1]["state"] == "AWAIT_TERMINATION"
 
     def test_hold_no_annotation_and_no_environment(self) -> None:
         secret = {"metadata": {"annotations": {"token": "s3cret"}}, "container": {"env": [{"value": "s3cret"}]}}
