@@ -14,7 +14,7 @@ from mecbounce import steps
 from mecbounce.bounce import begin
 from mecbounce.errors import AccessDenied, Conflict, NotFound, Refused, Unreachable
 from mecbounce.machine import Event, State
-from mecbounce.model import BounceRecord, Passage, PinnedPod, Pod, Protection, SeenPod, Trouble
+from mecbounce.model import BounceRecord, Passage, PinnedPod, Pod, PodEvent, Protection, SeenPod, Trouble
 from mecbounce.steps import Context, Outcome, ShutdownProtection
 
 OLD = pod()
@@ -181,7 +181,7 @@ class TestDisableProtection:
         record = record_in(State.DISABLE_PROTECTION, request=request(timeouts={"api": 0.01}))
         outcome = run(record, cluster, protection=Hanging())
         released.set()
-        assert outcome.event is Event.PROTECTION_KEPT
+        assert (outcome.event, outcome.learned["protection"]) == (Event.PROTECTION_KEPT, Protection.UNKNOWN)
         assert "no answer within" in outcome.notices[0][1]
 
 
@@ -312,14 +312,25 @@ class TestAwaitReady:
         assert outcome.learned["new_pod"] == seen
         assert "back after 9 s" in outcome.message
 
+    def test_the_time_it_took_counts_from_the_beginning_of_the_bounce(self) -> None:
+        path = Passage(state=State.INIT_CHECKS, at=later(-60)), Passage(state=State.AWAIT_READY, at=NOW)
+        record = record_in(State.AWAIT_READY, deadline=60, path=path)
+        assert "back after 69 s" in run(record, FakeCluster(FakeClock(), pod(uid="uid-2")), now=later(9)).message
+
     def test_without_a_startup_probe_its_ready_condition_does(self) -> None:
         outcome = run(record_in(State.AWAIT_READY, deadline=60), FakeCluster(FakeClock(), pod(uid="uid-2")))
         assert (outcome.event, outcome.notices) == (Event.POD_READY, ())
 
-    def test_on_a_gitops_cluster_a_missing_startup_probe_is_told(self) -> None:
-        record = record_in(State.AWAIT_READY, deadline=60, request=request(cluster_type="k8s_gitops"))
-        outcome = run(record, FakeCluster(FakeClock(), pod(uid="uid-2")))
-        assert [code for code, _ in outcome.notices] == ["no_startup_probe"]
+    @pytest.mark.parametrize(
+        ("container", "codes"), [({}, ["no_startup_probe"]), ({"startupProbe": STARTUP_PROBE}, [])]
+    )
+    def test_on_a_gitops_cluster_a_missing_startup_probe_is_told(
+        self, container: dict[str, Any], codes: list[str]
+    ) -> None:
+        asked = request(cluster_type="k8s_gitops", ready_when="ready")
+        record = record_in(State.AWAIT_READY, deadline=60, request=asked)
+        outcome = run(record, FakeCluster(FakeClock(), pod(uid="uid-2", container=container)))
+        assert (outcome.event, [code for code, _ in outcome.notices]) == (Event.POD_READY, codes)
 
     def test_however_late_a_pod_that_is_back_is_done(self) -> None:
         outcome = run(
@@ -394,24 +405,51 @@ class TestAwaitReady:
         assert outcome.diagnosis is not None
         assert outcome.diagnosis.code == "host_lost"
 
-    def test_nothing_recreated_it_fails_with_what_the_resource_says_now(self) -> None:
-        cluster = FakeCluster(FakeClock())
-        cluster.resource = {"spec": {"state": "Down"}}
+    def test_what_is_first_seen_of_a_replacement_at_the_deadline_is_kept(self) -> None:
+        new = pod(uid="uid-2", container={"image": "app:2"}, ready=False)
+        record = record_in(State.AWAIT_READY, deadline=60, request=request(timeouts={"ready": 60}))
+        outcome = run(record, FakeCluster(FakeClock(), new), now=later(60))
+        assert (outcome.event, outcome.learned["new_pod"].uid) == (Event.READY_TIMEOUT, "uid-2")
+        assert [code for code, _ in outcome.notices] == ["images_changed"]
+
+    @pytest.mark.parametrize(
+        ("resource", "standing", "code"),
+        [
+            (None, (), "node_missing"),
+            ({"spec": {"state": "Down"}}, (), "node_down"),
+            ({}, (pod(uid="uid-2", deleted=30),), "replacement_terminating"),
+            ({}, (pod(uid="uid-2", owner=None),), "other_controller"),
+        ],
+    )
+    def test_nothing_recreated_it_fails_with_what_is_there_instead(
+        self, resource: dict[str, Any] | None, standing: tuple[Pod, ...], code: str
+    ) -> None:
+        cluster = FakeCluster(FakeClock(), *standing)
+        cluster.resource = resource
         outcome = run(record_in(State.AWAIT_READY, deadline=60), cluster, now=later(60))
         assert outcome.event is Event.NOT_RECREATED
         assert outcome.diagnosis is not None
-        assert outcome.diagnosis.code == "node_down"
+        assert outcome.diagnosis.code == code
         assert "--pod-uid uid-1" in outcome.advice
 
-    def test_a_diagnosis_whose_looks_are_refused_still_comes(self) -> None:
-        new = pod(uid="uid-2", ready=False, container_status={"state": {"waiting": {"reason": "ErrImagePull"}}})
+    def test_a_replacement_that_is_not_back_is_explained_by_its_events_too(self) -> None:
+        new = pod(uid="uid-2", ready=False, container_status={"state": {"waiting": {"reason": "ContainerCreating"}}})
         cluster = FakeCluster(FakeClock(), new)
-        cluster.faults = [None, AccessDenied("nodes"), AccessDenied("events")]
-        record = record_in(State.AWAIT_READY, deadline=60)
-        outcome = run(record, cluster, now=later(60))
-        assert outcome.event is Event.READY_TIMEOUT
+        cluster.told = (PodEvent(reason="FailedMount", message="timed out"),)
+        outcome = run(record_in(State.AWAIT_READY, deadline=60), cluster, now=later(60))
         assert outcome.diagnosis is not None
-        assert outcome.diagnosis.code == "image_pull"
+        assert outcome.diagnosis.code == "volume"
+        assert cluster.calls[-1] == "events default/uid-2"
+
+    @pytest.mark.parametrize("error", [AccessDenied("no"), Unreachable("lost"), Refused("no")], ids=repr)
+    @pytest.mark.parametrize("present", [True, False])
+    def test_a_diagnosis_whose_looks_fail_still_comes(self, error: Exception, *, present: bool) -> None:
+        new = pod(uid="uid-2", ready=False, container_status={"state": {"waiting": {"reason": "ErrImagePull"}}})
+        cluster = FakeCluster(FakeClock(), *([new] if present else []))
+        cluster.faults = [None, error, error]
+        outcome = run(record_in(State.AWAIT_READY, deadline=60), cluster, now=later(60))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == ("image_pull" if present else "not_recreated")
 
     def test_a_generated_name_gets_no_advice_that_can_not_work(self) -> None:
         owner = {"kind": "ReplicaSet", "name": "rs", "uid": "rs-1", "controller": True}
