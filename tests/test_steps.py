@@ -397,14 +397,6 @@ class TestAwaitReady:
         assert outcome.event is None
         assert outcome.learned["deadline"] == later(599 + 600)
 
-    def test_a_kubernetes_node_that_no_longer_exists_is_lost(self) -> None:
-        cluster = FakeCluster(FakeClock(), pod(uid="uid-2", ready=False))
-        cluster.faults = [None, NotFound("nodes not found")]
-        record = record_in(State.AWAIT_READY, deadline=60, request=request(timeouts={"ready": 60}))
-        outcome = run(record, cluster, now=later(60))
-        assert outcome.diagnosis is not None
-        assert outcome.diagnosis.code == "host_lost"
-
     def test_what_is_first_seen_of_a_replacement_at_the_deadline_is_kept(self) -> None:
         new = pod(uid="uid-2", container={"image": "app:2"}, ready=False)
         record = record_in(State.AWAIT_READY, deadline=60, request=request(timeouts={"ready": 60}))
@@ -469,3 +461,14 @@ class TestAwaitReady:
 
 def test_every_state_that_is_not_final_has_one_handler() -> None:
     assert set(steps.HANDLERS) == set(State) - {State.DONE, State.FAILED}
+
+
+@pytest.mark.parametrize("state", [State.AWAIT_TERMINATION, State.AWAIT_READY])
+def test_a_kubernetes_node_that_no_longer_exists_is_lost(state: State) -> None:
+    seen = pod(deleted=30) if state is State.AWAIT_TERMINATION else pod(uid="uid-2", ready=False)
+    cluster = FakeCluster(FakeClock(), seen)
+    cluster.faults = [None, NotFound("nodes not found")]
+    record = record_in(state, deadline=60, request=request(timeouts={"ready": 60}))
+    outcome = run(record, cluster, now=later(60))
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.code == "host_lost"
