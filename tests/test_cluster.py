@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from builders import NODE, kubeconfig, pod, request, write_kubeconfig
+from builders import NODE, kubeconfig, pod, pod_json, request, write_kubeconfig
 from kubernetes import client
 from kubernetes.config import ConfigException
 from pytest_mock import MockerFixture
@@ -113,8 +113,8 @@ class TestTell:
         sent = mocker.patch.object(kubernetes._core, "create_namespaced_event")
         sent.return_value.data = b"{}"
         kubernetes.tell("default", {})
-        connect, read = sent.call_args.kwargs["_request_timeout"]
-        assert connect + read <= 3
+        told = sent.call_args.kwargs["_request_timeout"]
+        assert all(mine < usual for mine, usual in zip(told, module.REQUEST_TIMEOUT, strict=True))
 
 
 def event_about(uid: str) -> dict[str, Any]:
@@ -240,7 +240,7 @@ class TestAnnotate:
 
 
 class TestFailures:
-    @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+    @pytest.mark.parametrize("status", [408, 410, 429, 500, 502, 503, 504])
     def test_a_passing_fault_is_unreachable_and_not_retried_behind_our_back(
         self, sandbox: Sandbox, kubernetes: KubernetesCluster, status: int
     ) -> None:
@@ -347,7 +347,22 @@ class TestFailures:
         assert refused.call_count == 2
 
 
+class Seconds:
+    """A monotonic clock that stands until it is set."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class TestWatch:
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> Seconds:
+        clock = Seconds()
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock, sleep=time.sleep))
+        return clock
+
     @pytest.fixture
     def watch(self, kubernetes: KubernetesCluster) -> Iterator[Any]:
         with kubernetes.watch("default") as watch:
@@ -363,6 +378,20 @@ class TestWatch:
         _until(lambda: watch.wait(1) and all(pod.uid != uid for pod in watch.look("mec-0")))
         _until(lambda: watch.look("mec-0") or not watch.wait(1))
         assert [one.verb for one in sandbox.requests] == ["list", "watch"]
+
+    def test_asks_the_api_server_to_end_it_in_time_and_to_send_bookmarks(self, sandbox: Sandbox, watch: Any) -> None:
+        watch.look("mec-0")
+        watch.wait(0)
+        _until(lambda: len(sandbox.requests) == 2)
+        asked = sandbox.requests[1].query
+        assert (asked["timeoutSeconds"], asked["allowWatchBookmarks"]) == (str(module.WATCH_SECONDS), "true")
+
+    def test_a_deletion_takes_away_that_incarnation_and_no_other(self, kubernetes: KubernetesCluster) -> None:
+        listed = ("mec-0", (pod(uid="uid-2"),), "1")
+        stream = module._Stream(kubernetes, "default", listed, threading.Event())
+        for uid, left in (("uid-1", ["uid-2"]), ("uid-2", [])):
+            assert stream._take({"type": "DELETED", "object": pod_json(uid=uid)})
+            assert [one.uid for one in stream.pods()] == left
 
     def test_an_expired_version_is_listed_again(self, sandbox: Sandbox, watch: Any, uid: str) -> None:
         watch.look("mec-0")
@@ -403,6 +432,30 @@ class TestWatch:
         assert [pod.uid for pod in watch.look("mec-0")] == [uid]
         assert [one.verb for one in sandbox.requests].count("list") == 2
 
+    def test_a_watch_that_tells_of_something_is_not_silent(
+        self, sandbox: Sandbox, watch: Any, uid: str, clock: Seconds
+    ) -> None:
+        watch.look("mec-0")
+        watch.wait(0)
+        for label in "ab":
+            clock.now += module.SILENCE - 1
+            sandbox.patch("pods", "mec-0", {"metadata": {"labels": {"told": label}}})
+            assert watch.wait(5)
+            assert [one.uid for one in watch.look("mec-0")] == [uid]
+        assert [one.verb for one in sandbox.requests] == ["list", "watch"]
+
+    def test_one_that_lived_for_a_while_makes_up_for_those_that_failed(
+        self, sandbox: Sandbox, watch: Any, uid: str, clock: Seconds
+    ) -> None:
+        for pause, lives in ((0, 0), (2, module.LASTING + 1), (0, 0)):
+            assert [one.uid for one in watch.look("mec-0")] == [uid]
+            clock.now += pause
+            watch.wait(0)
+            _until(lambda: (sandbox.requests[-1].verb, sandbox.requests[-1].status) == ("watch", 200))
+            clock.now += lives
+            sandbox.drop_watches()
+            watch._stream.join(5)
+
     def test_another_name_is_listed_anew(self, sandbox: Sandbox, watch: Any, uid: str) -> None:
         watch.look("mec-0")
         assert [pod.uid for pod in watch.look(None)] == [uid]
@@ -428,11 +481,9 @@ class TestWatch:
         _until(lambda: "mecbounce-watch" not in {thread.name for thread in threading.enumerate()})
 
     def test_a_watch_that_keeps_failing_is_opened_again_after_growing_pauses(
-        self, sandbox: Sandbox, watch: Any, uid: str, monkeypatch: pytest.MonkeyPatch
+        self, sandbox: Sandbox, watch: Any, uid: str, clock: Seconds
     ) -> None:
         sandbox.forbid("watch", "pods")
-        now = 1000.0
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now, sleep=time.sleep))
         opened = []
         for _ in range(200):
             before = len([one for one in sandbox.requests if one.verb == "watch"])
@@ -441,8 +492,8 @@ class TestWatch:
             if watch._stream is not None:
                 watch._stream.join(5)
             if len([one for one in sandbox.requests if one.verb == "watch"]) > before:
-                opened.append(now)
-            now += 1
+                opened.append(clock.now)
+            clock.now += 1
         gaps = [after - before for before, after in pairwise(opened)]  # an end is noticed at the next look
         assert all(pause <= gap <= pause + 1 for pause, gap in zip([2, 4, 8, 16, 30, 30], gaps, strict=False))
         assert len(gaps) >= 6
@@ -572,6 +623,18 @@ class TestConfiguration:
     def test_a_kubeconfig_tells_its_context_and_namespace(self, sandbox: Sandbox) -> None:
         assert KubernetesCluster.describe_kubeconfig(sandbox.kubeconfig) == ("sandbox", "default")
         assert KubernetesCluster.contexts(sandbox.kubeconfig) == ("sandbox",)
+
+    def test_the_namespace_is_its_contexts_own(self, tmp_path: Path) -> None:
+        path, content = tmp_path / "kubeconfig", kubeconfig("http://127.0.0.1:1", {})
+        content["contexts"][0]["context"]["namespace"] = "mec"
+        path.write_text(json.dumps(content))
+        assert KubernetesCluster.describe_kubeconfig(path) == ("it", "mec")
+
+    @pytest.mark.parametrize("server", ["ftp://127.0.0.1:1", "127.0.0.1:1", "https://", "https:///api"])
+    def test_a_server_that_is_no_http_or_https_address_is_refused(self, tmp_path: Path, server: str) -> None:
+        path = write_kubeconfig(tmp_path / "kubeconfig", server)
+        with pytest.raises(ConfigError, match=f"^kubeconfig {path}: its server is not an http or https address$"):
+            KubernetesCluster.from_kubeconfig(path)
 
     def test_a_secret_in_the_servers_address_is_not_named(self, tmp_path: Path) -> None:
         path = write_kubeconfig(tmp_path / "kubeconfig", "http://me:secret@127.0.0.1:1/api?token=secret")

@@ -119,6 +119,14 @@ class TestExec:
         with pytest.raises(Unreachable, match=r"^how protect in container .* ended was not told$"):
             ExecProtection(kubernetes, ("protect",)).disable(protected)
 
+    def test_a_command_that_has_not_ended_in_time_is_no_answer(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, protected: Pod, mocker: MockerFixture
+    ) -> None:
+        sandbox.on_exec = lambda _pod, _command: (0, "")
+        mocker.patch.object(WSClient, "returncode", new_callable=mocker.PropertyMock, return_value=None)
+        with pytest.raises(Unreachable, match=r"^protect in container .* has not ended after 10 s$"):
+            ExecProtection(kubernetes, ("protect",)).disable(protected)
+
     def test_a_refused_handshake_is_said_in_the_api_servers_words(
         self, sandbox: Sandbox, kubernetes: KubernetesCluster, protected: Pod
     ) -> None:
