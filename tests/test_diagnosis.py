@@ -522,6 +522,30 @@ class TestReadiness:
     def test_every_way_in_which_an_image_fails_counts(self, reason: str) -> None:
         assert "image_pull" == code(diagnosis.readiness(new(waiting(reason)), READY, ()))
 
+    @pytest.mark.parametrize(("length", "cut"), [(300, ""), (301, "...")])
+    def test_what_others_say_is_cut_at_300_characters(self, length: int, cut: str) -> None:
+        said = "x" * (length - len("ErrImagePull: "))
+        evidence = diagnosis.readiness(new(waiting("ErrImagePull", said)), READY, ()).evidence
+        assert f"container app: {f'ErrImagePull: {said}'[:300]}{cut}" == evidence
+
+    def test_a_readiness_gate_that_nobody_knows_holds_the_pod_back_too(self) -> None:
+        gate = {"type": "example.com/load-balanced", "status": "Unknown"}
+        found = diagnosis.readiness(new(IN_SERVICE, spec=GATE, conditions=[gate]), READY, ())
+        assert "readiness gate example.com/load-balanced is Unknown" == found.evidence
+
+    def test_of_two_ends_the_present_one_counts(self) -> None:
+        ended = restarted(137, state={"terminated": {"exitCode": 3, "reason": "Error"}})
+        found = diagnosis.readiness(new(ended, container=PROBED), READY, ())
+        assert ("crash_loop", "container app, restart count 4, last exit code 3 (Error)") == (
+            found.code,
+            found.evidence,
+        )
+
+    def test_of_two_ends_of_an_init_container_the_present_one_counts(self) -> None:
+        ended = restarted(7, name="migrate", state={"terminated": {"exitCode": 3}})
+        seen = new(spec={"initContainers": [{"name": "migrate"}]}, initContainerStatuses=[ended])
+        assert "failed with exit code 3" in diagnosis.readiness(seen, READY, ()).evidence
+
     @pytest.mark.parametrize("reason", CONFIG_REASONS)
     def test_every_way_in_which_a_container_cannot_be_made_counts(self, reason: str) -> None:
         assert "container_config" == code(diagnosis.readiness(new(waiting(reason)), READY, ()))

@@ -125,6 +125,13 @@ def test_has_what_kubectl_describe_needs_to_show_its_age_and_from_whom_it_is() -
     assert event["source"]["component"] == event["reportingComponent"] == "mecbounce"
 
 
+def test_the_bounce_is_found_by_what_reported_it() -> None:
+    of = record(*TO_DELETION)
+    event = events.on_entering(of, NOW)
+    assert event is not None
+    assert event["reportingInstance"] == of.bounce_id
+
+
 def test_its_times_are_in_utc_whatever_the_clock_tells() -> None:
     there = NOW.astimezone(timezone(timedelta(hours=5)))
     event = events.on_entering(record(*TO_DELETION), there)
@@ -138,7 +145,7 @@ def test_a_name_is_made_of_what_it_is_about() -> None:
 
 
 @pytest.mark.parametrize(("length", "cut"), [(1000, False), (1001, True)])
-def test_a_message_is_as_long_as_the_api_server_takes_it(length: int, cut: bool) -> None:
+def test_a_message_is_cut_at_1000_characters(length: int, cut: bool) -> None:
     said = written(*DONE, message="x" * length)["message"]
     assert (len(said), said.endswith("…")) == (1000, cut)
 

@@ -685,8 +685,15 @@ class TestTwoRunners:
         FileStore(path).save(FIRST)
         saving = os.open(path.parent, os.O_RDONLY)
         fcntl.flock(saving, fcntl.LOCK_EX)
-        threading.Timer(0.1, os.close, [saving]).start()
+        seen: list[BounceRecord | None] = []
+
+        def give_back() -> None:
+            seen.append(FileStore(path).load())
+            os.close(saving)
+
+        threading.Timer(0.1, give_back).start()
         FileStore(path).save(SECOND)
+        assert [FIRST] == seen
         assert SECOND == FileStore(path).load()
 
     @pytest.mark.parametrize("round_", range(10))
