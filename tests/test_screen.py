@@ -21,6 +21,7 @@ from mecbounce.bounce import begin
 from mecbounce.machine import TRANSITIONS, Event, State
 from mecbounce.model import (
     BounceRecord,
+    BounceRequest,
     Diagnosis,
     Notice,
     Passage,
@@ -153,6 +154,9 @@ class TestScreen:
         assert bool(re.search(r"\x1b\[3[0-9]m", printed.get())) is coloured
         assert "━" * 15 in printed.get()
 
+    def test_what_a_kubeconfig_calls_its_cluster_is_made_plain(self) -> None:
+        assert screen.heading(request(), "a\x1b[2J\nb") == "mec-0 in default (a�[2J b)"
+
 
 class TestWaitingFor:
     STARTED = {"state": {"running": {"startedAt": stamp(40)}}}  # noqa: RUF012 -- a table
@@ -254,6 +258,13 @@ class TestSummary:
     def test_a_record_from_before_hosts_were_kept_claims_nothing_about_them(self) -> None:
         unknown = record(*PATH, DONE, new_pod=NEW.model_copy(update={"host": ""}))
         assert "Kubernetes node" not in screen.ending(unknown, GIVEN, 80).plain
+
+    def test_says_that_the_name_changed_and_that_a_protection_was_switched_off(self) -> None:
+        other = NEW.model_copy(update={"name": "mec-0-x"})
+        changed = record(*PATH, DONE, new_pod=other, protection=Protection.DISABLED)
+        said = screen.ending(changed, GIVEN, PIPED).plain.splitlines()[-1]
+        assert said.startswith(f"Changed: name mec-0 → mec-0-x, UID {OLD_UID} → ")
+        assert said.endswith(", the old pod's shutdown protection switched off")
 
 
 class TestPage:
@@ -440,6 +451,20 @@ class TestNextCommand:
     def test_what_is_not_known_is_not_asked_for(self) -> None:
         old = OLD.model_copy(update={"host": ""})
         assert commands(failed(Event.TERMINATION_TIMEOUT, "host_lost", old_pod=old))[0].startswith("kubectl get events")
+
+    @pytest.mark.parametrize("pod_uid", [None, OLD_UID])
+    @pytest.mark.parametrize("asked", [request(node=None), REQUEST], ids=["least", "most"])
+    def test_of_ours_each_is_one_that_the_command_takes_and_keeps_the_incarnation_that_was_asked_for(
+        self, asked: BounceRequest, pod_uid: str | None
+    ) -> None:
+        fields: dict[str, Any] = {"request": asked.model_copy(update={"pod_uid": pod_uid}), "new_pod": NEW}
+        ends = [record(*PATH, **fields), *(failed(event, **fields) for event in self.FAILURES)]
+        ours = [words[1:] for end in ends for _, words in screen.next_commands(end, GIVEN) if words[0] == "mecbounce"]
+        assert {verb for verb, *_ in ours} == {"run", "plan"}
+        for verb, *options in ours:
+            given = get_command(cli.app).commands[verb].make_context(verb, list(options)).params  # type: ignore[attr-defined]
+            assert given["pod"] == "mec-0"
+            assert given["pod_uid"] == OLD_UID or pod_uid is None
 
 
 def test_as_json_it_is_where_the_bounce_stands() -> None:
