@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from rich.text import Text
 
 from mecbounce import cli, screen
 from mecbounce.bounce import BounceTask, begin
+from mecbounce.cluster import KubernetesCluster
 from mecbounce.errors import ImpossibleEvent
 from mecbounce.machine import State
 from mecbounce.model import BounceRecord
@@ -178,6 +180,24 @@ class TestRun:
         assert "bounce.saved" in command.err
         assert "bounce.saved" not in command.out
 
+    @pytest.mark.parametrize(
+        ("name", "options", "event", "codes"),
+        [
+            ("no-startup-probe", (), "pod_ready", []),
+            ("no-startup-probe", ("--gitops",), "pod_ready", ["no_startup_probe"]),
+            ("happy", (), "pod_started", []),
+            ("happy", ("--ready-when", "ready"), "pod_ready", []),
+        ],
+    )
+    def test_what_counts_as_back_is_as_the_options_say(
+        self, command: Command, sandbox: Sandbox, name: str, options: tuple[str, ...], event: str, codes: list[str]
+    ) -> None:
+        SCENARIOS[name].furnish(sandbox)
+        sandbox.behave(Behaviour())
+        assert command("run", "mec-0", "-o", "json", *options) == 0
+        result = json.loads(command.out)
+        assert (result["event"], [notice["code"] for notice in result["notices"]]) == (event, codes)
+
 
 class TestRecords:
     def test_a_finished_record_is_set_aside_and_a_new_bounce_begins(self, command: Command, sandbox: Sandbox) -> None:
@@ -196,11 +216,6 @@ class TestRecords:
         FileStore(tmp_path / "r.json").save(begin(request(node=None), NOW))
         assert command("run", "mec-0", "--state", tmp_path / "r.json") == 0
         assert "notice: Resumed bounce" in command.out.splitlines()[1]
-
-    def test_two_clusters_never_share_a_default_record(self, sandbox: Sandbox) -> None:
-        one, other = cli.Kube(sandbox.kubeconfig, None), cli.Kube(sandbox.kubeconfig, None)
-        other.cluster.server = "https://elsewhere:6443"
-        assert cli._default_record(one, request()) != cli._default_record(other, request())
 
     def test_pods_whose_long_names_begin_alike_have_default_records_of_their_own(
         self, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -292,6 +307,16 @@ class TestRecords:
         assert {*options, "--pod-uid", before, str(tmp_path / "r.json")} <= {*words}
         assert command(*words[1:]) == 5
         assert deletes(sandbox) == 1
+
+    @pytest.mark.parametrize(
+        "other", [{"server": "https://b"}, {"name": "prod-eu"}, {"namespace": "mec"}, {"pod": "mec-1"}], ids=str
+    )
+    def test_two_bounces_that_differ_in_anything_never_share_a_default_record(self, other: dict[str, str]) -> None:
+        def place(server: str = "https://a", name: str = "prod/eu", **fields: str) -> Path:
+            kube: Any = SimpleNamespace(name=name, cluster=SimpleNamespace(server=server))
+            return cli._default_record(kube, request(**fields))
+
+        assert place() != place(**other)
 
 
 @pytest.mark.parametrize(
@@ -486,6 +511,17 @@ class TestInterruption:
             )
         assert (ran.returncode, b"Traceback" in ran.stderr) == (status, False)
         assert deletes(sandbox) == (1 if status == 0 else 0)
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_a_first_signal_of_each_kind_asks_to_stop(self, number: int) -> None:
+        before = signal.signal(number, lambda *_: None)
+        try:
+            with cli._stop_signals() as stop:
+                assert not stop()
+                signal.raise_signal(number)
+                assert stop()
+        finally:
+            signal.signal(number, before)
 
 
 def _until_done(path: Path) -> None:
@@ -751,3 +787,23 @@ def test_what_a_demo_says_to_try_next_can_hit_no_other_cluster(command: Command)
     [shown] = [line for line in command.out.splitlines() if "kubectl get" in line]
     assert not Path(shlex.split(shown)[-1]).exists()
     assert "python -m mecbounce.sandbox --scenario down" in command.out
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [("nowhere", ("in-cluster", "mec")), *[(where, ("sandbox", "default")) for where in ("option", "env", "home")]],
+)
+def test_in_a_pod_its_own_account_is_used_unless_there_is_a_kubeconfig(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, found: tuple[str, str]
+) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setattr(KubernetesCluster, "in_cluster", lambda: "with its own account")
+    monkeypatch.setattr(cli, "_own_namespace", lambda: "mec")
+    monkeypatch.setenv("KUBECONFIG", str(sandbox.kubeconfig) if where == "env" else "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if where == "home":
+        (tmp_path / ".kube").mkdir()
+        (tmp_path / ".kube/config").write_text(sandbox.kubeconfig.read_text())
+    kube: Any = cli.Kube(sandbox.kubeconfig if where == "option" else None, None)
+    assert (kube.name, kube.namespace) == found
+    assert (kube.cluster == "with its own account") is (where == "nowhere")
