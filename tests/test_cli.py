@@ -9,7 +9,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -471,7 +470,7 @@ class TestInterruption:
             f"{sys.executable} -m mecbounce.cli run mec-0 --kubeconfig {sandbox.kubeconfig} --state {path} | head -1"
         )
         subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=True, timeout=PATIENCE)
-        _until_done(path)
+        sandbox.wait_for(lambda: (left := FileStore(path).load()) and left.state is State.DONE, PATIENCE)
 
     @pytest.mark.parametrize("closed", ["stdout", "stderr"])
     def test_a_reader_of_either_output_that_goes_away_changes_neither_the_other_nor_the_status(
@@ -522,12 +521,6 @@ class TestInterruption:
                 assert stop()
         finally:
             signal.signal(number, before)
-
-
-def _until_done(path: Path) -> None:
-    ends = time.monotonic() + PATIENCE
-    while (record := FileStore(path).load()) is None or record.state is not State.DONE:
-        assert time.monotonic() < ends
 
 
 class TestBadInput:

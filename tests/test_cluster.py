@@ -7,8 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -375,8 +374,8 @@ class TestWatch:
     def test_a_list_and_one_watch_serve_every_look(self, sandbox: Sandbox, watch: Any, uid: str) -> None:
         assert [pod.uid for pod in watch.look("mec-0")] == [uid]
         sandbox.delete("pods", "mec-0")
-        _until(lambda: watch.wait(1) and all(pod.uid != uid for pod in watch.look("mec-0")))
-        _until(lambda: watch.look("mec-0") or not watch.wait(1))
+        sandbox.wait_for(lambda: watch.wait(1) and all(pod.uid != uid for pod in watch.look("mec-0")))
+        sandbox.wait_for(lambda: watch.look("mec-0") or not watch.wait(1))
         assert [one.verb for one in sandbox.requests] == ["list", "watch"]
 
     def test_asks_the_api_server_to_end_it_in_time_and_to_send_bookmarks(self, sandbox: Sandbox, watch: Any) -> None:
@@ -406,7 +405,7 @@ class TestWatch:
     ) -> None:
         watch.look("mec-0")
         watch.wait(0)
-        _until(lambda: [one.status for one in sandbox.requests] == [200, 200])
+        sandbox.wait_for(lambda: [one.status for one in sandbox.requests] == [200, 200])
         sandbox.drop_watches()
         assert watch.wait(5)
         for _ in range(50):
@@ -478,7 +477,7 @@ class TestWatch:
                 assert "mecbounce-watch" in {thread.name for thread in threading.enumerate()}
                 watch.close()  # type: ignore[attr-defined]
         assert uid
-        _until(lambda: "mecbounce-watch" not in {thread.name for thread in threading.enumerate()})
+        sandbox.wait_for(lambda: "mecbounce-watch" not in {thread.name for thread in threading.enumerate()})
 
     def test_a_watch_that_keeps_failing_is_opened_again_after_growing_pauses(
         self, sandbox: Sandbox, watch: Any, uid: str, clock: Seconds
@@ -664,9 +663,3 @@ class TestConfiguration:
 def _is_ready(pod: Any) -> bool:
     condition = pod.condition("Ready")
     return condition is not None and condition.status == "True"
-
-
-def _until(condition: Callable[[], object], seconds: float = 5) -> None:
-    ends = datetime.now(UTC).timestamp() + seconds
-    while not condition():
-        assert datetime.now(UTC).timestamp() < ends
