@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -427,11 +427,15 @@ def demo(
 
 
 def _killed_while_waiting(words: list[str], store: FileStore) -> None:
-    """Run the command in a process of its own, and kill that once it has waited for a moment."""
+    """Run the command in a process of its own, and kill that a second after it began to wait.
+
+    Its last line is that it waits; what it waits for it would tell a second later.
+    """
     with subprocess.Popen([sys.executable, "-m", "mecbounce.cli", *words]) as process:  # noqa: S603 -- ourselves
         while process.poll() is None:
-            time.sleep(0.5)
-            if (record := store.load()) is not None and record.state in WAITING:
+            time.sleep(0.1)
+            record, a_second_ago = store.load(), datetime.now(UTC) - timedelta(seconds=1)
+            if record is not None and record.state in WAITING and record.entered_at <= a_second_ago:
                 process.kill()
 
 

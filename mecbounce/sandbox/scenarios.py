@@ -105,7 +105,7 @@ SCENARIOS: Final = {
         Scenario(
             "interrupted",
             "is bounced by a run that is killed while it waits, and run again",
-            lambda sandbox: _furnish(sandbox, replace(LIVE, stops_after=4)),
+            lambda sandbox: _furnish(sandbox, replace(LIVE, stops_after=5)),
             killed=True,
         ),
     )
