@@ -37,7 +37,8 @@ log = structlog.get_logger("mecbounce.cluster")
 REQUEST_TIMEOUT = (3.05, 10.0)  # seconds to connect, and between two bytes
 EVENT_TIMEOUT = (1.0, 2.0)  # the same, of a request that holds a bounce up and that nothing hangs on
 WATCH_SECONDS = 290  # the API server ends a watch after this long; a list follows
-SILENCE = 60.0  # seconds without a word from a watch before one plain look
+# Seconds without a word from a watch before one plain look: a quiet one gets a bookmark a minute, up to a second late.
+SILENCE = 75.0
 LASTING = 5.0  # seconds: a watch that lived longer did not fail
 LONGEST_PAUSE = 30.0  # seconds between two tries to open a watch that keeps failing
 _MERGE_PATCH = "application/merge-patch+json"

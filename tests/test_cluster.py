@@ -381,7 +381,7 @@ class TestWatch:
     def test_asks_the_api_server_to_end_it_in_time_and_to_send_bookmarks(self, sandbox: Sandbox, watch: Any) -> None:
         watch.look("mec-0")
         watch.wait(0)
-        _until(lambda: len(sandbox.requests) == 2)
+        sandbox.wait_for(lambda: len(sandbox.requests) == 2)
         asked = sandbox.requests[1].query
         assert (asked["timeoutSeconds"], asked["allowWatchBookmarks"]) == (str(module.WATCH_SECONDS), "true")
 
@@ -422,14 +422,26 @@ class TestWatch:
             watch.wait(0)
         assert [one.verb for one in sandbox.requests] == ["list", "watch", "list", "list", "list"]
 
-    def test_a_silent_watch_gets_one_plain_look(
-        self, sandbox: Sandbox, watch: Any, uid: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        watch.look("mec-0")
-        watch.wait(0)
-        monkeypatch.setattr(module, "SILENCE", 0.0)
-        assert [pod.uid for pod in watch.look("mec-0")] == [uid]
-        assert [one.verb for one in sandbox.requests].count("list") == 2
+    def test_a_silent_watch_gets_one_plain_look(self, sandbox: Sandbox, watch: Any, uid: str, clock: Seconds) -> None:
+        for seconds, lists in ((0, 1), (module.SILENCE, 1), (module.SILENCE + 1, 2)):
+            clock.now += seconds
+            assert [pod.uid for pod in watch.look("mec-0")] == [uid]
+            watch.wait(0)
+            assert [one.verb for one in sandbox.requests].count("list") == lists
+
+    def test_a_watch_that_gets_bookmarks_alone_is_not_silent(self, clock: Seconds) -> None:
+        """A real API server (1.20) sends one after 60.1 to 60.8 s."""
+        with Sandbox(speed=6000) as sandbox:
+            watch: Any
+            with KubernetesCluster.from_kubeconfig(sandbox.kubeconfig).watch("default") as watch:
+                watch.look("mec-0")
+                watch.wait(0)
+                for _ in range(3):
+                    with sandbox.held():
+                        clock.now += 60.8
+                        watch.look("mec-0")
+                    sandbox.wait_for(lambda: watch._stream.heard == clock.now)
+            assert [one.verb for one in sandbox.requests] == ["list", "watch"]
 
     def test_a_watch_that_tells_of_something_is_not_silent(
         self, sandbox: Sandbox, watch: Any, uid: str, clock: Seconds
@@ -450,7 +462,7 @@ class TestWatch:
             assert [one.uid for one in watch.look("mec-0")] == [uid]
             clock.now += pause
             watch.wait(0)
-            _until(lambda: (sandbox.requests[-1].verb, sandbox.requests[-1].status) == ("watch", 200))
+            sandbox.wait_for(lambda: (sandbox.requests[-1].verb, sandbox.requests[-1].status) == ("watch", 200))
             clock.now += lives
             sandbox.drop_watches()
             watch._stream.join(5)

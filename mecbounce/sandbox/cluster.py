@@ -60,7 +60,7 @@ class Sandbox:
             StatefulSets(self._store, self._behaviour_of),
             GarbageCollector(self._store, self._resources),
         ]
-        self._server = Server(self._store, self._resources)
+        self._server = Server(self._store, self._resources, speed)
         self._folder: Path | None = None
         self._create(NAMESPACES, "", {"metadata": {"name": "default"}, "status": {"phase": "Active"}})
         self._create(NODES, "", node())

@@ -40,6 +40,9 @@ MADE_BY_PUT: Final = (LEASES, EVENTS)
 POLL: Final = 0.01
 """Seconds in which a stop is noticed by the accepting thread."""
 
+BOOKMARK_EVERY: Final = 60
+"""Sandbox seconds between two bookmarks of a watch that allows them, whatever else it tells."""
+
 JOIN: Final = 5
 """Seconds that a stop gives each connection's thread."""
 
@@ -105,10 +108,14 @@ def to_json(obj: object) -> bytes:
 
 
 class Server:
-    """Serves a store on a free port of 127.0.0.1. Its public attributes may change at any time."""
+    """Serves a store on a free port of 127.0.0.1. Its public attributes may change at any time.
 
-    def __init__(self, store: Store, resources: Iterable[ResourceType]) -> None:
+    ``speed``: sandbox seconds that pass in one real second.
+    """
+
+    def __init__(self, store: Store, resources: Iterable[ResourceType], speed: float) -> None:
         self.store = store
+        self.bookmark_every = BOOKMARK_EVERY / speed
         self.routes = Routes(resources)
         self.forbidden: set[tuple[str, str]] = set()
         self.refuse_delete: str | None = None
@@ -531,24 +538,40 @@ class _Handler(BaseHTTPRequestHandler):
                 self._begin_stream()
                 for obj in present:
                     self._chunk({"type": "ADDED", "object": obj})
-                self._follow(watch, selects, time.monotonic() + timeout)
+                bookmark_every = self.api.bookmark_every if _flag(query, "allowWatchBookmarks") else float("inf")
+                self._follow(watch, selects, time.monotonic() + timeout, bookmark_every)
                 self._end_stream()
         finally:
             self.api.store.unwatch(watch)
 
-    def _follow(self, watch: Watch, selects: Predicate, until: float) -> None:
+    def _follow(self, watch: Watch, selects: Predicate, until: float, bookmark_every: float) -> None:
+        bookmark_due = time.monotonic() + bookmark_every
         while True:
-            remaining = until - time.monotonic()
+            remaining = min(until, bookmark_due) - time.monotonic()
             try:
                 change: Change | None = watch.queue.get(timeout=min(max(remaining, 0), threading.TIMEOUT_MAX))
             except Empty:
-                return
-            self._wait_while_held()
-            if change is None:
-                return
-            event = change.event(selects)
+                if time.monotonic() >= until:
+                    return
+                self._wait_while_held()
+                if (event := self._bookmark(watch)) is not None:
+                    bookmark_due = time.monotonic() + bookmark_every
+            else:
+                self._wait_while_held()
+                if change is None:
+                    return
+                event = change.event(selects)
             if event is not None:
                 self._chunk({"type": event[0], "object": event[1]})
+
+    def _bookmark(self, watch: Watch) -> tuple[str, Object] | None:
+        """Return the event that tells how far a watch has come; None where a change waits that it has not told."""
+        store, resource = self.api.store, watch.resource
+        with store.lock:
+            if not watch.queue.empty():
+                return None
+            metadata = {"resourceVersion": str(store.changes)}
+        return "BOOKMARK", {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
 
     def _begin_stream(self) -> None:
         self.api.answered(self._number, 200)
@@ -607,8 +630,12 @@ def _verb(method: str, target: Target | None, query: dict[str, str]) -> str:
     if target is None or target.subresource:
         return verb
     if verb == "get" and not target.name:
-        return "watch" if query.get("watch") in ("1", "true", "True") else "list"
+        return "watch" if _flag(query, "watch") else "list"
     return "deletecollection" if verb == "delete" and not target.name else verb
+
+
+def _flag(query: dict[str, str], name: str) -> bool:
+    return query.get(name) in ("1", "true", "True")
 
 
 def _key(target: Target) -> Key:

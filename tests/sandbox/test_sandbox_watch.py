@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 
 import pytest
 from sandbox_api import NODES, PODS, ask, bound, watching
@@ -49,3 +50,20 @@ def test_a_frozen_server_sends_no_event_until_it_is_released(sandbox: Sandbox) -
                 sandbox.wait_for(lambda: False, timeout=0.05)
         assert next(events)[0] == "ADDED"
         assert time.monotonic() >= held_until
+
+
+def test_a_watch_that_allows_bookmarks_gets_one_a_minute_and_no_other_does() -> None:
+    """A minute of the sandbox's time, which passes here in ten milliseconds."""
+
+    def bookmark() -> tuple[str, object]:
+        return "BOOKMARK", {"kind": "Pod", "apiVersion": "v1", "metadata": {"resourceVersion": version(own)}}
+
+    with Sandbox(speed=6000) as own:
+        query = f"watch=1&resourceVersion={version(own)}"
+        allowing, other = f"{PODS}?{query}&allowWatchBookmarks=true", f"{PODS}?{query}&allowWatchBookmarks=false"
+        with watching(own, allowing) as events, watching(own, other) as others:
+            assert list(islice(events, 2)) == [bookmark()] * 2
+            own.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "not-watched"}})
+            assert bookmark() in islice(events, 100)
+            own.create(bound())
+            assert next(others)[0] == "ADDED"
