@@ -30,7 +30,6 @@ log = structlog.get_logger("mecbounce.bounce")
 LOOK_EVERY = 2.0  # seconds between looks at pods that nothing tells of
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds, while the API server gives no usable answer
 STOP_EVERY = 0.2  # seconds between two looks at stop() while waiting
-ACCESS_ADVICE = "Have that right granted, or the credentials renewed."
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def refuse_other_pod(record: BounceRecord, request: BounceRequest, store: Store)
     _refuse_other(store, "request.pod", record.request.pod, request.pod)
 
 
-def _refuse_other_bounce(record: BounceRecord, request: BounceRequest, store: Store) -> None:
+def refuse_other_bounce(record: BounceRecord, request: BounceRequest, store: Store) -> None:
     """The same, also where it is of another node, or not of the one incarnation that is asked for."""
     refuse_other_pod(record, request, store)
     _refuse_other(store, "request.node", str(record.request.node), str(request.node))  # its text is its identity
@@ -205,7 +204,7 @@ class BounceTask:
     def _stored(self) -> BounceRecord | None:
         record = self._store.load()
         if record is not None:
-            _refuse_other_bounce(record, self._request, self._store)
+            refuse_other_bounce(record, self._request, self._store)
         return record
 
     def _begun(self) -> BounceRecord:
@@ -224,7 +223,7 @@ class BounceTask:
         kept = tuple(notice for notice in record.notices if notice.code != "resumed")  # the last one will do
         notices = (*kept, Notice(code="resumed", message=text, at=now))
         # What the cluster was like before says nothing of now: it gets its time anew to answer.
-        trouble = record.trouble.model_copy(update={"since": now}) if record.trouble else None
+        trouble = record.trouble.model_copy(update={"since": now, "tries": 0}) if record.trouble else None
         after = record.model_copy(update={"notices": notices, "trouble": trouble, "revision": record.revision + 1})
         self._store.save(after)
         self._tell(after, notices_told=len(kept))
@@ -334,12 +333,13 @@ def _troubled(context: Context, error: ClusterError) -> Step:
     record, now = context.record, context.now
     before_deletion = record.state in BEFORE_DELETION
     if before_deletion and isinstance(error, AccessDenied):
-        return _followed(record, _given_up(record, Event.ACCESS_DENIED, str(error), ACCESS_ADVICE), now)
+        advice = "Have that right granted, or the credentials renewed."
+        return _followed(record, _given_up(record, Event.ACCESS_DENIED, str(error), advice), now)
     trouble = record.trouble or Trouble(since=now, tries=0, what="")
     trouble = trouble.model_copy(update={"tries": trouble.tries + 1, "what": str(error)})
     api_timeout = timedelta(seconds=record.request.timeouts.api)
     last_look = max(trouble.since, record.deadline or trouble.since) + api_timeout
-    if before_deletion and now >= last_look:
+    if now >= last_look and before_deletion:
         text = f"No usable answer from the API server within {api_timeout.total_seconds():.0f} s: {trouble.what}"
         advice = "Find out why the API server does not answer."
         return _followed(record, _given_up(record, Event.CLUSTER_UNREACHABLE, text, advice), now)

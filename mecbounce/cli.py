@@ -7,6 +7,7 @@ time; 5 deleted and not back in time; 6 another runner has it; 75 interrupted, r
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -42,7 +43,7 @@ except ImportError:
     raise SystemExit("mecbounce: the command needs an extra: pip install 'mecbounce[cli]'") from None
 
 from mecbounce import diagram as drawing
-from mecbounce.bounce import BounceTask, begin, refuse_other_pod, refuse_other_server
+from mecbounce.bounce import BounceTask, begin, refuse_other_bounce, refuse_other_pod, refuse_other_server
 from mecbounce.errors import (
     ClusterError,
     ImpossibleEvent,
@@ -125,7 +126,7 @@ Completion = Callable[[typer.Context, str], list[str]]
 LONGEST_NAME = 200  # characters of a record's file, without what is added to it
 WIDE = 2000  # columns: no line of ours is so long
 COMPLETION_SECONDS = 2.0  # whoever has pressed the tab key waits for it
-_CTRL_C = 130  # as typer reports it, without a word
+_CTRL_C = 130  # what typer returns for it; it prints nothing
 _KIND = re.compile(r"^(po|pods?)/")  # as kubectl names it
 
 
@@ -133,8 +134,6 @@ def _completion(ask: Callable[[dict[str, Any], str], Iterable[str]]) -> Completi
     """Offer what `ask` finds with the options so far, in time; whatever stands in the way, offer nothing."""
 
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
-        from mecbounce import cluster  # noqa: F401, PLC0415 -- takes a while by itself, and is not waited for in vain
-
         found: list[str] = []
 
         def look() -> None:
@@ -143,6 +142,8 @@ def _completion(ask: Callable[[dict[str, Any], str], Iterable[str]]) -> Completi
 
         looking = threading.Thread(target=look, daemon=True)
         with contextlib.redirect_stderr(io.StringIO()):  # a warning would land in the line that is being typed
+            from mecbounce import cluster  # noqa: F401, PLC0415 -- its import takes long by itself: before the time runs
+
             looking.start()
             looking.join(COMPLETION_SECONDS)
         return found
@@ -324,7 +325,11 @@ def show_plan(
         ready_when=ready_when,
     )
     protection = _protection(protection_annotation, kube.cluster)
-    left = FileStore(state or _default_record(kube, request)).load()
+    store = FileStore(state or _default_record(kube, request))
+    left = store.load()
+    if left is not None and not left.finished:
+        refuse_other_bounce(left, request, store)
+        refuse_other_server(left, kube.cluster.server, store)
     found = plan(request, kube.cluster, protection, events=not no_events)
     if left is not None and not left.finished:
         found = found.model_copy(update={"resumes": screen.would_resume(left)})
@@ -351,13 +356,15 @@ def status(
     if state is None:
         request, kube = _request(pod, namespace=namespace, kubeconfig=kubeconfig, context=context)
         state = _default_record(kube, request)
+        if not state.exists():
+            raise UsageProblem(f"no bounce of {pod} is recorded in {state}; if it ran with --state, give that")
     record, now = _stored(state), datetime.now(UTC)
     if output is Output.JSON:
         print(json.dumps(screen.as_json(record, now, given), indent=2))
         return ExitStatus.DONE
     console = Console(highlight=False)
     width = console.width if console.is_terminal else None
-    _print_page(screen.screen(record, now, console.width, context=record.server))
+    _print_page(screen.screen(record, now, width or WIDE, where=record.server))
     console.print()
     console.print(screen.ending(record, given, width), soft_wrap=True)
     return ExitStatus.DONE
@@ -422,7 +429,8 @@ def demo(
             terminal.say("Killed by SIGKILL. The same command again:")
         status_code = _bounce(terminal, request, kube.cluster, store, _protection(annotation, kube.cluster))
     if status_code and output is Output.TEXT:
-        print(f"(This cluster has ended. To try these on one: python -m mecbounce.sandbox --scenario {scenario})")
+        again = f"python -m mecbounce.sandbox --scenario {scenario}"
+        print(f"(This cluster has ended. To try these, with the kubeconfig that it prints: {again})")
     return status_code
 
 
@@ -487,8 +495,8 @@ def _main(command: typer.Typer, name: str) -> NoReturn:
         status_code = ExitStatus.OTHER
     except OSError as error:
         _discard(sys.stdout)
-        what = "standard output can't be written" if error.filename is None else f"{error.filename} can't be used"
-        status_code = _complain(name, f"{what}: {error.strerror}", ExitStatus.OTHER)
+        where = "standard output can't be written: " if error.errno in (errno.ENOSPC, errno.EIO) else ""
+        status_code = _complain(name, f"{where}{error}", ExitStatus.OTHER)
     sys.exit(status_code)
 
 
@@ -536,7 +544,7 @@ def _request(
     """Make a request of the options. What is wrong with the options alone is said before a kubeconfig is opened."""
     if (pod is None) is (selector is None):
         raise UsageProblem("expected either POD or --selector")
-    if pod_uid is not None and re.fullmatch(r"[0-9a-f]{8}", pod_uid):
+    if pod_uid is not None and re.fullmatch(rf"[0-9a-f]{{{screen.SHORT_UID}}}", pod_uid):
         raise UsageProblem(f"--pod-uid: {pod_uid!r} is a UID as the screen shortens it, expected the whole")
     if selector is not None and not selector.strip():
         raise UsageProblem("--selector: '' would select every pod")
@@ -679,6 +687,15 @@ def _discard(file: IO[str]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())  # or Python complains as it ends
 
 
+@contextlib.contextmanager
+def _unless_unwritable() -> Iterator[None]:
+    """Print, unless nobody reads any more or the disk is full: the exit status still tells how a bounce ended."""
+    try:
+        yield
+    except OSError:
+        _discard(sys.stdout)
+
+
 class BounceInTerminal:
     """One bounce as it is seen: a live screen in a terminal, plain lines elsewhere, one JSON document for programs."""
 
@@ -701,7 +718,7 @@ class BounceInTerminal:
         if self._record is None:
             return Text()
         now = datetime.now(UTC)
-        return screen.screen(self._record, now, self._console.width, context=self._context, pods=self._pods)
+        return screen.screen(self._record, now, self._console.width, where=self._context, pods=self._pods)
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -713,6 +730,11 @@ class BounceInTerminal:
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
+
+    @property
+    def begun(self) -> bool:
+        """Whether any record has been saved."""
+        return self._record is not None
 
     def observe(self, record: BounceRecord) -> None:
         """Take a saved record in. The live screen shows it when it is due."""
@@ -745,22 +767,21 @@ class BounceInTerminal:
 
     def end(self, result: BounceResult) -> None:
         """Print how it ended."""
-        try:
-            if self._output is Output.JSON:
-                print(result.model_dump_json(indent=2), flush=True)
-            else:
-                self.sum_up()
-        except OSError:  # nobody reads any more, or the disk is full: the exit status still tells how it ended
-            _discard(sys.stdout)
+        if self._output is Output.TEXT:
+            self.sum_up()
+            return
+        with _unless_unwritable():
+            print(result.model_dump_json(indent=2), flush=True)
 
     def sum_up(self) -> None:
         """Say how it ended, or how to go on with it."""
         if self._record is None:
             return
         width = self._console.width if self._console.is_terminal else None
-        if self._live is not None:
-            self._console.print()
-        self._console.print(screen.ending(self._record, self._given, width), soft_wrap=True)
+        with _unless_unwritable():
+            if self._live is not None:
+                self._console.print()
+            self._console.print(screen.ending(self._record, self._given, width), soft_wrap=True)
 
     def _tell_progress(self) -> None:
         if self._record is not None and (line := self._progress.line(self._record, self._pods, datetime.now(UTC))):
@@ -804,7 +825,7 @@ def _bounce(
             terminal.sum_up()
             raise
         except RecordNotSaved as error:
-            if store.load() is None:  # not even begun
+            if not terminal.begun:
                 raise UsageProblem(f"--state: {error}") from error
             raise
     terminal.end(result)

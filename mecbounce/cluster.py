@@ -366,7 +366,7 @@ class KubernetesCluster:
     ) -> Any:
         """Send one request; after a 401 once more, with credentials read anew."""
         raw = {"_preload_content": False, "_request_timeout": timeout}
-        with _explained(self.server), _unquoted_plugin():
+        with _explained(self.server):
             try:
                 return endpoint()(*args, **options, **raw)
             except ApiException as error:
@@ -580,9 +580,19 @@ def _api_client(configuration: client.Configuration) -> client.ApiClient:
     configuration.socket_options = _SOCKET_OPTIONS
     if urlsplit(configuration.host).hostname in ("127.0.0.1", "localhost", "::1"):
         configuration.proxy = None
+    if (renew := configuration.refresh_api_key_hook) is not None:
+        configuration.refresh_api_key_hook = lambda own: _renewed(renew, own)
     api = client.ApiClient(configuration)
     api.user_agent = f"mecbounce/{version('mecbounce')}"
     return api
+
+
+def _renewed(renew: Callable[[client.Configuration], None], configuration: client.Configuration) -> None:
+    """Let the client read its token anew. Raises Unreachable where a credential plugin fails then."""
+    with _unquoted_plugin() as failures:
+        renew(configuration)
+    if failures:
+        raise Unreachable("the kubeconfig's credential plugin failed; run it to see why")
 
 
 _SOCKET_OPTIONS = [
@@ -611,7 +621,7 @@ def _unquoted_plugin() -> Iterator[list[logging.LogRecord]]:
     failures: list[logging.LogRecord] = []
 
     def passes(record: logging.LogRecord) -> bool:
-        if record.funcName != "_load_from_exec_plugin":
+        if record.funcName != "_load_from_exec_plugin" or record.thread != threading.get_ident():
             return True
         failures.append(record)
         return False
@@ -706,7 +716,7 @@ def _retry_after(error: ApiException) -> float:
 
 
 # After a scheme's name, longer than any word that may follow; or a token of JSON, which begins with `{"` in base64.
-_CREDENTIAL = re.compile(r"(?i:\b(basic|bearer)( |%20))[\w.~+/=-]{16,}|\beyJ[\w-]{8,}[\w.-]*")
+_CREDENTIAL = re.compile(r"(?i:\b(basic|bearer)( |%20))[\w.~+/=%-]{16,}|eyJ[\w-]{8,}[\w.-]*")
 
 
 def _quoted(text: object) -> str:

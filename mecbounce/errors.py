@@ -5,7 +5,7 @@
     ├── RecordError            the saved record can't be used or saved; what is stored stays untouched
     │   ├── DamagedRecord      it is not a whole record
     │   ├── UnknownSchema      another version of mecbounce wrote it
-    │   ├── ForeignRecord      it belongs to another pod
+    │   ├── ForeignRecord      it belongs to another bounce: of another pod, node, incarnation or API server
     │   └── RecordNotSaved     it could not be made durable
     ├── Superseded             another runner has taken this bounce over
     ├── Interrupted            asked to stop after the deletion; the record is saved, run again to resume
@@ -44,7 +44,7 @@ class UnknownSchema(RecordError):
 
 
 class ForeignRecord(RecordError):
-    """The record belongs to the bounce of another pod."""
+    """The record belongs to another bounce: of another pod, node, incarnation or API server."""
 
 
 class RecordNotSaved(RecordError):

@@ -1,7 +1,8 @@
 """What Kubernetes itself tells of a bounce: the Events that `kubectl describe` shows. Pure functions of its record.
 
 `Bouncing` is told of the pod, before its DELETE; `Bounced` or `BounceFailed` of the custom resource (or else of what
-controls the pod) at the end. A bounce that was refused has changed nothing, and says so to its runner alone.
+controls the pod) at the end, also where another hand's deletion was joined. A bounce that its checks refused has
+changed nothing, and says so to its runner alone.
 """
 
 from __future__ import annotations

@@ -204,7 +204,7 @@ class BounceRequest(Frozen):
 
 
 class Owner(FromApi):
-    """An entry of `metadata.ownerReferences`."""
+    """An object as an entry of `metadata.ownerReferences` names it; `controller`: whether it is the pod's."""
 
     api_version: str = ""
     kind: str

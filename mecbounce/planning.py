@@ -9,7 +9,7 @@ from mecbounce import checks, probes, steps
 from mecbounce.bounce import LOOK_EVERY
 from mecbounce.errors import AccessDenied, ClusterError, Unreachable
 from mecbounce.machine import JOINING, Event, State, follow
-from mecbounce.model import BounceRequest, Frozen, Owner, Pod, SeenPod
+from mecbounce.model import BounceRequest, Frozen, Pod, SeenPod
 from mecbounce.protection import AnnotationProtection
 from mecbounce.steps import ShutdownProtection
 
@@ -137,21 +137,16 @@ def plan(
         advice = _who_grants(request, rights)
         return Plan(goes_on=False, event=Event.ACCESS_DENIED, message=f"{error}.", advice=advice, rights=rights)
     except ClusterError as error:
-        advice = "Find out why the API server does not answer. Then plan again."
+        advice = "Find out why the API server gives no usable answer. Then plan again."
         return Plan(goes_on=False, event=Event.CLUSTER_UNREACHABLE, message=f"{error}.", advice=advice)
     verdict, pod = checks.judge(facts), facts.pod
     rights = _asked(
         request, cluster, _rights(request, pod, protection, writes=verdict.event not in JOINING, events=events)
     )
     deleted = pod if verdict.event is Event.CHECKS_PASSED else None
-    resource = facts.node.reference if facts.node else None
     dry_run, refused = _dry_run(request, deleted, cluster) if deleted else ("", False)
     eviction, budgets = _eviction(request, pod, cluster) if pod else ("", None)
-    goes_on, message, advice = (
-        follow(State.INIT_CHECKS, verdict.event) is not State.FAILED,
-        verdict.message,
-        verdict.advice,
-    )
+    goes_on, message, advice = _goes_on(verdict.event), verdict.message, verdict.advice
     if goes_on and (missing := _missing(rights)):
         goes_on, advice = False, _who_grants(request, rights)
         message = f"Missing in namespace {request.namespace}: the right to {missing}."
@@ -168,7 +163,7 @@ def plan(
             for one in verdict.answers
         ),
         pod=SeenPod.of(pod) if pod else None,
-        writes=tuple(_writes(deleted, resource, protection, events=events)) if deleted else (),
+        writes=tuple(_writes(facts, verdict.event, protection, events=events)),
         dry_run=dry_run,
         refused=refused,
         termination=_termination(request, pod) if pod and verdict.event is not Event.ALREADY_REPLACED else None,
@@ -212,18 +207,24 @@ def _dry_run(request: BounceRequest, pod: Pod, cluster: PlanCluster) -> tuple[st
 
 
 def _writes(
-    pod: Pod, resource: Owner | None, protection: ShutdownProtection | None, *, events: bool
+    facts: checks.Facts, event: Event, protection: ShutdownProtection | None, *, events: bool
 ) -> Iterator[Write]:
-    yield from _unprotecting(pod, protection)
-    if events:
-        yield Write(verb="POST", target=f"pod {pod.name}", terms="Kubernetes Event Bouncing")
-    grace = f"its own grace period of {pod.spec.termination_grace_period_seconds:,} s"
-    terms = f"UID {pod.uid} as precondition, {grace}, propagation Background"
-    yield Write(verb="DELETE", target=f"pod {pod.name}", terms=terms)
-    if events:
-        owner = resource or pod.controller
-        about = f"{owner.kind} {owner.name}" if owner else f"pod {pod.name}"
+    pod, target = facts.pod, f"pod {facts.request.pod}"
+    if event is Event.CHECKS_PASSED and pod is not None:
+        yield from _unprotecting(pod, protection)
+        if events:
+            yield Write(verb="POST", target=target, terms="Kubernetes Event Bouncing")
+        grace = f"its own grace period of {pod.spec.termination_grace_period_seconds:,} s"
+        terms = f"UID {pod.uid} as precondition, {grace}, propagation Background"
+        yield Write(verb="DELETE", target=target, terms=terms)
+    if events and _goes_on(event):
+        maker = (facts.node.reference if facts.node else None) or (pod.controller if pod else None)
+        about = f"{maker.kind} {maker.name}" if maker else target
         yield Write(verb="POST", target=about, terms="Kubernetes Event Bounced or BounceFailed, at the end")
+
+
+def _goes_on(event: Event) -> bool:
+    return follow(State.INIT_CHECKS, event) is not State.FAILED
 
 
 def _unprotecting(pod: Pod, protection: ShutdownProtection | None) -> Iterator[Write]:
@@ -254,8 +255,8 @@ def _rights(
         if isinstance(protection, AnnotationProtection):
             kept = "the shutdown protection stays on, and the pod is deleted all the same"
             yield Right(verb="patch", resource="pods", name=request.pod, otherwise=kept)
-        if events:
-            yield Right(verb="create", resource="events", otherwise="`kubectl describe` tells nothing of the bounce")
+    if events:
+        yield Right(verb="create", resource="events", otherwise="`kubectl describe` tells nothing of the bounce")
     less = "the diagnosis of a failure says less"
     yield Right(verb="list", resource="events", otherwise=less)
     yield Right(verb="get", resource="nodes", name=pod.spec.node_name if pod else "", otherwise=less)

@@ -46,11 +46,11 @@ class Given:
 
 
 def screen(
-    record: BounceRecord, now: datetime, width: int, *, context: str = "", pods: tuple[Pod, ...] | None = None
+    record: BounceRecord, now: datetime, width: int, *, where: str = "", pods: tuple[Pod, ...] | None = None
 ) -> Text:
     """Lay out where a bounce stands: whom it is about, each state with its time, and the notices where they came."""
     request = record.request
-    lines = [Text(heading(request, context), style="bold")]
+    lines = [Text(heading(request, where), style="bold")]
     if request.node is not None:
         lines += _labelled("node", str(request.node), width, LABEL // 2)
     if record.old_pod is not None:
@@ -69,9 +69,9 @@ def screen(
     return Text("\n").join(lines)
 
 
-def heading(request: BounceRequest, context: str = "") -> str:
-    """Name the pod, where it is, and how the kubeconfig calls its cluster."""
-    return f"{request.pod} in {request.namespace}" + (f" ({plain(context)})" if context else "")
+def heading(request: BounceRequest, where: str = "") -> str:
+    """Name the pod, its namespace, and `where`: its cluster, as the kubeconfig calls it or by its address."""
+    return f"{request.pod} in {request.namespace}" + (f" ({plain(where)})" if where else "")
 
 
 def would_resume(record: BounceRecord) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from mecbounce.errors import DamagedRecord, RecordNotSaved, Superseded, UnknownSchema
+from mecbounce.errors import DamagedRecord, RecordError, RecordNotSaved, Superseded, UnknownSchema
 from mecbounce.model import READABLE, BounceRecord, first_fault
 
 LOCK_WAIT = 10.0  # seconds; another runner may be frozen in the middle of a save
@@ -31,7 +31,7 @@ class Store(Protocol):
     def load(self) -> BounceRecord | None:
         """Give the stored record; None where there is none.
 
-        Raises DamagedRecord or UnknownSchema; what is stored stays as it is.
+        Raises RecordError where it can't be read (DamagedRecord, UnknownSchema); what is stored stays as it is.
         """
         ...
 
@@ -63,13 +63,15 @@ class MappingStore:
         try:
             data = self._mapping.get(self._key)
         except Exception as error:  # a runner's mapping may be backed by anything
-            raise DamagedRecord(f"{self}: the step state can't be read: {error}. It was left as it is.") from error
+            text = f"{self}: the step state can't be read: {error}. It was left as it is: run again once it can."
+            raise RecordError(text) from error
         return None if data is None else _record(data, str(self))
 
     def save(self, record: BounceRecord) -> None:
         _compare(self.load(), record)
-        before = {key: value for key, value in self._mapping.items() if key == self._key}
+        before: dict[str, Any] = {}
         try:
+            before = {key: value for key, value in self._mapping.items() if key == self._key}
             self._mapping[self._key] = record.model_dump(mode="json")
             self._flush()
         except BaseException as error:

@@ -93,7 +93,7 @@ def stills() -> Iterator[tuple[str, str]]:
         def saw(pods: tuple[Pod, ...]) -> None:
             record, now = store.load(), datetime.now(UTC)
             if record is not None and caught_in_the_middle(record, pods, now):
-                caught.append(screen.screen(record, now, COLUMNS, context="sandbox", pods=pods))
+                caught.append(screen.screen(record, now, COLUMNS, where="sandbox", pods=pods))
 
         BounceTask(request, cluster, store, saw=saw).perform()
         yield "run", svg("mecbounce run mec-0", caught[0])

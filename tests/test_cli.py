@@ -242,6 +242,22 @@ class TestRecords:
         assert command("run", "mec-0", "--state", path) == 6
         assert command.err.startswith("mecbounce: Another runner has taken over")
 
+    def test_a_record_that_vanishes_on_the_way_is_not_called_one_of_usage(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sandbox.add_node("mec-0")
+        path, observe = tmp_path / "r.json", cli.BounceInTerminal.observe
+
+        def removed(self: cli.BounceInTerminal, record: BounceRecord) -> None:
+            observe(self, record)
+            if record.state is State.AWAIT_TERMINATION:
+                path.unlink(missing_ok=True)
+
+        monkeypatch.setattr(cli.BounceInTerminal, "observe", removed)
+        assert command("run", "mec-0", "--state", path) == 1
+        assert "is no longer there" in command.err
+        assert deletes(sandbox) == 1
+
     def test_a_fault_of_mecbounce_is_not_called_one_of_usage(
         self, command: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -268,7 +284,7 @@ class TestRecords:
         assert command("status", "mec-0") == 0
         assert "✘  FAILED: node_down\n" in command.out
         assert command("status", "mec-1") == 2
-        assert "--state: there is no record" in command.err
+        assert command.err.startswith("mecbounce: no bounce of mec-1 is recorded in ")
 
     @pytest.mark.parametrize("words", [(), ("mec-0", "--state", "r.json")])
     def test_status_is_of_a_pod_or_of_a_file(self, command: Command, words: tuple[str, ...]) -> None:
@@ -676,6 +692,18 @@ class TestPlan:
             ("get", "poddisruptionbudgets"),  # policy/v1, which a server of 1.20 has not
             ("list", "poddisruptionbudgets"),
         ]
+
+    @pytest.mark.parametrize(
+        ("words", "field"),
+        [(("mec-1",), "request.pod"), (("mec-0", "--node", NODE, "--pod-uid", "b"), "request.pod_uid")],
+    )
+    def test_a_record_that_run_would_not_resume_is_refused_likewise(
+        self, command: Command, tmp_path: Path, words: tuple[str, ...], field: str
+    ) -> None:
+        FileStore(tmp_path / "r.json").save(begin(request(pod_uid="a"), NOW))
+        for verb in ("plan", "run"):
+            assert command(verb, *words, "--state", tmp_path / "r.json") == 2
+            assert f"field {field}: the record is of" in command.err
 
     def test_an_unfinished_bounce_is_told_first(self, command: Command, sandbox: Sandbox, tmp_path: Path) -> None:
         sandbox.add_node("mec-0")

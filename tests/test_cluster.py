@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import socket
 import threading
@@ -617,6 +618,31 @@ class TestConfiguration:
         with pytest.raises(ConfigError, match=f"^kubeconfig {path}: its credential plugin failed"):
             KubernetesCluster.from_kubeconfig(path)
         assert caplog.records == []
+
+    def test_a_credential_plugin_that_fails_later_is_waited_for_and_logs_nothing(
+        self, sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Its token has expired, or the API server takes it no more: it is asked again."""
+        path, once = tmp_path / "kubeconfig", tmp_path / "once"
+        credential = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
+        credential["status"] = {"token": "t", "expirationTimestamp": "2020-01-01T00:00:00Z"}  # type: ignore[assignment]
+        script = f"test -e {once} && exit 1; touch {once}; echo '{json.dumps(credential)}'"
+        plugin = {"apiVersion": credential["apiVersion"], "command": "sh", "args": ["-c", script]}
+        path.write_text(json.dumps(kubeconfig(sandbox.url, {"exec": plugin | {"interactiveMode": "Never"}})))
+        cluster = KubernetesCluster.from_kubeconfig(path)
+        with pytest.raises(Unreachable, match="credential plugin failed; run it to see why"):
+            cluster.pods("default")
+        assert caplog.records == []
+        assert sandbox.requests == ()
+
+    def test_while_a_credential_plugin_runs_the_log_of_others_is_left_alone(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with module._unquoted_plugin() as failures:
+            logging.getLogger().error("somebody's own")
+            logging.getLogger("theirs").error("theirs")
+        assert [one.getMessage() for one in caplog.records] == ["somebody's own", "theirs"]
+        assert failures == []
 
     def test_a_token_that_cannot_be_read_anew_is_unreachable(self, sandbox: Sandbox) -> None:
         """In a pod the client reads its service account's token again and again; a file may be empty for a moment."""

@@ -97,12 +97,15 @@ class TestPlan:
         assert (found.goes_on, found.event, found.dry_run, found.writes) == (False, Event.NODE_DOWN, "", ())
         assert len(found.rights) == len(RIGHTS)
 
-    def test_a_deletion_that_is_joined_needs_no_right_to_delete_and_writes_nothing(self) -> None:
+    def test_a_deletion_that_is_joined_needs_no_right_to_delete_and_writes_but_its_end(self) -> None:
         asked = cluster(deleted=20)
         asked.denied = {"delete pods"}
         found = plan(request(), asked, protection())
-        assert (found.goes_on, found.event, found.writes) == (True, Event.ALREADY_TERMINATING, ())
-        assert not {"delete pods", "patch pods", "create events"} & {str(right) for right in found.rights}
+        assert (found.goes_on, found.event) == (True, Event.ALREADY_TERMINATING)
+        assert [(one.verb, one.target) for one in found.writes] == [("POST", "ExpressNode mec-0")]
+        assert {"delete pods", "patch pods", "create events"} & {str(right) for right in found.rights} == {
+            "create events"
+        }
 
     def test_what_is_replaced_already_waits_for_the_replacement_alone(self) -> None:
         found = plan(request(pod_uid="long-gone"), cluster())

@@ -92,7 +92,7 @@ class TestScreen:
         waiting = record(*PATH, new_pod=NEW, notices=self.NOTICED)
         started = {"state": {"running": {"startedAt": stamp(40)}}}
         pods = (replacement(container_status=started),)
-        assert shown(screen.screen(waiting, later(52.5), 80, context="prod", pods=pods)) == [
+        assert shown(screen.screen(waiting, later(52.5), 80, where="prod", pods=pods)) == [
             "mec-0 in default (prod)",
             "node   expressnodes.express.example.com/v1 mec-0",
             "pod    mec-0 aaaaaaaa on host-1 → mec-0 bbbbbbbb on host-2",
