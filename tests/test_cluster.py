@@ -384,7 +384,7 @@ class TestWatch:
         watch.wait(0)
         sandbox.wait_for(lambda: len(sandbox.requests) == 2)
         asked = sandbox.requests[1].query
-        assert (asked["timeoutSeconds"], asked["allowWatchBookmarks"]) == (str(module.WATCH_SECONDS), "true")
+        assert (asked["timeoutSeconds"], asked["allowWatchBookmarks"].lower()) == (str(module.WATCH_SECONDS), "true")
 
     def test_a_deletion_takes_away_that_incarnation_and_no_other(self, kubernetes: KubernetesCluster) -> None:
         listed = ("mec-0", (pod(uid="uid-2"),), "1")
