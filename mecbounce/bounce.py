@@ -112,7 +112,8 @@ def refuse_other_pod(record: BounceRecord, request: BounceRequest, store: Store)
 def refuse_other_bounce(record: BounceRecord, request: BounceRequest, store: Store) -> None:
     """The same, also where it is of another node, or not of the one incarnation that is asked for."""
     refuse_other_pod(record, request, store)
-    _refuse_other(store, "request.node", str(record.request.node), str(request.node))  # its text is its identity
+    theirs, mine = (str(one.node or "no node") for one in (record.request, request))  # its text is its identity
+    _refuse_other(store, "request.node", theirs, mine)
     if request.pod_uid is not None:
         pinned = record.old_pod.uid if record.old_pod else record.request.pod_uid
         _refuse_other(store, "request.pod_uid", pinned or "whichever incarnation it finds", request.pod_uid)
