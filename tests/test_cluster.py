@@ -386,6 +386,12 @@ class TestWatch:
         asked = sandbox.requests[1].query
         assert (asked["timeoutSeconds"], asked["allowWatchBookmarks"].lower()) == (str(module.WATCH_SECONDS), "true")
 
+    @pytest.mark.parametrize("kind", ["ERROR", "SOMETHING NEW"])
+    def test_what_is_no_change_of_a_pod_ends_the_watch(self, kubernetes: KubernetesCluster, kind: str) -> None:
+        """An expired version comes as an ERROR with status 200: what the watch has is no longer all there is."""
+        stream = module._Stream(kubernetes, "default", ("mec-0", (pod(),), "1"), threading.Event())
+        assert not stream._take({"type": kind, "object": {"kind": "Status", "code": 410}})
+
     def test_a_deletion_takes_away_that_incarnation_and_no_other(self, kubernetes: KubernetesCluster) -> None:
         listed = ("mec-0", (pod(uid="uid-2"),), "1")
         stream = module._Stream(kubernetes, "default", listed, threading.Event())
