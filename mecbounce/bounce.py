@@ -30,6 +30,7 @@ log = structlog.get_logger("mecbounce.bounce")
 LOOK_EVERY = 2.0  # seconds between looks at pods that nothing tells of
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds, while the API server gives no usable answer
 STOP_EVERY = 0.2  # seconds between two looks at stop() while waiting
+ANEW = "begin anew (the same command; of a task, with an empty step state)"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def cancel(record: BounceRecord, cluster: Cluster, now: datetime) -> Step | None
         if pod is None or pod.terminating:
             return None
     message = f"Asked to stop before the deletion. {_untouched(record)}"
-    return _followed(record, Outcome(Event.CANCELLED, message, "Run again to bounce it."), now)
+    return _followed(record, Outcome(Event.CANCELLED, message, f"To bounce it after all, {ANEW}."), now)
 
 
 def _untouched(record: BounceRecord) -> str:
@@ -364,7 +365,7 @@ def _troubled(context: Context, error: ClusterError) -> Step:
 def _given_up(record: BounceRecord, event: Event, what: str, advice: str) -> Outcome:
     """Give up before the deletion; in DELETE_POD only if it is sure that there was none."""
     if record.state is not State.DELETE_POD or record.old_pod is None:
-        return Outcome(event, f"{what}. {_untouched(record)}", f"{advice} Then run again.")
+        return Outcome(event, f"{what}. {_untouched(record)}", f"{advice} Then {ANEW}.")
     message = f"{what}. The DELETE of pod {record.request.pod} may or may not have been carried out."
     return Outcome(event, message, f"{advice} Then {steps.that_one_or_none(record.old_pod)}")
 

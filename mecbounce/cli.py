@@ -427,10 +427,13 @@ def demo(
             [(_, words)] = screen.next_commands(begin(request, datetime.now(UTC)), elsewhere)
             _killed_while_waiting([*words[1:], "-o", output.value], store)
             terminal.say("Killed by SIGKILL. The same command again:")
-        status_code = _bounce(terminal, request, kube.cluster, store, _protection(annotation, kube.cluster))
+        try:
+            status_code = _bounce(terminal, request, kube.cluster, store, _protection(annotation, kube.cluster))
+        except Interrupted:
+            status_code = ExitStatus.INTERRUPTED
     if status_code and output is Output.TEXT:
         again = f"python -m mecbounce.sandbox --scenario {scenario}"
-        print(f"(This cluster has ended. To try these, with the kubeconfig that it prints: {again})")
+        print(f"(This cluster has ended, its records too. To try these, with the kubeconfig that it prints: {again})")
     return status_code
 
 
@@ -544,8 +547,8 @@ def _request(
     """Make a request of the options. What is wrong with the options alone is said before a kubeconfig is opened."""
     if (pod is None) is (selector is None):
         raise UsageProblem("expected either POD or --selector")
-    if pod_uid is not None and re.fullmatch(rf"[0-9a-f]{{{screen.SHORT_UID}}}", pod_uid):
-        raise UsageProblem(f"--pod-uid: {pod_uid!r} is a UID as the screen shortens it, expected the whole")
+    if pod_uid is not None and not re.fullmatch(screen.WHOLE_UID, pod_uid):  # else its pod would be taken for gone
+        raise UsageProblem(f"--pod-uid: {pod_uid!r} is no whole UID, such as 6d0c8f5e-3f0a-4a53-9d0b-2f8f1d7c5a10")
     if selector is not None and not selector.strip():
         raise UsageProblem("--selector: '' would select every pod")
     if selector is not None and not selector.isprintable():  # half a character can't even be sent

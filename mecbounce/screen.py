@@ -25,6 +25,7 @@ from mecbounce.machine import FINAL, WITHOUT_A_LOOK, Event, State
 from mecbounce.model import BounceRecord, BounceRequest, ClusterType, Notice, Pod, Protection, ReadyWhen
 from mecbounce.planning import Deadline, Plan, Right
 
+WHOLE_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 SHORT_UID = 8  # characters; unique enough for an eye, `-o json` and the commands have the whole
 BAR = range(8, 41)  # columns that a bar may take
 LABEL = 14  # columns of a page's labels
@@ -273,7 +274,8 @@ def _page(record: BounceRecord, width: int | None) -> list[Text]:
 
 
 def _resumable(record: BounceRecord, width: int | None) -> list[Text]:
-    rows = {"Changed": _changed(record), "Record": f"unfinished, saved {record.revision} times: it can be resumed"}
+    saves = "once" if record.revision == 1 else f"{record.revision} times"
+    rows = {"Changed": _changed(record), "Record": f"unfinished, saved {saves}: it can be resumed"}
     if record.deadline is not None:
         rows = {"Deadline": f"{record.deadline.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}", **rows}
     return _rows(rows, width)
@@ -595,7 +597,7 @@ def _printable(text: str) -> str:
 
 
 def _short(uid: str) -> str:
-    return uid[:SHORT_UID] if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uid) else uid
+    return uid[:SHORT_UID] if re.fullmatch(WHOLE_UID, uid) else uid
 
 
 def _shortened(text: str, record: BounceRecord, width: int | None) -> str:

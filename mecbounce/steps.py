@@ -142,11 +142,11 @@ def short_deadlines(request: BounceRequest, pinned: PinnedPod) -> list[tuple[str
     notices = []
     termination, ready = request.timeouts.termination, request.timeouts.ready
     if probes.too_short(termination, pinned.grace_period):
-        text = f"The termination timeout is {termination:.0f} s, the pod's own grace period {pinned.grace_period} s."
+        text = f"The termination timeout is {termination:g} s, the pod's own grace period {pinned.grace_period} s."
         notices.append(("short_termination_timeout", text))
     budget = probes.startup_budget(pinned.containers)
     if probes.too_short(ready, budget):
-        text = f"The readiness timeout is {ready:.0f} s, the pod's own startup probe allows {budget:.0f} s."
+        text = f"The readiness timeout is {ready:g} s, the pod's own startup probe allows {budget:.0f} s."
         notices.append(("short_ready_timeout", text))
     return notices
 
@@ -285,14 +285,18 @@ def _waited(context: Context) -> str:
 def _advice(old: PinnedPod, why: Diagnosis) -> str:
     if old.generated_name:
         return f"To act: {why.who}. Its replacement has a name of its own: look at the newest pods of its controller."
-    return f"To act: {why.who}. To wait on without deleting again, run again with --pod-uid {old.uid} (pod_uid)."
+    return f"To act: {why.who}. To wait on without deleting again, begin anew with {_pinned(old)}."
 
 
 def that_one_or_none(old: PinnedPod) -> str:
     """Say how to bounce it where its DELETE may or may not have been carried out."""
     if old.generated_name:  # once it has gone, nothing would tell its replacement from others
-        return f"look whether {old.uid} still stands; only if so, run again with --pod-uid {old.uid} (pod_uid)."
-    return f"run again with --pod-uid {old.uid} (pod_uid): that one or none."
+        return f"look whether {old.uid} still stands; only if so, begin anew with {_pinned(old)}."
+    return f"begin anew with {_pinned(old)}: that one or none."
+
+
+def _pinned(old: PinnedPod) -> str:
+    return f"--pod-uid {old.uid} (of a task: pod_uid, and an empty step state)"
 
 
 def _about_replacement(old: PinnedPod, before: SeenPod | None, candidates: tuple[Pod, ...]) -> list[tuple[str, str]]:

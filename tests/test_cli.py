@@ -27,6 +27,7 @@ from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.sandbox.scenarios import PROTECTION, SCENARIOS
 from mecbounce.stores import FileStore
 
+GONE = "6d0c8f5e-3f0a-4a53-9d0b-2f8f1d7c5a10"  # a UID that no pod has
 PATIENCE = 120.0  # seconds for the command on a busy machine: only a hang takes so long
 
 NODE = "express.example.com/v1/expressnodes/mec-0"
@@ -98,8 +99,8 @@ class TestRun:
 
     def test_a_pinned_uid_that_has_gone_is_not_called_a_bounce(self, command: Command, sandbox: Sandbox) -> None:
         sandbox.add_node("mec-0")
-        assert command("run", "mec-0", "--pod-uid", "long-gone") == 0
-        assert "Nothing was deleted: long-gone had gone already, and mec-0" in command.out
+        assert command("run", "mec-0", "--pod-uid", GONE) == 0
+        assert f"Nothing was deleted: {GONE} had gone already, and mec-0" in command.out
         assert deletes(sandbox) == 0
 
     def test_json_is_the_result_alone_on_standard_output(self, command: Command, sandbox: Sandbox) -> None:
@@ -549,8 +550,9 @@ class TestBadInput:
             (("Mec_0",), "pod: 'Mec_0' is not a name"),
             (("mec-0", "-n", ""), "namespace: '' is not a name"),
             (("mec-0", "-n", "a.b"), "namespace: 'a.b' is not a name"),
-            (("mec-0", "--pod-uid", "../x"), "pod_uid: '../x' is not a UID"),
-            (("mec-0", "--pod-uid", "6d0c8f5e"), "--pod-uid: '6d0c8f5e' is a UID as the screen shortens it"),
+            (("mec-0", "--pod-uid", "../x"), "--pod-uid: '../x' is no whole UID"),
+            (("mec-0", "--pod-uid", "6d0c8f5e"), "--pod-uid: '6d0c8f5e' is no whole UID"),
+            (("mec-0", "--pod-uid", GONE.upper()), f"--pod-uid: '{GONE.upper()}' is no whole UID"),
             (("mec-0", "--node", "a/b/c"), "--node: 'a/b/c' is not of the form"),
             (("mec-0", "--node", "A/v1/x/y"), "--node: group: 'A' is not a name"),
             (("mec-0", "--ready-timeout", "10x"), "--ready-timeout: '10x' is not a duration"),
@@ -695,7 +697,7 @@ class TestPlan:
 
     @pytest.mark.parametrize(
         ("words", "field"),
-        [(("mec-1",), "request.pod"), (("mec-0", "--node", NODE, "--pod-uid", "b"), "request.pod_uid")],
+        [(("mec-1",), "request.pod"), (("mec-0", "--node", NODE, "--pod-uid", GONE), "request.pod_uid")],
     )
     def test_a_record_that_run_would_not_resume_is_refused_likewise(
         self, command: Command, tmp_path: Path, words: tuple[str, ...], field: str
@@ -828,3 +830,17 @@ def test_in_a_pod_its_own_account_is_used_unless_there_is_a_kubeconfig(
     kube: Any = cli.Kube(sandbox.kubeconfig if where == "option" else None, None)
     assert (kube.name, kube.namespace) == found
     assert (kube.cluster == "with its own account") is (where == "nowhere")
+
+
+def test_a_demo_that_is_interrupted_does_not_say_that_it_can_be_run_again() -> None:
+    """Its cluster has gone, and its record."""
+    arguments = [sys.executable, "-m", "mecbounce.cli", "demo"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        while "AWAIT_TERMINATION" not in running.stdout.readline():
+            assert running.poll() is None
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(PATIENCE) == 75
+        assert "(This cluster has ended, its records too." in running.stdout.read()
+        assert running.stderr.read() == ""

@@ -80,7 +80,7 @@ FITTING = {
     "--kubeconfig": "config",
     "--context": "sandbox",
     "--node": "express.example.com/v1/expressnodes/mec-0",
-    "--pod-uid": "uid-1",
+    "--pod-uid": "6d0c8f5e-3f0a-4a53-9d0b-2f8f1d7c5a10",
     "--protection-annotation": "example.com/protected=no",
     "--termination-timeout": "90s",
     "--ready-timeout": "1h30m",
