@@ -644,11 +644,20 @@ class TestConfiguration:
     def test_while_a_credential_plugin_runs_the_log_of_others_is_left_alone(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
+        """Another thread's plugin too: it has a request of its own that must not go on without credentials."""
+
+        def _load_from_exec_plugin() -> None:  # as the client's own that logs it
+            logging.getLogger().error("a plugin's")
+
         with module._unquoted_plugin() as failures:
             logging.getLogger().error("somebody's own")
-            logging.getLogger("theirs").error("theirs")
-        assert [one.getMessage() for one in caplog.records] == ["somebody's own", "theirs"]
-        assert failures == []
+            another = threading.Thread(target=_load_from_exec_plugin)
+            another.start()
+            another.join()
+            assert failures == []
+            _load_from_exec_plugin()
+        assert [one.getMessage() for one in caplog.records] == ["somebody's own", "a plugin's"]
+        assert len(failures) == 1
 
     def test_a_token_that_cannot_be_read_anew_is_unreachable(self, sandbox: Sandbox) -> None:
         """In a pod the client reads its service account's token again and again; a file may be empty for a moment."""
