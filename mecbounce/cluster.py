@@ -619,9 +619,10 @@ def _items(kind: type[Item], listed: Mapping[str, Any], what: str) -> tuple[Item
 def _unquoted_plugin() -> Iterator[list[logging.LogRecord]]:
     """Keep what a failed credential plugin printed out of the root logger, where the client puts it; gives that."""
     failures: list[logging.LogRecord] = []
+    mine = threading.get_ident()  # a filter runs in the thread that logs
 
     def passes(record: logging.LogRecord) -> bool:
-        if record.funcName != "_load_from_exec_plugin" or record.thread != threading.get_ident():
+        if record.funcName != "_load_from_exec_plugin" or record.thread != mine:
             return True
         failures.append(record)
         return False
