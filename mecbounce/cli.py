@@ -364,7 +364,7 @@ def status(
         return ExitStatus.DONE
     console = Console(highlight=False)
     width = console.width if console.is_terminal else None
-    _print_page(screen.screen(record, now, width or WIDE, where=record.server))
+    console.print(screen.screen(record, now, width or WIDE, where=record.server), soft_wrap=True)
     console.print()
     console.print(screen.ending(record, given, width), soft_wrap=True)
     return ExitStatus.DONE
