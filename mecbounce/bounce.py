@@ -9,14 +9,14 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from mecbounce import diagnosis, events, probes, steps
-from mecbounce.errors import AccessDenied, ClusterError, ForeignRecord, Interrupted, Unreachable
+from mecbounce.errors import AccessDenied, ClusterError, DeleteUnanswered, ForeignRecord, Interrupted, Unreachable
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
 from mecbounce.model import BounceRecord, BounceRequest, BounceResult, Notice, Passage, PinnedPod, Pod, Trouble
 from mecbounce.steps import HANDLERS, Context, Look, Outcome, ShutdownProtection, protection_off
@@ -29,6 +29,7 @@ log = structlog.get_logger("mecbounce.bounce")
 
 LOOK_EVERY = 2.0  # seconds between looks at pods that nothing tells of
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds, while the API server gives no usable answer
+LARGEST_SKEW = 30.0  # seconds between two clocks before it is told
 STOP_EVERY = 0.2  # seconds between two looks at stop() while waiting
 ANEW = "begin anew (the same command; of a task, with an empty step state)"
 
@@ -72,11 +73,26 @@ def advance(
         return Step(record, None)
     looked = look or (lambda name: cluster.pods(record.request.namespace, name))
     context = Context(record, now, cluster, looked, protection)
+    server_time = cluster.server_time  # before this step's requests, which take time themselves
     try:
         outcome = HANDLERS[record.state](context)
     except ClusterError as error:
         return _troubled(context, error)
-    return _followed(record, outcome, now)
+    if server_time is None and record.state is State.INIT_CHECKS:
+        server_time = cluster.server_time
+    return _followed(record, _with_skew(record, outcome, server_time, now), now)
+
+
+def _with_skew(record: BounceRecord, outcome: Outcome, server_time: datetime | None, now: datetime) -> Outcome:
+    """Tell once of two clocks that are far apart."""
+    skew = (server_time - now).total_seconds() if server_time is not None else 0.0
+    if abs(skew) <= LARGEST_SKEW or any(notice.code == "clock_skew" for notice in record.notices):
+        return outcome
+    told = (
+        f"The API server's clock is {abs(skew):,.0f} s {'ahead of' if skew > 0 else 'behind'} this machine's. "
+        "Its timestamps are compared with its own clock, deadlines are kept by this machine's."
+    )
+    return replace(outcome, notices=(*outcome.notices, ("clock_skew", told)))
 
 
 def cancel(record: BounceRecord, cluster: Cluster, now: datetime) -> Step | None:
@@ -338,7 +354,8 @@ def _troubled(context: Context, error: ClusterError) -> Step:
         advice = "Have that right granted, or the credentials renewed."
         return _followed(record, _given_up(record, Event.ACCESS_DENIED, str(error), advice), now)
     trouble = record.trouble or Trouble(since=now, tries=0, what="")
-    trouble = trouble.model_copy(update={"tries": trouble.tries + 1, "what": str(error)})
+    tried: dict[str, Any] = {"delete_tried_at": now} if isinstance(error, DeleteUnanswered) else {}
+    trouble = trouble.model_copy(update={"tries": trouble.tries + 1, "what": str(error), **tried})
     api_timeout = timedelta(seconds=record.request.timeouts.api)
     last_look = max(trouble.since, record.deadline or trouble.since) + api_timeout
     if now >= last_look:

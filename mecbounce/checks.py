@@ -5,6 +5,7 @@ Pure: no I/O, no clock. A later check may rely on the earlier ones having said n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,13 +15,37 @@ from mecbounce.model import BounceRequest, Node, Owner, Pod
 
 @dataclass(frozen=True)
 class Facts:
-    """What the checks judge. `missing` and `unreadable` tell what is wrong with the custom resource, if anything."""
+    """What the checks judge.
+
+    `missing` and `unreadable` tell what is wrong with the custom resource, if anything; `served`: whether its type is
+    known. `pinned_uid` is the UID of the incarnation that an earlier look of this bounce has pinned.
+    """
 
     request: BounceRequest
     node: Node | None = None
     missing: str = ""
+    served: bool = True
     unreadable: str = ""
     pod: Pod | None = None
+    pinned_uid: str | None = None
+
+    @property
+    def pod_uid(self) -> str | None:
+        """The UID of the one incarnation that may be bounced; None: whichever stands there."""
+        return self.pinned_uid or self.request.pod_uid
+
+    @property
+    def maker(self) -> Owner | None:
+        """What will make the pod anew: its controller, else the named custom resource if that is one of its owners."""
+        if self.pod is None:
+            return None
+        named = self.node.reference if self.node else None
+        return self.pod.controller or (self.pod.owner(named.uid) if named else None)
+
+    @property
+    def owners(self) -> str:
+        """The pod's owners, of which none is its controller, as a person would name them; empty if it has none."""
+        return ", ".join(owner.called for owner in self.pod.metadata.owner_references) if self.pod else ""
 
     @property
     def desired_path(self) -> str:
@@ -52,7 +77,7 @@ class Check:
     """A question, what a yes means, and what to say.
 
     `event` ends the checks; None: a yes only earns a notice. `forced` is said where `force` goes on in spite of a yes;
-    empty: `force` changes nothing. `needs` is the request's field without which it is not asked.
+    None: `force` changes nothing. `needs` is what must have been given, or it is not asked: "node" or "pod_uid".
     """
 
     code: str
@@ -61,7 +86,7 @@ class Check:
     event: Event | None
     message: Callable[[Facts], str]
     advice: Callable[[Facts], str] = lambda _: ""
-    forced: str = ""
+    forced: Callable[[Facts], str] | None = None
     needs: str = ""
 
 
@@ -97,7 +122,46 @@ def _maker(facts: Facts) -> str:
     return f"The operator of {ref.plural}.{ref.group}" if ref else "The pod's controller"
 
 
+def _controller(facts: Facts) -> str:
+    return facts.maker.called if facts.maker else "its controller"
+
+
+def _host(facts: Facts) -> str:
+    return facts.pod.spec.node_name if facts.pod and facts.pod.spec.node_name else "its Kubernetes node"
+
+
+def _phase(facts: Facts) -> str:
+    status = facts.pod.status if facts.pod else None
+    return ": ".join(filter(None, (status.phase, status.reason))) if status else ""
+
+
+def _replaced_message(facts: Facts) -> str:
+    said = (
+        f"{facts.who}: incarnation {facts.pod_uid} has gone already; nothing is deleted, "
+        "what is left is to wait for a replacement of that name."
+    )
+    if facts.pod is None and _GENERATED.search(facts.request.pod):
+        said += (
+            f" If {facts.request.pod} was a generated name, its replacement has another one and is not found: "
+            "look at the newest pods of its controller instead."
+        )
+    return said
+
+
+# A generated name ends in five of these letters and digits: apimachinery's util/rand.
+_GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}$")
+
+
 CHECKS: tuple[Check, ...] = (
+    Check(
+        code="node_unserved",
+        question="Is its resource type unknown to the API server?",
+        needs="node",
+        applies=lambda facts: bool(facts.missing) and not facts.served,
+        event=Event.NODE_UNSERVED,
+        message=lambda facts: f"{facts.missing}. Nothing was changed.",
+        advice=lambda _: "Correct the node's group, version and plural, or have that resource type installed.",
+    ),
     Check(
         code="node_missing",
         question="Is the custom resource missing?",
@@ -115,6 +179,18 @@ CHECKS: tuple[Check, ...] = (
         event=Event.NODE_UNREADABLE,
         message=lambda facts: f"{facts.request.node}: {facts.unreadable}. Nothing was changed.",
         advice=lambda _: "Check desired_path and activity_path of the NodeRef, or mend the resource.",
+    ),
+    Check(
+        code="node_deleting",
+        question="Is it being deleted?",
+        needs="node",
+        applies=lambda facts: facts.node is not None and facts.node.deleting,
+        event=Event.NODE_DELETING,
+        message=lambda facts: (
+            f"{facts.request.node} is being deleted, so its operator would not make the pod anew. It is not bounced "
+            "(not with force either). Nothing was changed."
+        ),
+        advice=lambda _: "If the node is still wanted, have its resource made anew once it has gone.",
     ),
     Check(
         code="node_down",
@@ -142,12 +218,9 @@ CHECKS: tuple[Check, ...] = (
         code="already_replaced",
         question="Has the pinned incarnation gone already?",
         needs="pod_uid",
-        applies=lambda facts: facts.pod is None or facts.pod.uid != facts.request.pod_uid,
+        applies=lambda facts: facts.pod is None or facts.pod.uid != facts.pod_uid,
         event=Event.ALREADY_REPLACED,
-        message=lambda facts: (
-            f"{facts.who}: incarnation {facts.request.pod_uid} has gone already; nothing is deleted, "
-            "what is left is to wait for a replacement of that name."
-        ),
+        message=_replaced_message,
     ),
     Check(
         code="pod_missing",
@@ -165,13 +238,44 @@ CHECKS: tuple[Check, ...] = (
         ),
     ),
     Check(
+        code="pod_static",
+        question="Does it mirror a static pod?",
+        applies=lambda facts: facts.pod is not None and facts.pod.mirrors_static_pod,
+        event=Event.POD_STATIC,
+        message=lambda facts: (
+            f"{facts.who} only mirrors a static pod of the kubelet on {_host(facts)}: deleting it restarts nothing "
+            "(not with force either). Nothing was changed."
+        ),
+        advice=lambda facts: (
+            f"Restart it on {_host(facts)}: take its manifest out of the kubelet's folder of static pods, and put it "
+            "back."
+        ),
+    ),
+    Check(
         code="pod_unmanaged",
         question="Is the pod without a controller?",
-        applies=lambda facts: facts.pod is not None and facts.pod.controller is None,
+        applies=lambda facts: facts.pod is not None and facts.maker is None,
         event=Event.POD_UNMANAGED,
-        message=lambda facts: f"{facts.who} has no controller, so nothing would recreate it. Nothing was changed.",
-        advice=lambda _: "Bounce it with force only if you will recreate it yourself.",
-        forced="The pod has no controller; going on because of force. Somebody must recreate it.",
+        message=lambda facts: (
+            f"{facts.who} has no controller"
+            + (f", only owners that do not control it ({facts.owners})" if facts.owners else "")
+            + ", so nothing would make it anew. Nothing was changed."
+        ),
+        advice=lambda facts: (
+            "Bounce it with force only if you will recreate it yourself."
+            + (" If one of its owners makes it anew, name that as the node." if facts.owners else "")
+        ),
+        forced=lambda _: "The pod has no controller; going on because of force. Somebody must recreate it.",
+    ),
+    Check(
+        code="pod_owned",
+        question="Is the custom resource its owner, but not its controller?",
+        needs="node",
+        applies=lambda facts: facts.pod is not None and facts.pod.controller is None and facts.maker is not None,
+        event=None,
+        message=lambda facts: (
+            f"{facts.request.node} owns the pod without `controller: true`: its operator is trusted to make it anew."
+        ),
     ),
     Check(
         code="pod_foreign",
@@ -195,6 +299,41 @@ CHECKS: tuple[Check, ...] = (
         message=lambda facts: f"{facts.who} is being deleted already: joining that deletion, not deleting again.",
     ),
     Check(
+        code="pod_ended",
+        question="Have its containers ended, and is its name generated?",
+        applies=lambda facts: facts.pod is not None and facts.pod.finished and facts.pod.has_generated_name,
+        event=Event.POD_ENDED,
+        message=lambda facts: (
+            f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} has what it wants: another pod, or "
+            "none. Deleting this one restarts nothing (not with force either). Nothing was changed."
+        ),
+        advice=lambda facts: f"Bounce a pod of {_controller(facts)} that runs; this one can be deleted at any time.",
+    ),
+    Check(
+        code="pod_ended_in_place",
+        question="Have its containers ended, under a fixed name?",
+        applies=lambda facts: facts.pod is not None and facts.pod.finished,
+        event=None,
+        message=lambda facts: (
+            f"The pod has ended ({_phase(facts)}): the bounce removes it, so that it can be made anew."
+        ),
+    ),
+    Check(
+        code="pod_of_job",
+        question="Is it a Job's pod?",
+        applies=lambda facts: facts.maker is not None and (facts.maker.group, facts.maker.kind) == ("batch", "Job"),
+        event=Event.POD_OF_JOB,
+        message=lambda facts: (
+            f"{facts.who} works for {_controller(facts)}. Once deleted, its work begins anew in another pod. The Job "
+            "may count that as a failure, and makes no pod after too many of them. Nothing was changed."
+        ),
+        advice=lambda _: "Let it end by itself. To begin its work anew all the same, use force (--force).",
+        forced=lambda facts: (
+            f"It is a pod of {_controller(facts)}; going on because of force. Its work begins anew, and the Job may "
+            "count this as a failure."
+        ),
+    ),
+    Check(
         code="node_rebuilding",
         question="Is the node rebuilding?",
         needs="node",
@@ -204,7 +343,7 @@ CHECKS: tuple[Check, ...] = (
             f"{facts.request.node} is rebuilding; a bounce now would make it begin again. Nothing was changed."
         ),
         advice=lambda _: "Wait until it has rebuilt. To bounce it all the same, use force (--force).",
-        forced="The node is rebuilding; going on because of force. It will begin to rebuild again.",
+        forced=lambda _: "The node is rebuilding; going on because of force. It will begin to rebuild again.",
     ),
     Check(
         code="node_catching_up",
@@ -222,16 +361,17 @@ PASSED_WITHOUT_NODE = "All checks passed that can be asked without a custom reso
 
 def judge(facts: Facts) -> Verdict:
     """Ask the checks in order, until one ends them."""
+    given = {"node": facts.request.node, "pod_uid": facts.pod_uid}
     answers: list[Answer] = []
     for check in CHECKS:
-        if check.needs and getattr(facts.request, check.needs) is None:
+        if check.needs and given[check.needs] is None:
             continue
         if not check.applies(facts):
             answers.append(Answer(check, yes=False, ends=False))
         elif check.event is None:
             answers.append(Answer(check, yes=True, ends=False, notice=check.message(facts)))
         elif check.forced and facts.request.force:
-            answers.append(Answer(check, yes=True, ends=False, notice=check.forced))
+            answers.append(Answer(check, yes=True, ends=False, notice=check.forced(facts)))
         else:
             answers.append(Answer(check, yes=True, ends=True))
             return Verdict(check.event, check.message(facts), check.advice(facts), tuple(answers))

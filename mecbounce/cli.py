@@ -327,6 +327,10 @@ def show_plan(
     protection = _protection(protection_annotation, kube.cluster)
     store = FileStore(state or _default_record(kube, request))
     left = store.load()
+    try:
+        store.try_place()
+    except RecordNotSaved as error:
+        raise UsageProblem(f"--state: {error}") from error
     if left is not None and not left.finished:
         refuse_other_bounce(left, request, store)
         refuse_other_server(left, kube.cluster.server, store)
@@ -712,7 +716,7 @@ class BounceInTerminal:
         self._console = _LastingConsole(highlight=False, stderr=output is Output.JSON)
         self._console.soft_wrap = not self._console.is_terminal  # a log line is one line
         self._record: BounceRecord | None = None
-        self._pods: tuple[Pod, ...] | None = None
+        self._sight: screen.Sight | None = None
         live = self._console.is_terminal and not self._console.is_dumb_terminal and not plain
         self._live = Live(self, console=self._console, refresh_per_second=4) if live else None
         self._progress = screen.ProgressLines()
@@ -721,7 +725,7 @@ class BounceInTerminal:
         if self._record is None:
             return Text()
         now = datetime.now(UTC)
-        return screen.screen(self._record, now, self._console.width, where=self._context, pods=self._pods)
+        return screen.screen(self._record, now, self._console.width, where=self._context, sight=self._sight)
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -751,9 +755,10 @@ class BounceInTerminal:
             )
         self._tell_progress()
 
-    def saw(self, pods: tuple[Pod, ...]) -> None:
-        """Take the pods of a look in, to show what is waited for."""
-        self._pods = pods
+    def saw(self, pods: tuple[Pod, ...], server_time: datetime | None) -> None:
+        """Take the pods of a look in, and the API server's time, to show what is waited for."""
+        now = datetime.now(UTC)
+        self._sight = screen.Sight(pods, (server_time or now) - now)
         if self._live is None:
             self._tell_progress()
 
@@ -787,7 +792,7 @@ class BounceInTerminal:
             self._console.print(screen.ending(self._record, self._given, width), soft_wrap=True)
 
     def _tell_progress(self) -> None:
-        if self._record is not None and (line := self._progress.line(self._record, self._pods, datetime.now(UTC))):
+        if self._record is not None and (line := self._progress.line(self._record, self._sight, datetime.now(UTC))):
             self._line(line)
 
     def _line(self, text: str) -> None:
@@ -820,7 +825,7 @@ def _bounce(
                     protection=protection,
                     notify=terminal.notify,
                     observe=terminal.observe,
-                    saw=terminal.saw,
+                    saw=lambda pods: terminal.saw(pods, cluster.server_time),
                     stop=stop,
                     events=events,
                 ).perform()
@@ -839,7 +844,7 @@ def exit_status(result: BounceResult) -> int:
     """Give the command's exit status for a finished bounce."""
     if result.state is State.DONE:
         return ExitStatus.DONE
-    if result.event in WITHOUT_A_LOOK and result.deletion_was_possible:
+    if result.event in WITHOUT_A_LOOK and result.failed_in is State.DELETE_POD:
         return ExitStatus.OTHER
     return _STATUS_OF.get(result.event, ExitStatus.REFUSED)
 

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
@@ -30,7 +31,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
-from mecbounce.model import DisruptionBudget, FromApi, Host, NodeRef, Pod, PodEvent, first_fault
+from mecbounce.model import Controller, DisruptionBudget, FromApi, Host, NodeRef, Owner, Pod, PodEvent, first_fault
 
 log = structlog.get_logger("mecbounce.cluster")
 
@@ -41,6 +42,13 @@ WATCH_SECONDS = 290  # the API server ends a watch after this long; a list follo
 SILENCE = 75.0
 LASTING = 5.0  # seconds: a watch that lived longer did not fail
 LONGEST_PAUSE = 30.0  # seconds between two tries to open a watch that keeps failing
+_BUILT_IN = {  # kinds of Kubernetes' own that control pods: for these no discovery is needed
+    ("", "ReplicationController"): "replicationcontrollers",
+    ("apps", "DaemonSet"): "daemonsets",
+    ("apps", "ReplicaSet"): "replicasets",
+    ("apps", "StatefulSet"): "statefulsets",
+    ("batch", "Job"): "jobs",
+}
 _MERGE_PATCH = "application/merge-patch+json"
 Item = TypeVar("Item", bound=FromApi)
 
@@ -70,8 +78,21 @@ class Cluster(Protocol):
     @property
     def server(self) -> str: ...
 
+    @property
+    def server_time(self) -> datetime | None:
+        """The API server's own time now, by its last answer. None before the first."""
+        ...
+
     def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:
-        """Read the custom resource, as JSON."""
+        """Read the custom resource, as JSON. Raises NotFound; `served` tells whether there is such a type."""
+        ...
+
+    def controller(self, namespace: str, owner: Owner) -> Mapping[str, Any]:
+        """Read the object that an owner reference names, as JSON. Raises NotFound where it no longer exists."""
+        ...
+
+    def replica_sets(self, namespace: str) -> tuple[Controller, ...]:
+        """List the ReplicaSets."""
         ...
 
     def pods(self, namespace: str, name: str | None = None) -> tuple[Pod, ...]:
@@ -91,7 +112,7 @@ class Cluster(Protocol):
         ...
 
     def events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
-        """List the Kubernetes Events about that incarnation."""
+        """List the Kubernetes Events about the object of that UID."""
         ...
 
     def tell(self, namespace: str, event: Mapping[str, Any]) -> None:
@@ -123,6 +144,10 @@ class KubernetesCluster:
     def __init__(self, connect: Callable[[], client.Configuration]) -> None:
         self._connect = connect
         self._sign_in()
+
+    @property
+    def server_time(self) -> datetime | None:
+        return None
 
     def _sign_in(self) -> None:
         api = _api_client(self._connect())
@@ -173,23 +198,71 @@ class KubernetesCluster:
         return cls(lambda: copy.deepcopy(api_client.configuration))
 
     def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:
+        kind = f"{ref.plural}.{ref.group}"
         try:
-            found: Mapping[str, Any] = self._json(
-                lambda: self._custom.get_namespaced_custom_object,
-                ref.group,
-                ref.version,
-                namespace,
-                ref.plural,
-                ref.name,
-            )
+            return self._object(ref.group, ref.version, namespace, ref.plural, ref.name)
+        except NotFound as error:  # in that namespace: a cluster-scoped resource lies in none
+            namespaced = self._is_namespaced(ref, error)
+        if namespaced is None:
+            text = f"The API server does not serve {kind}/{ref.version} (node.group, version, plural)"
+            raise NotFound(text, served=False)
+        where = f"in namespace {namespace!r} (namespace)"
+        if not namespaced:
+            where = "in this cluster (it is of no namespace)"
+            with suppress(NotFound):
+                return self._object(ref.group, ref.version, "", ref.plural, ref.name)
+        raise NotFound(f"{kind} {ref.name!r} (node.name) does not exist {where}")
+
+    def _is_namespaced(self, ref: NodeRef, missing: NotFound) -> bool | None:
+        """Tell whether resources of a type lie in namespaces; None: there is no such type."""
+        try:
+            types = self._types(ref.group, ref.version)
+        except AccessDenied:  # the 404 tells at least whether its path is served
+            return True if missing.served else None
+        return next((one["namespaced"] for one in types if one["name"] == ref.plural), None)
+
+    def controller(self, namespace: str, owner: Owner) -> Mapping[str, Any]:
+        group, _, version = owner.api_version.rpartition("/")
+        plural, namespaced = _BUILT_IN.get((group, owner.kind), ""), True
+        if not plural:
+            found = next((one for one in self._types(group, version) if one["kind"] == owner.kind), None)
+            if found is None:
+                raise Refused(f"the API server tells no resource type of {owner.kind} in {owner.api_version}")
+            plural, namespaced = found["name"], found["namespaced"]
+        try:
+            return self._object(group, version, namespace if namespaced else "", plural, owner.name)
         except NotFound as error:
-            kind = f"{ref.plural}.{ref.group}"
-            if not error.served:
-                text = f"The API server does not serve {kind}/{ref.version} (node.group, version, plural)"
-                raise NotFound(text, served=False) from error
-            text = f"{kind} {ref.name!r} (node.name) does not exist in namespace {namespace!r} (namespace)"
-            raise NotFound(text) from error
+            raise NotFound("it no longer exists") from error
+
+    def _object(self, group: str, version: str, namespace: str, plural: str, name: str) -> Mapping[str, Any]:
+        """Read any object; an empty namespace: it is cluster-scoped."""
+        found: Mapping[str, Any]
+        if not group:
+            found = self._json(lambda: self._core.read_namespaced_replication_controller, name, namespace)
+        elif namespace:
+            found = self._json(
+                lambda: self._custom.get_namespaced_custom_object, group, version, namespace, plural, name
+            )
+        else:
+            found = self._json(lambda: self._custom.get_cluster_custom_object, group, version, plural, name)
         return found
+
+    def _types(self, group: str, version: str) -> list[Mapping[str, Any]]:
+        """Ask which resource types a group's version has: `name` (plural), `kind`, `namespaced`. None: [] ."""
+        try:
+            found = self._json(lambda: self._custom.get_api_resources, group, version)
+        except NotFound:
+            return []
+        with _readable("resource types"):
+            return [{key: one[key] for key in ("name", "kind", "namespaced")} for one in found["resources"]]
+
+    def replica_sets(self, namespace: str) -> tuple[Controller, ...]:
+        path = "apps", "v1", namespace, "replicasets"
+        listed = self._json(lambda: self._custom.list_namespaced_custom_object, *path)
+        with _readable("ReplicaSets"):  # the items of a list lack their own kind
+            return tuple(
+                Controller.read({"apiVersion": "apps/v1", "kind": "ReplicaSet"} | item) for item in listed["items"]
+            )
 
     def pods(self, namespace: str, name: str | None = None) -> tuple[Pod, ...]:
         return self.list_pods(namespace, name)[0]

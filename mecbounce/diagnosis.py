@@ -1,4 +1,4 @@
-"""Why did it not happen in time? One look at the moment of failure: a code, the evidence, and who must act.
+"""Why did it not happen? One look at the moment of failure: a code, the evidence, and who must act.
 
 Pure functions of what was seen. The first explanation that fits wins; the order goes from the outside (the Kubernetes
 node, the scheduler) to the inside (the application).
@@ -6,16 +6,29 @@ node, the scheduler) to the inside (the application).
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mecbounce.model import Diagnosis
-from mecbounce.probes import startup_budget
+from mecbounce.probes import runs_steadily, startup_budget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from mecbounce.model import ContainerStatus, Host, Node, NodeRef, PinnedPod, Pod, PodEvent
+    from mecbounce.model import (
+        Container,
+        ContainerStatus,
+        Controller,
+        Host,
+        Node,
+        NodeRef,
+        Owner,
+        PinnedPod,
+        Pod,
+        PodEvent,
+    )
 
 UNREACHABLE = "cluster_unreachable"
 LONGEST_QUOTE = 300  # characters of what others say
@@ -35,6 +48,13 @@ IMAGE_REASONS = {
 CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 VOLUME_EVENTS = {"FailedMount", "FailedAttachVolume", "FailedMapVolume"}
 KILLED_EXIT_CODES = {137, 143}  # SIGKILL, SIGTERM: how a kubelet ends a container
+BUILT_IN_GROUPS = {"", "apps", "batch"}  # of those controllers that are Kubernetes' own
+
+# As apiserver's admission plugins write: webhook/errors, resourcequota, validating (admission policies).
+_WEBHOOK_FAILED = re.compile(r'failed calling (?:admission )?webhook "([^"]+)"')
+_WEBHOOK_DENIED = re.compile(r'admission webhook "([^"]+)" denied the request')
+_POLICY_DENIED = re.compile(r"ValidatingAdmissionPolicy '([^']+)'")
+_QUOTA = re.compile(r"exceeded quota: ([^,\s]+)|failed quota: ([^:\s]+)")
 
 
 def unreachable(what: str) -> Diagnosis:
@@ -42,54 +62,280 @@ def unreachable(what: str) -> Diagnosis:
     return Diagnosis(code=UNREACHABLE, evidence=what, who=ADMINISTRATORS)
 
 
-def termination(pod: Pod, host: Host | None, now: datetime) -> Diagnosis:
-    """Why the deleted pod still exists."""
+def refusal(answer: str) -> Diagnosis:
+    """Who said no to a write, by the API server's answer."""
+    if failed := _WEBHOOK_FAILED.search(answer):
+        return Diagnosis(code="webhook_failing", evidence=answer, who=f"the owners of webhook {failed[1]}")
+    if denied := _WEBHOOK_DENIED.search(answer):
+        return Diagnosis(code="webhook_denied", evidence=answer, who=f"the owners of webhook {denied[1]}")
+    if denied := _POLICY_DENIED.search(answer):
+        return Diagnosis(
+            code="policy_denied", evidence=answer, who=f"the owners of ValidatingAdmissionPolicy {denied[1]}"
+        )
+    if quota := _QUOTA.search(answer):
+        name = quota[1] or quota[2]
+        return Diagnosis(code="quota_exceeded", evidence=answer, who=f"whoever sets ResourceQuota {name}")
+    return Diagnosis(code="refused", evidence=answer, who=ADMINISTRATORS)
+
+
+def last_warning(events: Iterable[PodEvent], since: datetime | None = None) -> str:
+    """Quote the Warning Event that happened last, not before `since`; empty where there is none."""
+    warnings = [one for one in events if one.type == "Warning" and (since is None or one.last_seen >= since)]
+    last = max(warnings, key=lambda one: one.last_seen, default=None)
+    return _joined(last.reason, last.message) if last else ""
+
+
+# --- the old pod has not gone ------------------------------------------------------------------------------------
+
+
+def termination(pod: Pod, host: Host | None, server_now: datetime, events: Iterable[PodEvent] = ()) -> Diagnosis:
+    """Why the deleted pod still exists. `server_now`: the API server's own time, which its timestamps are of."""
     finalizers = ", ".join(pod.metadata.finalizers)
     also = f"; finalizers: {finalizers}" if finalizers else ""
     if host_lost := _host_lost(host):
         return Diagnosis(code="host_lost", evidence=host_lost + also, who=ADMINISTRATORS)
-    running = [one.name for one in _statuses(pod) if one.state.running]
+    warning = last_warning(events)
+    quoted = f"; its last Warning Event: {warning}" if warning else ""
+    running = [one.name for one in pod.status.all_containers if one.state.running]
     grace_ends = pod.metadata.deletion_timestamp
     if running and grace_ends is not None:
-        left = (grace_ends - now).total_seconds()
+        left = (grace_ends - server_now).total_seconds()
         names = _list("container", running)
         if left > 0:
             evidence = f"{names} still running, {left:.0f} s left of the grace period{also}"
             return Diagnosis(code="grace_period_running", evidence=evidence, who=APPLICATION)
-        evidence = f"{names} still running, {abs(left):.0f} s over the grace period{also}"
+        evidence = f"{names} still running, {abs(left):.0f} s over the grace period{also}{quoted}"
         return Diagnosis(code="grace_period_exceeded", evidence=evidence, who=ADMINISTRATORS)
     if finalizers:
         evidence = f"no container runs any more; finalizers left: {finalizers}"
         return Diagnosis(code="finalizers", evidence=evidence, who="the owners of these finalizers")
-    evidence = "no container runs any more and no finalizer is left; its kubelet has not removed it"
+    evidence = f"no container runs any more and no finalizer is left; its kubelet has not removed it{quoted}"
     return Diagnosis(code="not_removed", evidence=evidence, who=ADMINISTRATORS)
 
 
-def not_recreated(old: PinnedPod, pods: Iterable[Pod], ref: NodeRef | None, node: Node | str | None) -> Diagnosis:
-    """Why there is no replacement. `node`: what the custom resource says now, or in text why it says nothing."""
-    if ref is not None and isinstance(node, str):
-        return Diagnosis(code="node_missing", evidence=node, who="whoever removed the custom resource")
-    if ref is not None and node is not None and not isinstance(node, str):
-        desired = node.desired or ""
-        if desired.casefold() in ref.down_values:
-            evidence = f"{ref} has been turned down meanwhile ({ref.desired_path}: {desired})"
-            return Diagnosis(code="node_down", evidence=evidence, who="whoever turned it down")
-    namesake = next((pod for pod in pods if pod.name == old.name and pod.uid != old.uid), None)
-    if namesake is not None and namesake.terminating:
-        evidence = f"pod {namesake.name} ({namesake.uid}) stands in its place and is itself terminating"
-        return Diagnosis(code="replacement_terminating", evidence=evidence, who=OPERATOR)
-    if namesake is not None:
+# --- nothing has replaced it -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Absence:
+    """What was looked at once no replacement had come. All of it is best effort: None and () mean not known.
+
+    `node` and `controller`: what they are now, or in text that they no longer exist. `pods` are the namespace's,
+    `events` those of the controller since `since`, `replica_sets` the namespace's. `host` is the Kubernetes node that
+    a DaemonSet's pod was on. Times are the API server's.
+    """
+
+    since: datetime
+    pods: tuple[Pod, ...] = ()
+    ref: NodeRef | None = None
+    node: Node | str | None = None
+    controller: Controller | str | None = None
+    events: tuple[PodEvent, ...] = ()
+    replica_sets: tuple[Controller, ...] = ()
+    host: Host | None = None
+
+
+def not_recreated(old: PinnedPod, seen: Absence) -> Diagnosis:
+    """Why there is no replacement."""
+    for explanation in (_resource(seen), _in_its_place(old, seen), _controller(old, seen), _refused(old, seen)):
+        for diagnosis in explanation:
+            return diagnosis
+    made = [pod.name for pod in others(old, seen.pods) if pod.uid not in old.lookalikes and pod.name != old.name]
+    if made and not old.generated_name and old.controller and old.controller.kind != "StatefulSet":
+        evidence = f"{old.controller.called} has {_list('pod', made)}, and none of the name {old.name}"
+        return Diagnosis(code="other_name", evidence=evidence, who=_maker(old))
+    return Diagnosis(code="not_recreated", evidence="nothing has recreated the pod", who=_maker(old))
+
+
+def others(old: PinnedPod, pods: Iterable[Pod]) -> tuple[Pod, ...]:
+    """The other pods of its controller that stand."""
+    controller = old.controller
+    if controller is None:
+        return ()
+    return tuple(pod for pod in pods if pod.uid != old.uid and pod.stands and pod.belongs_to(controller))
+
+
+def unready_predecessor(controller: Controller, pod_name: str, pods: Iterable[Pod]) -> str:
+    """Say which pod of a lower number an OrderedReady StatefulSet waits for; empty where it waits for none.
+
+    https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#deployment-and-scaling-guarantees
+    """
+    ordinal = _ordinal(pod_name)
+    if not controller.ordered or ordinal is None:
+        return ""
+    present = {pod.name: pod for pod in pods}
+    for number in range(controller.first_ordinal, ordinal):
+        name = f"{controller.reference.name}-{number}"
+        pod = present.get(name)
+        if pod is None:
+            return f"pod {name} does not exist"
+        if pod.terminating:
+            return f"pod {name} is terminating"
+        ready = pod.condition("Ready")
+        if ready is None or ready.status != "True":
+            return f"pod {name} is not ready"
+    return ""
+
+
+def _resource(seen: Absence) -> Iterator[Diagnosis]:
+    ref, node = seen.ref, seen.node
+    if ref is None or node is None:
+        return
+    if isinstance(node, str):
+        yield Diagnosis(code="node_missing", evidence=node, who="whoever removed the custom resource")
+    elif node.deleting:
+        evidence = f"{ref} is being deleted"
+        yield Diagnosis(code="node_deleting", evidence=evidence, who="whoever deletes the custom resource")
+    elif (node.desired or "").casefold() in ref.down_values:
+        evidence = f"{ref} has been turned down meanwhile ({ref.desired_path}: {node.desired})"
+        yield Diagnosis(code="node_down", evidence=evidence, who="whoever turned it down")
+
+
+def _in_its_place(old: PinnedPod, seen: Absence) -> Iterator[Diagnosis]:
+    namesake = next((pod for pod in seen.pods if pod.name == old.name and pod.uid != old.uid), None)
+    if namesake is None:
+        return
+    what = f"pod {namesake.name} ({namesake.uid}) stands in its place"
+    if namesake.terminating:
+        evidence = f"{what} and is itself terminating"
+        yield Diagnosis(code="replacement_terminating", evidence=evidence, who=_maker(old))
+    else:
         owner = namesake.controller
         owned = f"another controller owns it: {owner}" if owner else "nothing controls it"
-        evidence = f"pod {namesake.name} ({namesake.uid}) stands in its place, but {owned}"
-        return Diagnosis(code="other_controller", evidence=evidence, who=OPERATOR)
-    return Diagnosis(code="not_recreated", evidence="nothing has recreated the pod", who=OPERATOR)
+        yield Diagnosis(code="other_controller", evidence=f"{what}, but {owned}", who=_maker(old))
 
 
-def readiness(pod: Pod, host: Host | None, events: Iterable[PodEvent]) -> Diagnosis:
+def _controller(old: PinnedPod, seen: Absence) -> Iterator[Diagnosis]:
+    """What became of the controller, as it says itself."""
+    pinned, now = old.controller, seen.controller
+    if pinned is None:
+        return
+    if taken_over := _rolled_out(old, pinned, seen):
+        yield Diagnosis(code="rolled_out", evidence=taken_over, who="nobody: look at the pods of that ReplicaSet")
+    if isinstance(now, str):
+        yield Diagnosis(
+            code="controller_gone", evidence=f"{pinned.called}: {now}", who=f"whoever removed {pinned.called}"
+        )
+    elif now is not None and now.deleting:
+        evidence = f"{pinned.called} is being deleted"
+        yield Diagnosis(code="controller_deleting", evidence=evidence, who=f"whoever deletes {pinned.called}")
+    elif now is not None:
+        yield from _wants_none(old, now, seen)
+
+
+def _wants_none(old: PinnedPod, now: Controller, seen: Absence) -> Iterator[Diagnosis]:
+    """Why a controller that stands makes no pod now."""
+    called = now.reference.called
+    if scaled := _scaled_down(old, now, seen):
+        yield Diagnosis(code="controller_scaled_down", evidence=scaled, who=f"whoever scaled {called}")
+    over = (now.condition("Complete") or now.condition("Failed")) if now.reference.kind == "Job" else None
+    if over is not None:
+        why = _joined(over.reason, over.message)
+        evidence = f"{called} is over: {over.type}" + (f" ({why})" if why else "")
+        yield Diagnosis(code="job_finished", evidence=evidence, who=f"the owners of {called}")
+    if now.suspended:
+        evidence = f"{called} is suspended (spec.suspend)"
+        yield Diagnosis(code="job_suspended", evidence=evidence, who=f"whoever suspended {called}")
+    if old.of_daemon_set:
+        yield from _host_without_daemon(old, now, seen)
+    if waits_for := unready_predecessor(now, old.name, seen.pods):
+        evidence = f"{called} makes its pods in order (OrderedReady), and {waits_for}"
+        yield Diagnosis(code="predecessor_not_ready", evidence=evidence, who=APPLICATION)
+
+
+def _rolled_out(old: PinnedPod, pinned: Owner, seen: Absence) -> str:
+    """Say which ReplicaSet of the same Deployment has taken over from one that wants no more pods than it has."""
+    if pinned.kind != "ReplicaSet":
+        return ""
+    now = seen.controller
+    known = now if now is not None and not isinstance(now, str) else None
+    if known is not None and not _has_enough(old, known, seen):
+        return ""
+    # The old one may have been removed already: then its name tells whose it was.
+    maker = known.owner.uid if known and known.owner else pinned.name.rpartition("-")[0]
+    siblings = (
+        other
+        for other in seen.replica_sets
+        if other.reference.uid != pinned.uid
+        and other.replicas
+        and other.owner
+        and maker in (other.owner.uid, other.owner.name)
+    )
+    successor = max(siblings, key=lambda other: other.replicas or 0, default=None)
+    if successor is None or successor.owner is None:
+        return ""
+    was = f"is scaled down to {known.replicas}" if known else "no longer exists"
+    return f"{successor.owner.called} was rolled out: {pinned.called} {was}, {successor.reference.called} took over"
+
+
+def _has_enough(old: PinnedPod, now: Controller, seen: Absence) -> bool:
+    return now.replicas is not None and now.replicas <= len(others(old, seen.pods))
+
+
+def _scaled_down(old: PinnedPod, now: Controller, seen: Absence) -> str:
+    """Say from how many pods to how many the controller was scaled down, where that leaves no place for this one."""
+    called, wanted = now.reference.called, now.replicas
+    ordinal = _ordinal(old.name) if now.reference.kind == "StatefulSet" else None
+    if wanted is None:
+        return ""
+    if ordinal is not None:
+        before = ordinal + 1 - now.first_ordinal
+        return f"{called} was scaled down, from at least {before} to {wanted}" if wanted < before else ""
+    if not old.generated_name:
+        return f"{called} was scaled down to 0" if wanted == 0 else ""
+    if not _has_enough(old, now, seen):
+        return ""
+    return f"{called} was scaled down, from at least {len(others(old, seen.pods)) + 1} to {wanted}"
+
+
+def _host_without_daemon(old: PinnedPod, now: Controller, seen: Absence) -> Iterator[Diagnosis]:
+    if seen.host is not None and not seen.host.metadata.uid:
+        evidence = f"Kubernetes node {old.host} no longer exists"
+        yield Diagnosis(code="host_gone", evidence=evidence, who=ADMINISTRATORS)
+    elif now.hosts_wanted is not None and now.hosts_wanted == now.hosts_served:
+        evidence = (
+            f"{now.reference.called} has a pod on each of the {now.hosts_wanted} Kubernetes nodes where it wants one, "
+            f"and {old.host} is none of them"
+        )
+        yield Diagnosis(
+            code="host_not_wanted", evidence=evidence, who=f"whoever changed {now.reference.called} or {old.host}"
+        )
+
+
+def _refused(old: PinnedPod, seen: Absence) -> Iterator[Diagnosis]:
+    """What stopped the controller from making the pod, as its last Warning Event tells."""
+    if old.controller is not None and (warning := last_warning(seen.events, seen.since)):
+        found = refusal(warning)
+        evidence = f"the last Warning Event of {old.controller.called}: {warning}"
+        code, who = (found.code, found.who) if found.code != "refused" else ("creation_failed", _maker(old))
+        yield Diagnosis(code=code, evidence=evidence, who=who)
+
+
+def _maker(old: PinnedPod) -> str:
+    """Who answers for that which makes the pod."""
+    if old.controller is None:
+        return "whoever made the pod"
+    return ADMINISTRATORS if old.controller.group in BUILT_IN_GROUPS and old.controller.api_version else OPERATOR
+
+
+def _ordinal(pod_name: str) -> int | None:
+    number = pod_name.rpartition("-")[2]
+    return int(number) if number.isascii() and number.isdigit() else None
+
+
+# --- the new pod is not back -------------------------------------------------------------------------------------
+
+
+def readiness(pod: Pod, host: Host | None, events: Iterable[PodEvent], server_now: datetime) -> Diagnosis:
     """Why the replacement is not back."""
     events = tuple(events)
-    for explanation in (_ended(pod), _scheduling(pod), _lost(host), _containers(pod, events), _probes(pod)):
+    for explanation in (
+        _ended(pod),
+        _scheduling(pod),
+        _lost(host),
+        _containers(pod, events, server_now),
+        _probes(pod, events),
+    ):
         for diagnosis in explanation:
             return diagnosis
     evidence = f"phase {pod.status.phase or 'unknown'}, no reason given"
@@ -103,12 +349,22 @@ def _ended(pod: Pod) -> Iterator[Diagnosis]:
 
 
 def _scheduling(pod: Pod) -> Iterator[Diagnosis]:
+    """What keeps it from a Kubernetes node."""
+    if pod.spec.node_name:
+        return
+    if gates := [gate.name for gate in pod.spec.scheduling_gates]:
+        names = ", ".join(gates)
+        evidence = f"{_list('scheduling gate', gates)} not removed: no scheduler may look at it yet"
+        yield Diagnosis(code="scheduling_gated", evidence=evidence, who=f"the owners of scheduling gate {names}")
     scheduled = pod.condition("PodScheduled")
-    if not pod.spec.node_name and scheduled is not None and scheduled.status == "False":
+    if scheduled is not None and scheduled.status == "False":
         evidence = _joined(scheduled.reason, scheduled.message)
         yield Diagnosis(code="unschedulable", evidence=evidence, who=ADMINISTRATORS)
-    elif not pod.spec.node_name:
+    elif pod.spec.scheduler_name in ("", "default-scheduler"):
         yield Diagnosis(code="unscheduled", evidence="no scheduler has looked at it", who=ADMINISTRATORS)
+    else:
+        evidence = f"its scheduler {pod.spec.scheduler_name} has not looked at it"
+        yield Diagnosis(code="unscheduled", evidence=evidence, who=f"whoever runs scheduler {pod.spec.scheduler_name}")
 
 
 def _lost(host: Host | None) -> Iterator[Diagnosis]:
@@ -116,7 +372,7 @@ def _lost(host: Host | None) -> Iterator[Diagnosis]:
         yield Diagnosis(code="host_lost", evidence=evidence, who=ADMINISTRATORS)
 
 
-def _containers(pod: Pod, events: tuple[PodEvent, ...]) -> Iterator[Diagnosis]:
+def _containers(pod: Pod, events: tuple[PodEvent, ...], server_now: datetime) -> Iterator[Diagnosis]:
     """Containers that do not run, or not for long."""
     for status in _statuses(pod):
         waiting = status.state.waiting
@@ -126,20 +382,21 @@ def _containers(pod: Pod, events: tuple[PodEvent, ...]) -> Iterator[Diagnosis]:
         if waiting and waiting.reason in CONFIG_REASONS:
             evidence = f"container {status.name}: {_joined(waiting.reason, waiting.message)}"
             yield Diagnosis(code="container_config", evidence=evidence, who=APPLICATION)
-    volume = next((one for one in reversed(events) if one.reason in VOLUME_EVENTS), None)
+    volume = max((one for one in events if one.reason in VOLUME_EVENTS), key=lambda one: one.last_seen, default=None)
     if volume and not any(one.state.running or one.state.terminated for one in _statuses(pod)):
         yield Diagnosis(code="volume", evidence=_joined(volume.reason, volume.message), who=ADMINISTRATORS)
     yield from _init_containers(pod)
-    for status in _long_running(pod):
+    for container, status in _long_running(pod):
         ended = status.state.terminated or status.last_state.terminated
-        if ended is None or status.ready:
+        if ended is None or (status.ready and runs_steadily(container, status, server_now)):
             continue
         times = f"container {status.name}, restart count {status.restart_count}"
-        if _killed_by_startup_probe(pod, status, events):
-            budget = startup_budget(one for one in pod.spec.long_running if one.name == status.name)
-            evidence = f"{times}: killed before its startup probe passed (it allows {budget:.0f} s)"
+        if _killed_by_startup_probe(container, status, events):
+            evidence = (
+                f"{times}: killed before its startup probe passed (it allows {startup_budget([container]):.0f} s)"
+            )
             yield Diagnosis(code="startup_kill_loop", evidence=evidence, who=APPLICATION)
-        elif not status.state.running or status.restart_count > 1:  # once may have been a stumble
+        elif not status.state.running or status.restart_count > 1 or status.ready:  # once may have been a stumble
             last = _joined(ended.reason, ended.message)
             evidence = f"{times}, last exit code {ended.exit_code}" + (f" ({last})" if last else "")
             yield Diagnosis(code="crash_loop", evidence=evidence, who=APPLICATION)
@@ -161,14 +418,13 @@ def _init_containers(pod: Pod) -> Iterator[Diagnosis]:
         yield Diagnosis(code="init_container", evidence=evidence, who=APPLICATION)
 
 
-def _probes(pod: Pod) -> Iterator[Diagnosis]:
+def _probes(pod: Pod, events: tuple[PodEvent, ...]) -> Iterator[Diagnosis]:
     """Containers that run and have not passed their probes, then the readiness gates."""
-    for container in pod.spec.long_running:
-        status = pod.container_status(container.name)
-        if container.startup_probe and status and status.state.running and not status.started:
+    for container, status in _long_running(pod):
+        if container.startup_probe and status.state.running and not status.started:
             evidence = f"container {container.name} runs, its startup probe has not passed yet"
             yield Diagnosis(code="startup_probe", evidence=evidence, who=APPLICATION)
-    for status in _long_running(pod):
+    for _, status in _long_running(pod):
         if status.state.running and not status.ready:
             evidence = f"container {status.name} runs, its readiness probe does not pass"
             yield Diagnosis(code="readiness_probe", evidence=evidence, who=APPLICATION)
@@ -176,6 +432,8 @@ def _probes(pod: Pod) -> Iterator[Diagnosis]:
             waiting = status.state.waiting
             why = _joined(waiting.reason, waiting.message) if waiting else ""
             evidence = f"container {status.name} does not run yet" + (f": {why}" if why else "")
+            if warning := last_warning(events):
+                evidence += f"; the pod's last Warning Event: {warning}"
             yield Diagnosis(code="container_waiting", evidence=evidence, who=ADMINISTRATORS)
     for gate in pod.spec.readiness_gates:
         condition = pod.condition(gate.condition_type)
@@ -184,10 +442,9 @@ def _probes(pod: Pod) -> Iterator[Diagnosis]:
             yield Diagnosis(code="readiness_gate", evidence=evidence, who="the owners of that readiness gate")
 
 
-def _killed_by_startup_probe(pod: Pod, status: ContainerStatus, events: tuple[PodEvent, ...]) -> bool:
-    probed = any(one.startup_probe for one in pod.spec.long_running if one.name == status.name)
+def _killed_by_startup_probe(container: Container, status: ContainerStatus, events: tuple[PodEvent, ...]) -> bool:
     last = status.state.terminated or status.last_state.terminated
-    if not probed or last is None or last.reason == "OOMKilled":
+    if container.startup_probe is None or last is None or last.reason == "OOMKilled":
         return False
     told = any(one.message.startswith(f"Container {status.name} failed startup probe") for one in events)
     return told or last.exit_code in KILLED_EXIT_CODES
@@ -200,12 +457,15 @@ def _host_lost(host: Host | None) -> str:
     return f"Kubernetes node {host.name} is not ready" + (f": {why}" if why else "")
 
 
-def _long_running(pod: Pod) -> Iterator[ContainerStatus]:
-    """The statuses of the main containers and the sidecars, as far as they are reported."""
-    return filter(None, (pod.container_status(one.name) for one in pod.spec.long_running))
+def _long_running(pod: Pod) -> Iterator[tuple[Container, ContainerStatus]]:
+    """The main containers and the sidecars with their statuses, as far as they are reported."""
+    for container in pod.spec.long_running:
+        if (status := pod.container_status(container.name)) is not None:
+            yield container, status
 
 
 def _statuses(pod: Pod) -> tuple[ContainerStatus, ...]:
+    """The containers that must run for the pod to be back: not those of `kubectl debug`."""
     return (*pod.status.init_container_statuses, *pod.status.container_statuses)
 
 

@@ -12,6 +12,7 @@
     ├── ImpossibleEvent        a fault of mecbounce: the machine has no such arrow
     └── ClusterError           what the API server answered, or that it did not
         ├── Unreachable        no usable answer now; the same request may get one later
+        │   └── DeleteUnanswered   the same, of the DELETE: it may have been carried out
         ├── AccessDenied       401 or 403
         ├── NotFound           404
         ├── Conflict           409: a precondition did not hold
@@ -73,6 +74,10 @@ class Unreachable(ClusterError):
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class DeleteUnanswered(Unreachable):
+    """The DELETE got no usable answer: it may have been carried out, or be carried out yet."""
 
 
 class AccessDenied(ClusterError):

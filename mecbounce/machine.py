@@ -5,7 +5,8 @@ One bounce, told once:
 1. INIT_CHECKS looks at the custom resource and the pod and decides whether the pod may be bounced. If so, it pins
    the pod's identity (its UID above all), and everything after it speaks of that one incarnation.
 2. DISABLE_PROTECTION tries to switch the pod's shutdown protection off. Best effort: whatever comes of it, go on.
-3. DELETE_POD deletes the pinned incarnation, once, with its UID as precondition and its own grace period.
+3. DELETE_POD deletes the pinned incarnation, once, with its UID as precondition and its own grace period. If a resumed
+   bounce comes here late, the checks are asked again first; the pinned UID stays pinned.
 4. AWAIT_TERMINATION waits until that incarnation has gone. It never forces.
 5. AWAIT_READY waits until a replacement has started. Nothing leads from here back to DELETE_POD.
 6. DONE or FAILED: the end. A failure says what happened, what it means for the node and what to do next.
@@ -48,18 +49,24 @@ class Event(StrEnum):
     CHECKS_PASSED = "checks_passed"
     ALREADY_TERMINATING = "already_terminating"
     ALREADY_REPLACED = "already_replaced"
+    NODE_UNSERVED = "node_unserved"
     NODE_MISSING = "node_missing"
     NODE_UNREADABLE = "node_unreadable"
+    NODE_DELETING = "node_deleting"
     NODE_DOWN = "node_down"
     NODE_REBUILDING = "node_rebuilding"
     POD_MISSING = "pod_missing"
+    POD_STATIC = "pod_static"
     POD_UNMANAGED = "pod_unmanaged"
     POD_FOREIGN = "pod_foreign"
+    POD_ENDED = "pod_ended"
+    POD_OF_JOB = "pod_of_job"
     PROTECTION_DISABLED = "protection_disabled"
     PROTECTION_UNUSED = "protection_unused"
     PROTECTION_KEPT = "protection_kept"
     DELETE_ACCEPTED = "delete_accepted"
     DELETE_REFUSED = "delete_refused"
+    INTENT_EXPIRED = "intent_expired"
     POD_GONE = "pod_gone"
     TERMINATION_TIMEOUT = "termination_timeout"
     POD_STARTED = "pod_started"
@@ -89,19 +96,25 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(State.INIT_CHECKS, Event.CHECKS_PASSED, State.DISABLE_PROTECTION),
     Transition(State.INIT_CHECKS, Event.ALREADY_TERMINATING, State.AWAIT_TERMINATION),
     Transition(State.INIT_CHECKS, Event.ALREADY_REPLACED, State.AWAIT_READY),
+    Transition(State.INIT_CHECKS, Event.NODE_UNSERVED, State.FAILED),
     Transition(State.INIT_CHECKS, Event.NODE_MISSING, State.FAILED),
     Transition(State.INIT_CHECKS, Event.NODE_UNREADABLE, State.FAILED),
+    Transition(State.INIT_CHECKS, Event.NODE_DELETING, State.FAILED),
     Transition(State.INIT_CHECKS, Event.NODE_DOWN, State.FAILED),
     Transition(State.INIT_CHECKS, Event.NODE_REBUILDING, State.FAILED),
     Transition(State.INIT_CHECKS, Event.POD_MISSING, State.FAILED),
+    Transition(State.INIT_CHECKS, Event.POD_STATIC, State.FAILED),
     Transition(State.INIT_CHECKS, Event.POD_UNMANAGED, State.FAILED),
     Transition(State.INIT_CHECKS, Event.POD_FOREIGN, State.FAILED),
+    Transition(State.INIT_CHECKS, Event.POD_ENDED, State.FAILED),
+    Transition(State.INIT_CHECKS, Event.POD_OF_JOB, State.FAILED),
     Transition(State.DISABLE_PROTECTION, Event.PROTECTION_DISABLED, State.DELETE_POD),
     Transition(State.DISABLE_PROTECTION, Event.PROTECTION_UNUSED, State.DELETE_POD),
     Transition(State.DISABLE_PROTECTION, Event.PROTECTION_KEPT, State.DELETE_POD),
     Transition(State.DELETE_POD, Event.DELETE_ACCEPTED, State.AWAIT_TERMINATION),
     Transition(State.DELETE_POD, Event.POD_GONE, State.AWAIT_READY),
     Transition(State.DELETE_POD, Event.DELETE_REFUSED, State.FAILED),
+    Transition(State.DELETE_POD, Event.INTENT_EXPIRED, State.INIT_CHECKS),
     Transition(State.AWAIT_TERMINATION, Event.POD_GONE, State.AWAIT_READY),
     Transition(State.AWAIT_TERMINATION, Event.TERMINATION_TIMEOUT, State.FAILED),
     Transition(State.AWAIT_READY, Event.POD_STARTED, State.DONE),

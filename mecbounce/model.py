@@ -177,7 +177,7 @@ class BounceRequest(Frozen):
     """One bounce: which pod, of which custom resource, and on what terms."""
 
     namespace: Label
-    """The namespace of the pod and of its custom resource."""
+    """The namespace of the pod, and of its custom resource unless that is cluster-scoped."""
     pod: ObjectName
     """The name of the pod to bounce."""
     node: NodeRef | None = None
@@ -219,6 +219,15 @@ class Owner(FromApi):
     def group(self) -> str:
         return self.api_version.rpartition("/")[0]
 
+    @property
+    def called(self) -> str:
+        """Its kind and name, as a person would say it."""
+        return f"{self.kind} {self.name}"
+
+    def same_object(self, other: Owner) -> bool:
+        """True for the same group, kind and name: that object itself, or one made anew in its place."""
+        return (self.group, self.kind, self.name) == (other.group, other.kind, other.name)
+
 
 class Metadata(FromApi):
     """https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/ ."""
@@ -252,6 +261,7 @@ class Container(FromApi):
     image: str = ""
     restart_policy: str = ""
     startup_probe: Probe | None = None
+    readiness_probe: Probe | None = None
 
 
 class Waiting(FromApi):
@@ -273,6 +283,7 @@ class Terminated(FromApi):
     exit_code: int = 0
     reason: str = ""
     message: str = ""
+    finished_at: AwareDatetime | None = None
 
 
 class ContainerState(FromApi):
@@ -284,11 +295,15 @@ class ContainerState(FromApi):
 
 
 class ContainerStatus(FromApi):
-    """A container as its kubelet reports it. `started` turns true when its startup probe has passed."""
+    """A container as its kubelet reports it.
+
+    `started` turns true when its startup probe has passed, or, without one, when it runs. None: not reported, as by
+    kubelets before 1.16.
+    """
 
     name: str
     ready: bool = False
-    started: bool = False
+    started: bool | None = None
     restart_count: int = 0
     state: ContainerState = ContainerState()
     last_state: ContainerState = ContainerState()
@@ -309,14 +324,59 @@ class ReadinessGate(FromApi):
     condition_type: str
 
 
+class SchedulingGate(FromApi):
+    """What keeps a pod from its scheduler until it is removed (KEP-3521)."""
+
+    name: str
+
+
+class _NodeSelector(FromApi):
+    """Which Kubernetes nodes a pod may run on: any of the terms. A DaemonSet names its one host in a field."""
+
+    class _Term(FromApi):
+        class _Field(FromApi):
+            key: str = ""
+            operator: str = ""
+            values: tuple[str, ...] = ()
+
+        match_fields: tuple[_Field, ...] = ()
+
+    node_selector_terms: tuple[_Term, ...] = ()
+
+
+class _Affinity(FromApi):
+    class _NodeAffinity(FromApi):
+        required_during_scheduling_ignored_during_execution: _NodeSelector = _NodeSelector()
+
+    node_affinity: _NodeAffinity = _NodeAffinity()
+
+
 class PodSpec(FromApi):
     """The part of a pod's spec that a bounce needs."""
 
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
     node_name: str = ""
+    scheduler_name: str = ""
+    scheduling_gates: tuple[SchedulingGate, ...] = ()
+    affinity: _Affinity = _Affinity()
     termination_grace_period_seconds: int = 30
     readiness_gates: tuple[ReadinessGate, ...] = ()
+
+    @property
+    def host(self) -> str:
+        """The Kubernetes node that it runs on, or the one that it is meant for; empty where neither is told.
+
+        A DaemonSet's pod that is not scheduled yet names its host in its node affinity.
+        """
+        terms = self.affinity.node_affinity.required_during_scheduling_ignored_during_execution.node_selector_terms
+        named = {
+            field.values
+            for term in terms
+            for field in term.match_fields
+            if (field.key, field.operator, len(field.values)) == ("metadata.name", "In", 1)
+        }
+        return self.node_name or (named.pop()[0] if len(named) == 1 else "")
 
     @property
     def long_running(self) -> tuple[Container, ...]:
@@ -334,6 +394,12 @@ class PodStatus(FromApi):
     conditions: tuple[Condition, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
+    ephemeral_container_statuses: tuple[ContainerStatus, ...] = ()
+
+    @property
+    def all_containers(self) -> tuple[ContainerStatus, ...]:
+        """Containers of every kind, those of `kubectl debug` too."""
+        return (*self.init_container_statuses, *self.container_statuses, *self.ephemeral_container_statuses)
 
 
 class Pod(FromApi):
@@ -374,6 +440,28 @@ class Pod(FromApi):
     @property
     def controller_uid(self) -> str | None:
         return self.controller.uid if self.controller else None
+
+    def owner(self, uid: str) -> Owner | None:
+        return next((owner for owner in self.metadata.owner_references if owner.uid == uid), None)
+
+    @property
+    def mirrors_static_pod(self) -> bool:
+        """True if its kubelet shows a static pod by it: the containers are not the API server's to end.
+
+        https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/
+        """
+        on_host = self.controller is not None and (self.controller.group, self.controller.kind) == ("", "Node")
+        return on_host or "kubernetes.io/config.mirror" in self.metadata.annotations
+
+    def belongs_to(self, controller: Owner) -> bool:
+        """True if `controller`, or what was made anew in its place, controls it; or owns it and nothing controls it."""
+        owners = (self.controller,) if self.controller else self.metadata.owner_references
+        return any(owner.same_object(controller) for owner in owners)
+
+    @property
+    def stands(self) -> bool:
+        """True unless it is being deleted or its containers have ended."""
+        return not self.terminating and not self.finished
 
     @property
     def has_generated_name(self) -> bool:
@@ -421,11 +509,91 @@ class Host(FromApi):
 
 
 class PodEvent(FromApi):
-    """A Kubernetes Event about a pod."""
+    """A Kubernetes Event about a pod or its controller."""
+
+    class _Series(FromApi):
+        last_observed_time: AwareDatetime | None = None
 
     reason: str = ""
     message: str = ""
     type: str = "Normal"
+    first_timestamp: AwareDatetime | None = None
+    last_timestamp: AwareDatetime | None = None
+    event_time: AwareDatetime | None = None
+    series: _Series = _Series()
+
+    @property
+    def last_seen(self) -> datetime:
+        """When it happened last; long ago where that is not told."""
+        times = (self.series.last_observed_time, self.last_timestamp, self.event_time, self.first_timestamp)
+        return max((time for time in times if time is not None), default=_LONG_AGO)
+
+
+class Controller(Frozen):
+    """What makes pods, such as a StatefulSet or a custom resource, as it was last seen.
+
+    The values of its spec and status are None where it has none of that name and type.
+    """
+
+    reference: Owner
+    """It itself."""
+    owner: Owner | None = None
+    """What controls it in turn, such as a ReplicaSet's Deployment."""
+    deleting: bool = False
+    """Whether it has a deletionTimestamp."""
+    replicas: int | None = None
+    """How many pods it wants."""
+    first_ordinal: int = 0
+    """The number of a StatefulSet's first pod."""
+    ordered: bool = False
+    """Whether a StatefulSet makes a pod only when all pods of a lower number are ready (OrderedReady)."""
+    suspended: bool = False
+    """Whether a Job is suspended."""
+    hosts_wanted: int | None = None
+    """On how many Kubernetes nodes a DaemonSet wants a pod."""
+    hosts_served: int | None = None
+    """On how many of these it has one."""
+    conditions: tuple[Condition, ...] = ()
+    """The conditions of its status."""
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> Self:
+        """Read its JSON; only kind, name and UID must be there."""
+        metadata = Metadata.model_validate(found["metadata"])
+        spec, status = (_mapping(found.get(part)) for part in ("spec", "status"))
+        kind, api_version = str(found.get("kind") or ""), str(found.get("apiVersion") or "")
+        ordinals = _mapping(spec.get("ordinals"))
+        # An older status tells of an older spec.
+        current = _number(status, "observedGeneration") == _number(_mapping(found["metadata"]), "generation")
+        try:
+            conditions = PodStatus.model_validate({"conditions": status.get("conditions")}).conditions
+        except ValidationError:  # a custom resource may call something else so
+            conditions = ()
+        return cls(
+            reference=Owner(api_version=api_version, kind=kind, name=metadata.name, uid=metadata.uid),
+            owner=next((owner for owner in metadata.owner_references if owner.controller), None),
+            deleting=metadata.deletion_timestamp is not None,
+            replicas=_number(spec, "replicas"),
+            first_ordinal=_number(ordinals, "start") or 0,
+            ordered=kind == "StatefulSet" and spec.get("podManagementPolicy", "OrderedReady") == "OrderedReady",
+            suspended=spec.get("suspend") is True,
+            hosts_wanted=_number(status, "desiredNumberScheduled") if current else None,
+            hosts_served=_number(status, "currentNumberScheduled") if current else None,
+            conditions=conditions,
+        )
+
+    def condition(self, kind: str) -> Condition | None:
+        """The condition of that type, if it is true."""
+        return next((one for one in self.conditions if (one.type, one.status) == (kind, "True")), None)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(found: Mapping[str, Any], key: str) -> int | None:
+    value = found.get(key)
+    return value if type(value) is int else None
 
 
 class Requirement(FromApi):
@@ -487,12 +655,15 @@ class UnreadableField(ValueError):
 class Node(Frozen):
     """The application's node, as its custom resource tells: what is wanted and what it does. None: it doesn't say.
 
-    `reference` is what names the custom resource itself in other objects, such as its pod.
+    `reference` is what names the custom resource itself in other objects, such as its pod. `deleting`: it has a
+    deletionTimestamp. `cluster_scoped`: it lies in no namespace.
     """
 
     desired: str | None = None
     activity: str | None = None
     reference: Owner | None = None
+    deleting: bool = False
+    cluster_scoped: bool = False
 
     @classmethod
     def read(cls, resource: Mapping[str, Any], ref: NodeRef) -> Self:
@@ -505,6 +676,8 @@ class Node(Frozen):
             desired=_text_at(resource, ref.desired_path),
             activity=_text_at(resource, ref.activity_path),
             reference=Owner(api_version=api_version or "", kind=kind, name=ref.name, uid=uid) if kind and uid else None,
+            deleting=_text_at(resource, "metadata.deletionTimestamp") is not None,
+            cluster_scoped=bool(uid) and not _text_at(resource, "metadata.namespace"),
         )
 
 
@@ -597,26 +770,34 @@ class PinnedPod(Frozen):
     """The UIDs of the pods that could be mistaken for its replacement."""
 
     @classmethod
-    def of(cls, pod: Pod, pods: Iterable[Pod]) -> Self:
-        """Pin `pod`, as it stands among `pods`."""
-        return cls(
+    def of(cls, pod: Pod, pods: Iterable[Pod], controller: Owner | None = None) -> Self:
+        """Pin `pod`, as it stands among `pods`. `controller`: who makes it anew, where that is not its controller."""
+        controller = controller or pod.controller
+        pinned = cls(
             name=pod.name,
             uid=pod.uid,
             generated_name=pod.has_generated_name,
-            controller_uid=pod.controller_uid,
-            controller=pod.controller,
+            controller_uid=controller.uid if controller else None,
+            controller=controller,
             containers=pod.spec.long_running,
             images=pod.images,
-            host=pod.spec.node_name,
+            host=pod.spec.host,
             grace_period=pod.spec.termination_grace_period_seconds,
-            lookalikes=frozenset(
-                other.uid
-                for other in pods
-                if other.uid != pod.uid
-                and other.controller_uid == pod.controller_uid
-                and not other.made_since_deletion_of(pod)
-            ),
         )
+        lookalikes = frozenset(
+            other.uid
+            for other in pods
+            if other.uid != pod.uid
+            and pinned.is_replaced_by(other)
+            and not other.made_since_deletion_of(pod)
+            # A DaemonSet has one pod on a Kubernetes node: one that stands there already takes its place.
+            and not (pinned.of_daemon_set and other.stands)
+        )
+        return pinned.model_copy(update={"lookalikes": lookalikes})
+
+    @property
+    def of_daemon_set(self) -> bool:
+        return self.controller is not None and self.controller.kind == "DaemonSet"
 
     def among(self, pods: Iterable[Pod]) -> Pod | None:
         """The pinned incarnation itself, or None where it has gone."""
@@ -637,16 +818,22 @@ class PinnedPod(Frozen):
             if not pod.terminating
             and pod.uid != self.uid
             and pod.uid not in self.lookalikes
-            and self._is_replaced_by(pod)
+            and self.is_replaced_by(pod)
         )
         return tuple(sorted(fit, key=lambda pod: (pod.finished, pod.metadata.creation_timestamp or _LONG_AGO, pod.uid)))
 
-    def _is_replaced_by(self, pod: Pod) -> bool:
-        """Whether name and controller fit. Where nothing controlled it, whoever takes its fixed name replaces it."""
-        controlled_alike = pod.controller_uid is not None and pod.controller_uid == self.controller_uid
-        if self.generated_name:
-            return controlled_alike
-        return pod.name == self.name and (controlled_alike or self.controller_uid is None)
+    def is_replaced_by(self, pod: Pod) -> bool:
+        """True if name, controller and, for a DaemonSet, Kubernetes node fit.
+
+        Where nothing controlled it, whoever takes its fixed name replaces it.
+        """
+        if self.controller is not None and not pod.belongs_to(self.controller):
+            return False
+        if self.controller is None and self.controller_uid not in (None, pod.controller_uid):  # a record of schema 1
+            return False
+        if self.of_daemon_set:
+            return self.host in ("", pod.spec.host)
+        return self.generated_name or pod.name == self.name
 
 
 class SeenPod(Frozen):
@@ -686,16 +873,18 @@ class Trouble(Frozen):
     """How many tries in a row have failed."""
     what: str
     """What came instead of an answer."""
+    delete_tried_at: Instant | None = None
+    """When a DELETE was sent last that got no usable answer, in UTC. None: none was."""
 
 
-SCHEMA_VERSION: Literal[2] = 2
-READABLE = (1, 2)  # what 2 has added may be missing
+SCHEMA_VERSION: Literal[3] = 3
+READABLE = (1, 2, 3)  # what a later one has added may be missing
 
 
 class BounceRecord(Frozen):
     """Everything that a bounce must remember: one small JSON document."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     """The version of this layout. One that an older mecbounce wrote becomes this one as it is read."""
     bounce_id: str
     """The bounce's own name, which its logs bear too."""
@@ -728,7 +917,7 @@ class BounceRecord(Frozen):
     advice: str = ""
     """What to do next, once it has ended."""
     diagnosis: Diagnosis | None = None
-    """Why it was not back, or not gone, in time."""
+    """Why it was not deleted, not gone in time or not back in time."""
 
     @field_validator("schema_version", mode="before")
     @classmethod
@@ -765,14 +954,24 @@ class BounceRecord(Frozen):
         return self.state in FINAL
 
     @property
+    def found_replaced(self) -> bool:
+        """Whether the pod had gone before this bounce came to delete it."""
+        passed = {passage.state for passage in self.path}
+        joined = any(passage.event is Event.ALREADY_REPLACED for passage in self.path)
+        return joined and State.DELETE_POD not in passed
+
+    @property
     def limit(self) -> float | None:
         """How long the present state may take, in seconds. None: it does not wait."""
         return max(0.0, (self.deadline - self.entered_at).total_seconds()) if self.deadline else None
 
     @property
     def durations(self) -> dict[State, float]:
-        """How long each state took that it has left, in seconds, in the order in which they were passed."""
-        return {here.state: max(0.0, (after.at - here.at).total_seconds()) for here, after in pairwise(self.path)}
+        """How long each state took that it has left, in seconds, in the order in which they were first passed."""
+        took: dict[State, float] = {}
+        for here, after in pairwise(self.path):  # a state may be passed twice: DELETE_POD leads back to INIT_CHECKS
+            took[here.state] = took.get(here.state, 0.0) + max(0.0, (after.at - here.at).total_seconds())
+        return took
 
     def changed(self, **changes: Any) -> Self:
         """Give a copy with `changes` and the next revision, or the record itself where they change nothing."""
@@ -788,12 +987,14 @@ class BounceResult(Frozen):
     """DONE or FAILED."""
     event: Event
     """What ended it."""
+    failed_in: State | None
+    """The state in which it failed. None: it is DONE."""
     message: str
     """What happened, for a person."""
     advice: str
     """What to do next; empty where nothing is to be done."""
     diagnosis: Diagnosis | None
-    """Why it was not back, or not gone, in time. None: it was, or never came so far."""
+    """Why it was not deleted, not gone in time or not back in time. None: none of these."""
     old_pod: SeenPod | None
     """The pod that was to be bounced. None: it was never seen."""
     new_pod: SeenPod | None
@@ -815,6 +1016,7 @@ class BounceResult(Frozen):
         return cls(
             state=record.state,
             event=event,
+            failed_in=record.path[-2].state if record.state is State.FAILED else None,
             message=record.message,
             advice=record.advice,
             diagnosis=record.diagnosis,

@@ -15,11 +15,12 @@ from mecbounce.model import LONGEST, ReadyWhen
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mecbounce.model import Container, Pod, Probe
+    from mecbounce.model import Container, ContainerStatus, Pod, Probe
 
 DEFAULT_TIMEOUT = 600.0
 GRACE_MARGIN = 60.0
 BUDGET_MARGIN = 300.0
+STEADY_AFTER = 10.0  # seconds that a restarted container without a probe must have run: the first back-off is as long
 
 
 def probe_budget(probe: Probe) -> float:
@@ -86,28 +87,52 @@ def has_startup_probe(pod: Pod) -> bool:
     return any(one.startup_probe for one in pod.spec.long_running)
 
 
-def is_started(pod: Pod) -> bool:
-    """Whether every startup probe has passed; without one a container counts as started once it runs."""
-    probed = [one for one in pod.spec.long_running if one.startup_probe] or pod.spec.long_running
-    statuses = [pod.container_status(one.name) for one in probed]
-    return bool(statuses) and all(status is not None and status.started for status in statuses)
+def is_started(pod: Pod, server_now: datetime) -> bool:
+    """Whether every long-running container has started, and is ready where only a readiness probe speaks for it."""
+    containers = pod.spec.long_running
+    return bool(containers) and all(_has_started(one, pod, server_now) for one in containers)
 
 
-def is_ready(pod: Pod) -> bool:
-    """Whether its Ready condition is true."""
+def _has_started(container: Container, pod: Pod, server_now: datetime) -> bool:
+    status = pod.container_status(container.name)
+    if status is None or status.state.running is None:
+        return False
+    if container.startup_probe:
+        return status.started is True
+    if container.readiness_probe:
+        return status.started is not False and status.ready
+    return status.started is not False and runs_steadily(container, status, server_now)
+
+
+def runs_steadily(container: Container, status: ContainerStatus, server_now: datetime) -> bool:
+    """Whether a container that runs is not just between two crashes.
+
+    A probe would tell. Without one, a container that has been restarted must have run for STEADY_AFTER seconds.
+    """
+    if container.startup_probe or container.readiness_probe or status.restart_count == 0:
+        return True
+    since = status.state.running.started_at if status.state.running else None
+    return since is not None and (server_now - since).total_seconds() >= STEADY_AFTER
+
+
+def is_ready(pod: Pod, server_now: datetime) -> bool:
+    """Whether its Ready condition is true, and no container without a probe is just between two crashes."""
     condition = pod.condition("Ready")
-    return condition is not None and condition.status == "True"
+    if condition is None or condition.status != "True":
+        return False
+    pairs = ((one, pod.container_status(one.name)) for one in pod.spec.long_running)
+    return all(status is None or runs_steadily(one, status, server_now) for one, status in pairs)
 
 
-def back(pod: Pod, ready_when: ReadyWhen) -> Event | None:
-    """Which event tells that the replacement is back; None: not yet."""
+def back(pod: Pod, ready_when: ReadyWhen, server_now: datetime) -> Event | None:
+    """Which event tells that the replacement is back; None: not yet. `server_now` is the API server's own time."""
     if pod.finished:
         return None
     if ready_when is ReadyWhen.AUTO:
         ready_when = ReadyWhen.STARTED if has_startup_probe(pod) else ReadyWhen.READY
     if ready_when is ReadyWhen.STARTED:
-        return Event.POD_STARTED if is_started(pod) else None
-    return Event.POD_READY if is_ready(pod) else None
+        return Event.POD_STARTED if is_started(pod, server_now) else None
+    return Event.POD_READY if is_ready(pod, server_now) else None
 
 
 def running_since(pod: Pod) -> datetime | None:
@@ -131,7 +156,7 @@ class StartupProgress:
     left: float
 
 
-def startup_progress(pod: Pod, now: datetime) -> StartupProgress | None:
+def startup_progress(pod: Pod, server_now: datetime) -> StartupProgress | None:
     """Estimate how far the first container is whose startup probe has not passed yet; None: there is none.
 
     The kubelet tells of no single try: they are counted from the container's start, as if each had been made in time.
@@ -143,7 +168,7 @@ def startup_progress(pod: Pod, now: datetime) -> StartupProgress | None:
         since = status.state.running.started_at
         if since is None:
             continue
-        ran = max(0.0, (now - since).total_seconds())
+        ran = max(0.0, (server_now - since).total_seconds())
         tries = int((ran - probe.initial_delay_seconds) // max(probe.period_seconds, probe.timeout_seconds, 1))
         return StartupProgress(
             container=container.name,
@@ -154,13 +179,14 @@ def startup_progress(pod: Pod, now: datetime) -> StartupProgress | None:
     return None
 
 
-def deadline_from_start(pod: Pod, *, entered_at: datetime, now: datetime) -> datetime | None:
+def deadline_from_start(pod: Pod, *, entered_at: datetime, now: datetime, skew: timedelta) -> datetime | None:
     """Give the readiness deadline anew, counted from the containers' start; None while they do not all run.
 
-    The start is the kubelet's clock: outside of what can be true here, it is not believed.
+    The start is told by the cluster's clock, which is ahead of this machine's by `skew`. Outside of what can be true
+    here, it is not believed.
     """
     since = running_since(pod)
     if since is None:
         return None
-    start = min(max(since, entered_at), now)
+    start = min(max(since - skew, entered_at), now)
     return start + timedelta(seconds=ready_timeout(None, pod.spec.long_running))

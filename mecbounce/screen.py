@@ -29,6 +29,7 @@ WHOLE_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 SHORT_UID = 8  # characters; unique enough for an eye, `-o json` and the commands have the whole
 BAR = range(8, 41)  # columns that a bar may take
 LABEL = 14  # columns of a page's labels
+REMOVAL = timedelta(seconds=30)  # every kubelet takes some seconds to remove a pod whose containers have ended
 DEEPER = 3  # columns that what belongs to a state stands in from it
 
 
@@ -46,9 +47,15 @@ class Given:
 # --- where it stands ---------------------------------------------------------------------------------------------
 
 
-def screen(
-    record: BounceRecord, now: datetime, width: int, *, where: str = "", pods: tuple[Pod, ...] | None = None
-) -> Text:
+@dataclass(frozen=True)
+class Sight:
+    """The pods of the last look, and how far the API server's clock is ahead of this machine's."""
+
+    pods: tuple[Pod, ...]
+    skew: timedelta = timedelta()
+
+
+def screen(record: BounceRecord, now: datetime, width: int, *, where: str = "", sight: Sight | None = None) -> Text:
     """Lay out where a bounce stands: whom it is about, each state with its time, and the notices where they came."""
     request = record.request
     lines = [Text(heading(request, where), style="bold")]
@@ -63,7 +70,7 @@ def screen(
             lines.append(_row(record, state, passed[state], width))
             for notice in notices.get(state, []):
                 lines += _wrapped(notice.message, width, first=f"{' ' * DEEPER}! ", style="yellow")
-            if state is record.state and (waiting := waiting_for(record, pods, now)):
+            if state is record.state and (waiting := waiting_for(record, sight, now)):
                 lines += _wrapped(waiting[1], width, first=" " * DEEPER, style="cyan")
         elif state not in FINAL and not record.finished:
             lines.append(Text(f"·  {state}", style="dim"))
@@ -90,41 +97,53 @@ def codes(record: BounceRecord) -> str:
     return ", ".join(dict.fromkeys(found))  # not_recreated is both
 
 
-def waiting_for(record: BounceRecord, pods: tuple[Pod, ...] | None, now: datetime) -> tuple[str, str] | None:
-    """Say what the present state waits for, as the pods last looked at tell: a code that changes with it, and words.
+def waiting_for(record: BounceRecord, sight: Sight | None, now: datetime) -> tuple[str, str] | None:
+    """Say what the present state waits for, as the last look tells: a code that changes with it, and words.
 
-    `pods` is None where there was no look yet; the answer is None where nothing is known.
+    `sight` is None where there was no look yet; the answer is None where nothing is known, or nothing worth telling.
     """
     old, trouble = record.old_pod, record.trouble
     if trouble is not None and not record.finished:
         since = f"{_seconds(now - trouble.since)} s, {trouble.tries} {'try' if trouble.tries == 1 else 'tries'}"
         return "trouble", f"no usable answer from the API server for {since}: {trouble.what}"
     if record.deadline is not None and now >= record.deadline and not record.finished:
-        return "overdue", f"its time was up {_seconds(now - record.deadline)} s ago: the next look decides"
-    if old is None or pods is None:
+        return "overdue", f"deadline passed {_seconds(now - record.deadline)} s ago; checking once more"
+    if old is None or sight is None:
         return None
     if record.state is State.AWAIT_TERMINATION:
-        return _termination(old.among(pods), now)
+        return _termination(old.among(sight.pods), now + sight.skew)
     if record.state is State.AWAIT_READY:
-        return _readiness(record, old.replacements(pods), now)
+        return _readiness(record, old.replacements(sight.pods), now + sight.skew)
     return None
 
 
-def _termination(pod: Pod | None, now: datetime) -> tuple[str, str] | None:
+def _termination(pod: Pod | None, server_now: datetime) -> tuple[str, str] | None:
     if pod is None or not pod.terminating:
         return None
-    why = diagnosis.termination(pod, None, now)
+    why = diagnosis.termination(pod, None, server_now)
+    if why.code == "not_removed" and _ended_lately(pod, server_now):
+        return None
     return why.code, why.evidence
 
 
-def _readiness(record: BounceRecord, candidates: tuple[Pod, ...], now: datetime) -> tuple[str, str] | None:
+def _ended_lately(pod: Pod, server_now: datetime) -> bool:
+    """Whether its containers have ended so lately that its kubelet may just need its time to remove it."""
+    ends = [status.state.terminated.finished_at for status in pod.status.all_containers if status.state.terminated]
+    # What never ran has not ended: then its deletion counts, whose time is when the grace period ends.
+    begun = pod.metadata.deletion_timestamp
+    grace = timedelta(seconds=pod.metadata.deletion_grace_period_seconds)
+    last = max(filter(None, ends), default=begun - grace if begun else None)
+    return last is not None and server_now - last < REMOVAL
+
+
+def _readiness(record: BounceRecord, candidates: tuple[Pod, ...], server_now: datetime) -> tuple[str, str] | None:
     if not candidates:
         return "not_recreated", "nothing has recreated the pod yet"
     pod = candidates[0]
-    if probes.back(pod, record.request.ready_when):
+    if probes.back(pod, record.request.ready_when, server_now):
         return None
-    why = diagnosis.readiness(pod, None, ())
-    progress = probes.startup_progress(pod, now) if why.code == "startup_probe" else None
+    why = diagnosis.readiness(pod, None, (), server_now)
+    progress = probes.startup_progress(pod, server_now) if why.code == "startup_probe" else None
     if progress is None:
         return f"{why.code} {pod.uid}", why.evidence
     tries = f"{progress.tries} of at most {progress.allowed} tries used up, {progress.left:.0f} s left of its budget"
@@ -188,9 +207,9 @@ class ProgressLines:
         self._waited_for: tuple[State, str] | None = None
         self._due = datetime.max.replace(tzinfo=UTC)
 
-    def line(self, record: BounceRecord, pods: tuple[Pod, ...] | None, now: datetime) -> str | None:
+    def line(self, record: BounceRecord, sight: Sight | None, now: datetime) -> str | None:
         """Give the line that is due now, if one is."""
-        waiting = waiting_for(record, pods, now)
+        waiting = waiting_for(record, sight, now)
         if waiting is None:
             return None
         code, text = waiting
@@ -344,6 +363,7 @@ _HOST = Next("Look at its Kubernetes node", "kubectl describe node {host}")
 _ALIVE = Next("See whether the API server answers", "kubectl get --raw /readyz", diagnosis.ADMINISTRATORS)
 _RESOURCE = Next("See what it holds", "kubectl get {node} -n {namespace} -o yaml")
 _MAKER = Next("See why nothing makes it", "kubectl describe {node} -n {namespace}", diagnosis.OPERATOR)
+_CONTROLLER = Next("Look at its controller", "kubectl describe {controller} -n {namespace}")
 _EVENTS = Next("See what happened there", "kubectl get events -n {namespace} --sort-by=.lastTimestamp")
 _WAIT_ON = Next("Wait on, and delete nothing", "{this_one}")
 _RESUME = Next("Resume it", "{run}")
@@ -351,8 +371,12 @@ _THAT_ONE_OR_NONE = Next("Then bounce that incarnation or none", "{this_one}")
 _THAT_ONE_IF_IT_STANDS = Next("Then see whether it still stands", "kubectl get pod {pod} -n {namespace}")
 
 _NEXT: Mapping[Event, Next] = {
+    Event.NODE_UNSERVED: Next(
+        "See which types there are", "kubectl api-resources --api-group={group}", "whoever named it so"
+    ),
     Event.NODE_MISSING: Next("See which there are", "kubectl get {kind} -n {namespace}", "whoever named it so"),
     Event.NODE_UNREADABLE: Next(_RESOURCE.purpose, _RESOURCE.command, diagnosis.OPERATOR),
+    Event.NODE_DELETING: Next(_RESOURCE.purpose, _RESOURCE.command, "whoever deletes it"),
     Event.NODE_DOWN: Next(_RESOURCE.purpose, _RESOURCE.command, "whoever turned it down"),
     Event.NODE_REBUILDING: Next("Watch it rebuild", "kubectl get {node} -n {namespace} --watch", "nobody, for now"),
     Event.POD_MISSING: _MAKER,
@@ -362,6 +386,9 @@ _NEXT: Mapping[Event, Next] = {
     Event.POD_FOREIGN: Next(
         "See what made it", "kubectl get pod {pod} -n {namespace} -o yaml", "whoever named the node"
     ),
+    Event.POD_STATIC: Next("Look at it", _DESCRIBE.command, diagnosis.ADMINISTRATORS),
+    Event.POD_ENDED: Next("See which pods there are", "kubectl get pods -n {namespace}", "whoever named the pod"),
+    Event.POD_OF_JOB: Next("Look at it", _DESCRIBE.command, "the owners of the Job"),
     Event.CANCELLED: Next("Bounce it after all", "{run}", "nobody"),
     Event.ACCESS_DENIED: Next(
         "See which rights there are", "kubectl auth can-i --list -n {namespace}", diagnosis.ADMINISTRATORS
@@ -379,13 +406,31 @@ _LOOK: Mapping[str, Next] = {  # by a diagnosis' code: where to look before wait
     "grace_period_exceeded": _HOST,
     "finalizers": Next("See who set them", "kubectl get pod {pod} -n {namespace} -o yaml"),
     "not_removed": _HOST,
+    "webhook_failing": Next("See which webhooks there are", "kubectl get validatingwebhookconfigurations"),
+    "webhook_denied": Next("See which webhooks there are", "kubectl get validatingwebhookconfigurations"),
+    "policy_denied": Next("See which policies there are", "kubectl get validatingadmissionpolicies"),
+    "quota_exceeded": Next("See what is used up", "kubectl describe resourcequota -n {namespace}"),
+    "refused": Next("See which rights there are", "kubectl auth can-i --list -n {namespace}"),
     diagnosis.UNREACHABLE: _ALIVE,
     "node_missing": Next("See which there are", "kubectl get {kind} -n {namespace}"),
+    "node_deleting": _RESOURCE,
     "node_down": _RESOURCE,
+    "controller_gone": _EVENTS,
+    "controller_deleting": _CONTROLLER,
+    "controller_scaled_down": _CONTROLLER,
+    "rolled_out": Next("See which pods there are", "kubectl get pods -n {namespace}"),
+    "job_finished": _CONTROLLER,
+    "job_suspended": _CONTROLLER,
+    "host_gone": Next("See which Kubernetes nodes there are", "kubectl get nodes"),
+    "host_not_wanted": _CONTROLLER,
+    "predecessor_not_ready": Next("See which pods there are", "kubectl get pods -n {namespace}"),
+    "creation_failed": _CONTROLLER,
+    "other_name": Next("See which pods there are", "kubectl get pods -n {namespace}"),
     "replacement_terminating": _DESCRIBE,
     "other_controller": _DESCRIBE,
     "not_recreated": _MAKER,
     "pod_ended": _DESCRIBE,
+    "scheduling_gated": _DESCRIBE,
     "unschedulable": _DESCRIBE,
     "unscheduled": _DESCRIBE,
     "image_pull": _DESCRIBE,
@@ -438,7 +483,13 @@ def _filled(what: Next, record: BounceRecord, given: Given) -> tuple[str, list[s
         "pod": about.name if about else request.pod,
         "host": about.host if about else "",
         "kind": f"{node.plural}.{node.version}.{node.group}" if node else "",
+        "group": node.group if node else "",
     }
+    made_by = old.controller if old else None
+    kind = (
+        f"{made_by.kind}.{made_by.api_version.partition('/')[2]}.{made_by.group}" if made_by and made_by.group else ""
+    )
+    fields["controller"] = f"{kind}/{made_by.name}".lower() if made_by and kind else ""
     fields["node"] = f"{fields['kind']}/{node.name}" if node else ""
     ours = {
         "{run}": ("run", request.pod_uid),

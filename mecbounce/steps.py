@@ -8,19 +8,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mecbounce import checks, diagnosis, probes
-from mecbounce.errors import AccessDenied, ClusterError, Conflict, NotFound, Refused, Unreachable
+from mecbounce.errors import (
+    AccessDenied,
+    ClusterError,
+    Conflict,
+    DeleteUnanswered,
+    NotFound,
+    Refused,
+    Unreachable,
+)
 from mecbounce.machine import JOINING, Event, State
 from mecbounce.model import (
     BounceRecord,
     BounceRequest,
+    Controller,
     Diagnosis,
     Host,
     Node,
+    Owner,
     PinnedPod,
     Pod,
     PodEvent,
@@ -33,6 +43,7 @@ if TYPE_CHECKING:
     from mecbounce.cluster import Cluster
 
 Look = Callable[[str | None], tuple[Pod, ...]]
+Answer = TypeVar("Answer")
 
 
 class ShutdownProtection(Protocol):
@@ -67,6 +78,36 @@ class Context:
     def overdue(self) -> bool:
         return self.record.deadline is not None and self.now >= self.record.deadline
 
+    @property
+    def server_now(self) -> datetime:
+        """The API server's own time, which the timestamps that it shows are of. Ask it after a look."""
+        return self.cluster.server_time or self.now
+
+    @property
+    def skew(self) -> timedelta:
+        """How far the API server's clock is ahead of this machine's."""
+        return self.server_now - self.now
+
+    @property
+    def api_timeout(self) -> timedelta:
+        return timedelta(seconds=self.request.timeouts.api)
+
+    @property
+    def intent_expired(self) -> bool:
+        """True if the DELETE was announced longer ago than the API timeout, and not tried since.
+
+        Each time doubles what is allowed: a runner that calls seldom gets through all the same.
+        """
+        times = sum(passage.event is Event.INTENT_EXPIRED for passage in self.record.path)
+        tried = self.record.trouble.delete_tried_at if self.record.trouble else None
+        since = max(self.record.entered_at, tried or self.record.entered_at)
+        return self.now - since >= self.api_timeout * float(2**times)
+
+    @property
+    def patience_is_over(self) -> bool:
+        """True if the API server has given no usable answer for the API timeout."""
+        return self.record.trouble is not None and self.now - self.record.trouble.since >= self.api_timeout
+
     def pods(self) -> tuple[Pod, ...]:
         """Look at the pods that the pinned identity is about.
 
@@ -100,41 +141,47 @@ class Outcome:
 
 
 STILL_WAITING = Outcome()
+MOST_NAMES = 5  # of pods in a message
 
 
 def init_checks(context: Context) -> Outcome:
     """May the pod be bounced? Pin its identity."""
     request = context.request
-    facts, pods = gather(request, context.cluster, context.look)
+    facts, pods = gather(request, context.cluster, context.look, context.record.old_pod)
     verdict = checks.judge(facts)
     notices = [(answer.check.code, answer.notice) for answer in verdict.answers if answer.notice]
     learned: dict[str, Any] = {"resource": facts.node.reference if facts.node else None}
     if verdict.event in JOINING:
         notices.append((verdict.event.value, verdict.message))
-    if verdict.event is Event.ALREADY_REPLACED and request.pod_uid is not None:
-        learned["old_pod"] = PinnedPod(name=request.pod, uid=request.pod_uid)
+    if verdict.event is Event.ALREADY_REPLACED:
+        learned["old_pod"] = context.record.old_pod or PinnedPod(name=request.pod, uid=facts.pod_uid or "")
     elif facts.pod is not None:
-        learned["old_pod"] = pinned = PinnedPod.of(facts.pod, pods)
+        learned["old_pod"] = pinned = PinnedPod.of(facts.pod, pods, facts.maker)
         notices += short_deadlines(request, pinned)
     return Outcome(verdict.event, verdict.message, verdict.advice, learned=learned, notices=tuple(notices))
 
 
-def gather(request: BounceRequest, cluster: Cluster, look: Look) -> tuple[checks.Facts, tuple[Pod, ...]]:
-    """Look at the custom resource and the pod: what the checks judge, and the pods among which it stands."""
-    node: Node | None = None
+def gather(
+    request: BounceRequest, cluster: Cluster, look: Look, pinned: PinnedPod | None = None
+) -> tuple[checks.Facts, tuple[Pod, ...]]:
+    """Look at the custom resource and the pod: what the checks judge, and the pods among which it stands.
+
+    `pinned` is what an earlier look of the same bounce has pinned.
+    """
+    facts = checks.Facts(request, pinned_uid=pinned.uid if pinned else None)
     if request.node is not None:
         try:
-            node = Node.read(cluster.node(request.namespace, request.node), request.node)
+            facts = replace(facts, node=Node.read(cluster.node(request.namespace, request.node), request.node))
         except NotFound as error:
-            return checks.Facts(request, missing=str(error)), ()
+            return replace(facts, missing=str(error), served=error.served), ()
         except UnreadableField as error:
-            return checks.Facts(request, unreadable=str(error)), ()
+            return replace(facts, unreadable=str(error)), ()
     pods = look(request.pod)
     pod = next((one for one in pods if one.name == request.pod), None)
     if pod is not None and pod.has_generated_name:
         pods = look(None)
         pod = next((one for one in pods if one.name == request.pod), None)
-    return checks.Facts(request, node=node, pod=pod), pods
+    return replace(facts, pod=pod), pods
 
 
 def short_deadlines(request: BounceRequest, pinned: PinnedPod) -> list[tuple[str, str]]:
@@ -153,25 +200,32 @@ def short_deadlines(request: BounceRequest, pinned: PinnedPod) -> list[tuple[str
 
 def disable_protection(context: Context) -> Outcome:
     """Try to switch its shutdown protection off; go on either way."""
+    event, came_of_it, notices = _disable(context)
+    if context.record.protection is Protection.DISABLED:  # by an earlier try of this bounce
+        came_of_it = Protection.DISABLED
+    return Outcome(event, learned={"protection": came_of_it}, notices=notices)
+
+
+def _disable(context: Context) -> tuple[Event, Protection, tuple[tuple[str, str], ...]]:
     protection = context.protection
     if protection is None:
-        return Outcome(Event.PROTECTION_UNUSED, learned={"protection": Protection.UNUSED})
+        return Event.PROTECTION_UNUSED, Protection.UNUSED, ()
     pod = context.old.among(context.pods())
     if pod is None or pod.terminating:
-        return Outcome(Event.PROTECTION_UNUSED, learned={"protection": Protection.UNUSED})
+        return Event.PROTECTION_UNUSED, Protection.UNUSED, ()
     try:
         switched = _within(context.request.timeouts.api, lambda: protection.disable(pod))
     except Exception as error:  # noqa: BLE001 -- best effort: whatever a user's protection raises, go on
         notice = f"Shutdown protection could not be switched off: {one_line(error)}. Deleting the pod all the same."
         unanswered = isinstance(error, (Unreachable, TimeoutError))
-        return Outcome(
+        return (
             Event.PROTECTION_KEPT,
-            learned={"protection": Protection.UNKNOWN if unanswered else Protection.KEPT},
-            notices=(("protection_kept", notice),),
+            Protection.UNKNOWN if unanswered else Protection.KEPT,
+            (("protection_kept", notice),),
         )
     if switched is False:
-        return Outcome(Event.PROTECTION_UNUSED, learned={"protection": Protection.OFF})
-    return Outcome(Event.PROTECTION_DISABLED, learned={"protection": Protection.DISABLED})
+        return Event.PROTECTION_UNUSED, Protection.OFF, ()
+    return Event.PROTECTION_DISABLED, Protection.DISABLED, ()
 
 
 def delete_pod(context: Context) -> Outcome:
@@ -179,21 +233,36 @@ def delete_pod(context: Context) -> Outcome:
     old = context.old
     if done := _deleted(old, context.pods()):
         return done
+    if context.intent_expired:
+        age = (context.now - context.record.entered_at).total_seconds()
+        text = f"The deletion was announced {age:,.0f} s ago and not carried out: asking the checks again first."
+        return Outcome(Event.INTENT_EXPIRED, notices=(("intent_expired", text),))
     try:
         context.cluster.delete_pod(context.request.namespace, old.name, old.uid)
     except (NotFound, Conflict) as error:  # whatever stands between may answer 404 too: only a look tells
         if done := _deleted(old, context.look_afresh()):
             return done
-        raise Unreachable(str(error)) from error
+        raise DeleteUnanswered(str(error)) from error
     except (AccessDenied, Refused) as error:
-        if done := _deleted(old, context.look_afresh()):
-            return done
-        return Outcome(
-            Event.DELETE_REFUSED,
-            f"The API server refused the deletion: {error}. Pod {old.name} runs on{protection_off(context.record)}.",
-            "Settle that with whoever sets the rights and admission rules of this namespace, then bounce again.",
-        )
+        return _deleted(old, context.look_afresh()) or _refused(context, error)
+    except Unreachable as error:
+        if not context.patience_is_over:
+            raise DeleteUnanswered(str(error), retry_after=error.retry_after) from error
+        return _deleted(old, context.look_afresh()) or _refused(context, error)
     return Outcome(Event.DELETE_ACCEPTED)
+
+
+def _refused(context: Context, answer: ClusterError) -> Outcome:
+    """Give up: the DELETE was answered by a no, or by an error for as long as the API timeout, and the pod stands."""
+    old, why = context.old, diagnosis.refusal(str(answer))
+    refused = "did not carry out" if isinstance(answer, Unreachable) else "refused"
+    return Outcome(
+        Event.DELETE_REFUSED,
+        f"The API server {refused} the deletion: {why.evidence.rstrip('.')}. Pod {old.name} runs on"
+        f"{protection_off(context.record)}.",
+        f"To act: {why.who}. Settle it with them, then bounce again.",
+        why,
+    )
 
 
 def _deleted(old: PinnedPod, pods: tuple[Pod, ...]) -> Outcome | None:
@@ -211,7 +280,8 @@ def await_termination(context: Context) -> Outcome:
         return Outcome(Event.POD_GONE)
     if not context.overdue:
         return STILL_WAITING
-    return not_terminated(context, diagnosis.termination(pod, _host_of(context, pod), context.now))
+    why = diagnosis.termination(pod, _host_of(context, pod), context.server_now, _events_of(context, pod.uid))
+    return not_terminated(context, why)
 
 
 def await_ready(context: Context) -> Outcome:
@@ -220,29 +290,29 @@ def await_ready(context: Context) -> Outcome:
     pods = context.pods()
     candidates = old.replacements(pods)
     if not candidates:
-        return not_back(context, _why_not_recreated(context, pods)) if context.overdue else STILL_WAITING
+        return _not_recreated(context, pods) if context.overdue else STILL_WAITING
     pod = candidates[0]
-    seen = SeenPod.of(pod)
-    learned: dict[str, Any] = {"new_pod": seen}
+    learned: dict[str, Any] = {"new_pod": SeenPod.of(pod)}
     notices = _about_replacement(old, record.new_pod, candidates)
-    if event := probes.back(pod, context.request.ready_when):
+    if event := probes.back(pod, context.request.ready_when, context.server_now):
         if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
             text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
             notices.append(("no_startup_probe", text))
         took = max(0.0, (context.now - record.path[0].at).total_seconds())
         message = f"Pod {old.name} was bounced: {pod.name} ({pod.uid}) is back after {took:.0f} s."
-        if any(passage.event is Event.ALREADY_REPLACED for passage in record.path):
+        if record.found_replaced:
             message = f"Nothing was deleted: {old.uid} had gone already, and {pod.name} ({pod.uid}) is back."
         return Outcome(event, message, learned=learned, notices=tuple(notices))
     if context.request.timeouts.ready is None and not record.deadline_from_start:
-        anew = probes.deadline_from_start(pod, entered_at=record.entered_at, now=context.now)
+        anew = probes.deadline_from_start(pod, entered_at=record.entered_at, now=context.now, skew=context.skew)
         if anew is not None:
             learned |= {"deadline": anew, "deadline_from_start": True}
     deadline: datetime = learned.get("deadline") or record.deadline or context.now
     if context.now < deadline:
         return Outcome(learned=learned, notices=tuple(notices))
-    why = diagnosis.readiness(pod, _host_of(context, pod), _events_of(context, pod))
-    return not_back(context, why, learned=learned, notices=tuple(notices))
+    why = diagnosis.readiness(pod, _host_of(context, pod), _events_of(context, pod.uid), context.server_now)
+    others = tuple(one for one in diagnosis.others(old, pods) if one.uid != pod.uid)
+    return not_back(context, why, others=others, learned=learned, notices=tuple(notices))
 
 
 def not_terminated(context: Context, why: Diagnosis) -> Outcome:
@@ -261,18 +331,23 @@ def not_back(
     context: Context,
     why: Diagnosis,
     *,
+    others: tuple[Pod, ...] = (),
     learned: Mapping[str, Any] | None = None,
     notices: tuple[tuple[str, str], ...] = (),
 ) -> Outcome:
-    """Give up waiting for the replacement."""
+    """Give up waiting for the replacement. `others`: the other pods of its controller that stand."""
     old, learned = context.old, learned or {}
     new_pod = learned.get("new_pod") or context.record.new_pod
     event = Event.READY_TIMEOUT if new_pod else Event.NOT_RECREATED
     what = f"its replacement {new_pod.name} ({new_pod.uid}) is not back" if new_pod else "it has no replacement"
-    message = (
-        f"Pod {old.name} has gone and {what} after {_waited(context)}: {why.evidence.rstrip('.')}. "
-        "The node is not in service."
-    )
+    if why.code == "rolled_out":
+        what = "its place was taken by a rollout"
+    service = "The node is not in service."
+    if others and old.controller is not None:
+        service = (
+            f"Pods of {old.controller.called} that stand: {', '.join(sorted(pod.name for pod in others)[:MOST_NAMES])}."
+        )
+    message = f"Pod {old.name} has gone and {what} after {_waited(context)}: {why.evidence.rstrip('.')}. {service}"
     if why.code == diagnosis.UNREACHABLE:
         message = f"Pod {old.name} has gone; whether its replacement is back is not known: {why.evidence.rstrip('.')}."
     return Outcome(event, message, _advice(old, why), why, learned, notices)
@@ -311,40 +386,90 @@ def _about_replacement(old: PinnedPod, before: SeenPod | None, candidates: tuple
     if len(candidates) > 1:
         text = f"{len(candidates)} pods could be the replacement; waiting for the oldest, {pod.name} ({pod.uid})."
         notices.append(("several_replacements", text))
+    controller = pod.controller
+    if controller is not None and old.controller is not None and controller.uid != old.controller.uid:
+        text = f"{controller.called} was made anew ({old.controller.uid} -> {controller.uid}) and made the replacement."
+        notices.append(("controller_remade", text))
     changes = [f"{name}: {here} -> {there}" for name, here, there in old.image_changes(pod.images)]
     if changes:
         notices.append(("images_changed", f"The replacement runs other images: {'; '.join(changes)}."))
     return notices
 
 
-def _why_not_recreated(context: Context, pods: tuple[Pod, ...]) -> Diagnosis:
+def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
+    """Give up: look once at what should have made the replacement. All of it best effort."""
+    cluster, namespace, old = context.cluster, context.request.namespace, context.old
+    node, resource = _node_now(context)
+    if not old.generated_name:
+        pods = _unless_denied(lambda: cluster.pods(namespace)) or pods
+    controller: Controller | str | None = None
+    if old.controller is not None:
+        controller = _controller_now(context, old.controller, resource)
+    uid = controller.reference.uid if isinstance(controller, Controller) else old.controller_uid
+    rolled_out = old.controller is not None and old.controller.kind == "ReplicaSet"
+    seen = diagnosis.Absence(
+        since=context.record.path[0].at + context.skew,
+        pods=pods,
+        ref=context.request.node,
+        node=node,
+        controller=controller,
+        events=_events_of(context, uid) if uid else (),
+        replica_sets=(_unless_denied(lambda: cluster.replica_sets(namespace)) or ()) if rolled_out else (),
+        host=_host_named(context, old.host) if old.of_daemon_set else None,
+    )
+    return not_back(context, diagnosis.not_recreated(old, seen), others=diagnosis.others(old, pods))
+
+
+def _node_now(context: Context) -> tuple[Node | str | None, Mapping[str, Any] | None]:
+    """Look at the custom resource again: what it says, or that it no longer exists, and its JSON."""
     ref = context.request.node
-    node: Node | str | None = None
-    if ref is not None:
-        try:
-            node = Node.read(context.cluster.node(context.request.namespace, ref), ref)
-        except NotFound as error:
-            node = str(error)
-        except (ClusterError, UnreadableField):
-            node = None
-    return diagnosis.not_recreated(context.old, pods, ref, node)
+    if ref is None:
+        return None, None
+    try:
+        resource = context.cluster.node(context.request.namespace, ref)
+        return Node.read(resource, ref), resource
+    except NotFound as error:
+        return str(error), None
+    except (ClusterError, UnreadableField):
+        return None, None
+
+
+def _controller_now(context: Context, owner: Owner, resource: Mapping[str, Any] | None) -> Controller | str | None:
+    """Look at the pod's controller; its JSON is known already where it is the custom resource."""
+    try:
+        if resource is None or resource.get("metadata", {}).get("uid") != owner.uid:
+            resource = context.cluster.controller(context.request.namespace, owner)
+        return Controller.read(resource)
+    except NotFound as error:
+        return str(error)
+    except (ClusterError, ValueError, KeyError):  # as everything here, best effort
+        return None
 
 
 def _host_of(context: Context, pod: Pod) -> Host | None:
-    """Look at the pod's Kubernetes node, if it has one and that may be read."""
+    return _host_named(context, pod.spec.node_name)
+
+
+def _host_named(context: Context, name: str) -> Host | None:
+    """Look at a Kubernetes node, if there is a name and it may be read."""
     try:
-        return context.cluster.host(pod.spec.node_name) if pod.spec.node_name else None
+        return context.cluster.host(name) if name else None
     except NotFound:
-        return Host.removed(pod.spec.node_name)
+        return Host.removed(name)
     except ClusterError:
         return None
 
 
-def _events_of(context: Context, pod: Pod) -> tuple[PodEvent, ...]:
+def _events_of(context: Context, uid: str) -> tuple[PodEvent, ...]:
+    return _unless_denied(lambda: context.cluster.events(context.request.namespace, uid)) or ()
+
+
+def _unless_denied(ask: Callable[[], Answer]) -> Answer | None:
+    """Ask for what only serves a diagnosis: None where it can't be had."""
     try:
-        return context.cluster.events(context.request.namespace, pod.uid)
+        return ask()
     except ClusterError:
-        return ()
+        return None
 
 
 def _within(seconds: float, call: Callable[[], bool | None]) -> bool | None:

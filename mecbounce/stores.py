@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
@@ -128,6 +129,17 @@ class FileStore:
             if record is None or not record.finished:
                 return None
             return self.path.replace(self.path.with_name(f"{self.path.name}.last"))
+
+    def try_place(self) -> None:
+        """Raise RecordNotSaved where no record could be written; leaves nothing behind."""
+        folder = self.path.parent
+        while not os.path.lexists(folder):
+            folder = folder.parent
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise RecordNotSaved(f"{self}: the record can't be written: {_os_reason(error)}") from error
 
     def _replace(self, data: bytes) -> None:
         aside = self.path.with_name(f".{self.path.name}.new")

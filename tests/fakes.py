@@ -10,7 +10,7 @@ from typing import Any
 from builders import NOW, host
 
 from mecbounce.errors import Conflict, NotFound
-from mecbounce.model import DisruptionBudget, Host, NodeRef, Pod, PodEvent
+from mecbounce.model import Controller, DisruptionBudget, Host, NodeRef, Owner, Pod, PodEvent
 
 
 class FakeClock:
@@ -27,7 +27,7 @@ class FakeCluster:
     """What a bounce needs of Kubernetes, in memory. It is its own PodWatch.
 
     `script` holds (seconds after NOW, action) pairs, carried out as time passes; `faults` are raised, one a call;
-    `calls` tells what was asked, in order. A deleted pod stays, terminating, until the script takes it away.
+    `calls` tells what was asked, in order. `controllers` are JSON, by name. A deleted pod stays, terminating, until the script takes it away.
     """
 
     server = "https://fake.example.com"
@@ -38,6 +38,9 @@ class FakeCluster:
         self.resource: dict[str, Any] | None = {"spec": {"state": "up"}, "status": {"state": "running"}}
         self.hosts = {"host-1": host()}
         self.told: tuple[PodEvent, ...] = ()
+        self.server_time: datetime | None = None
+        self.controllers: dict[str, dict[str, Any]] = {}
+        self.replicas: tuple[Controller, ...] = ()
         self.denied: set[str] = set()
         self.budgets: tuple[DisruptionBudget, ...] = ()
         self.script: list[tuple[float, Callable[[], object]]] = []
@@ -57,6 +60,16 @@ class FakeCluster:
         if self.resource is None:
             raise NotFound(f"{ref} not found in {namespace}")
         return self.resource
+
+    def controller(self, namespace: str, owner: Owner) -> Mapping[str, Any]:
+        self._called(f"controller {namespace}/{owner.kind}/{owner.name}")
+        if owner.name not in self.controllers:
+            raise NotFound("it no longer exists")
+        return self.controllers[owner.name]
+
+    def replica_sets(self, namespace: str) -> tuple[Controller, ...]:
+        self._called(f"replica sets {namespace}")
+        return self.replicas
 
     def pods(self, namespace: str, name: str | None = None) -> tuple[Pod, ...]:
         self._called(f"pods {namespace}/{name or '*'}")
