@@ -104,7 +104,7 @@ def cancel(record: BounceRecord, cluster: Cluster, now: datetime) -> Step | None
         if record.trouble is not None or record.old_pod is None:
             return None
         try:
-            pod = record.old_pod.among(cluster.pods(record.request.namespace, record.old_pod.name))
+            pod = record.old_pod.find_in(cluster.pods(record.request.namespace, record.old_pod.name))
         except ClusterError:
             return None
         if pod is None or pod.terminating:

@@ -43,6 +43,24 @@ class Facts:
         return self.pod.controller or (self.pod.owner(named.uid) if named else None)
 
     @property
+    def works_to_an_end(self) -> bool:
+        """True for a Job's pod, and for one that need not be kept running, as a step of a workflow.
+
+        Kubernetes' other controllers only make pods with restartPolicy Always. An operator whose resource was named is
+        trusted to make its pod anew.
+        """
+        if self.pod is None or self.maker is None:
+            return False
+        if (self.maker.group, self.maker.kind) == ("batch", "Job"):
+            return True
+        return self.pod.spec.restart_policy != "Always" and not self.of_named_resource
+
+    @property
+    def of_named_resource(self) -> bool:
+        named = self.node.reference if self.node else None
+        return named is not None and self.maker is not None and named.uid == self.maker.uid
+
+    @property
     def owners(self) -> str:
         """The pod's owners, of which none is its controller, as a person would name them; empty if it has none."""
         return ", ".join(owner.called for owner in self.pod.metadata.owner_references) if self.pod else ""
@@ -133,6 +151,10 @@ def _host(facts: Facts) -> str:
 def _phase(facts: Facts) -> str:
     status = facts.pod.status if facts.pod else None
     return ": ".join(filter(None, (status.phase, status.reason))) if status else ""
+
+
+def _ends(facts: Facts) -> str:
+    return f"restartPolicy {facts.pod.spec.restart_policy}" if facts.pod else ""
 
 
 def _replaced_message(facts: Facts) -> str:
@@ -259,7 +281,7 @@ CHECKS: tuple[Check, ...] = (
         message=lambda facts: (
             f"{facts.who} has no controller"
             + (f", only owners that do not control it ({facts.owners})" if facts.owners else "")
-            + ", so nothing would make it anew. Nothing was changed."
+            + ", so nothing would recreate it. Nothing was changed."
         ),
         advice=lambda facts: (
             "Bounce it with force only if you will recreate it yourself."
@@ -320,17 +342,17 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="pod_of_job",
-        question="Is it a Job's pod?",
-        applies=lambda facts: facts.maker is not None and (facts.maker.group, facts.maker.kind) == ("batch", "Job"),
+        question="Does it work to an end, as a Job's pod does?",
+        applies=lambda facts: facts.works_to_an_end,
         event=Event.POD_OF_JOB,
         message=lambda facts: (
-            f"{facts.who} works for {_controller(facts)}. Once deleted, its work begins anew in another pod. The Job "
-            "may count that as a failure, and makes no pod after too many of them. Nothing was changed."
+            f"{facts.who} works for {_controller(facts)} to an end ({_ends(facts)}). Once deleted, its work begins "
+            "anew in another pod, or counts as failed and is not done again. Nothing was changed."
         ),
-        advice=lambda _: "Let it end by itself. To begin its work anew all the same, use force (--force).",
+        advice=lambda _: "Let it end by itself. To delete it all the same, use force (--force).",
         forced=lambda facts: (
-            f"It is a pod of {_controller(facts)}; going on because of force. Its work begins anew, and the Job may "
-            "count this as a failure."
+            f"It works for {_controller(facts)} to an end; going on because of force. Its work begins anew, or counts "
+            "as failed and is not done again."
         ),
     ),
     Check(

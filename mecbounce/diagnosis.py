@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mecbounce.model import Diagnosis
-from mecbounce.probes import runs_steadily, startup_budget
+from mecbounce.model import Controller, Diagnosis
+from mecbounce.probes import kubelet_is_silent, runs_steadily, startup_budget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mecbounce.model import (
         Container,
         ContainerStatus,
-        Controller,
         Host,
         Node,
         NodeRef,
@@ -44,17 +43,34 @@ IMAGE_REASONS = {
     "ErrImageNeverPull",
     "ImageInspectError",
     "RegistryUnavailable",
+    "SignatureValidationFailed",
 }
-CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+CONFIG_REASONS = {
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "PreCreateHookError",
+    "PreStartHookError",
+    "PostStartHookError",
+}
 VOLUME_EVENTS = {"FailedMount", "FailedAttachVolume", "FailedMapVolume"}
 KILLED_EXIT_CODES = {137, 143}  # SIGKILL, SIGTERM: how a kubelet ends a container
 BUILT_IN_GROUPS = {"", "apps", "batch"}  # of those controllers that are Kubernetes' own
 
-# As apiserver's admission plugins write: webhook/errors, resourcequota, validating (admission policies).
-_WEBHOOK_FAILED = re.compile(r'failed calling (?:admission )?webhook "([^"]+)"')
-_WEBHOOK_DENIED = re.compile(r'admission webhook "([^"]+)" denied the request')
-_POLICY_DENIED = re.compile(r"ValidatingAdmissionPolicy '([^']+)'")
-_QUOTA = re.compile(r"exceeded quota: ([^,\s]+)|failed quota: ([^:\s]+)")
+# Who says no, as the API server words it. The first that fits; `{}` is what the pattern's group has found.
+# https://github.com/kubernetes/apiserver: pkg/admission/plugin (webhook, policy, resourcequota), podsecurity
+REFUSALS = (
+    (r'failed calling (?:admission )?webhook "([^"]+)"', "webhook_failing", "the owners of webhook {}"),
+    (r'admission webhook "([^"]+)" denied the request', "webhook_denied", "the owners of webhook {}"),
+    (r"ValidatingAdmissionPolicy '([^']+)'", "policy_denied", "the owners of ValidatingAdmissionPolicy {}"),
+    (r"violates (PodSecurity) ", "policy_denied", "whoever sets the Pod Security level of the namespace"),
+    (r"exceeded quota: ([^,\s]+)", "quota_exceeded", "whoever sets ResourceQuota {}"),
+    (r"failed quota: ([^:\s]+)", "quota_exceeded", "whoever sets ResourceQuota {}"),
+    (r"namespace (\S+) because it is being terminated", "namespace_deleting", "whoever deletes namespace {}"),
+    (r'serviceaccount "([^"]+)" not found', "account_missing", "whoever removed ServiceAccount {}"),
+)
+# Warning Events of controllers that tell nothing of a fault: the old pod was not quite gone, or is being replaced.
+HARMLESS = re.compile(r"object is being deleted|^RecreatingFailedPod|^RecreatingTerminatedPod")
 
 
 def unreachable(what: str) -> Diagnosis:
@@ -64,25 +80,26 @@ def unreachable(what: str) -> Diagnosis:
 
 def refusal(answer: str) -> Diagnosis:
     """Who said no to a write, by the API server's answer."""
-    if failed := _WEBHOOK_FAILED.search(answer):
-        return Diagnosis(code="webhook_failing", evidence=answer, who=f"the owners of webhook {failed[1]}")
-    if denied := _WEBHOOK_DENIED.search(answer):
-        return Diagnosis(code="webhook_denied", evidence=answer, who=f"the owners of webhook {denied[1]}")
-    if denied := _POLICY_DENIED.search(answer):
-        return Diagnosis(
-            code="policy_denied", evidence=answer, who=f"the owners of ValidatingAdmissionPolicy {denied[1]}"
-        )
-    if quota := _QUOTA.search(answer):
-        name = quota[1] or quota[2]
-        return Diagnosis(code="quota_exceeded", evidence=answer, who=f"whoever sets ResourceQuota {name}")
+    for pattern, code, who in REFUSALS:
+        if found := re.search(pattern, answer):
+            return Diagnosis(code=code, evidence=answer, who=who.format(found[1]))
     return Diagnosis(code="refused", evidence=answer, who=ADMINISTRATORS)
 
 
 def last_warning(events: Iterable[PodEvent], since: datetime | None = None) -> str:
     """Quote the Warning Event that happened last, not before `since`; empty where there is none."""
-    warnings = [one for one in events if one.type == "Warning" and (since is None or one.last_seen >= since)]
-    last = max(warnings, key=lambda one: one.last_seen, default=None)
+    warnings = (one for one in events if one.type == "Warning" and (since is None or one.last_seen >= since))
+    last = _last(one for one in warnings if not HARMLESS.search(f"{one.reason}: {one.message}"))
     return _joined(last.reason, last.message) if last else ""
+
+
+def _last(events: Iterable[PodEvent]) -> PodEvent | None:
+    in_order = sorted(events, key=lambda one: one.last_seen)
+    return in_order[-1] if in_order else None
+
+
+# Finalizers that Kubernetes' own controllers take off: foregroundDeletion, orphan, batch.kubernetes.io/job-tracking.
+_KUBERNETES_OWN = re.compile(r"[^./]+$|([^/]+\.)?kubernetes\.io/|(?!x-)([^/]+\.)?(?<!x-)k8s\.io/")
 
 
 # --- the old pod has not gone ------------------------------------------------------------------------------------
@@ -94,6 +111,9 @@ def termination(pod: Pod, host: Host | None, server_now: datetime, events: Itera
     also = f"; finalizers: {finalizers}" if finalizers else ""
     if host_lost := _host_lost(host):
         return Diagnosis(code="host_lost", evidence=host_lost + also, who=ADMINISTRATORS)
+    if not pod.terminating:
+        evidence = "the API server took the deletion, and the pod shows no deletionTimestamp"
+        return Diagnosis(code="deletion_lost", evidence=evidence, who=ADMINISTRATORS)
     warning = last_warning(events)
     quoted = f"; its last Warning Event: {warning}" if warning else ""
     running = [one.name for one in pod.status.all_containers if one.state.running]
@@ -108,7 +128,9 @@ def termination(pod: Pod, host: Host | None, server_now: datetime, events: Itera
         return Diagnosis(code="grace_period_exceeded", evidence=evidence, who=ADMINISTRATORS)
     if finalizers:
         evidence = f"no container runs any more; finalizers left: {finalizers}"
-        return Diagnosis(code="finalizers", evidence=evidence, who="the owners of these finalizers")
+        foreign = [one for one in pod.metadata.finalizers if not _KUBERNETES_OWN.match(one)]
+        who = f"the owners of {_list('finalizer', foreign)}" if foreign else ADMINISTRATORS
+        return Diagnosis(code="finalizers", evidence=evidence, who=who)
     evidence = f"no container runs any more and no finalizer is left; its kubelet has not removed it{quoted}"
     return Diagnosis(code="not_removed", evidence=evidence, who=ADMINISTRATORS)
 
@@ -137,14 +159,29 @@ class Absence:
 
 def not_recreated(old: PinnedPod, seen: Absence) -> Diagnosis:
     """Why there is no replacement."""
-    for explanation in (_resource(seen), _in_its_place(old, seen), _controller(old, seen), _refused(old, seen)):
+    for explanation in (
+        _resource(seen),
+        _in_its_place(old, seen),
+        _controller(old, seen),
+        _creation_refused(old, seen),
+        _paused(seen),
+    ):
         for diagnosis in explanation:
             return diagnosis
-    made = [pod.name for pod in others(old, seen.pods) if pod.uid not in old.lookalikes and pod.name != old.name]
-    if made and not old.generated_name and old.controller and old.controller.kind != "StatefulSet":
-        evidence = f"{old.controller.called} has {_list('pod', made)}, and none of the name {old.name}"
+    made = [pod.name for pod in others(old, seen.pods) if (pod.metadata.creation_timestamp or seen.since) > seen.since]
+    if made and old.controller is not None and old.controller.kind != "StatefulSet":
+        evidence = f"{old.controller.called} has made {_list('pod', made)} meanwhile, and none of the name {old.name}"
         return Diagnosis(code="other_name", evidence=evidence, who=_maker(old))
-    return Diagnosis(code="not_recreated", evidence="nothing has recreated the pod", who=_maker(old))
+    evidence = "nothing has recreated the pod"
+    now = seen.controller
+    unready = (
+        next((one for one in now.conditions if one.type == "Ready" and one.status != "True"), None)
+        if isinstance(now, Controller)
+        else None
+    )
+    if isinstance(now, Controller) and unready is not None and (why := _joined(unready.reason, unready.message)):
+        evidence += f"; {now.reference.called} says of itself that it is not ready: {why}"
+    return Diagnosis(code="not_recreated", evidence=evidence, who=_maker(old))
 
 
 def others(old: PinnedPod, pods: Iterable[Pod]) -> tuple[Pod, ...]:
@@ -302,13 +339,22 @@ def _host_without_daemon(old: PinnedPod, now: Controller, seen: Absence) -> Iter
         )
 
 
-def _refused(old: PinnedPod, seen: Absence) -> Iterator[Diagnosis]:
+def _creation_refused(old: PinnedPod, seen: Absence) -> Iterator[Diagnosis]:
     """What stopped the controller from making the pod, as its last Warning Event tells."""
     if old.controller is not None and (warning := last_warning(seen.events, seen.since)):
-        found = refusal(warning)
         evidence = f"the last Warning Event of {old.controller.called}: {warning}"
-        code, who = (found.code, found.who) if found.code != "refused" else ("creation_failed", _maker(old))
-        yield Diagnosis(code=code, evidence=evidence, who=who)
+        found = refusal(warning)
+        if found.code == "refused":
+            found = Diagnosis(code="creation_failed", evidence=evidence, who=_maker(old))
+        yield found.model_copy(update={"evidence": evidence})
+
+
+def _paused(seen: Absence) -> Iterator[Diagnosis]:
+    now = seen.controller
+    if isinstance(now, Controller) and now.paused:
+        called = now.reference.called
+        evidence = f"{called} is paused, by spec.paused or an annotation: its operator leaves it alone"
+        yield Diagnosis(code="controller_paused", evidence=evidence, who=f"whoever paused {called}")
 
 
 def _maker(old: PinnedPod) -> str:
@@ -333,11 +379,18 @@ def readiness(pod: Pod, host: Host | None, events: Iterable[PodEvent], server_no
         _ended(pod),
         _scheduling(pod),
         _lost(host),
+        _disrupted(pod),
         _containers(pod, events, server_now),
         _probes(pod, events),
     ):
         for diagnosis in explanation:
             return diagnosis
+    if pod.spec.node_name and not _statuses(pod):
+        evidence = f"Kubernetes node {pod.spec.node_name} has it, and its kubelet has reported no container"
+        return Diagnosis(code="kubelet_silent", evidence=evidence, who=ADMINISTRATORS)
+    if kubelet_is_silent(pod):
+        evidence = f"all containers were ready, and the pod is not: the kubelet of {pod.spec.node_name} may not answer"
+        return Diagnosis(code="kubelet_silent", evidence=evidence, who=ADMINISTRATORS)
     evidence = f"phase {pod.status.phase or 'unknown'}, no reason given"
     return Diagnosis(code="unknown", evidence=evidence, who=APPLICATION)
 
@@ -372,6 +425,13 @@ def _lost(host: Host | None) -> Iterator[Diagnosis]:
         yield Diagnosis(code="host_lost", evidence=evidence, who=ADMINISTRATORS)
 
 
+def _disrupted(pod: Pod) -> Iterator[Diagnosis]:
+    if why := pod.disrupted:
+        yield Diagnosis(
+            code="pod_disrupted", evidence=f"it is about to go again: {_joined(why, '')}", who=ADMINISTRATORS
+        )
+
+
 def _containers(pod: Pod, events: tuple[PodEvent, ...], server_now: datetime) -> Iterator[Diagnosis]:
     """Containers that do not run, or not for long."""
     for status in _statuses(pod):
@@ -382,13 +442,17 @@ def _containers(pod: Pod, events: tuple[PodEvent, ...], server_now: datetime) ->
         if waiting and waiting.reason in CONFIG_REASONS:
             evidence = f"container {status.name}: {_joined(waiting.reason, waiting.message)}"
             yield Diagnosis(code="container_config", evidence=evidence, who=APPLICATION)
-    volume = max((one for one in events if one.reason in VOLUME_EVENTS), key=lambda one: one.last_seen, default=None)
-    if volume and not any(one.state.running or one.state.terminated for one in _statuses(pod)):
+    volume = _last(one for one in events if one.type == "Warning" or one.reason in VOLUME_EVENTS)
+    if (
+        volume
+        and volume.reason in VOLUME_EVENTS
+        and not any(one.state.running or one.state.terminated for one in _statuses(pod))
+    ):
         yield Diagnosis(code="volume", evidence=_joined(volume.reason, volume.message), who=ADMINISTRATORS)
     yield from _init_containers(pod)
     for container, status in _long_running(pod):
         ended = status.state.terminated or status.last_state.terminated
-        if ended is None or (status.ready and runs_steadily(container, status, server_now)):
+        if ended is None or (status.ready and runs_steadily(status, server_now)):
             continue
         times = f"container {status.name}, restart count {status.restart_count}"
         if _killed_by_startup_probe(container, status, events):
@@ -446,8 +510,17 @@ def _killed_by_startup_probe(container: Container, status: ContainerStatus, even
     last = status.state.terminated or status.last_state.terminated
     if container.startup_probe is None or last is None or last.reason == "OOMKilled":
         return False
-    told = any(one.message.startswith(f"Container {status.name} failed startup probe") for one in events)
-    return told or last.exit_code in KILLED_EXIT_CODES
+    killings = [one for one in events if one.message.startswith(f"Container {status.name} failed")]
+    if killings:
+        return any("failed startup probe" in one.message for one in killings)
+    if last.exit_code not in KILLED_EXIT_CODES:
+        return False
+    if last.started_at is None or last.finished_at is None:
+        return True
+    # Whatever else may kill it (a liveness probe, the machine's lack of memory) need not wait for the last try.
+    probe = container.startup_probe
+    earliest = probe.initial_delay_seconds + (probe.failure_threshold - 1) * probe.period_seconds
+    return (last.finished_at - last.started_at).total_seconds() >= earliest
 
 
 def _host_lost(host: Host | None) -> str:

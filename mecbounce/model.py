@@ -283,6 +283,7 @@ class Terminated(FromApi):
     exit_code: int = 0
     reason: str = ""
     message: str = ""
+    started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
 
 
@@ -356,6 +357,7 @@ class PodSpec(FromApi):
 
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
+    restart_policy: str = "Always"
     node_name: str = ""
     scheduler_name: str = ""
     scheduling_gates: tuple[SchedulingGate, ...] = ()
@@ -400,6 +402,10 @@ class PodStatus(FromApi):
     def all_containers(self) -> tuple[ContainerStatus, ...]:
         """Containers of every kind, those of `kubectl debug` too."""
         return (*self.init_container_statuses, *self.container_statuses, *self.ephemeral_container_statuses)
+
+
+# As kubelets of all versions write them into the status of a pod that they evict or shut down.
+DISRUPTED_REASONS = {"Evicted", "NodeLost", "NodeShutdown", "Preempting", "Shutdown", "Terminated"}
 
 
 class Pod(FromApi):
@@ -456,7 +462,7 @@ class Pod(FromApi):
     def belongs_to(self, controller: Owner) -> bool:
         """True if `controller`, or what was made anew in its place, controls it; or owns it and nothing controls it."""
         owners = (self.controller,) if self.controller else self.metadata.owner_references
-        return any(owner.same_object(controller) for owner in owners)
+        return any(owner.uid == controller.uid or owner.same_object(controller) for owner in owners)
 
     @property
     def stands(self) -> bool:
@@ -474,7 +480,26 @@ class Pod(FromApi):
 
     @property
     def images(self) -> dict[str, str]:
-        return {container.name: container.image for container in self.spec.containers}
+        return {container.name: container.image for container in self.spec.long_running}
+
+    @property
+    def revision(self) -> str:
+        """Which revision of its controller's template it is made from; empty where none is told."""
+        labels = self.metadata.labels
+        return labels.get("controller-revision-hash") or labels.get("pod-template-hash", "")
+
+    @property
+    def disrupted(self) -> str:
+        """Why it is about to go although it may still look Running; empty if it is not.
+
+        https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
+        """
+        if self.status.reason in DISRUPTED_REASONS:
+            return ": ".join(filter(None, (self.status.reason, self.status.message)))
+        target = self.condition("DisruptionTarget")
+        if target is None or target.status != "True":
+            return ""
+        return ": ".join(filter(None, (target.reason, target.message))) or "DisruptionTarget"
 
     def condition(self, kind: str) -> Condition | None:
         return next((one for one in self.status.conditions if one.type == kind), None)
@@ -541,6 +566,8 @@ class Controller(Frozen):
     """What controls it in turn, such as a ReplicaSet's Deployment."""
     deleting: bool = False
     """Whether it has a deletionTimestamp."""
+    paused: bool = False
+    """Whether somebody told its operator to leave it alone, by `spec.paused` or an annotation of that meaning."""
     replicas: int | None = None
     """How many pods it wants."""
     first_ordinal: int = 0
@@ -573,6 +600,8 @@ class Controller(Frozen):
             reference=Owner(api_version=api_version, kind=kind, name=metadata.name, uid=metadata.uid),
             owner=next((owner for owner in metadata.owner_references if owner.controller), None),
             deleting=metadata.deletion_timestamp is not None,
+            paused=spec.get("paused") is True
+            or any(_PAUSE.search(key) and value == "true" for key, value in metadata.annotations.items()),
             replicas=_number(spec, "replicas"),
             first_ordinal=_number(ordinals, "start") or 0,
             ordered=kind == "StatefulSet" and spec.get("podManagementPolicy", "OrderedReady") == "OrderedReady",
@@ -585,6 +614,9 @@ class Controller(Frozen):
     def condition(self, kind: str) -> Condition | None:
         """The condition of that type, if it is true."""
         return next((one for one in self.conditions if (one.type, one.status) == (kind, "True")), None)
+
+
+_PAUSE = re.compile(r"(^|[/.-])(paused?|pause-reconciliation)$")  # as the operators of the field name it
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -762,6 +794,8 @@ class PinnedPod(Frozen):
     """Its long-running containers, with their probes, whose times are in seconds."""
     images: Mapping[str, str] = {}
     """The image of each of its containers, by the container's name."""
+    revision: str = ""
+    """Which revision of its controller's template it was made from. Empty: not told."""
     host: str = ""
     """Its Kubernetes node."""
     grace_period: int = 30
@@ -781,25 +815,34 @@ class PinnedPod(Frozen):
             controller=controller,
             containers=pod.spec.long_running,
             images=pod.images,
+            revision=pod.revision,
             host=pod.spec.host,
             grace_period=pod.spec.termination_grace_period_seconds,
         )
+        return pinned.seen_among((pod, *pods))
+
+    def seen_among(self, pods: Iterable[Pod]) -> Self:
+        """Pin anew which pods could be mistaken for its replacement, as long as it stands among `pods` itself."""
+        pods = tuple(pods)
+        pod = self.find_in(pods)
+        if pod is None:
+            return self
         lookalikes = frozenset(
             other.uid
             for other in pods
-            if other.uid != pod.uid
-            and pinned.is_replaced_by(other)
+            if other.uid != self.uid
+            and self.is_replaced_by(other)
             and not other.made_since_deletion_of(pod)
             # A DaemonSet has one pod on a Kubernetes node: one that stands there already takes its place.
-            and not (pinned.of_daemon_set and other.stands)
+            and not (self.of_daemon_set and other.stands)
         )
-        return pinned.model_copy(update={"lookalikes": lookalikes})
+        return self.model_copy(update={"lookalikes": lookalikes})
 
     @property
     def of_daemon_set(self) -> bool:
         return self.controller is not None and self.controller.kind == "DaemonSet"
 
-    def among(self, pods: Iterable[Pod]) -> Pod | None:
+    def find_in(self, pods: Iterable[Pod]) -> Pod | None:
         """The pinned incarnation itself, or None where it has gone."""
         return next((pod for pod in pods if pod.uid == self.uid), None)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 600.0
 GRACE_MARGIN = 60.0
 BUDGET_MARGIN = 300.0
-STEADY_AFTER = 10.0  # seconds that a restarted container without a probe must have run: the first back-off is as long
+STEADY_AFTER = 10.0  # seconds that a restarted container must have run to count: as long as a kubelet's first back-off
 
 
 def probe_budget(probe: Probe) -> float:
@@ -95,38 +95,49 @@ def is_started(pod: Pod, server_now: datetime) -> bool:
 
 def _has_started(container: Container, pod: Pod, server_now: datetime) -> bool:
     status = pod.container_status(container.name)
-    if status is None or status.state.running is None:
+    if status is None or status.state.running is None or not runs_steadily(status, server_now):
         return False
     if container.startup_probe:
         return status.started is True
-    if container.readiness_probe:
-        return status.started is not False and status.ready
-    return status.started is not False and runs_steadily(container, status, server_now)
+    return status.started is not False and (status.ready or container.readiness_probe is None)
 
 
-def runs_steadily(container: Container, status: ContainerStatus, server_now: datetime) -> bool:
-    """Whether a container that runs is not just between two crashes.
+def runs_steadily(status: ContainerStatus, server_now: datetime) -> bool:
+    """Whether a container is not just between two crashes: once restarted, it must have run for STEADY_AFTER seconds.
 
-    A probe would tell. Without one, a container that has been restarted must have run for STEADY_AFTER seconds.
+    So must one whose startup probe has passed: kubelet 1.35 may hand on what the container before it has earned
+    (kubernetes/kubernetes#141155).
     """
-    if container.startup_probe or container.readiness_probe or status.restart_count == 0:
+    if status.restart_count == 0:
         return True
     since = status.state.running.started_at if status.state.running else None
     return since is not None and (server_now - since).total_seconds() >= STEADY_AFTER
 
 
 def is_ready(pod: Pod, server_now: datetime) -> bool:
-    """Whether its Ready condition is true, and no container without a probe is just between two crashes."""
+    """Whether its Ready condition is true, and no container is just between two crashes."""
     condition = pod.condition("Ready")
     if condition is None or condition.status != "True":
         return False
-    pairs = ((one, pod.container_status(one.name)) for one in pod.spec.long_running)
-    return all(status is None or runs_steadily(one, status, server_now) for one, status in pairs)
+    statuses = filter(None, (pod.container_status(one.name) for one in pod.spec.long_running))
+    return all(runs_steadily(one, server_now) for one in statuses)
 
 
-def back(pod: Pod, ready_when: ReadyWhen, server_now: datetime) -> Event | None:
+def kubelet_is_silent(pod: Pod) -> bool:
+    """Whether the pod's Ready condition was taken from it although all its containers were ready.
+
+    So the node controller does where a kubelet no longer answers: what that said last of the containers stays.
+    """
+    condition = pod.condition("Ready")
+    if condition is None or condition.status == "True" or pod.spec.readiness_gates:
+        return False
+    statuses = [pod.container_status(one.name) for one in pod.spec.long_running]
+    return bool(statuses) and all(status is not None and status.ready for status in statuses)
+
+
+def completion_event(pod: Pod, ready_when: ReadyWhen, server_now: datetime) -> Event | None:
     """Which event tells that the replacement is back; None: not yet. `server_now` is the API server's own time."""
-    if pod.finished:
+    if pod.finished or pod.disrupted or kubelet_is_silent(pod):
         return None
     if ready_when is ReadyWhen.AUTO:
         ready_when = ReadyWhen.STARTED if has_startup_probe(pod) else ReadyWhen.READY

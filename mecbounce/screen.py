@@ -111,7 +111,7 @@ def waiting_for(record: BounceRecord, sight: Sight | None, now: datetime) -> tup
     if old is None or sight is None:
         return None
     if record.state is State.AWAIT_TERMINATION:
-        return _termination(old.among(sight.pods), now + sight.skew)
+        return _termination(old.find_in(sight.pods), now + sight.skew)
     if record.state is State.AWAIT_READY:
         return _readiness(record, old.replacements(sight.pods), now + sight.skew)
     return None
@@ -140,7 +140,7 @@ def _readiness(record: BounceRecord, candidates: tuple[Pod, ...], server_now: da
     if not candidates:
         return "not_recreated", "nothing has recreated the pod yet"
     pod = candidates[0]
-    if probes.back(pod, record.request.ready_when, server_now):
+    if probes.completion_event(pod, record.request.ready_when, server_now):
         return None
     why = diagnosis.readiness(pod, None, (), server_now)
     progress = probes.startup_progress(pod, server_now) if why.code == "startup_probe" else None
@@ -388,7 +388,7 @@ _NEXT: Mapping[Event, Next] = {
     ),
     Event.POD_STATIC: Next("Look at it", _DESCRIBE.command, diagnosis.ADMINISTRATORS),
     Event.POD_ENDED: Next("See which pods there are", "kubectl get pods -n {namespace}", "whoever named the pod"),
-    Event.POD_OF_JOB: Next("Look at it", _DESCRIBE.command, "the owners of the Job"),
+    Event.POD_OF_JOB: Next("Look at it", _DESCRIBE.command, "the owners of what it works for"),
     Event.CANCELLED: Next("Bounce it after all", "{run}", "nobody"),
     Event.ACCESS_DENIED: Next(
         "See which rights there are", "kubectl auth can-i --list -n {namespace}", diagnosis.ADMINISTRATORS
@@ -406,9 +406,12 @@ _LOOK: Mapping[str, Next] = {  # by a diagnosis' code: where to look before wait
     "grace_period_exceeded": _HOST,
     "finalizers": Next("See who set them", "kubectl get pod {pod} -n {namespace} -o yaml"),
     "not_removed": _HOST,
+    "deletion_lost": _DESCRIBE,
     "webhook_failing": Next("See which webhooks there are", "kubectl get validatingwebhookconfigurations"),
     "webhook_denied": Next("See which webhooks there are", "kubectl get validatingwebhookconfigurations"),
     "policy_denied": Next("See which policies there are", "kubectl get validatingadmissionpolicies"),
+    "namespace_deleting": Next("Look at it", "kubectl describe namespace {namespace}"),
+    "account_missing": Next("See which accounts there are", "kubectl get serviceaccounts -n {namespace}"),
     "quota_exceeded": Next("See what is used up", "kubectl describe resourcequota -n {namespace}"),
     "refused": Next("See which rights there are", "kubectl auth can-i --list -n {namespace}"),
     diagnosis.UNREACHABLE: _ALIVE,
@@ -424,12 +427,15 @@ _LOOK: Mapping[str, Next] = {  # by a diagnosis' code: where to look before wait
     "host_gone": Next("See which Kubernetes nodes there are", "kubectl get nodes"),
     "host_not_wanted": _CONTROLLER,
     "predecessor_not_ready": Next("See which pods there are", "kubectl get pods -n {namespace}"),
+    "controller_paused": _CONTROLLER,
     "creation_failed": _CONTROLLER,
     "other_name": Next("See which pods there are", "kubectl get pods -n {namespace}"),
     "replacement_terminating": _DESCRIBE,
     "other_controller": _DESCRIBE,
     "not_recreated": _MAKER,
     "pod_ended": _DESCRIBE,
+    "pod_disrupted": _DESCRIBE,
+    "kubelet_silent": _HOST,
     "scheduling_gated": _DESCRIBE,
     "unschedulable": _DESCRIBE,
     "unscheduled": _DESCRIBE,

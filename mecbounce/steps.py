@@ -210,7 +210,7 @@ def _disable(context: Context) -> tuple[Event, Protection, tuple[tuple[str, str]
     protection = context.protection
     if protection is None:
         return Event.PROTECTION_UNUSED, Protection.UNUSED, ()
-    pod = context.old.among(context.pods())
+    pod = context.old.find_in(context.pods())
     if pod is None or pod.terminating:
         return Event.PROTECTION_UNUSED, Protection.UNUSED, ()
     try:
@@ -230,8 +230,8 @@ def _disable(context: Context) -> tuple[Event, Protection, tuple[tuple[str, str]
 
 def delete_pod(context: Context) -> Outcome:
     """Delete that one incarnation, with its UID as precondition."""
-    old = context.old
-    if done := _deleted(old, context.pods()):
+    old, pods = context.old, context.pods()
+    if done := _deleted(old, pods):
         return done
     if context.intent_expired:
         age = (context.now - context.record.entered_at).total_seconds()
@@ -249,7 +249,7 @@ def delete_pod(context: Context) -> Outcome:
         if not context.patience_is_over:
             raise DeleteUnanswered(str(error), retry_after=error.retry_after) from error
         return _deleted(old, context.look_afresh()) or _refused(context, error)
-    return Outcome(Event.DELETE_ACCEPTED)
+    return Outcome(Event.DELETE_ACCEPTED, learned={"old_pod": old.seen_among(pods)})
 
 
 def _refused(context: Context, answer: ClusterError) -> Outcome:
@@ -267,21 +267,24 @@ def _refused(context: Context, answer: ClusterError) -> Outcome:
 
 def _deleted(old: PinnedPod, pods: tuple[Pod, ...]) -> Outcome | None:
     """What to report where the deletion has happened: by an earlier DELETE whose answer was lost, or another hand."""
-    pod = old.among(pods)
+    pod = old.find_in(pods)
     if pod is None:
         return Outcome(Event.POD_GONE)
-    return Outcome(Event.DELETE_ACCEPTED) if pod.terminating else None
+    if not pod.terminating:
+        return None
+    return Outcome(Event.DELETE_ACCEPTED, learned={"old_pod": old.seen_among(pods)})
 
 
 def await_termination(context: Context) -> Outcome:
     """Wait until that incarnation has gone; never force."""
-    pod = context.old.among(context.pods())
+    pods = context.pods()
+    pod = context.old.find_in(pods)
     if pod is None:
         return Outcome(Event.POD_GONE)
     if not context.overdue:
         return STILL_WAITING
     why = diagnosis.termination(pod, _host_of(context, pod), context.server_now, _events_of(context, pod.uid))
-    return not_terminated(context, why)
+    return not_terminated(context, why, context.old.replacements(pods))
 
 
 def await_ready(context: Context) -> Outcome:
@@ -294,7 +297,7 @@ def await_ready(context: Context) -> Outcome:
     pod = candidates[0]
     learned: dict[str, Any] = {"new_pod": SeenPod.of(pod)}
     notices = _about_replacement(old, record.new_pod, candidates)
-    if event := probes.back(pod, context.request.ready_when, context.server_now):
+    if event := probes.completion_event(pod, context.request.ready_when, context.server_now):
         if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
             text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
             notices.append(("no_startup_probe", text))
@@ -315,15 +318,20 @@ def await_ready(context: Context) -> Outcome:
     return not_back(context, why, others=others, learned=learned, notices=tuple(notices))
 
 
-def not_terminated(context: Context, why: Diagnosis) -> Outcome:
+def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ...] = ()) -> Outcome:
     """Give up waiting for the old pod to go."""
-    old = context.old
+    old, evidence = context.old, why.evidence.rstrip(".")
+    then = "it goes, and is replaced, once that is settled"
+    if replacements:
+        then = f"its replacement {replacements[0].name} stands already"
     message = (
-        f"Pod {old.name} is deleted but has not gone after {_waited(context)}: {why.evidence.rstrip('.')}. "
-        "It was not force-deleted; it goes, and is replaced, once that is settled."
+        f"Pod {old.name} is deleted but has not gone after {_waited(context)}: {evidence}. "
+        f"It was not force-deleted; {then}."
     )
+    if why.code == "deletion_lost":
+        message = f"Pod {old.name} still stands after {_waited(context)}: {evidence}."
     if why.code == diagnosis.UNREACHABLE:
-        message = f"Pod {old.name} is deleted; whether it has gone is not known: {why.evidence.rstrip('.')}."
+        message = f"Pod {old.name} is deleted; whether it has gone is not known: {evidence}."
     return Outcome(Event.TERMINATION_TIMEOUT, message, _advice(old, why), why)
 
 
@@ -383,13 +391,17 @@ def _about_replacement(old: PinnedPod, before: SeenPod | None, candidates: tuple
     if before is not None:
         text = f"The replacement {before.name} ({before.uid}) was itself replaced by {pod.name} ({pod.uid})."
         notices.append(("replaced_again", text))
-    if len(candidates) > 1:
-        text = f"{len(candidates)} pods could be the replacement; waiting for the oldest, {pod.name} ({pod.uid})."
+    standing = sum(one.stands for one in candidates)
+    if standing > 1:
+        text = f"{standing} pods could be the replacement; waiting for the oldest, {pod.name} ({pod.uid})."
         notices.append(("several_replacements", text))
     controller = pod.controller
     if controller is not None and old.controller is not None and controller.uid != old.controller.uid:
         text = f"{controller.called} was made anew ({old.controller.uid} -> {controller.uid}) and made the replacement."
         notices.append(("controller_remade", text))
+    if old.revision and pod.revision and old.revision != pod.revision:
+        text = f"The replacement is made from revision {pod.revision} of its controller's template, not {old.revision}."
+        notices.append(("revision_changed", text))
     changes = [f"{name}: {here} -> {there}" for name, here, there in old.image_changes(pod.images)]
     if changes:
         notices.append(("images_changed", f"The replacement runs other images: {'; '.join(changes)}."))

@@ -218,7 +218,7 @@ def _record(data: Any, where: str) -> BounceRecord:
         raise _damaged(where, "field schema_version is not a whole number")
     if version not in READABLE:
         raise UnknownSchema(
-            f"{where}: field schema_version is {version}, this mecbounce reads {' and '.join(map(str, READABLE))}. "
+            f"{where}: field schema_version is {version}, this mecbounce reads {READABLE[0]} to {READABLE[-1]}. "
             "Go on with the version that wrote it; the record was left as it is."
         )
     try:

@@ -27,7 +27,9 @@ class FakeCluster:
     """What a bounce needs of Kubernetes, in memory. It is its own PodWatch.
 
     `script` holds (seconds after NOW, action) pairs, carried out as time passes; `faults` are raised, one a call;
-    `calls` tells what was asked, in order. `controllers` are JSON, by name. A deleted pod stays, terminating, until the script takes it away.
+    `calls` tells what was asked, in order. `controllers` are JSON, by
+    name (None: gone). A deleted pod stays, terminating, until the
+    script takes it away.
     """
 
     server = "https://fake.example.com"
@@ -39,7 +41,7 @@ class FakeCluster:
         self.hosts = {"host-1": host()}
         self.told: tuple[PodEvent, ...] = ()
         self.server_time: datetime | None = None
-        self.controllers: dict[str, dict[str, Any]] = {}
+        self.controllers: dict[str, dict[str, Any] | None] = {}
         self.replicas: tuple[Controller, ...] = ()
         self.denied: set[str] = set()
         self.budgets: tuple[DisruptionBudget, ...] = ()
@@ -63,9 +65,15 @@ class FakeCluster:
 
     def controller(self, namespace: str, owner: Owner) -> Mapping[str, Any]:
         self._called(f"controller {namespace}/{owner.kind}/{owner.name}")
-        if owner.name not in self.controllers:
+        as_named = {
+            "kind": owner.kind,
+            "apiVersion": owner.api_version,
+            "metadata": {"name": owner.name, "uid": owner.uid},
+        }
+        found = self.controllers.get(owner.name, as_named)
+        if found is None:
             raise NotFound("it no longer exists")
-        return self.controllers[owner.name]
+        return found
 
     def replica_sets(self, namespace: str) -> tuple[Controller, ...]:
         self._called(f"replica sets {namespace}")

@@ -25,39 +25,63 @@ RENAME = (
 WAIT_ON = "what is left is to wait for a replacement of that name."
 SHOULD_HAVE = "should have made it: look at its log and Events. If the name or the namespace is wrong, correct it."
 
+TO_AN_END = (
+    "It works for Job backup to an end; going on because of force. Its work begins anew, or counts as failed and is "
+    "not done again."
+)
+
 ORDER = [
+    ("node_unserved", Event.NODE_UNSERVED),
     ("node_missing", Event.NODE_MISSING),
     ("node_unreadable", Event.NODE_UNREADABLE),
+    ("node_deleting", Event.NODE_DELETING),
     ("node_down", Event.NODE_DOWN),
     ("node_silent", None),
     ("already_replaced", Event.ALREADY_REPLACED),
     ("pod_missing", Event.POD_MISSING),
+    ("pod_static", Event.POD_STATIC),
     ("pod_unmanaged", Event.POD_UNMANAGED),
+    ("pod_owned", None),
     ("pod_foreign", Event.POD_FOREIGN),
     ("already_terminating", Event.ALREADY_TERMINATING),
+    ("pod_ended", Event.POD_ENDED),
+    ("pod_ended_in_place", None),
+    ("pod_of_job", Event.POD_OF_JOB),
     ("node_rebuilding", Event.NODE_REBUILDING),
     ("node_catching_up", None),
 ]
-FORCED = {"pod_unmanaged", "node_rebuilding"}
+FORCED = {"pod_unmanaged", "pod_of_job", "node_rebuilding"}
 
 MADE_FROM = Owner(kind="ExpressNode", name="mec-0", uid="owner-1")  # as the pod of these tests is
 OTHER = MADE_FROM.model_copy(update={"uid": "owner-2"})
+UNCONTROLLED = {"kind": "ExpressNode", "name": "mec-0", "uid": "owner-1"}
+HOST = {"apiVersion": "v1", "kind": "Node", "name": "host-1", "uid": "h-1", "controller": True}
+JOB = {"apiVersion": "batch/v1", "kind": "Job", "name": "backup", "uid": "job-1", "controller": True}
+REPLICA_SET = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "mec-7d9f", "uid": "rs-1", "controller": True}
+EVICTED = {"phase": "Failed", "reason": "Evicted"}
 NODES = {
-    *("node_missing", "node_unreadable", "node_down", "node_silent"),
-    *("pod_foreign", "node_rebuilding", "node_catching_up"),
+    *("node_unserved", "node_missing", "node_unreadable", "node_deleting", "node_down", "node_silent"),
+    *("pod_owned", "pod_foreign", "node_rebuilding", "node_catching_up"),
 }
 
 # For each check, facts that give it a yes and every earlier one a no.
 YES: dict[str, dict[str, Any]] = {
+    "node_unserved": {"missing": "The API server does not serve it", "served": False},
     "node_missing": {"missing": f"{REF} not found"},
     "node_unreadable": {"unreadable": "spec.state holds a number, expected text"},
+    "node_deleting": {"node": Node(desired="up", deleting=True)},
     "node_down": {"node": DOWN},
     "node_silent": {"node": Node(activity="running")},
     "already_replaced": {"pod_uid": "uid-0"},
     "pod_missing": {"pod": None},
+    "pod_static": {"pod": pod(owner=HOST)},
     "pod_unmanaged": {"pod": pod(owner=None)},
+    "pod_owned": {"pod": pod(owner=UNCONTROLLED), "node": Node(desired="up", reference=MADE_FROM)},
     "pod_foreign": {"node": Node(desired="up", reference=OTHER)},
     "already_terminating": {"pod": pod(deleted=30)},
+    "pod_ended": {"pod": pod(owner=REPLICA_SET, metadata={"generateName": "mec-7d9f-"}, status=EVICTED)},
+    "pod_ended_in_place": {"pod": pod(status=EVICTED)},
+    "pod_of_job": {"pod": pod(owner=JOB, metadata={"generateName": "backup-"}, spec={"restartPolicy": "OnFailure"})},
     "node_rebuilding": {"node": REBUILDING},
     "node_catching_up": {"node": CATCHING_UP},
 }
@@ -66,7 +90,11 @@ YES: dict[str, dict[str, Any]] = {
 def facts(**given: Any) -> Facts:
     """Give the facts of a sound bounce, but for what is given: fields of the facts, or of the request."""
     seen: dict[str, Any] = {"node": UP, "pod": pod()}
-    seen |= {name: given.pop(name) for name in ("node", "missing", "unreadable", "pod") if name in given}
+    seen |= {
+        name: given.pop(name)
+        for name in ("node", "missing", "served", "unreadable", "pod", "pinned_uid")
+        if name in given
+    }
     return Facts(request(**given), **seen)
 
 
@@ -130,6 +158,7 @@ def test_force_changes_nothing_else(code: str, event: Event | None) -> None:
     ("code", "notice"),
     [
         ("pod_unmanaged", "The pod has no controller; going on because of force. Somebody must recreate it."),
+        ("pod_of_job", TO_AN_END),
         ("node_rebuilding", "The node is rebuilding; going on because of force. It will begin to rebuild again."),
     ],
 )

@@ -381,7 +381,7 @@ class TestTerminal:
         terminal = cli.BounceInTerminal(request(), "c", screen.Given(), cli.Output.TEXT)
         for _ in range(9):
             terminal.observe(begin(request(), NOW))
-            terminal.saw(())
+            terminal.saw((), None)
         assert capsys.readouterr().out == ""
 
     def test_a_dumb_one_gets_plain_lines(

@@ -8,7 +8,8 @@ import pytest
 from builders import NODE, NOW, STARTUP_PROBE, host, pod, stamp
 
 from mecbounce import diagnosis
-from mecbounce.model import Diagnosis, Host, Node, PinnedPod, Pod, PodEvent
+from mecbounce.diagnosis import Absence
+from mecbounce.model import Diagnosis, Host, Node, NodeRef, PinnedPod, Pod, PodEvent
 
 ADMINISTRATORS = "the cluster's administrators"
 OPERATOR = "the owners of the operator"
@@ -40,6 +41,12 @@ VOLUME_EVENTS = ["FailedMount", "FailedAttachVolume", "FailedMapVolume"]
 
 def code(found: Diagnosis) -> str:
     return found.code
+
+
+def absence(
+    old: PinnedPod, pods: list[Pod], ref: NodeRef | None = None, node: Node | str | None = None, **seen: Any
+) -> Diagnosis:
+    return diagnosis.not_recreated(old, Absence(NOW, pods=tuple(pods), ref=ref, node=node, **seen))
 
 
 def test_an_unreachable_cluster_is_its_administrators() -> None:
@@ -94,7 +101,9 @@ class TestTermination:
     def test_finalizers_hold_a_pod_whose_containers_have_ended(self) -> None:
         old = self.old(-5, ended=("app",), finalizers=("example.com/a", "example.com/b"))
         evidence = "no container runs any more; finalizers left: example.com/a, example.com/b"
-        expected = Diagnosis(code="finalizers", evidence=evidence, who="the owners of these finalizers")
+        expected = Diagnosis(
+            code="finalizers", evidence=evidence, who="the owners of finalizers example.com/a, example.com/b"
+        )
         assert expected == diagnosis.termination(old, READY, NOW)
 
     def test_without_either_its_kubelet_has_not_removed_it(self) -> None:
@@ -102,8 +111,12 @@ class TestTermination:
         expected = Diagnosis(code="not_removed", evidence=evidence, who=ADMINISTRATORS)
         assert expected == diagnosis.termination(self.old(-5, ended=("app",)), READY, NOW)
 
-    def test_a_pod_that_nobody_deleted_has_no_grace_period(self) -> None:
-        assert "not_removed" == code(diagnosis.termination(pod(), READY, NOW))
+    def test_a_deletion_that_the_pod_does_not_show_is_lost(self) -> None:
+        """The DELETE was answered by 200: an etcd that was restored, or something in front that swallows writes."""
+        evidence = "the API server took the deletion, and the pod shows no deletionTimestamp"
+        assert Diagnosis(code="deletion_lost", evidence=evidence, who=ADMINISTRATORS) == diagnosis.termination(
+            pod(), READY, NOW
+        )
 
     @pytest.mark.parametrize(
         ("seen", "evidence"),
@@ -189,25 +202,25 @@ class TestNotRecreated:
         ids=["node_missing", "node_down", "terminating", "other_controller", "unowned", "not_recreated"],
     )
     def test_says_why_there_is_no_replacement(self, pods: list[Pod], node: Node | str, expected: Diagnosis) -> None:
-        assert expected == diagnosis.not_recreated(self.OLD, pods, NODE, node)
+        assert expected == absence(self.OLD, pods, NODE, node)
 
     @pytest.mark.parametrize("node", [Node(), Node(desired="up", activity="down"), None])
     def test_a_node_that_does_not_say_down_is_no_explanation(self, node: Node | None) -> None:
-        assert "not_recreated" == code(diagnosis.not_recreated(self.OLD, [], NODE, node))
+        assert "not_recreated" == code(absence(self.OLD, [], NODE, node))
 
     def test_without_a_ref_the_node_says_nothing(self) -> None:
-        assert "not_recreated" == code(diagnosis.not_recreated(self.OLD, [], None, Node(desired="down")))
-        assert "not_recreated" == code(diagnosis.not_recreated(self.OLD, [], None, "not found"))
-        assert "not_recreated" == code(diagnosis.not_recreated(self.OLD, [], None, None))
+        assert "not_recreated" == code(absence(self.OLD, [], None, Node(desired="down")))
+        assert "not_recreated" == code(absence(self.OLD, [], None, "not found"))
+        assert "not_recreated" == code(absence(self.OLD, [], None, None))
 
     @pytest.mark.parametrize("pods", [[pod()], [pod("mec-1", "uid-3")]], ids=["itself", "another_name"])
     def test_neither_itself_nor_another_name_stands_in_its_place(self, pods: list[Pod]) -> None:
-        assert "not_recreated" == code(diagnosis.not_recreated(self.OLD, pods, NODE, self.UP))
+        assert "not_recreated" == code(absence(self.OLD, pods, NODE, self.UP))
 
     @pytest.mark.parametrize(("node", "expected"), [("not found", "node_missing"), (Node(desired="down"), "node_down")])
     def test_the_resource_explains_more_than_what_stands_in_its_place(self, node: Node | str, expected: str) -> None:
         pods = [pod(uid="uid-2", deleted=20)]
-        assert expected == code(diagnosis.not_recreated(self.OLD, pods, NODE, node))
+        assert expected == code(absence(self.OLD, pods, NODE, node))
 
 
 def new(
@@ -463,9 +476,9 @@ class TestReadiness:
             ),
             pytest.param(
                 new(container=PROBED),
-                "unknown",
-                "phase Pending, no reason given",
-                APPLICATION,
+                "kubelet_silent",
+                "Kubernetes node host-1 has it, and its kubelet has reported no container",
+                ADMINISTRATORS,
                 id="probed_container_without_a_status",
             ),
             pytest.param(
@@ -508,34 +521,34 @@ class TestReadiness:
             ),
             pytest.param(
                 new(phase=""),
-                "unknown",
-                "phase unknown, no reason given",
-                APPLICATION,
+                "kubelet_silent",
+                "Kubernetes node host-1 has it, and its kubelet has reported no container",
+                ADMINISTRATORS,
                 id="nothing_reported_yet",
             ),
         ],
     )
     def test_says_why_the_replacement_is_not_back(self, seen: Pod, expected: str, evidence: str, who: str) -> None:
-        assert Diagnosis(code=expected, evidence=evidence, who=who) == diagnosis.readiness(seen, READY, ())
+        assert Diagnosis(code=expected, evidence=evidence, who=who) == diagnosis.readiness(seen, READY, (), NOW)
 
     @pytest.mark.parametrize("reason", IMAGE_REASONS)
     def test_every_way_in_which_an_image_fails_counts(self, reason: str) -> None:
-        assert "image_pull" == code(diagnosis.readiness(new(waiting(reason)), READY, ()))
+        assert "image_pull" == code(diagnosis.readiness(new(waiting(reason)), READY, (), NOW))
 
     @pytest.mark.parametrize(("length", "cut"), [(300, ""), (301, "...")])
     def test_what_others_say_is_cut_at_300_characters(self, length: int, cut: str) -> None:
         said = "x" * (length - len("ErrImagePull: "))
-        evidence = diagnosis.readiness(new(waiting("ErrImagePull", said)), READY, ()).evidence
+        evidence = diagnosis.readiness(new(waiting("ErrImagePull", said)), READY, (), NOW).evidence
         assert f"container app: {f'ErrImagePull: {said}'[:300]}{cut}" == evidence
 
     def test_a_readiness_gate_that_nobody_knows_holds_the_pod_back_too(self) -> None:
         gate = {"type": "example.com/load-balanced", "status": "Unknown"}
-        found = diagnosis.readiness(new(IN_SERVICE, spec=GATE, conditions=[gate]), READY, ())
+        found = diagnosis.readiness(new(IN_SERVICE, spec=GATE, conditions=[gate]), READY, (), NOW)
         assert "readiness gate example.com/load-balanced is Unknown" == found.evidence
 
     def test_of_two_ends_the_present_one_counts(self) -> None:
         ended = restarted(137, state={"terminated": {"exitCode": 3, "reason": "Error"}})
-        found = diagnosis.readiness(new(ended, container=PROBED), READY, ())
+        found = diagnosis.readiness(new(ended, container=PROBED), READY, (), NOW)
         assert ("crash_loop", "container app, restart count 4, last exit code 3 (Error)") == (
             found.code,
             found.evidence,
@@ -544,21 +557,23 @@ class TestReadiness:
     def test_of_two_ends_of_an_init_container_the_present_one_counts(self) -> None:
         ended = restarted(7, name="migrate", state={"terminated": {"exitCode": 3}})
         seen = new(spec={"initContainers": [{"name": "migrate"}]}, initContainerStatuses=[ended])
-        assert "failed with exit code 3" in diagnosis.readiness(seen, READY, ()).evidence
+        assert "failed with exit code 3" in diagnosis.readiness(seen, READY, (), NOW).evidence
 
     @pytest.mark.parametrize("reason", CONFIG_REASONS)
     def test_every_way_in_which_a_container_cannot_be_made_counts(self, reason: str) -> None:
-        assert "container_config" == code(diagnosis.readiness(new(waiting(reason)), READY, ()))
+        assert "container_config" == code(diagnosis.readiness(new(waiting(reason)), READY, (), NOW))
 
     @pytest.mark.parametrize("reason", VOLUME_EVENTS)
     def test_a_volume_is_told_by_its_event(self, reason: str) -> None:
         event = PodEvent(type="Warning", reason=reason, message='volume "data": timed out')
         expected = Diagnosis(code="volume", evidence=f'{reason}: volume "data": timed out', who=ADMINISTRATORS)
-        assert expected == diagnosis.readiness(new(waiting("ContainerCreating")), READY, iter([event]))
+        assert expected == diagnosis.readiness(new(waiting("ContainerCreating")), READY, iter([event]), NOW)
 
     def test_of_several_events_about_a_volume_the_last_is_shown(self) -> None:
         events = [FAILED_MOUNT, PodEvent(reason="FailedMount", message="later"), PodEvent(reason="Pulled")]
-        assert "FailedMount: later" == diagnosis.readiness(new(waiting("ContainerCreating")), READY, events).evidence
+        assert (
+            "FailedMount: later" == diagnosis.readiness(new(waiting("ContainerCreating")), READY, events, NOW).evidence
+        )
 
     @pytest.mark.parametrize(
         ("status", "expected"),
@@ -568,15 +583,15 @@ class TestReadiness:
     def test_a_volume_that_was_mounted_in_the_end_is_no_explanation(
         self, status: dict[str, Any], expected: str
     ) -> None:
-        assert expected == code(diagnosis.readiness(new(status), READY, [FAILED_MOUNT]))
+        assert expected == code(diagnosis.readiness(new(status), READY, [FAILED_MOUNT], NOW))
 
     def test_a_kill_by_the_startup_probe_is_told_by_its_event_whatever_the_exit_code(self) -> None:
         seen = new(restarted(3), container=PROBED, phase="Running")
-        assert "startup_kill_loop" == code(diagnosis.readiness(seen, READY, [STARTUP_FAILED]))
+        assert "startup_kill_loop" == code(diagnosis.readiness(seen, READY, [STARTUP_FAILED], NOW))
 
     def test_a_first_kill_by_the_startup_probe_counts_before_the_restart(self) -> None:
         status = {"name": "app", "state": {"terminated": {"exitCode": 137}}}
-        assert "startup_kill_loop" == code(diagnosis.readiness(new(status, container=PROBED), READY, ()))
+        assert "startup_kill_loop" == code(diagnosis.readiness(new(status, container=PROBED), READY, (), NOW))
 
     @pytest.mark.parametrize(
         "event",
@@ -589,12 +604,12 @@ class TestReadiness:
     )
     def test_another_event_does_not_tell_of_one(self, event: PodEvent) -> None:
         seen = new(restarted(3), container=PROBED, phase="Running")
-        assert "crash_loop" == code(diagnosis.readiness(seen, READY, [event]))
+        assert "crash_loop" == code(diagnosis.readiness(seen, READY, [event], NOW))
 
     def test_a_container_whose_name_begins_alike_is_another_one(self) -> None:
         event = PodEvent(reason="Killing", message="Container app-log failed startup probe, will be restarted")
         seen = new(restarted(3), container=PROBED, phase="Running")
-        assert "crash_loop" == code(diagnosis.readiness(seen, READY, [event]))
+        assert "crash_loop" == code(diagnosis.readiness(seen, READY, [event], NOW))
 
     def test_a_sidecar_that_is_not_ready_holds_the_pod_back(self) -> None:
         seen = new(
@@ -605,26 +620,26 @@ class TestReadiness:
         )
         evidence = "container proxy runs, its readiness probe does not pass"
         expected = Diagnosis(code="readiness_probe", evidence=evidence, who=APPLICATION)
-        assert expected == diagnosis.readiness(seen, READY, ())
+        assert expected == diagnosis.readiness(seen, READY, (), NOW)
 
     def test_the_budget_in_a_kill_loop_is_that_containers_own(self) -> None:
         spec = {"containers": [{"name": "app", **PROBED}, {"name": "db", "startupProbe": {"failureThreshold": 60}}]}
-        found = diagnosis.readiness(new(restarted(137), IN_SERVICE | {"name": "db"}, spec=spec), READY, ())
+        found = diagnosis.readiness(new(restarted(137), IN_SERVICE | {"name": "db"}, spec=spec), READY, (), NOW)
         assert found.evidence.endswith("killed before its startup probe passed (it allows 31 s)")
 
     def test_a_startup_probe_belongs_to_its_own_container(self) -> None:
         spec = {"containers": [{"name": "app"}, {"name": "db", **PROBED}]}
-        found = diagnosis.readiness(new(restarted(137), IN_SERVICE | {"name": "db"}, spec=spec), READY, ())
+        found = diagnosis.readiness(new(restarted(137), IN_SERVICE | {"name": "db"}, spec=spec), READY, (), NOW)
         assert "crash_loop" == found.code
 
     def test_one_restart_of_a_container_that_runs_is_no_loop(self) -> None:
         seen = new(restarted(3, restartCount=1, started=True), phase="Running")
-        assert "readiness_probe" == code(diagnosis.readiness(seen, READY, ()))
+        assert "readiness_probe" == code(diagnosis.readiness(seen, READY, (), NOW))
 
     def test_a_container_that_restarted_and_is_ready_again_explains_nothing(self) -> None:
         statuses = restarted(1, ready=True, started=True), RUNS | {"name": "db"}
         spec = {"containers": [{"name": "app"}, {"name": "db"}]}
-        found = diagnosis.readiness(new(*statuses, spec=spec, phase="Running"), READY, ())
+        found = diagnosis.readiness(new(*statuses, spec=spec, phase="Running"), READY, (), NOW)
         assert ("readiness_probe", "container db runs, its readiness probe does not pass") == (
             found.code,
             found.evidence,
@@ -639,7 +654,7 @@ class TestReadiness:
         self, status: dict[str, Any]
     ) -> None:
         seen = new(RUNS, spec={"initContainers": [{"name": "migrate"}]}, initContainerStatuses=[status])
-        assert "readiness_probe" == code(diagnosis.readiness(seen, READY, ()))
+        assert "readiness_probe" == code(diagnosis.readiness(seen, READY, (), NOW))
 
     def test_a_sidecar_that_runs_is_no_init_container_still_running(self) -> None:
         seen = new(
@@ -647,14 +662,17 @@ class TestReadiness:
             spec={"initContainers": [{"name": "proxy", "restartPolicy": "Always"}]},
             initContainerStatuses=[{"name": "proxy", "state": RUNNING, "ready": True}],
         )
-        assert "container app runs, its readiness probe does not pass" == diagnosis.readiness(seen, READY, ()).evidence
+        assert (
+            "container app runs, its readiness probe does not pass"
+            == diagnosis.readiness(seen, READY, (), NOW).evidence
+        )
 
     def test_a_lost_host_is_shown(self) -> None:
         expected = Diagnosis(code="host_lost", evidence=LOST_EVIDENCE, who=ADMINISTRATORS)
-        assert expected == diagnosis.readiness(new(RUNS, phase="Running"), LOST, ())
+        assert expected == diagnosis.readiness(new(RUNS, phase="Running"), LOST, (), NOW)
 
     def test_a_host_that_could_not_be_read_says_nothing(self) -> None:
-        assert "readiness_probe" == code(diagnosis.readiness(new(RUNS, phase="Running"), None, ()))
+        assert "readiness_probe" == code(diagnosis.readiness(new(RUNS, phase="Running"), None, (), NOW))
 
     @pytest.mark.parametrize(
         ("seen", "on", "events", "expected"),
@@ -708,12 +726,12 @@ class TestReadiness:
     def test_the_outermost_explanation_wins(
         self, seen: Pod, on: Host, events: tuple[PodEvent, ...], expected: str
     ) -> None:
-        assert expected == code(diagnosis.readiness(seen, on, events))
+        assert expected == code(diagnosis.readiness(seen, on, events, NOW))
 
 
 @pytest.mark.parametrize("seen", [None, READY, LOST])
 @pytest.mark.parametrize("of", [pod(), pod(deleted=-5), pod(ready=False), new(), new(phase="Failed")])
 def test_somebody_must_always_act_on_something(of: Pod, seen: Host | None) -> None:
-    found = [diagnosis.termination(of, seen, NOW), diagnosis.readiness(of, seen, ())]
-    found.append(diagnosis.not_recreated(PinnedPod.of(of, []), [], None, None))
+    found = [diagnosis.termination(of, seen, NOW), diagnosis.readiness(of, seen, (), NOW)]
+    found.append(absence(PinnedPod.of(of, []), [], None, None))
     assert [] == [one for one in found if not (one.code and one.evidence and one.who)]

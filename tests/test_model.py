@@ -324,16 +324,16 @@ class TestApiData:
         status = {"name": "app", "ready": True, "started": None, "state": None, "lastState": {"terminated": None}}
         seen = pod(status={"containerStatuses": [status]}).container_status("app")
         assert seen is not None
-        assert (False, None, None) == (seen.started, seen.state.running, seen.last_state.terminated)
+        assert (None, None, None) == (seen.started, seen.state.running, seen.last_state.terminated)
 
     def test_a_probe_has_the_apis_defaults(self) -> None:
         probe = Probe.model_validate({"timeoutSeconds": None, "httpGet": {"path": "/"}})
         assert Probe(initial_delay_seconds=0, period_seconds=10, failure_threshold=3, timeout_seconds=1) == probe
 
-    def test_a_container_of_which_little_is_reported_has_not_started_nor_restarted(self) -> None:
+    def test_a_container_of_which_little_is_reported_tells_not_whether_it_has_started(self) -> None:
         status = ContainerStatus.model_validate({"name": "app", "lastState": {"terminated": {}}})
         assert status.last_state.terminated is not None
-        assert (False, False, 0, 0) == (
+        assert (False, None, 0, 0) == (
             status.ready,
             status.started,
             status.restart_count,
@@ -516,7 +516,7 @@ class TestPinnedPod:
                 Container(name="app", image="app:1", startup_probe=probe),
                 Container(name="proxy", restart_policy="Always"),
             ),
-            images={"app": "app:1"},
+            images={"app": "app:1", "proxy": ""},
             host="host-1",
             grace_period=90,
             lookalikes=frozenset(),
@@ -550,20 +550,21 @@ class TestPinnedPod:
 
     def test_its_controller_is_told_by_its_uid_whatever_else_the_reference_says(self) -> None:
         """As an operator is updated, the version that its pods name changes from one pod to the next."""
-        old, twin = pod(owner=REPLICA_SET), pod("mec-1", "twin", owner=REPLICA_SET | {"apiVersion": "apps/v2"})
+        generated, later = {"generateName": "mec-"}, REPLICA_SET | {"apiVersion": "apps/v2"}
+        old, twin = pod(owner=REPLICA_SET, metadata=generated), pod("mec-1", "twin", owner=later, metadata=generated)
         assert frozenset({"twin"}) == PinnedPod.of(old, [old, twin]).lookalikes
 
-    def test_without_a_controller_its_lookalikes_are_the_others_without_one(self) -> None:
+    def test_without_a_controller_no_other_name_can_be_mistaken_for_its_replacement(self) -> None:
         old = pod(owner=None)
         pinned = PinnedPod.of(old, [old, pod("mec-1", "uid-2", owner=None), pod("mec-2", "uid-3")])
-        assert (None, frozenset({"uid-2"})) == (pinned.controller_uid, pinned.lookalikes)
+        assert (None, frozenset()) == (pinned.controller_uid, pinned.lookalikes)
 
     def test_finds_itself_by_uid_alone(self) -> None:
         old, namesake = pod(), pod(uid="uid-2")
         pinned = PinnedPod.of(old, [old])
-        assert old == pinned.among([namesake, old])
-        assert None is pinned.among([namesake])
-        assert None is pinned.among([])
+        assert old == pinned.find_in([namesake, old])
+        assert None is pinned.find_in([namesake])
+        assert None is pinned.find_in([])
 
     @pytest.mark.parametrize(
         ("other", "expected"),
@@ -573,10 +574,24 @@ class TestPinnedPod:
             (pod(), False),
             (pod(uid="uid-2", deleted=30), False),
             (pod("mec-1", "uid-2"), False),
-            (pod(uid="uid-2", owner=OTHER), False),
+            (pod(uid="uid-2", owner=OTHER), True),
+            (pod(uid="uid-2", owner=OTHER | {"name": "mec"}), False),
+            (pod(uid="uid-2", owner=OTHER | {"kind": "StatefulSet"}), False),
+            (pod(uid="uid-2", owner=OTHER | {"apiVersion": "apps/v1"}), False),
             (pod(uid="uid-2", owner=None), False),
         ],
-        ids=["namesake", "ended", "itself", "terminating", "other_name", "other_controller", "no_controller"],
+        ids=[
+            "namesake",
+            "ended",
+            "itself",
+            "terminating",
+            "other_name",
+            "controller_made_anew",
+            "controller_of_another_name",
+            "controller_of_another_kind",
+            "controller_of_another_group",
+            "no_controller",
+        ],
     )
     def test_a_stable_identity_is_replaced_by_a_namesake_of_the_same_controller(
         self, other: Pod, expected: bool
@@ -586,8 +601,13 @@ class TestPinnedPod:
 
     @pytest.mark.parametrize(
         ("uid", "owner", "expected"),
-        [("new", REPLICA_SET, True), ("twin", REPLICA_SET, False), ("new", REPLICA_SET | {"uid": "rs-2"}, False)],
-        ids=["new", "lookalike", "other_replica_set"],
+        [
+            ("new", REPLICA_SET, True),
+            ("twin", REPLICA_SET, False),
+            ("new", REPLICA_SET | {"uid": "rs-2"}, True),
+            ("new", REPLICA_SET | {"uid": "rs-2", "name": "mec-5c4b"}, False),
+        ],
+        ids=["new", "lookalike", "made_anew", "other_replica_set"],
     )
     def test_a_generated_name_is_replaced_by_any_name_that_is_new(
         self, uid: str, owner: dict[str, Any], expected: bool
@@ -666,7 +686,7 @@ class TestRecord:
         assert whole == BounceRecord.model_validate_json(json.dumps(whole.model_dump(mode="json")))
 
     def test_is_one_small_document_that_says_its_version(self) -> None:
-        assert 2 == json.loads(WHOLE.model_dump_json())["schema_version"]
+        assert 3 == json.loads(WHOLE.model_dump_json())["schema_version"]
         assert len(WHOLE.model_dump_json()) < 4000
 
     def test_a_record_of_the_version_before_is_read_and_goes_on_as_one_of_this(self) -> None:
@@ -674,7 +694,7 @@ class TestRecord:
         data = WHOLE.model_dump(mode="json") | {"schema_version": 1}
         del data["old_pod"]["controller"], data["old_pod"]["host"], data["new_pod"]["host"]
         found = BounceRecord.model_validate_json(json.dumps(data))
-        assert (2, WHOLE.state, "uid-1", None) == (
+        assert (3, WHOLE.state, "uid-1", None) == (
             found.schema_version,
             found.state,
             found.old_pod and found.old_pod.uid,
@@ -689,7 +709,7 @@ class TestRecord:
             ("revision", 2**53),
             ("path", ()),
             ("schema_version", 0),
-            ("schema_version", 3),
+            ("schema_version", 4),
             ("schema_version", True),
             ("deadline", "2026-01-01T12:00:00"),
             ("deadline", "9999-12-31T23:59:59Z"),
@@ -743,6 +763,7 @@ class TestResult:
         expected = BounceResult(
             state=State.DONE,
             event=Event.POD_STARTED,
+            failed_in=None,
             message="Pod mec-0 was bounced.",
             advice="Nothing to do.",
             diagnosis=WHOLE.diagnosis,
@@ -802,7 +823,7 @@ class TestResult:
 
     def test_reads_as_json(self) -> None:
         result = BounceResult.of(WHOLE)
-        fields = ["state", "event", "message", "advice", "diagnosis", "old_pod", "new_pod", "protection"]
+        fields = ["state", "event", "failed_in", "message", "advice", "diagnosis", "old_pod", "new_pod", "protection"]
         fields += ["durations", "notices"]
         assert fields == [*json.loads(result.model_dump_json())]
         assert result == BounceResult.model_validate_json(result.model_dump_json())

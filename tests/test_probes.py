@@ -133,15 +133,18 @@ def test_a_startup_probe_is_one_of_a_long_running_container(fields: dict[str, An
     [
         ({}, {"containerStatuses": [running(started=True)]}, True),
         ({}, {"containerStatuses": [running(started=False)]}, False),
-        ({}, {"containerStatuses": [running(started=None)]}, False),
-        ({}, {"containerStatuses": [running()]}, False),
+        ({}, {"containerStatuses": [running(started=None)]}, True),
+        ({}, {"containerStatuses": [running()]}, True),
+        ({}, {"containerStatuses": [WAITING | {"started": True}]}, False),
         ({}, {"containerStatuses": []}, False),
         ({}, {"containerStatuses": None}, False),
         ({"containers": []}, {"containerStatuses": []}, False),
         (TWO, {"containerStatuses": [running(started=True), running("db", started=True)]}, True),
         (TWO, {"containerStatuses": [running(started=True), running("db", started=False)]}, False),
         (TWO, {"containerStatuses": [running(started=True)]}, False),
-        (ONE_OF_TWO, {"containerStatuses": [running(started=True), running("log", started=False)]}, True),
+        (ONE_OF_TWO, {"containerStatuses": [running(started=True), running("log", started=False)]}, False),
+        (ONE_OF_TWO, {"containerStatuses": [running(started=True), running("log", started=True)]}, True),
+        (ONE_OF_TWO, {"containerStatuses": [running(started=None), running("log", started=True)]}, False),
         (ONE_OF_TWO, {"containerStatuses": [running(started=False), running("log", started=True)]}, False),
         (SIDECAR, {"initContainerStatuses": [running("proxy", started=True)]}, True),
         (SIDECAR, {"initContainerStatuses": [running("proxy", started=False)]}, False),
@@ -150,25 +153,28 @@ def test_a_startup_probe_is_one_of_a_long_running_container(fields: dict[str, An
     ids=[
         "unprobed_runs",
         "unprobed_does_not_run",
-        "null",
-        "not_said",
+        "unprobed_runs_null",
+        "unprobed_runs_not_said",
+        "unprobed_waits",
         "no_status",
         "null_statuses",
         "no_container",
         "both",
         "one_of_both",
         "one_without_status",
-        "the_probed_one",
+        "the_unprobed_one_does_not_run",
+        "both_of_which_one_is_probed",
+        "the_probed_one_not_said",
         "the_unprobed_one",
         "sidecar",
         "sidecar_not_yet",
         "sidecar_without_status",
     ],
 )
-def test_it_has_started_when_every_startup_probe_passed(
+def test_it_has_started_when_every_long_running_container_has(
     spec: dict[str, Any], status: dict[str, Any], expected: bool
 ) -> None:
-    assert expected is probes.is_started(pod(spec=spec, status=status))
+    assert expected is probes.is_started(pod(spec=spec, status=status), NOW)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +190,7 @@ def test_it_has_started_when_every_startup_probe_passed(
     ],
 )
 def test_it_is_ready_when_its_condition_says_so(conditions: Any, expected: bool) -> None:
-    assert expected is probes.is_ready(pod(status={"conditions": conditions}))
+    assert expected is probes.is_ready(pod(status={"conditions": conditions}), NOW)
 
 
 @pytest.mark.parametrize(
@@ -208,15 +214,15 @@ def test_it_is_back_as_was_asked_or_as_the_pod_is_made_for(
     ready_when: ReadyWhen, probed: bool, started: bool, ready: bool, expected: Event | None
 ) -> None:
     seen = pod(ready=ready, container=PROBED if probed else None, container_status={"started": started})
-    assert expected is probes.back(seen, ready_when)
+    assert expected is probes.completion_event(seen, ready_when, NOW)
 
 
 @pytest.mark.parametrize("ready_when", ReadyWhen)
 @pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
 def test_a_pod_that_ended_is_not_back_whatever_its_status_still_says(phase: str, ready_when: ReadyWhen) -> None:
     ended = pod(status={"phase": phase}, container=PROBED)
-    assert probes.is_started(ended)
-    assert None is probes.back(ended, ready_when)
+    assert probes.is_started(ended, NOW)
+    assert None is probes.completion_event(ended, ready_when, NOW)
 
 
 @pytest.mark.parametrize(
@@ -272,21 +278,21 @@ class TestDeadlineFromStart:
     )
     def test_counts_from_the_start_but_believes_no_clock_beyond_what_can_be(self, since: float, expected: int) -> None:
         seen = pod(status={"containerStatuses": [running(since=since)]})
-        deadline = probes.deadline_from_start(seen, entered_at=self.ENTERED, now=NOW)
+        deadline = probes.deadline_from_start(seen, entered_at=self.ENTERED, now=NOW, skew=timedelta())
         assert later(expected + 600) == deadline
 
     def test_never_lies_beyond_now_and_the_timeout_even_where_our_own_clock_went_back(self) -> None:
         seen = pod(status={"containerStatuses": [running(since=50)]})
-        assert later(600) == probes.deadline_from_start(seen, entered_at=later(100), now=NOW)
+        assert later(600) == probes.deadline_from_start(seen, entered_at=later(100), now=NOW, skew=timedelta())
 
     def test_gives_the_replacement_its_own_budget(self) -> None:
         seen = pod(container={"startupProbe": {"failureThreshold": 120}}, container_status=running(since=-40))
         expected = later(-40) + timedelta(seconds=120 * 10 + 10 + 300)
-        assert expected == probes.deadline_from_start(seen, entered_at=self.ENTERED, now=NOW)
+        assert expected == probes.deadline_from_start(seen, entered_at=self.ENTERED, now=NOW, skew=timedelta())
 
     def test_is_none_while_a_container_does_not_run(self) -> None:
         seen = pod(status={"containerStatuses": [WAITING]})
-        assert None is probes.deadline_from_start(seen, entered_at=self.ENTERED, now=NOW)
+        assert None is probes.deadline_from_start(seen, entered_at=self.ENTERED, now=NOW, skew=timedelta())
 
 
 class TestStartupProgress:

@@ -92,7 +92,7 @@ class TestScreen:
         waiting = record(*PATH, new_pod=NEW, notices=self.NOTICED)
         started = {"state": {"running": {"startedAt": stamp(40)}}}
         pods = (replacement(container_status=started),)
-        assert shown(screen.screen(waiting, later(52.5), 80, where="prod", pods=pods)) == [
+        assert shown(screen.screen(waiting, later(52.5), 80, where="prod", sight=screen.Sight(pods))) == [
             "mec-0 in default (prod)",
             "node   expressnodes.express.example.com/v1 mec-0",
             "pod    mec-0 aaaaaaaa on host-1 → mec-0 bbbbbbbb on host-2",
@@ -120,12 +120,15 @@ class TestScreen:
             replacement(container_status={"state": {"waiting": {"reason": "ImagePullBackOff", "message": "w " * 99}}}),
         )
         waiting = record(*PATH, new_pod=NEW, notices=(long,))
-        assert max(line.cell_len for line in screen.screen(waiting, later(60), width, pods=pods).split()) <= width
+        assert (
+            max(line.cell_len for line in screen.screen(waiting, later(60), width, sight=screen.Sight(pods)).split())
+            <= width
+        )
 
     def test_a_time_that_is_up_fills_the_bar_and_is_said(self) -> None:
         lines = shown(screen.screen(record(*PATH), later(700), 80))
         assert "━" * 30 in lines[-2]
-        assert lines[-1] == "   its time was up 68 s ago: the next look decides"
+        assert lines[-1] == "   deadline passed 68 s ago; checking once more"
 
     def test_states_to_come_are_told_until_the_end(self) -> None:
         assert shown(screen.screen(record(), NOW, 80))[-4:] == [
@@ -177,7 +180,7 @@ class TestWaitingFor:
         ids=["no look yet", "none", "the old one", "unscheduled", "probed", "back"],
     )
     def test_in_await_ready(self, pods: tuple[Pod, ...] | None, said: str | None) -> None:
-        found = screen.waiting_for(record(*PATH), pods, later(60.9))
+        found = screen.waiting_for(record(*PATH), None if pods is None else screen.Sight(pods), later(60.9))
         assert (found and found[1]) == said
 
     @pytest.mark.parametrize(
@@ -194,17 +197,17 @@ class TestWaitingFor:
         ids=["not deleted yet", "gone", "in its grace period", "finalizers"],
     )
     def test_in_await_termination(self, pods: tuple[Pod, ...], said: str | None) -> None:
-        found = screen.waiting_for(record(*PATH[:3]), pods, later(10))
+        found = screen.waiting_for(record(*PATH[:3]), screen.Sight(pods), later(10))
         assert (found and found[1]) == said
 
     def test_an_api_server_that_gives_no_answer_is_what_is_waited_for(self) -> None:
         troubled = record(*PATH, trouble=Trouble(since=later(40), tries=3, what="connection refused"))
-        found = screen.waiting_for(troubled, (), later(52))
+        found = screen.waiting_for(troubled, screen.Sight(()), later(52))
         assert found == ("trouble", "no usable answer from the API server for 12 s, 3 tries: connection refused")
 
     def test_before_the_deletion_and_after_the_end_there_is_nothing_to_wait_for(self) -> None:
-        assert screen.waiting_for(record(*PATH[:1]), (), later(1)) is None
-        assert screen.waiting_for(record(*PATH, DONE), (), later(100)) is None
+        assert screen.waiting_for(record(*PATH[:1]), screen.Sight(()), later(1)) is None
+        assert screen.waiting_for(record(*PATH, DONE), screen.Sight(()), later(100)) is None
 
 
 class TestProgressLines:
@@ -212,7 +215,9 @@ class TestProgressLines:
         lines, waiting = screen.ProgressLines(), record(*PATH)
         seen = replacement(container_status={"state": {"running": {"startedAt": stamp(40)}}})
         told = [
-            (at, line) for at in range(32, 122) if (line := lines.line(waiting, (seen,) if at >= 40 else (), later(at)))
+            (at, line)
+            for at in range(32, 122)
+            if (line := lines.line(waiting, screen.Sight((seen,) if at >= 40 else ()), later(at)))
         ]
         assert [at for at, _ in told] == [33, 41, 71, 101]
         assert told[0][1] == "waiting, 1 s of at most 600 s: nothing has recreated the pod yet"
@@ -220,7 +225,7 @@ class TestProgressLines:
     def test_leave_out_what_passes_at_once(self) -> None:
         lines, waiting, seen = screen.ProgressLines(), record(*PATH), replacement(status={"phase": "Pending"})
         looks = [(32.0, ()), (32.5, (seen,)), (33.2, ()), (33.9, (seen,)), (35.0, (seen,))]
-        assert [at for at, pods in looks if lines.line(waiting, pods, later(at))] == [35.0]
+        assert [at for at, pods in looks if lines.line(waiting, screen.Sight(pods), later(at))] == [35.0]
 
     def test_trouble_that_a_notice_has_told_waits_its_half_minute(self) -> None:
         lines = screen.ProgressLines()
@@ -380,7 +385,7 @@ class TestNextCommand:
             for node in ast.walk(ast.parse(Path(diagnosis.__file__).read_text(encoding="utf-8")))
             if isinstance(node, ast.keyword) and node.arg == "code" and isinstance(node.value, ast.Constant)
         }
-        | {diagnosis.UNREACHABLE}
+        | {diagnosis.UNREACHABLE, *(code for _, code, _ in diagnosis.REFUSALS)}
     )
     FAILURES = sorted({row.event for row in TRANSITIONS if row.dest is State.FAILED})
 

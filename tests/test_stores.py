@@ -31,7 +31,7 @@ FINISHED = FIRST.changed(path=(*FIRST.path, Passage(state=State.FAILED, at=later
 NEW = FIRST.model_copy(update={"bounce_id": "b-2"})
 JSON = FIRST.model_dump(mode="json")
 
-OTHER_VERSIONS = {"higher": 3, "much_higher": 2**40, "lower": 0}
+OTHER_VERSIONS = {"higher": 4, "much_higher": 2**40, "lower": 0}
 NO_VERSIONS: dict[str, object] = {
     "text": "2",
     "text_of_ours": "1",
@@ -537,7 +537,7 @@ class TestFileStore:
         path.write_bytes(raw)
         with pytest.raises(UnknownSchema) as caught:
             act(FileStore(path))
-        expected = f"{path}: field schema_version is {version}, this mecbounce reads 1 and 2. "
+        expected = f"{path}: field schema_version is {version}, this mecbounce reads 1 to 3. "
         expected += "Go on with the version that wrote it; the record was left as it is."
         assert expected == str(caught.value)
         assert (raw, [path]) == (path.read_bytes(), [*path.parent.iterdir()])
