@@ -42,13 +42,6 @@ WATCH_SECONDS = 290  # the API server ends a watch after this long; a list follo
 SILENCE = 75.0
 LASTING = 5.0  # seconds: a watch that lived longer did not fail
 LONGEST_PAUSE = 30.0  # seconds between two tries to open a watch that keeps failing
-_BUILT_IN = {  # kinds of Kubernetes' own that control pods: for these no discovery is needed
-    ("", "ReplicationController"): "replicationcontrollers",
-    ("apps", "DaemonSet"): "daemonsets",
-    ("apps", "ReplicaSet"): "replicasets",
-    ("apps", "StatefulSet"): "statefulsets",
-    ("batch", "Job"): "jobs",
-}
 _MERGE_PATCH = "application/merge-patch+json"
 Item = TypeVar("Item", bound=FromApi)
 
@@ -223,8 +216,8 @@ class KubernetesCluster:
 
     def controller(self, namespace: str, owner: Owner) -> Mapping[str, Any]:
         group, _, version = owner.api_version.rpartition("/")
-        plural, namespaced = _BUILT_IN.get((group, owner.kind), ""), True
-        if not plural:
+        plural, namespaced = owner.built_in_plural, True
+        if not plural:  # no controller of Kubernetes' own: ask how its type is called
             found = next((one for one in self._types(group, version) if one["kind"] == owner.kind), None)
             if found is None:
                 raise Refused(f"the API server tells no resource type of {owner.kind} in {owner.api_version}")
@@ -443,7 +436,7 @@ class KubernetesCluster:
             try:
                 return endpoint()(*args, **options, **raw)
             except ApiException as error:
-                if error.status != 401:  # noqa: PLR2004 -- HTTP
+                if not isinstance(_answered(error), AccessDenied) or error.status != 401:  # noqa: PLR2004 -- HTTP
                     raise
                 log.info("cluster.credentials_reloaded")
                 try:
@@ -759,6 +752,8 @@ def _answered(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answ
     """Explain an answer that is not a 2xx."""
     status = _status(error.body)
     said = _quoted(status.get("message") or f"the API server answered {error.reason or 'an error'}")
+    if _DENIAL.search(said):  # a decision, whatever status the webhook or policy gave it
+        return Refused(said)
     match error.status:
         case 401:
             return AccessDenied("the API server does not accept these credentials (401 Unauthorized)")
@@ -773,6 +768,9 @@ def _answered(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answ
         case code if code >= 500:  # noqa: PLR2004 -- HTTP
             return Unreachable(f"{said} ({code})", retry_after=_retry_after(error))
     return Refused(said)
+
+
+_DENIAL = re.compile(r"denied (the )?request")  # as admission webhooks and policies are quoted by the API server
 
 
 def _status(body: Any) -> Mapping[str, Any]:

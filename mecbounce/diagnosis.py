@@ -55,7 +55,6 @@ CONFIG_REASONS = {
 }
 VOLUME_EVENTS = {"FailedMount", "FailedAttachVolume", "FailedMapVolume"}
 KILLED_EXIT_CODES = {137, 143}  # SIGKILL, SIGTERM: how a kubelet ends a container
-BUILT_IN_GROUPS = {"", "apps", "batch"}  # of those controllers that are Kubernetes' own
 
 # Who says no, as the API server words it. The first that fits; `{}` is what the pattern's group has found.
 # https://github.com/kubernetes/apiserver: pkg/admission/plugin (webhook, policy, resourcequota), podsecurity
@@ -361,7 +360,7 @@ def _maker(old: PinnedPod) -> str:
     """Who answers for that which makes the pod."""
     if old.controller is None:
         return "whoever made the pod"
-    return ADMINISTRATORS if old.controller.group in BUILT_IN_GROUPS and old.controller.api_version else OPERATOR
+    return ADMINISTRATORS if old.controller.built_in_plural else OPERATOR
 
 
 def _ordinal(pod_name: str) -> int | None:

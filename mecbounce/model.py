@@ -220,6 +220,18 @@ class Owner(FromApi):
         return self.api_version.rpartition("/")[0]
 
     @property
+    def built_in_plural(self) -> str:
+        """How its type stands in a URL, if it is one of Kubernetes' own controllers of pods; else empty."""
+        own = {
+            ("", "ReplicationController"): "replicationcontrollers",
+            ("apps", "DaemonSet"): "daemonsets",
+            ("apps", "ReplicaSet"): "replicasets",
+            ("apps", "StatefulSet"): "statefulsets",
+            ("batch", "Job"): "jobs",
+        }
+        return own.get((self.group, self.kind), "")
+
+    @property
     def called(self) -> str:
         """Its kind and name, as a person would say it."""
         return f"{self.kind} {self.name}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from mecbounce import checks, probes, steps
+from mecbounce import checks, diagnosis, probes, steps
 from mecbounce.bounce import LOOK_EVERY
-from mecbounce.errors import AccessDenied, ClusterError, Unreachable
+from mecbounce.errors import AccessDenied, ClusterError, Refused, Unreachable
 from mecbounce.machine import JOINING, Event, State, follow
-from mecbounce.model import BounceRequest, Frozen, Pod, SeenPod
+from mecbounce.model import BounceRequest, Controller, Frozen, Pod, SeenPod
 from mecbounce.protection import AnnotationProtection
 from mecbounce.steps import ShutdownProtection
 
@@ -71,6 +71,8 @@ class Right(Frozen):
     """Whether it is there; None: that could not be asked."""
     why: str = ""
     """Why it could not be asked."""
+    namespaced: bool = True
+    """Whether it is about objects in the namespace; else about those of no namespace."""
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}" + (f".{self.group}" if self.group else "")
@@ -133,16 +135,14 @@ def plan(
     try:
         facts, _ = steps.gather(request, cluster, lambda name: cluster.pods(request.namespace, name))
     except AccessDenied as error:
-        rights = _asked(request, cluster, _rights(request, None, protection, writes=True, events=events))
+        rights = _asked(request, cluster, _rights(checks.Facts(request), protection, writes=True, events=events))
         advice = _who_grants(request, rights)
         return Plan(goes_on=False, event=Event.ACCESS_DENIED, message=f"{error}.", advice=advice, rights=rights)
     except ClusterError as error:
         advice = "Find out why the API server gives no usable answer. Then plan again."
         return Plan(goes_on=False, event=Event.CLUSTER_UNREACHABLE, message=f"{error}.", advice=advice)
     verdict, pod = checks.judge(facts), facts.pod
-    rights = _asked(
-        request, cluster, _rights(request, pod, protection, writes=verdict.event not in JOINING, events=events)
-    )
+    rights = _asked(request, cluster, _rights(facts, protection, writes=verdict.event not in JOINING, events=events))
     deleted = pod if verdict.event is Event.CHECKS_PASSED else None
     dry_run, refused = _dry_run(request, deleted, cluster) if deleted else ("", False)
     eviction, budgets = _eviction(request, pod, cluster) if pod else ("", None)
@@ -171,8 +171,9 @@ def plan(
         rights=rights,
         eviction=eviction,
         disruption_budgets=budgets,
-        notices=tuple(
-            f"No right to {one}: {one.otherwise}." for one in rights if one.granted is False and one.otherwise
+        notices=(
+            *_waits_for_predecessor(request, deleted, cluster),
+            *(f"No right to {one}: {one.otherwise}." for one in rights if one.granted is False and one.otherwise),
         ),
     )
 
@@ -201,6 +202,10 @@ def _dry_run(request: BounceRequest, pod: Pod, cluster: PlanCluster) -> tuple[st
         cluster.delete_pod(request.namespace, pod.name, pod.uid, dry_run=True)
     except Unreachable as error:
         return f"no usable answer: {error}", True
+    except Refused as error:
+        if "does not support dry run" in str(error):  # a webhook with side effects: it may well let the DELETE pass
+            return f"not asked: {error}", False
+        return f"refused: {error}", True
     except ClusterError as error:
         return f"refused: {error}", True
     return "accepted", False
@@ -241,13 +246,32 @@ def _unprotecting(pod: Pod, protection: ShutdownProtection | None) -> Iterator[W
         yield Write(verb="PATCH", target=f"pod {pod.name}", terms=f"switches its annotation {protection.key} off")
 
 
+def _waits_for_predecessor(request: BounceRequest, pod: Pod | None, cluster: PlanCluster) -> Iterator[str]:
+    """Tell of an OrderedReady StatefulSet that would not make the pod anew now. Best effort."""
+    owner = pod.controller if pod else None
+    if pod is None or owner is None or owner.kind != "StatefulSet":
+        return
+    try:
+        controller = Controller.read(cluster.controller(request.namespace, owner))
+        waits_for = diagnosis.unready_predecessor(controller, pod.name, cluster.pods(request.namespace))
+    except (ClusterError, ValueError, KeyError):
+        return
+    if waits_for:
+        yield (
+            f"{owner.called} makes its pods in order (OrderedReady), and {waits_for}: "
+            f"{pod.name} would not be made anew before that is mended."
+        )
+
+
 def _rights(
-    request: BounceRequest, pod: Pod | None, protection: ShutdownProtection | None, *, writes: bool, events: bool
+    facts: checks.Facts, protection: ShutdownProtection | None, *, writes: bool, events: bool
 ) -> Iterator[Right]:
     """List what a bounce needs, if need be without its `writes`. A list by name is authorised by that name."""
+    request, pod = facts.request, facts.pod
     name = "" if pod is not None and pod.has_generated_name else request.pod
     if (ref := request.node) is not None:
-        yield Right(verb="get", resource=ref.plural, group=ref.group, name=ref.name)
+        namespaced = facts.node is None or not facts.node.cluster_scoped
+        yield Right(verb="get", resource=ref.plural, group=ref.group, name=ref.name, namespaced=namespaced)
     yield Right(verb="list", resource="pods", name=name)
     yield Right(verb="watch", resource="pods", name=name, otherwise=f"a bounce looks every {LOOK_EVERY:.0f} s instead")
     if writes:
@@ -259,14 +283,19 @@ def _rights(
         yield Right(verb="create", resource="events", otherwise="`kubectl describe` tells nothing of the bounce")
     less = "the diagnosis of a failure says less"
     yield Right(verb="list", resource="events", otherwise=less)
-    yield Right(verb="get", resource="nodes", name=pod.spec.node_name if pod else "", otherwise=less)
+    host = pod.spec.node_name if pod else ""
+    yield Right(verb="get", resource="nodes", name=host, namespaced=False, otherwise=less)
+    if facts.maker is not None and (plural := facts.maker.built_in_plural):
+        yield Right(verb="get", resource=plural, group=facts.maker.group, name=facts.maker.name, otherwise=less)
+        if plural == "replicasets":
+            yield Right(verb="list", resource=plural, group=facts.maker.group, otherwise=less)
 
 
 def _asked(request: BounceRequest, cluster: PlanCluster, rights: Iterator[Right]) -> tuple[Right, ...]:
     """Ask for each right whether it is there."""
 
     def answered(right: Right) -> Right:
-        namespace = "" if right.resource == "nodes" else request.namespace
+        namespace = request.namespace if right.namespaced else ""
         try:
             granted = cluster.may(namespace, right.verb, right.resource, group=right.group, name=right.name)
         except ClusterError as error:

@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": BOTTOM | PURE | {"steps", "bounce", "planning", "stores", "protection", "diagram", "screen", "__init__"},
 }
 # What a pure function may need of the standard library: types and arithmetic on times that it is given.
-HARMLESS = {"__future__", "collections.abc", "dataclasses", "datetime", "typing"}
+HARMLESS = {"__future__", "collections.abc", "dataclasses", "datetime", "re", "typing"}
 PUBLIC = {"BounceRequest", "BounceTask", "KubernetesCluster", "MappingStore", "FileStore", "NodeRef", "Timeouts"}
 PUBLIC |= {"State", "Event", "ClusterType", "BounceResult"}
 

@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,8 +22,8 @@ from mecbounce import cli, screen
 from mecbounce.bounce import BounceTask, begin
 from mecbounce.cluster import KubernetesCluster
 from mecbounce.errors import ImpossibleEvent
-from mecbounce.machine import State
-from mecbounce.model import BounceRecord
+from mecbounce.machine import Event, State
+from mecbounce.model import BounceRecord, Passage, PinnedPod
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.sandbox.scenarios import PROTECTION, SCENARIOS
 from mecbounce.stores import FileStore
@@ -157,20 +158,38 @@ class TestRun:
         SCENARIOS["stuck-finalizer"].furnish(sandbox)
         assert command("run", "mec-0", "--termination-timeout", "0.2s") == 4
         assert "finalizers left: express.example.com/drain" in command.out
-        assert "Who must act: the owners of these finalizers\n" in command.out
+        assert "Who must act: the owners of finalizer express.example.com/drain\n" in command.out
 
     def test_a_notice_is_a_line_of_its_own(self, command: Command, sandbox: Sandbox) -> None:
         SCENARIOS["catch-up"].furnish(sandbox)
         command("run", "mec-0", "--node", NODE)
         assert "notice: The node is catching up" in command.out
 
-    def test_an_api_server_that_never_answers_a_delete_is_no_claim_about_the_pod(
+    def test_a_delete_that_is_never_answered_is_refused_where_the_last_look_shows_the_pod_untouched(
         self, command: Command, sandbox: Sandbox, tmp_path: Path
     ) -> None:
         sandbox.add_node("mec-0")
         sandbox.fail_next(method="DELETE", path_part="/pods", status=503, count=99)
         record = begin(request(timeouts={"api": 0.5}), NOW)
         FileStore(tmp_path / "r.json").save(record)
+        assert command("run", "mec-0", "--node", NODE, "--state", tmp_path / "r.json") == 3
+        assert "FAILED: delete_refused, refused" in command.out
+        assert "did not carry out the deletion" in command.out
+
+    def test_without_that_look_it_makes_no_claim_about_the_pod(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        made = sandbox.add_node("mec-0")
+        assert made is not None
+        begun = begin(request(timeouts={"api": 0.5}), datetime.now(UTC))
+        announced = (
+            (State.DISABLE_PROTECTION, Event.CHECKS_PASSED),
+            (State.DELETE_POD, Event.PROTECTION_UNUSED),
+        )
+        path = [Passage(state=state, event=event, at=begun.entered_at) for state, event in announced]
+        pinned = PinnedPod(name="mec-0", uid=made["metadata"]["uid"])
+        FileStore(tmp_path / "r.json").save(begun.model_copy(update={"path": (*begun.path, *path), "old_pod": pinned}))
+        sandbox.fail_next(status=503, count=99)
         assert command("run", "mec-0", "--node", NODE, "--state", tmp_path / "r.json") == 1
         assert "may or may not have been carried out" in command.out
 

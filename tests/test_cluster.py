@@ -310,8 +310,28 @@ class TestFailures:
         self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str
     ) -> None:
         sandbox.refuse_delete = "no:\n  not on a Sunday"
-        with pytest.raises(AccessDenied, match="no: not on a Sunday"):
+        with pytest.raises(Refused, match="no: not on a Sunday"):
             kubernetes.delete_pod("default", "mec-0", uid)
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 503])
+    @pytest.mark.parametrize(
+        "said",
+        [
+            'admission webhook "w" denied the request: not on a Sunday',
+            "pods \"mec-0\" is forbidden: ValidatingAdmissionPolicy 'keep' with binding 'all' denied request: no",
+        ],
+        ids=["webhook", "policy"],
+    )
+    def test_a_denial_is_final_whatever_status_it_was_given(
+        self, kubernetes: KubernetesCluster, mocker: MockerFixture, status: int, said: str
+    ) -> None:
+        answered = client.ApiException(status=status, reason="No")
+        answered.body = json.dumps({"kind": "Status", "message": said})
+        send = mocker.patch.object(kubernetes._core, "delete_namespaced_pod", side_effect=answered)
+        with pytest.raises(Refused) as caught:
+            kubernetes.delete_pod("default", "mec-0", "uid")
+        assert said == str(caught.value)
+        assert send.call_count == 1
 
     def test_credentials_that_were_renewed_are_read_anew_once(
         self, kubernetes: KubernetesCluster, mocker: MockerFixture

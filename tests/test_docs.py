@@ -32,7 +32,17 @@ from typer.main import get_command
 from mecbounce import cli, diagnosis, errors, screen
 from mecbounce.bounce import begin
 from mecbounce.machine import TRANSITIONS, Event, State
-from mecbounce.model import BounceRecord, BounceRequest, BounceResult, Diagnosis, NodeRef, Passage, PinnedPod, Timeouts
+from mecbounce.model import (
+    BounceRecord,
+    BounceRequest,
+    BounceResult,
+    Diagnosis,
+    NodeRef,
+    Owner,
+    Passage,
+    PinnedPod,
+    Timeouts,
+)
 from mecbounce.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent
@@ -289,19 +299,29 @@ def test_every_failure_event_has_its_entry() -> None:
 
 
 def test_every_diagnosis_has_its_entry_and_names_who_must_act() -> None:
-    made = [
-        {keyword.arg: keyword.value for keyword in node.keywords}
-        for path in PACKAGE.glob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Diagnosis"
-    ]
-    expected = {(in_diagnosis(one["code"]), in_diagnosis(one["who"])) for one in made}
-    rows = table("operations.md", "## Diagnoses")
-    assert sorted(expected) == sorted((row[0].strip("`"), row[3]) for row in rows)
+    """Where one code may name several, their row joins them by "or"; what the code fills in stands there as `...`."""
+    made: dict[str, list[str]] = {}
+    for node in ast.walk(ast.parse((PACKAGE / "diagnosis.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Diagnosis":
+            given = {keyword.arg: keyword.value for keyword in node.keywords}
+            if (code := in_diagnosis(given["code"])) != ".+":  # else it is one of REFUSALS
+                made.setdefault(code, []).append(in_diagnosis(given["who"]))
+    for _, code, who in diagnosis.REFUSALS:
+        made.setdefault(code, []).append(re.escape(who).replace(r"\{\}", ".+"))
+    rows = {row[0].strip("`"): row[3] for row in table("operations.md", "## Diagnoses")}
+    assert sorted(made) == sorted(rows)
+    for code, patterns in made.items():
+        for said in rows[code].split(" or "):
+            assert any(re.fullmatch(pattern, said) for pattern in patterns), (code, said, patterns)
 
 
-def in_diagnosis(value: ast.expr) -> Any:
-    return getattr(diagnosis, value.id) if isinstance(value, ast.Name) else ast.literal_eval(value)
+def in_diagnosis(value: ast.expr) -> str:
+    """Give a text of diagnosis.py, as a pattern where the code fills something in."""
+    if isinstance(value, ast.Name):
+        return str(getattr(diagnosis, value.id, ".+"))
+    if isinstance(value, ast.JoinedStr):
+        return "".join(re.escape(str(one.value)) if isinstance(one, ast.Constant) else ".+" for one in value.values)
+    return str(value.value) if isinstance(value, ast.Constant) else ".+"
 
 
 @pytest.mark.parametrize(
@@ -326,10 +346,15 @@ def failed(event: Event, code: str = "") -> BounceRecord:
     """Give a bounce of the documents' node that ended so; how it came there does not matter here."""
     first = begin(request(namespace="mec"), NOW)
     why = Diagnosis(code=code, evidence="", who="as the diagnosis says")
+    kind, name = {"job": ("Job", "backup"), "host": ("DaemonSet", "mec")}.get(
+        code.partition("_")[0], ("StatefulSet", "mec")
+    )
+    group = "batch/v1" if kind == "Job" else "apps/v1"
+    controller = Owner(api_version=group, kind=kind, name=name, uid="UID")
     return first.model_copy(
         update={
             "path": (*first.path, Passage(state=State.FAILED, at=NOW, event=event)),
-            "old_pod": PinnedPod(name="mec-0", uid="UID", host="host-1"),
+            "old_pod": PinnedPod(name="mec-0", uid="UID", host="host-1", controller=controller),
             "diagnosis": why if code else None,
         }
     )
@@ -345,11 +370,11 @@ def assert_as_printed(row: list[str], record: BounceRecord) -> None:
 def test_an_event_sends_to_whom_the_failure_page_sends_and_shows_its_command(row: list[str]) -> None:
     event = Event(row[0].strip("`"))
     waiting = event in (Event.TERMINATION_TIMEOUT, Event.NOT_RECREATED, Event.READY_TIMEOUT)
-    record = failed(event, "unknown" if waiting else "")
+    record = failed(event, "unknown" if waiting or event is Event.DELETE_REFUSED else "")
     assert f"\nWho must act: {row[3]}\n" in screen.ending(record, screen.Given(), None).plain
     if waiting:
         assert "(#waiting-on)" in row[4]
-    else:
+    elif event is not Event.DELETE_REFUSED:
         assert_as_printed(row, record)
 
 

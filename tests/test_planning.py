@@ -74,7 +74,9 @@ class TestPlan:
         assert set(found["checks"][0]) == {"code", "question", "answer", "ends", "notice"}
         assert set(found["writes"][0]) == {"verb", "target", "terms"}
         assert set(found["ready"]) == {"seconds", "origin", "short"}
-        assert set(found["rights"][0]) == {"verb", "resource", "group", "name", "otherwise", "granted", "why"}
+        assert set(found["rights"][0]) == {
+            *("verb", "resource", "group", "name", "otherwise", "granted", "why", "namespaced"),
+        }
 
     def test_tells_what_the_api_server_would_refuse(self) -> None:
         asked = cluster()
