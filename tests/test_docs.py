@@ -311,7 +311,8 @@ def test_every_diagnosis_has_its_entry_and_names_who_must_act() -> None:
     rows = {row[0].strip("`"): row[3] for row in table("operations.md", "## Diagnoses")}
     assert sorted(made) == sorted(rows)
     for code, patterns in made.items():
-        for said in rows[code].split(" or "):
+        whole = any(re.fullmatch(pattern, rows[code]) for pattern in patterns)
+        for said in [] if whole else rows[code].split(" or "):
             assert any(re.fullmatch(pattern, said) for pattern in patterns), (code, said, patterns)
 
 
