@@ -122,7 +122,7 @@ class ClusterType(StrEnum):
 
 
 class ReadyWhen(StrEnum):
-    """What counts as back: its startup probes passed, its Ready condition true, or whichever the pod is made for."""
+    """What counts as back: every container started, its Ready condition true, or whichever the pod is made for."""
 
     AUTO = "auto"
     STARTED = "started"
@@ -185,15 +185,16 @@ class BounceRequest(Frozen):
     cluster_type: ClusterType = ClusterType.K8S
     """How the cluster is run: `k8s_gitops` where its resources are changed in Git."""
     force: StrictBool = False
-    """Bounce a node that rebuilds, or a pod that nothing would recreate. Overrides nothing else."""
+    """Bounce a node that rebuilds, a pod that nothing would recreate, or one that works to an end (a Job's). Overrides
+    nothing else."""
     pod_uid: Uid | None = None
     """The UID of the one incarnation to bounce: where it has gone already, nothing is deleted and the bounce only
     waits. None: whichever incarnation stands there."""
     timeouts: Timeouts = Timeouts()
     """How long to wait, in seconds."""
     ready_when: ReadyWhen = ReadyWhen.AUTO
-    """What counts as back: `started` (its startup probes have passed), `ready` (its Ready condition is true), or
-    `auto`, whichever the pod is made for."""
+    """What counts as back: `started` (every container has started, as its startup probe tells), `ready` (its Ready
+    condition is true), or `auto`: `started` where there is a startup probe."""
 
     def is_k8s_gitops(self) -> bool:
         """Whether the cluster's resources are changed in Git, and nowhere else."""
