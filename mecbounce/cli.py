@@ -192,7 +192,9 @@ NodeOption = Annotated[
     typer.Option("--node", metavar="GROUP/VERSION/PLURAL/NAME", help="the custom resource that the pod is made from"),
 ]
 GitOps = Annotated[bool, typer.Option("--gitops", help="the cluster's resources are changed in Git")]
-Force = Annotated[bool, typer.Option("--force", help="bounce a node that rebuilds, a pod that no controller owns, or a Job's")]
+Force = Annotated[
+    bool, typer.Option("--force", help="bounce a node that rebuilds, a pod that no controller owns, or a Job's")
+]
 PodUid = Annotated[
     str | None, typer.Option("--pod-uid", help="bounce this incarnation only; if it has gone, just wait")
 ]
