@@ -142,6 +142,7 @@ class Outcome:
 
 STILL_WAITING = Outcome()
 MOST_NAMES = 5  # of pods in a message
+EVENTS_LAST = timedelta(hours=1)  # so long an API server keeps Events, unless it is told otherwise
 
 
 def init_checks(context: Context) -> Outcome:
@@ -419,8 +420,10 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
         controller = _controller_now(context, old.controller, resource)
     uid = controller.reference.uid if isinstance(controller, Controller) else old.controller_uid
     rolled_out = old.controller is not None and old.controller.kind == "ReplicaSet"
+    # Where the pod was gone or going before, so was what its controller told of that.
+    joined = any(passage.event in JOINING for passage in context.record.path)
     seen = diagnosis.Absence(
-        since=context.record.path[0].at + context.skew,
+        since=context.record.path[0].at + context.skew - (EVENTS_LAST if joined else timedelta()),
         pods=pods,
         ref=context.request.node,
         node=node,
