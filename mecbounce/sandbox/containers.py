@@ -30,6 +30,7 @@ class ContainerRun:
     started_at: float | None = None
     started_stamp: str = ""
     started: bool = False
+    started_once: bool = False
     ready: bool = False
     checks: int = 0
     exit_code: int | None = None
@@ -70,7 +71,7 @@ class ContainerRun:
     @property
     def initialized(self) -> bool:
         """Whether an init container lets the next one start."""
-        return self.started if self.sidecar else self.succeeded
+        return self.started_once if self.sidecar else self.succeeded
 
     @property
     def probe_name(self) -> str:
@@ -96,7 +97,7 @@ class ContainerRun:
     def pass_probe(self) -> None:
         """Take a probe's success: readiness is looked at afresh once start-up has succeeded."""
         self.ready = self.started or "readinessProbe" not in self.spec
-        self.started, self.checks = True, 0
+        self.started, self.started_once, self.checks = True, True, 0
 
     def start(self, now: float, exit_code: int | None, exits_at: float) -> None:
         """Start it, the first time or anew."""
@@ -105,6 +106,7 @@ class ContainerRun:
         self.id = f"containerd://{secrets.token_hex(32)}"
         self.started_at, self.started_stamp = now, timestamp()
         self.started = "startupProbe" not in self.spec
+        self.started_once = self.started_once or self.started
         self.ready = self.started and "readinessProbe" not in self.spec
         self.checks, self.exit_code, self.exits_at = 0, exit_code, exits_at
         self.backs_off_until, self.ended = None, None
@@ -142,8 +144,9 @@ class ContainerRun:
             "image": image,
             "imageID": f"sandbox@sha256:{image}" if self.id else "",
         }
-        # The kubelet probes no ephemeral container, and does not say whether it has started.
-        status |= {"ready": False} if self.kind == "ephemeral" else {"started": self.started}
+        # Of what no probe looks after, an init or ephemeral container, the kubelet does not say whether it has started.
+        status |= {"started": self.started} if self.lasting else {}
+        status |= {"ready": False} if self.kind == "ephemeral" else {}
         return status | ({"containerID": self.id} if self.id else {})
 
 

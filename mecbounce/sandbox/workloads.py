@@ -112,7 +112,6 @@ class StatefulSets(PodOwner):
 
     def _make(self, owner: Object, name: str, now: float, wanted: int) -> float:
         metadata, spec = template_of(owner)
-        del metadata["generateName"]
         labels = {**metadata.get("labels", {}), "statefulset.kubernetes.io/pod-name": name}
         spec |= {"hostname": name, "subdomain": owner["spec"].get("serviceName", "")}
         return self.make(owner, {**metadata, "name": name, "labels": labels}, spec, now, wanted=wanted)
