@@ -71,6 +71,7 @@ class PodOwner:
         self._had: dict[str, set[str]] = {}
         self._missing_since: dict[tuple[str, str], float] = {}
         self._retry: dict[str, tuple[float, float]] = {}
+        self._refusals: dict[str, str] = {}
 
     def concerns(self, change: Change) -> Iterable[Key]:
         resource, namespace, name = change.key
@@ -152,9 +153,11 @@ class PodOwner:
         except ApiError as error:
             said = self.said_not_created.format(pod=name, owner=owner["metadata"]["name"], error=error)
             self._events.warning(self._source, owner, "FailedCreate", said)
+            self._refusals[uid] = str(error)
             self._retry[uid] = now + pause, min(2 * pause, LONGEST_RETRY)
             return now + pause
         self._retry.pop(uid, None)
+        self._refusals.pop(uid, None)
         self._missing_since.pop((uid, name), None)
         said = self.said_created.format(pod=made["metadata"]["name"], owner=owner["metadata"]["name"])
         self._events.normal(self._source, owner, "SuccessfulCreate", said)

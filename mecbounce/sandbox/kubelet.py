@@ -102,13 +102,13 @@ class Kubelet:
             pod, run = self._store.get(*key), self._runs.get(key)
             said = {"phase": "Failed", "reason": "Evicted", "message": message}
             since = {"startTime": pod["status"]["startTime"]} if "startTime" in pod["status"] else {}
-            kept = {name: pod["status"][name] for name in ("qosClass",) if name in pod["status"]}
+            left = {**pod, "metadata": dict(pod["metadata"]), "status": {**said, **since}}
+            evicted = self._store.overwrite(key, left)
+            self._events.warning(_source(pod), evicted, "Evicted", message)
             if run is not None:
                 run.evicted = True
-            evicted = self._store.overwrite(
-                key, {**pod, "metadata": dict(pod["metadata"]), "status": {**said, **since, **kept}}
-            )
-            self._events.warning(_source(pod), evicted, "Evicted", message)
+                for container in filter(lambda container: container.running, run.containers):
+                    self._say(pod, container, "Killing", f"Stopping container {container.name}")
             return evicted
 
     def _host_of(self, key: Key) -> str:
@@ -336,7 +336,7 @@ class Kubelet:
 
 
 def _source(pod: Object) -> Source:
-    return Source("kubelet", pod["spec"]["nodeName"])
+    return Source("kubelet", pod["spec"].get("nodeName", ""))
 
 
 def _starts_again(pod: Object, container: ContainerRun) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mecbounce.sandbox.behaviour import Behaviours
     from mecbounce.sandbox.store import Change, Key, Store
 
-SCHEDULER: Final = Source("default-scheduler")
+SCHEDULER: Final = Source("default-scheduler", modern=True)
 
 
 class Scheduler:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from mecbounce.sandbox.containers import condition
+from mecbounce.sandbox.containers import condition, settled
 from mecbounce.sandbox.controllers import (
     DEFAULT_CONTAINER,
     PodOwner,
@@ -70,7 +70,12 @@ class ReplicaSets(PodOwner):
         ready = sum(is_pod_ready(pod) for pod in active)
         counts = {"fullyLabeledReplicas": len(active) or None, "readyReplicas": ready or None}
         counts |= {"availableReplicas": ready or None, "observedGeneration": owner["metadata"]["generation"]}
-        return {"replicas": len(active), **counts}
+        refused = self._refusals.get(owner["metadata"]["uid"])
+        failure = [condition("ReplicaFailure", True, "FailedCreate", refused)] if refused else []
+        for one in failure:
+            del one["lastProbeTime"]
+        known = owner["status"].get("conditions") or []
+        return {"replicas": len(active), **counts, "conditions": settled(known, failure) or None}
 
 
 class StatefulSets(PodOwner):

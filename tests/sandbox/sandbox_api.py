@@ -107,3 +107,29 @@ def condition(obj: dict[str, Any] | None, kind: str) -> tuple[str, str] | None:
     """Return the status and the reason of an object's condition."""
     conditions = (obj or {"status": {}})["status"].get("conditions") or []
     return next(((one["status"], one.get("reason", "")) for one in conditions if one["type"] == kind), None)
+
+
+def workload(kind: str, name: str = "web", template: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    """Return a controller of pods that bear the label app=NAME."""
+    labels = {"app": name}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [container()], **(template or {})}}
+    whole = {"selector": {"matchLabels": labels}, "template": pod, **spec}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": whole}
+
+
+def job(name: str = "work", policy: str = "Never", **spec: Any) -> dict[str, Any]:
+    whole = {"template": {"spec": {"restartPolicy": policy, "containers": [container()]}}, **spec}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": whole}
+
+
+def names(sandbox: Sandbox) -> list[str]:
+    """Return the names of the pods that do not terminate."""
+    return [pod["metadata"]["name"] for pod in sandbox.objects("pods") if "deletionTimestamp" not in pod["metadata"]]
+
+
+def uids(sandbox: Sandbox) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in sandbox.objects("pods")}
+
+
+def ready(sandbox: Sandbox, name: str) -> bool:
+    return condition(sandbox.get("pods", name), "Ready") == ("True", "")
