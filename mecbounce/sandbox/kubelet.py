@@ -68,7 +68,7 @@ class Kubelet:
             return self._step(key, pod, run, node, now)
 
     def _step(self, key: Key, pod: Object, run: PodRun, node: Object, now: float) -> float:
-        terminating = "deletionTimestamp" in pod["metadata"]
+        terminating = "deletionTimestamp" in pod["metadata"] and key not in self._static
         if run.evicted:
             return math.inf
         self._take_ephemerals(pod, run)
