@@ -566,7 +566,7 @@ class TestWholeBounce:
         assert verbs.index("create") < verbs.index("delete")
         node = sandbox.get("expressnodes", "mec-0", namespace="default")
         assert node is not None
-        told = [one for one in sandbox.objects("events") if one["source"]["component"] == "mecbounce"]
+        told = [one for one in sandbox.objects("events") if one["source"].get("component") == "mecbounce"]
         about = {one["reason"]: (one["involvedObject"]["uid"], one["related"]["uid"]) for one in told}
         assert about == {
             "Bouncing": (uid, node["metadata"]["uid"]),

@@ -13,21 +13,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from mecbounce.sandbox import patches
-from mecbounce.sandbox.behaviour import Behaviour
-from mecbounce.sandbox.controllers import DEFAULT_CONTAINER, GarbageCollector, Operator, ReplicaSets, StatefulSets
-from mecbounce.sandbox.kubelet import Kubelet, node
+from mecbounce.sandbox.behaviour import Behaviour, Behaviours
+from mecbounce.sandbox.collector import GarbageCollector
+from mecbounce.sandbox.controllers import DEFAULT_CONTAINER, Operator, PodOwner
+from mecbounce.sandbox.deployments import Deployments
+from mecbounce.sandbox.events import EventRecorder
+from mecbounce.sandbox.hosts import FIRST_HOST, host, set_ready
+from mecbounce.sandbox.kubelet import Kubelet
 from mecbounce.sandbox.loop import Loop
 from mecbounce.sandbox.resources import (
     BUILT_IN,
     EXPRESS_NODES,
     NAMESPACES,
     NODES,
+    PODS,
     Object,
     ResourceType,
     clone,
 )
+from mecbounce.sandbox.scheduler import Scheduler
 from mecbounce.sandbox.server import Server
 from mecbounce.sandbox.store import Key, Store
+from mecbounce.sandbox.workloads import DaemonSets, Jobs, ReplicaSets, StatefulSets
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,7 +46,7 @@ LOOK_AGAIN: Final = 0.05
 
 
 class Sandbox:
-    """A small Kubernetes cluster on loopback: an API server, one Kubernetes node, an operator.
+    """A small Kubernetes cluster on loopback: an API server, a Kubernetes node, the controllers and an operator.
 
     ``resources``: the custom resource types that it serves and makes pods for. ``speed``: sandbox seconds in a real
     second; probes, grace periods, back-offs and the times of a `Behaviour` all pass so much faster.
@@ -47,23 +54,30 @@ class Sandbox:
 
     def __init__(self, resources: tuple[ResourceType, ...] = (EXPRESS_NODES,), speed: float = 1.0) -> None:
         self.speed = speed
-        self._behaviours: dict[str | None, Behaviour] = {None: Behaviour()}
+        self._behaviours = Behaviours()
         self._custom = resources
         self._resources = (*BUILT_IN, *resources)
         self._store = Store(grace_scale=1 / speed)
-        self._kubelet = Kubelet(self._store, self._behaviour_of)
         self._loop = Loop(self._store, speed)
+        events = EventRecorder(self._store)
+        common = (self._store, self._behaviours, events)
+        self._kubelet = Kubelet(*common)
+        self._owners: list[PodOwner] = [
+            *(Operator(self._store, resource, self._behaviours, events) for resource in resources),
+            *(kind(*common) for kind in (ReplicaSets, StatefulSets, DaemonSets, Jobs)),
+        ]
         self._loop.controllers += [
+            Scheduler(*common),
             self._kubelet,
-            *(Operator(self._store, resource, self._behaviour_of) for resource in resources),
-            ReplicaSets(self._store, self._behaviour_of),
-            StatefulSets(self._store, self._behaviour_of),
+            *self._owners,
+            Deployments(self._store, events),
             GarbageCollector(self._store, self._resources),
         ]
         self._server = Server(self._store, self._resources, speed)
         self._folder: Path | None = None
         self._create(NAMESPACES, "", {"metadata": {"name": "default"}, "status": {"phase": "Active"}})
-        self._create(NODES, "", node())
+        self._hosts = 0
+        self.add_host(FIRST_HOST)
 
     def start(self) -> None:
         self._server.start()
@@ -130,9 +144,20 @@ class Sandbox:
         patched = self._store.update(key, lambda obj: patches.merge(obj, patch), subresource=subresource or "")
         return clone(patched)
 
-    def delete(self, plural: str, name: str, *, grace: int | None = None, namespace: str = "default") -> Object:
-        """Delete an object, or begin to, and return its last look. ``grace`` in sandbox seconds."""
-        obj, _ = self._store.delete(self._key(plural, name, namespace), grace=grace)
+    def delete(
+        self,
+        plural: str,
+        name: str,
+        *,
+        grace: int | None = None,
+        propagation: str | None = None,
+        namespace: str = "default",
+    ) -> Object:
+        """Delete an object, or begin to, and return its last look. ``grace`` in sandbox seconds.
+
+        ``propagation``: Background, Foreground or Orphan.
+        """
+        obj, _ = self._store.delete(self._key(plural, name, namespace), grace=grace, propagation=propagation)
         return clone(obj)
 
     def add_node(
@@ -160,9 +185,10 @@ class Sandbox:
         owner: Object = {
             "apiVersion": resource.api_version,
             "kind": resource.kind,
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {"name": name},
             "spec": {"state": state, "template": template},
         }
+        owner["metadata" if resource.namespaced else "spec"]["namespace"] = namespace
         if activity is not None:
             owner["status"] = {"state": activity}
         if namespace not in ("default", "kube-system") and self.get("namespaces", namespace) is None:
@@ -188,15 +214,69 @@ class Sandbox:
 
     # Scenarios
 
-    def behave(self, behaviour: Behaviour, pod: str | None = None) -> None:
-        """Set how the pod of a name behaves from now on; without one, each pod that has no own behaviour."""
-        self._behaviours[pod] = behaviour
+    def behave(self, behaviour: Behaviour, pod: str | None = None, container: str | None = None) -> None:
+        """Set how a pod or a container behaves from now on, by their names; the most particular setting holds.
+
+        ``pod`` None: each pod that has no own behaviour. A pod that is to be made under a generated name is recreated
+        as the behaviour of its controller's name says.
+        """
+        self._behaviours.put(behaviour, pod, container)
         self._loop.look_at_everything()
 
-    def set_node_ready(self, ready: bool) -> None:
-        """Lose the Kubernetes node, or have it back: its kubelet freezes, and nobody knows how its pods are."""
-        self._kubelet.set_node_ready(ready)
+    def evict(
+        self,
+        pod: str,
+        message: str = "The node was low on resource: memory. ",
+        *,
+        namespace: str = "default",
+    ) -> Object:
+        """Let the kubelet evict a pod to save its Kubernetes node; what is left of it is Failed, for good."""
+        return clone(self._kubelet.evict((PODS, namespace, pod), message))
+
+    def add_ephemeral_container(self, pod: str, name: str = "debugger", *, namespace: str = "default") -> None:
+        """Start one more container in a pod, as ``kubectl debug`` does: it ignores SIGTERM."""
+        key = (PODS, namespace, pod)
+        spec = {"name": name, "image": "registry.example.com/debug:1.0", "terminationMessagePolicy": "File"}
+        with self._store.lock:
+            changed = clone(self._store.get(*key))
+            changed["spec"].setdefault("ephemeralContainers", []).append(spec)
+            self._store.overwrite(key, changed)
+
+    # Kubernetes nodes
+
+    def add_host(self, name: str, *, labels: dict[str, str] | None = None) -> Object:
+        """Add a Kubernetes node; the first one, ``node1``, is there already."""
+        self._hosts += 1
+        return clone(self._create(NODES, "", host(name, f"127.0.0.{self._hosts}", labels)))
+
+    def remove_host(self, name: str) -> None:
+        """Remove a Kubernetes node, and what ran on it."""
+        with self._store.lock:
+            self._store.delete((NODES, "", name))
+            for pod in self._store.select(PODS):
+                if pod["spec"].get("nodeName") == name:
+                    self._store.delete((PODS, pod["metadata"]["namespace"], pod["metadata"]["name"]), grace=0)
+
+    def set_node_ready(self, ready: bool, name: str = FIRST_HOST) -> None:
+        """Lose a Kubernetes node, or have it back: its kubelet freezes, and nobody knows how its pods are."""
+        set_ready(self._store, name, ready=ready)
+
+    def add_static_pod(
+        self,
+        name: str,
+        *,
+        containers: list[Object] | None = None,
+        pod_spec: Object | None = None,
+        host: str = FIRST_HOST,
+        namespace: str = "default",
+        timeout: float = 10,
+    ) -> Object | None:
+        """Run a static pod, and return the pod ``NAME-HOST`` that mirrors it once it has started."""
+        spec = {"containers": containers or [DEFAULT_CONTAINER], **(pod_spec or {})}
+        _, _, mirror = self._kubelet.add_static(self._store.get(NODES, "", host), namespace, name, spec)
         self._loop.look_at_everything()
+        self.wait_for(lambda: is_started(self.get("pods", mirror, namespace)), timeout)
+        return self.get("pods", mirror, namespace)
 
     # Troubles of the API server
 
@@ -211,11 +291,40 @@ class Sandbox:
     @property
     def refuse_delete(self) -> str | None:
         """What an admission webhook says to each DELETE over HTTP; None: there is no such webhook."""
-        return self._server.refuse_delete
+        return self._store.admission.refuse_delete
 
     @refuse_delete.setter
     def refuse_delete(self, message: str | None) -> None:
-        self._server.refuse_delete = message
+        self._store.admission.refuse_delete = message
+
+    @property
+    def refuse_create(self) -> str | None:
+        """What an admission webhook says to each creation of a pod, its controller's too; None: there is none."""
+        return self._store.admission.refuse_create
+
+    @refuse_create.setter
+    def refuse_create(self, message: str | None) -> None:
+        self._store.admission.refuse_create = message
+        self._retry()
+
+    @property
+    def webhook_down(self) -> str | None:
+        """The name of an admission webhook that each DELETE of a pod over HTTP fails at, for it does not answer."""
+        return self._store.admission.down_at_delete
+
+    @webhook_down.setter
+    def webhook_down(self, name: str | None) -> None:
+        self._store.admission.down_at_delete = name
+
+    @property
+    def webhook_down_at_create(self) -> str | None:
+        """The name of an admission webhook that each creation of a pod fails at, its controller's too."""
+        return self._store.admission.down_at_create
+
+    @webhook_down_at_create.setter
+    def webhook_down_at_create(self, name: str | None) -> None:
+        self._store.admission.down_at_create = name
+        self._retry()
 
     @property
     def on_proxy(self) -> Callable[[Object, ProxyRequest], tuple[int, Any]] | None:
@@ -277,8 +386,11 @@ class Sandbox:
 
     # Inside
 
-    def _behaviour_of(self, pod: str) -> Behaviour:
-        return self._behaviours.get(pod) or self._behaviours[None]
+    def _retry(self) -> None:
+        """Let the controllers try again at once to make what was refused."""
+        for owner in self._owners:
+            owner.retry_now()
+        self._loop.look_at_everything()
 
     def _resource(self, plural: str) -> ResourceType:
         return next(resource for resource in self._resources if plural in (resource.plural, resource.qualified))

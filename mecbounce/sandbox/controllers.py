@@ -1,26 +1,29 @@
-"""Who makes pods (the custom resources' operator, ReplicaSets, StatefulSets), and who clears up after an owner."""
+"""Who makes pods: what all their controllers share, and the operator of the custom resources."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from mecbounce.sandbox import selection
+from mecbounce.sandbox.containers import ENDED
+from mecbounce.sandbox.errors import ApiError
+from mecbounce.sandbox.events import EventRecorder, Source
 from mecbounce.sandbox.resources import (
     NAMESPACES,
     PODS,
-    REPLICA_SETS,
-    STATEFUL_SETS,
+    QUOTAS,
     Object,
     ResourceType,
     clone,
     controller_of,
     owner_reference,
 )
-from mecbounce.sandbox.store import Change, Key, Store, select_owned
 
 if TYPE_CHECKING:
-    from mecbounce.sandbox.behaviour import Behaviour
+    from mecbounce.sandbox.behaviour import Behaviours
+    from mecbounce.sandbox.store import Change, Key, Store
 
 DOWN: Final = frozenset({"down", "stopped"})
 """Values of a custom resource's ``spec.state`` that want no pod."""
@@ -30,101 +33,211 @@ DEFAULT_CONTAINER: Final[Object] = {
     "image": "registry.example.com/express-node:1.0",
     "startupProbe": {"httpGet": {"path": "/started", "port": 8080}, "periodSeconds": 1, "failureThreshold": 60},
 }
+LONGEST_RETRY: Final = 60.0
+"""Seconds between two attempts at a pod whose creation is refused; they begin at one and double."""
+
+
+def is_terminating(obj: Object) -> bool:
+    return "deletionTimestamp" in obj["metadata"]
+
+
+def is_ended(pod: Object) -> bool:
+    return pod["status"].get("phase") in ENDED
+
+
+def is_active(pod: Object) -> bool:
+    """Whether a pod counts as one that its controller has."""
+    return not is_terminating(pod) and not is_ended(pod)
+
+
+def is_pod_ready(pod: Object) -> bool:
+    conditions = pod["status"].get("conditions") or []
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 class PodOwner:
-    """Keeps the pods that an object of one type wants: what operator, ReplicaSet and StatefulSet share."""
+    """Keeps the pods that the objects of one type want."""
 
-    def __init__(self, store: Store, resource: ResourceType, behaviour_of: Callable[[str], Behaviour]) -> None:
+    said_created = "Created pod: {pod}"
+    said_not_created = "Error creating: {error}"
+    said_deleted = "Deleted pod: {pod}"
+
+    def __init__(self, store: Store, resource: ResourceType, behaviours: Behaviours, events: EventRecorder) -> None:
         self._store = store
         self._resource = resource
-        self._behaviour_of = behaviour_of
+        self._behaviours = behaviours
+        self._events = events
+        self._source = Source(f"{resource.kind.lower()}-{'operator' if resource.custom else 'controller'}")
         self._had: dict[str, set[str]] = {}
         self._missing_since: dict[tuple[str, str], float] = {}
+        self._retry: dict[str, tuple[float, float]] = {}
+        self._refusals: dict[str, str] = {}
 
     def concerns(self, change: Change) -> Iterable[Key]:
         resource, namespace, name = change.key
         if resource == self._resource:
             return [change.key]
+        if resource == QUOTAS:
+            self._retry.clear()
+            return self.everything()
         if resource != PODS:
             return []
-        owner = controller_of(change.new or change.old or {"metadata": {}})
-        owned = [(self._resource, namespace, owner["name"])] if owner and owner["kind"] == self._resource.kind else []
+        owners = [controller_of(obj) for obj in (change.new, change.old) if obj is not None]
+        owned = [
+            self._key(namespace, owner["name"]) for owner in owners if owner and owner["kind"] == self._resource.kind
+        ]
+        if change.new is not None and controller_of(change.new) is None:
+            return [*owned, *self._in(namespace)]  # an orphan may be adopted
         # A pod that stood in the way of one to be made: it bears the owner's name, with or without a number.
         names = {name, name.rpartition("-")[0]} if change.new is None else set()
-        return [*owned, *((self._resource, namespace, each) for each in names)]
+        return [*owned, *(self._key(namespace, each) for each in names)]
 
     def everything(self) -> Iterable[Key]:
-        return [
-            (self._resource, owner["metadata"]["namespace"], owner["metadata"]["name"])
-            for owner in self._store.select(self._resource)
-        ]
+        return self._in("")
 
     def reconcile(self, key: Key, now: float) -> float:
         with self._store.lock:
             owner = self._store.find(*key)
-            if owner is None or "deletionTimestamp" in owner["metadata"]:
+            if owner is None or is_terminating(owner) or self._store.find(NAMESPACES, "", self.place(owner)) is None:
                 return math.inf
-            if self._store.find(NAMESPACES, "", key[1]) is None:
-                return math.inf  # the namespace has gone, and the owner will too
-            pods = [
-                pod for pod in self.candidates(key) if (controller_of(pod) or {}).get("uid") == owner["metadata"]["uid"]
-            ]
-            had = self._had.setdefault(owner["metadata"]["uid"], set())
-            had |= {pod["metadata"]["uid"] for pod in pods}
-            return self.keep(owner, pods, now)
+            pods = self._claimed(owner)
+            self._had.setdefault(owner["metadata"]["uid"], set()).update(pod["metadata"]["uid"] for pod in pods)
+            due = self.keep(owner, pods, now)
+            self._tell(key)
+            return due
 
-    def candidates(self, key: Key) -> list[Object]:
-        """Return the pods among which the owner's are."""
-        return self._store.select(PODS, key[1])
+    # What a kind of owner says for itself
 
     def keep(self, owner: Object, pods: list[Object], now: float) -> float:
         """Make and delete pods until they are those that are wanted; return when to look again."""
         raise NotImplementedError
+
+    def count(self, owner: Object, pods: list[Object]) -> Object:
+        """Return what to put into the owner's status; None: to leave out there."""
+        del owner, pods
+        return {}
+
+    def is_member(self, owner: Object, pod: Object) -> bool:
+        """Whether a pod may be an owner's by what it is, whoever its controller is now."""
+        return selection.of_labels(owner.get("spec", {}).get("selector") or {})(pod)
+
+    def place(self, owner: Object) -> str:
+        """Return the namespace of an owner's pods."""
+        return str(owner["metadata"]["namespace"])
+
+    # What they have alike
 
     def make(self, owner: Object, metadata: Object, spec: Object, now: float, *, wanted: int = 1) -> float:
         """Make a pod as soon as its name is free and its behaviour lets it; return when to look again.
 
         The first pods, as many as are ``wanted``, come at once: only later ones are *re*created.
         """
-        namespace = owner["metadata"]["namespace"]
+        namespace, uid = self.place(owner), owner["metadata"]["uid"]
         name = metadata.get("name") or owner["metadata"]["name"]
         if metadata.get("name") and self._store.find(PODS, namespace, name) is not None:
-            self._missing_since.pop((owner["metadata"]["uid"], name), None)
+            self._missing_since.pop((uid, name), None)
             return math.inf
-        if len(self._had[owner["metadata"]["uid"]]) >= wanted:
-            behaviour = self._behaviour_of(name)
-            since = self._missing_since.setdefault((owner["metadata"]["uid"], name), now)
+        if len(self._had[uid]) >= wanted:
+            behaviour = self._behaviours.of(name)
+            since = self._missing_since.setdefault((uid, name), now)
             if not behaviour.recreates:
                 return math.inf
             if now < since + behaviour.recreates_after:
                 return since + behaviour.recreates_after
-        self._missing_since.pop((owner["metadata"]["uid"], name), None)
+        due, pause = self._retry.get(uid, (now, 1.0))
+        if now < due:
+            return due
         metadata = clone(metadata) | {"ownerReferences": [owner_reference(self._resource, owner)]}
-        self._store.create(PODS, namespace, {"metadata": metadata, "spec": clone(spec)})
+        try:
+            made = self._store.create(PODS, namespace, {"metadata": metadata, "spec": clone(spec)})
+        except ApiError as error:
+            said = self.said_not_created.format(pod=name, owner=owner["metadata"]["name"], error=error)
+            self._events.warning(self._source, owner, "FailedCreate", said)
+            self._refusals[uid] = str(error)
+            self._retry[uid] = now + pause, min(2 * pause, LONGEST_RETRY)
+            return now + pause
+        self._retry.pop(uid, None)
+        self._refusals.pop(uid, None)
+        self._missing_since.pop((uid, name), None)
+        said = self.said_created.format(pod=made["metadata"]["name"], owner=owner["metadata"]["name"])
+        self._events.normal(self._source, owner, "SuccessfulCreate", said)
         return now
 
-    def remove(self, pods: Iterable[Object]) -> None:
+    def remove(self, owner: Object, pods: Iterable[Object]) -> None:
         for pod in pods:
-            if "deletionTimestamp" not in pod["metadata"]:
+            if not is_terminating(pod):
                 metadata = pod["metadata"]
                 self._store.delete((PODS, metadata["namespace"], metadata["name"]), uid=metadata["uid"])
+                said = self.said_deleted.format(pod=metadata["name"], owner=owner["metadata"]["name"])
+                self._events.normal(self._source, owner, "SuccessfulDelete", said)
+
+    def retry_now(self) -> None:
+        """What refused a creation may have changed."""
+        self._retry.clear()
+
+    def _in(self, namespace: str) -> list[Key]:
+        owners = self._store.select(self._resource, namespace if self._resource.namespaced else "")
+        return [self._key(owner["metadata"].get("namespace", ""), owner["metadata"]["name"]) for owner in owners]
+
+    def _key(self, namespace: str, name: str) -> Key:
+        return self._resource, namespace if self._resource.namespaced else "", name
+
+    def _claimed(self, owner: Object) -> list[Object]:
+        """Return an owner's pods: it adopts those without a controller that match, and lets go those that do not."""
+        uid, claimed = owner["metadata"]["uid"], []
+        for pod in self._store.select(PODS, self.place(owner)):
+            controller = controller_of(pod)
+            matches = self.is_member(owner, pod)
+            if controller is None and matches and is_active(pod):
+                claimed.append(self._own(pod, [owner_reference(self._resource, owner)]))
+            elif controller is not None and controller["uid"] == uid:
+                if matches or is_terminating(pod) or not owner.get("spec", {}).get("selector"):
+                    claimed.append(pod)
+                else:
+                    self._own(pod, [])
+        return claimed
+
+    def _own(self, pod: Object, controllers: list[Object]) -> Object:
+        """Give a pod another controller, or none, beside the owners that it has."""
+        metadata = pod["metadata"]
+        others = [reference for reference in metadata.get("ownerReferences") or [] if not reference.get("controller")]
+        key = (PODS, metadata["namespace"], metadata["name"])
+        owned = {**metadata, "ownerReferences": [*others, *controllers]}
+        return self._store.update(key, lambda old: {**old, "metadata": owned})
+
+    def _tell(self, key: Key) -> None:
+        """Bring the owner's status up to date."""
+        owner = self._store.find(*key)
+        if owner is None:
+            return
+        uid = owner["metadata"]["uid"]
+        everyone = self._store.select(PODS, self.place(owner))
+        counted = self.count(owner, [pod for pod in everyone if (controller_of(pod) or {}).get("uid") == uid])
+        if counted:
+            merged = {**(owner.get("status") or {}), **counted}
+            status = {field: value for field, value in merged.items() if value is not None}
+            self._store.update(key, lambda old: {**old, "status": status}, subresource="status")
 
 
 class Operator(PodOwner):
-    """Keeps one pod, of the resource's own name, for each custom resource that is not down."""
+    """Keeps one pod, of the resource's own name, for each custom resource that is not down.
 
-    def candidates(self, key: Key) -> list[Object]:
-        pod = self._store.find(PODS, *key[1:])
-        return [] if pod is None else [pod]
+    The pod of a cluster-scoped resource is in the namespace that its ``spec.namespace`` names, or in default.
+    """
+
+    def place(self, owner: Object) -> str:
+        return str(owner["metadata"].get("namespace") or owner.get("spec", {}).get("namespace") or "default")
+
+    def is_member(self, owner: Object, pod: Object) -> bool:
+        del owner, pod
+        return False  # it adopts none
 
     def keep(self, owner: Object, pods: list[Object], now: float) -> float:
+        pods = [pod for pod in pods if pod["metadata"]["name"] == owner["metadata"]["name"]]
         if str(owner.get("spec", {}).get("state", "")).lower() in DOWN:
-            self.remove(pods)
+            self.remove(owner, pods)
             return math.inf
         if pods:
-            if not owner.get("status", {}).get("state"):
-                self._tell_running(owner)
             return math.inf
         template = owner.get("spec", {}).get("template") or {}
         metadata = {
@@ -134,88 +247,5 @@ class Operator(PodOwner):
         spec = {"containers": [DEFAULT_CONTAINER], **template.get("spec", {})}
         return self.make(owner, metadata, spec, now)
 
-    def _tell_running(self, owner: Object) -> None:
-        metadata = owner["metadata"]
-        key = (self._resource, metadata["namespace"], metadata["name"])
-
-        def running(obj: Object) -> Object:
-            return obj | {"status": {**obj.get("status", {}), "state": "running"}}
-
-        self._store.update(key, running, subresource="status")
-
-
-class ReplicaSets(PodOwner):
-    """Keeps as many pods as wanted, of generated names; one that terminates counts no more."""
-
-    def __init__(self, store: Store, behaviour_of: Callable[[str], Behaviour]) -> None:
-        super().__init__(store, REPLICA_SETS, behaviour_of)
-
-    def keep(self, owner: Object, pods: list[Object], now: float) -> float:
-        active = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-        wanted = owner["spec"].get("replicas", 1)
-        self.remove(active[wanted:])
-        if len(active) >= wanted:
-            return math.inf
-        return self.make(owner, *_template(owner), now, wanted=wanted)
-
-
-class StatefulSets(PodOwner):
-    """Keeps pods name-0, name-1, ...: each is made anew when the one of its name has gone."""
-
-    def __init__(self, store: Store, behaviour_of: Callable[[str], Behaviour]) -> None:
-        super().__init__(store, STATEFUL_SETS, behaviour_of)
-
-    def keep(self, owner: Object, pods: list[Object], now: float) -> float:
-        names = [f"{owner['metadata']['name']}-{number}" for number in range(owner["spec"].get("replicas", 1))]
-        self.remove(pod for pod in pods if pod["metadata"]["name"] not in names)
-        metadata, spec = _template(owner)
-        due = (self.make(owner, {**metadata, "name": name}, spec, now, wanted=len(names)) for name in names)
-        return min(due, default=math.inf)
-
-
-def _template(owner: Object) -> tuple[Object, Object]:
-    template = owner["spec"].get("template") or {}
-    metadata = {**template.get("metadata", {}), "generateName": owner["metadata"]["name"] + "-"}
-    metadata.pop("name", None)
-    return metadata, {"containers": [DEFAULT_CONTAINER], **template.get("spec", {})}
-
-
-class GarbageCollector:
-    """Deletes what an owner that has gone leaves behind, and what is in a namespace that has gone."""
-
-    def __init__(self, store: Store, resources: Iterable[ResourceType]) -> None:
-        self._store = store
-        self._resources = tuple(resource for resource in resources if resource.namespaced)
-        self._gone: dict[Key, set[str]] = {}
-
-    def concerns(self, change: Change) -> Iterable[Key]:
-        if change.new is not None or change.old is None:
-            return []
-        self._gone.setdefault(change.key, set()).add(change.old["metadata"]["uid"])
-        return [change.key]
-
-    def everything(self) -> Iterable[Key]:
-        return []
-
-    def reconcile(self, key: Key, now: float) -> float:
-        del now
-        with self._store.lock:
-            gone = self._gone.pop(key, set())
-            namespace = key[2] if key[0] == NAMESPACES else key[1]
-            for resource in self._resources:
-                there = self._store.select(resource, namespace or "-")
-                orphans = [obj for uid in gone for obj in select_owned(there, uid) if not self._has_owner(obj)]
-                for obj in there if key[0] == NAMESPACES else orphans:
-                    metadata = obj["metadata"]
-                    self._store.delete((resource, metadata["namespace"], metadata["name"]), uid=metadata["uid"])
-        return math.inf
-
-    def _has_owner(self, obj: Object) -> bool:
-        """Whether one of an object's owners is still there."""
-        wanted = {reference["uid"] for reference in obj["metadata"]["ownerReferences"]}
-        namespace = obj["metadata"]["namespace"]
-        return any(
-            other["metadata"]["uid"] in wanted
-            for resource in self._resources
-            for other in self._store.select(resource, namespace)
-        )
+    def count(self, owner: Object, pods: list[Object]) -> Object:
+        return {"state": "running"} if pods and not owner.get("status", {}).get("state") else {}

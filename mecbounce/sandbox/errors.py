@@ -130,3 +130,16 @@ def forbidden(resource: ResourceType, verb: str, *, name: str, namespace: str, u
     if not name:
         del details["name"]
     return ApiError(403, message, details=details)
+
+
+def webhook_failed(name: str) -> ApiError:
+    """Return what is said where an admission webhook, whose failure counts, does not answer."""
+    called = f'failed calling webhook "{name}": Post "https://{name}.default.svc:443/?timeout=10s"'
+    why = f"{called}: dial tcp 10.96.0.9:443: connect: connection refused"
+    return ApiError(500, f"Internal error occurred: {why}", details={"causes": [{"message": why}]})
+
+
+def exceeded_quota(quota: str, pod: str, what: str, used: int, hard: str) -> ApiError:
+    room = f"requested: {what}=1, used: {what}={used}, limited: {what}={hard}"
+    message = f'pods "{pod}" is forbidden: exceeded quota: {quota}, {room}'
+    return ApiError(403, message, details={"name": pod, "kind": "pods"})

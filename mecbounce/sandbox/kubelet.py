@@ -1,598 +1,356 @@
-"""The scheduler and kubelet of the sandbox's one Kubernetes node: pods start, are probed, fail and terminate.
+"""The kubelets of the sandbox's Kubernetes nodes: pods start, are probed, fail and terminate.
 
-What runs is remembered here (`PodRun`, `ContainerRun`); what is said about it is made from that by `_status`. A look
-at a pod takes one step of it, so that each stage of a start can be watched, as on a real cluster.
+A look at a pod takes one step of each of its containers, so that each stage of a start can be watched, as on a real
+cluster. What runs is remembered in `containers`; a static pod's containers outlive the object that mirrors them.
 """
 
 from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from mecbounce.sandbox.resources import EVENTS, NAMESPACES, NODES, PODS, Object, clone, timestamp
+from mecbounce.sandbox import hosts
+from mecbounce.sandbox.containers import ENDED, ContainerRun, PodRun, condition, settled, status
+from mecbounce.sandbox.events import EventRecorder, Source
+from mecbounce.sandbox.resources import NODES, PODS, Object, clone, owner_reference, timestamp
 
 if TYPE_CHECKING:
-    from mecbounce.sandbox.behaviour import Behaviour
+    from mecbounce.sandbox.behaviour import Behaviour, Behaviours
     from mecbounce.sandbox.store import Change, Key, Store
 
-NODE: Final = "node1"
-HOST_IP: Final = "127.0.0.1"
-CRASHES_AFTER: Final = 0.5
-"""Seconds that a crashing container runs."""
 FIRST_BACK_OFF: Final = 10.0
 LAST_BACK_OFF: Final = 300.0
 PULL_BACK_OFF_AFTER: Final = 1.0
 """Seconds from ErrImagePull to ImagePullBackOff."""
 KILLED: Final = 137
 """Exit code of a container that was killed: 128 + SIGKILL."""
-NODE_GONE: Final = "Kubelet stopped posting node status."
-
-DEFAULT_PROBE: Final = {"initialDelaySeconds": 0, "periodSeconds": 10, "failureThreshold": 3}
-
-
-@dataclass
-class ContainerRun:
-    """What the kubelet knows of one container. Times in sandbox seconds; None: it is not so."""
-
-    spec: Object
-    init: bool = False
-    id: str = ""
-    started_at: float | None = None
-    started_stamp: str = ""
-    started: bool = False
-    ready: bool = False
-    checks: int = 0
-    crash_code: int | None = None
-    restarts: int = 0
-    starts_again_at: float | None = None
-    waiting: tuple[str, str] = ("ContainerCreating", "")
-    ended: Object | None = None
-    last: Object | None = None
-
-    @property
-    def name(self) -> str:
-        return str(self.spec["name"])
-
-    @property
-    def sidecar(self) -> bool:
-        return self.init and self.spec.get("restartPolicy") == "Always"
-
-    @property
-    def running(self) -> bool:
-        return self.started_at is not None
-
-    @property
-    def initialized(self) -> bool:
-        """Whether an init container lets the next one start."""
-        return self.started if self.sidecar else self.ended is not None and self.ended["exitCode"] == 0
-
-    @property
-    def probe_name(self) -> str:
-        """The probe that counts now: readiness is not looked at before start-up has succeeded."""
-        return "readinessProbe" if self.started else "startupProbe"
-
-    @property
-    def probe(self) -> Object:
-        return {**DEFAULT_PROBE, **self.spec.get(self.probe_name, {})}
-
-    def ran_for(self, now: float) -> float:
-        return now - (now if self.started_at is None else self.started_at)
-
-    def next_check(self) -> float:
-        """Return when the probe is due: after its initial delay, then each period."""
-        probe, since = self.probe, self.started_at or 0.0
-        return float(since + probe["initialDelaySeconds"] + self.checks * probe["periodSeconds"])
-
-    def pass_probe(self) -> None:
-        """Take a probe's success: readiness is looked at afresh once start-up has succeeded."""
-        self.ready = self.started or "readinessProbe" not in self.spec
-        self.started, self.checks = True, 0
-
-    def start(self, now: float, crash_code: int | None) -> None:
-        self.id = f"containerd://{secrets.token_hex(32)}"
-        self.started_at, self.started_stamp = now, timestamp()
-        self.started = "startupProbe" not in self.spec
-        self.ready = self.started and "readinessProbe" not in self.spec
-        self.checks, self.crash_code = 0, crash_code
-        self.starts_again_at, self.ended = None, None
-
-    def end(self, exit_code: int, reason: str) -> Object:
-        self.ended = {
-            "exitCode": exit_code,
-            "reason": reason,
-            "startedAt": self.started_stamp,
-            "finishedAt": timestamp(),
-            "containerID": self.id,
-        }
-        self.started_at, self.started, self.ready = None, False, False
-        return self.ended
-
-    def restart(self, exit_code: int, now: float, crash_code: int | None) -> None:
-        """End it and start it anew, at once."""
-        self.last = self.end(exit_code, "Error")
-        self.restarts += 1
-        self.start(now, crash_code)
-
-
-@dataclass
-class PodRun:
-    """What the kubelet knows of one pod."""
-
-    uid: str
-    ip: str
-    since: str
-    inits: list[ContainerRun]
-    mains: list[ContainerRun]
-    pull_failed_at: float | None = None
-    volume_failed: bool = False
-    term_at: float | None = None
-    stopped: bool = False
-    events: dict[tuple[str, str], str] = field(default_factory=dict)
-
-    @property
-    def containers(self) -> list[ContainerRun]:
-        return [*self.inits, *self.mains]
-
-    @property
-    def initialized(self) -> bool:
-        return all(container.initialized for container in self.inits)
+MIRROR: Final = "kubernetes.io/config.mirror"
 
 
 class Kubelet:
-    """Binds pods to the one node and runs them. ``behaviour_of``: the behaviour of the pod of a name."""
+    """Runs the pods that are bound to a Kubernetes node, for all of them that are there."""
 
-    def __init__(self, store: Store, behaviour_of: Callable[[str], Behaviour]) -> None:
-        self.node_ready = True
+    def __init__(self, store: Store, behaviours: Behaviours, events: EventRecorder) -> None:
         self._store = store
-        self._behaviour_of = behaviour_of
+        self._behaviours = behaviours
+        self._events = events
         self._runs: dict[Key, PodRun] = {}
+        self._static: dict[Key, Object] = {}
         self._addresses = 0
 
     def concerns(self, change: Change) -> Iterable[Key]:
+        if change.key[0] == NODES:
+            return [key for key in self.everything() if self._host_of(key) == change.key[2]]
         return [change.key] if change.key[0] == PODS else []
 
     def everything(self) -> Iterable[Key]:
         pods = self._store.select(PODS)
-        return [(PODS, pod["metadata"]["namespace"], pod["metadata"]["name"]) for pod in pods]
+        return [*((PODS, pod["metadata"]["namespace"], pod["metadata"]["name"]) for pod in pods), *self._static]
 
     def reconcile(self, key: Key, now: float) -> float:
         with self._store.lock:
-            pod = self._store.find(*key)
+            pod = self._mirror(key)
             run = self._runs.get(key)
-            if run is not None and (pod is None or pod["metadata"]["uid"] != run.uid):
+            if run is not None and key not in self._static and (pod is None or pod["metadata"]["uid"] != run.uid):
                 del self._runs[key]  # deleted by force: the real kubelet kills what is left of it
                 run = None
-            if pod is None:
+            if pod is None or not pod["spec"].get("nodeName"):
                 return math.inf
-            behaviour = self._behaviour_of(key[2])
-            if not pod["spec"].get("nodeName"):
-                return self._schedule(key, pod, behaviour, now)
-            if pod["spec"]["nodeName"] != NODE:
+            node = self._store.find(NODES, "", pod["spec"]["nodeName"])
+            if node is None:
                 return math.inf
-            if not self.node_ready:
+            if not hosts.is_ready(node):
                 return self._lose(key, pod)
             if run is None:
-                return self._admit(key, pod, now)
-            terminating = "deletionTimestamp" in pod["metadata"]
-            advance = self._terminate if terminating else self._run
-            due = advance(pod, run, behaviour, now)
-            if not run.stopped or terminating:
-                self._report(key, run)
-            if run.stopped:
-                self._store.delete(key, grace=0, uid=run.uid)
-            return due
+                return self._admit(key, pod, node, now)
+            return self._step(key, pod, run, node, now)
 
-    def set_node_ready(self, ready: bool) -> None:
+    def _step(self, key: Key, pod: Object, run: PodRun, node: Object, now: float) -> float:
+        terminating = "deletionTimestamp" in pod["metadata"] and key not in self._static
+        if run.evicted:
+            return math.inf
+        self._take_ephemerals(pod, run)
+        due = (self._terminate if terminating else self._run)(pod, run, now)
+        # The kubelet says nothing of a pod while it stops it, nor of one that has ended for good.
+        if terminating == run.stopped:
+            self._report(key, run, node)
+        if run.stopped:
+            self._store.delete(key, grace=0, uid=run.uid)
+        return due
+
+    def add_static(self, node: Object, namespace: str, name: str, spec: Object) -> Key:
+        """Run a pod that the API server has no say in; return the key of the object that mirrors it."""
+        host, config = node["metadata"]["name"], secrets.token_hex(16)
+        owner = owner_reference(NODES, node)
+        del owner["blockOwnerDeletion"]
+        marks = {MIRROR: config, "kubernetes.io/config.hash": config, "kubernetes.io/config.source": "file"}
+        metadata = {"name": f"{name}-{host}", "annotations": marks, "ownerReferences": [owner]}
+        key = (PODS, namespace, f"{name}-{host}")
         with self._store.lock:
-            self.node_ready = ready
-            key = (NODES, "", NODE)
-            node = clone(self._store.get(*key))
-            node["status"]["conditions"] = [node_condition(ready=ready)]
-            node["spec"] = {} if ready else {"taints": [dict(taint, timeAdded=timestamp()) for taint in UNREACHABLE]}
-            self._store.overwrite(key, node)
+            tolerations = [{"operator": "Exists", "effect": "NoExecute"}]
+            self._static[key] = {
+                "metadata": metadata,
+                "spec": {"tolerations": tolerations, **clone(spec), "nodeName": host},
+            }
+        return key
 
-    def _schedule(self, key: Key, pod: Object, behaviour: Behaviour, now: float) -> float:
-        if "deletionTimestamp" in pod["metadata"] or pod["spec"]["schedulerName"] != "default-scheduler":
-            return math.inf
-        pod = clone(pod)
-        if behaviour.unschedulable or not self.node_ready:
-            why = "Insufficient memory" if self.node_ready else "node(s) had taint {node.kubernetes.io/unreachable: }"
-            message = f"0/1 nodes are available: 1 {why}" + (
-                "." if self.node_ready else ", that the pod didn't tolerate."
-            )
-            known = pod["status"].get("conditions") or []
-            condition = _condition("PodScheduled", False, "Unschedulable", message)
-            if not known:
-                self._event(pod, None, "Warning", "FailedScheduling", message, component="default-scheduler")
-            pod["status"]["conditions"] = _settled(known, [condition])
-            if pod["status"]["conditions"] != known:
-                self._store.overwrite(key, pod)
-            return math.inf
-        pod["spec"]["nodeName"] = NODE
-        pod["status"]["conditions"] = [_condition("PodScheduled", True)]
-        self._store.overwrite(key, pod)
-        where = f"Successfully assigned {key[1]}/{key[2]} to {NODE}"
-        self._event(pod, None, "Normal", "Scheduled", where, component="default-scheduler")
-        return now
+    def evict(self, key: Key, message: str) -> Object:
+        """Stop a pod to save its Kubernetes node: what is left is an object that says so."""
+        with self._store.lock:
+            pod, run = self._store.get(*key), self._runs.get(key)
+            said = {"phase": "Failed", "reason": "Evicted", "message": message}
+            since = {"startTime": pod["status"]["startTime"]} if "startTime" in pod["status"] else {}
+            left = {**pod, "metadata": dict(pod["metadata"]), "status": {**said, **since}}
+            evicted = self._store.overwrite(key, left)
+            self._events.warning(_source(pod), evicted, "Evicted", message)
+            if run is not None:
+                run.evicted = True
+                for container in filter(lambda container: container.running, run.containers):
+                    self._say(pod, container, "Killing", f"Stopping container {container.name}")
+            return evicted
+
+    def _host_of(self, key: Key) -> str:
+        pod = self._store.find(*key) or self._static.get(key)
+        return str(pod["spec"].get("nodeName", "")) if pod else ""
+
+    def _mirror(self, key: Key) -> Object | None:
+        """Return the pod of a key; a static one that has been deleted gets a new object over the same containers."""
+        pod, static, run = self._store.find(*key), self._static.get(key), self._runs.get(key)
+        if static is None or (pod is not None and "deletionTimestamp" not in pod["metadata"]):
+            return pod
+        node = self._store.find(NODES, "", static["spec"]["nodeName"])
+        if node is None or not hosts.is_ready(node):
+            return pod
+        if pod is not None and not self._store.delete(key, grace=0)[1]:
+            return pod  # a finalizer keeps it
+        pod = self._store.create(PODS, key[1], static)
+        if run is not None:
+            run.uid = pod["metadata"]["uid"]
+        return pod
 
     def _lose(self, key: Key, pod: Object) -> float:
         """Say of a pod on a lost node what the node controller says: it is not ready; nothing else is known."""
         conditions = pod["status"].get("conditions") or []
-        lost = [
-            _condition("Ready", False, "NodeNotReady") if condition["type"] == "Ready" else condition
-            for condition in conditions
-        ]
-        settled = _settled(conditions, lost)
-        if settled != conditions:
-            self._store.overwrite(
-                key, {**pod, "metadata": dict(pod["metadata"]), "status": {**pod["status"], "conditions": settled}}
-            )
-            self._event(pod, None, "Warning", "NodeNotReady", "Node is not ready", component="node-controller")
+        lost = [condition("Ready", False, "NodeNotReady") if one["type"] == "Ready" else one for one in conditions]
+        known = settled(conditions, lost)
+        if known != conditions:
+            lost_pod = {**pod, "metadata": dict(pod["metadata"]), "status": {**pod["status"], "conditions": known}}
+            self._store.overwrite(key, lost_pod)
+            self._events.warning(Source("node-controller"), pod, "NodeNotReady", "Node is not ready")
         return math.inf
 
-    def _admit(self, key: Key, pod: Object, now: float) -> float:
+    def _admit(self, key: Key, pod: Object, node: Object, now: float) -> float:
+        if pod["status"]["phase"] in ENDED:
+            return math.inf
         self._addresses += 1
         spec = pod["spec"]
-        inits = [ContainerRun(container, init=True) for container in spec.get("initContainers") or []]
+        inits = [ContainerRun(container, "init") for container in spec.get("initContainers") or []]
         mains = [ContainerRun(container) for container in spec["containers"]]
         for container in [*inits, *mains]:
             container.waiting = ("PodInitializing" if inits else "ContainerCreating", "")
         address = f"10.88.{self._addresses // 250 % 250}.{self._addresses % 250 + 2}"
         self._runs[key] = run = PodRun(pod["metadata"]["uid"], address, timestamp(), inits, mains)
         if "deletionTimestamp" not in pod["metadata"]:
-            self._report(key, run)
+            self._report(key, run, node)
         return now
 
-    def _run(self, pod: Object, run: PodRun, behaviour: Behaviour, now: float) -> float:
-        """Bring a pod on by one step; return when the next is due."""
-        if not any(container.running or container.ended for container in run.containers):
-            blocked = self._blocked(pod, run, behaviour, now)
-            if blocked is not None:
-                return blocked
+    def _take_ephemerals(self, pod: Object, run: PodRun) -> None:
+        known = {container.name for container in run.ephemerals}
+        specs = pod["spec"].get("ephemeralContainers") or []
+        run.ephemerals += [ContainerRun(spec, "ephemeral") for spec in specs if spec["name"] not in known]
+
+    # A pod that is to run
+
+    def _run(self, pod: Object, run: PodRun, now: float) -> float:
+        """Bring each container on by one step; return when the next is due."""
+        if not run.ran and self._is_blocked(pod, run):
+            return math.inf
         due = math.inf
-        for container in run.containers:
-            due = min(due, self._tend(pod, container, behaviour, now))
+        work_done = all(main.ended is not None and not _starts_again(pod, main) for main in run.mains)
         for init in run.inits:
+            if init.sidecar and work_done:
+                if init.running:
+                    init.end(0, "Completed")
+                continue
+            due = min(due, self._tend(pod, run, init, now))
             if not init.initialized:
-                return min(due, self._start_init(pod, run, init, behaviour, now))
-        for container in run.mains:
-            if not container.running and container.ended is None and container.starts_again_at is None:
-                container.start(now, behaviour.crash_exit_code)
-                self._started(pod, container)
-                due = now
+                return due
+        for container in [*run.mains, *run.ephemerals]:
+            due = min(due, self._tend(pod, run, container, now))
         return due
 
-    def _blocked(self, pod: Object, run: PodRun, behaviour: Behaviour, now: float) -> float | None:
-        """Return when to look again at a pod that cannot start; None for one that can."""
-        if behaviour.volume_fails:
-            if not run.volume_failed:
-                run.volume_failed = True
-                message = (
-                    "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[data]: "
-                    "timed out waiting for the condition"
-                )
-                self._event(pod, None, "Warning", "FailedMount", message)
-            return math.inf
-        if not behaviour.image_pull_fails:
-            return None
-        first = run.pull_failed_at is None
-        failed_at = run.pull_failed_at = now if run.pull_failed_at is None else run.pull_failed_at
-        backing_off = now >= failed_at + PULL_BACK_OFF_AFTER
-        for container in run.inits[:1] or run.mains:
-            image = container.spec.get("image", "")
-            why = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": not found'
-            if first:
-                error = f'Failed to pull image "{image}": rpc error: code = NotFound desc = {why}'
-                self._event(pod, container, "Normal", "Pulling", f'Pulling image "{image}"')
-                self._event(pod, container, "Warning", "Failed", error)
-                self._event(pod, container, "Warning", "Failed", "Error: ErrImagePull")
-                container.waiting = ("ErrImagePull", f"rpc error: code = NotFound desc = {why}")
-            elif backing_off and container.waiting[0] != "ImagePullBackOff":
-                message = f'Back-off pulling image "{image}"'
-                self._event(pod, container, "Normal", "BackOff", message)
-                self._event(pod, container, "Warning", "Failed", "Error: ImagePullBackOff")
-                container.waiting = ("ImagePullBackOff", message)
-        return math.inf if backing_off else failed_at + PULL_BACK_OFF_AFTER
+    def _is_blocked(self, pod: Object, run: PodRun) -> bool:
+        """Whether a pod cannot start, for want of a volume or a network."""
+        behaviour = self._behaviours.of(pod["metadata"]["name"])
+        if behaviour.volume_fails and not run.volume_failed:
+            run.volume_failed = True
+            message = (
+                "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[data]: "
+                "timed out waiting for the condition"
+            )
+            self._events.warning(_source(pod), pod, "FailedMount", message)
+        if behaviour.sandbox_fails and not behaviour.volume_fails and not run.sandbox_failed:
+            run.sandbox_failed = True
+            message = (
+                "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "
+                f'"{secrets.token_hex(32)}": failed to allocate for range 0: no IP addresses available'
+            )
+            self._events.warning(_source(pod), pod, "FailedCreatePodSandBox", message)
+        return behaviour.volume_fails or behaviour.sandbox_fails
 
-    def _start_init(self, pod: Object, run: PodRun, init: ContainerRun, behaviour: Behaviour, now: float) -> float:
-        if init.running or (init.starts_again_at is not None and now < init.starts_again_at):
-            return math.inf  # `_tend` told when it is due
-        fails = behaviour.init_fails and init is run.inits[0] and not init.sidecar
-        init.start(now, None)
-        self._started(pod, init)
-        if fails:
-            self._crashed(pod, init, 1, now)
-        elif not init.sidecar:
-            init.end(0, "Completed")
-            init.ready = True
+    def _tend(self, pod: Object, run: PodRun, container: ContainerRun, now: float) -> float:
+        """Take one container's next step where it is due; return when the next one is."""
+        behaviour = self._behaviours.of(pod["metadata"]["name"], container.name)
+        if container.running:
+            return self._look_after(pod, container, behaviour, now)
+        if container.ended is not None and not _starts_again(pod, container):
+            return math.inf
+        if container.ended is not None and container.restarts > 0:
+            self._back_off(pod, container, now)
+        if container.backs_off_until is not None and now < container.backs_off_until:
+            return container.backs_off_until
+        if not container.id and behaviour.image_pull_fails:
+            return self._fail_to_pull(pod, container, now)
+        exit_code, runs_for = behaviour.crash_exit_code, behaviour.runs_for
+        if container.init and not container.sidecar:
+            own = self._behaviours.own(pod["metadata"]["name"], container.name)
+            exit_code, runs_for = int(behaviour.init_fails and (own is not None or container is run.inits[0])), 0
+        container.start(now, exit_code, now + runs_for)
+        image = container.spec.get("image", "")
+        self._say(pod, container, "Pulled", f'Container image "{image}" already present on machine')
+        self._say(pod, container, "Created", f"Created container {container.name}")
+        self._say(pod, container, "Started", f"Started container {container.name}")
         return now
 
-    def _tend(self, pod: Object, container: ContainerRun, behaviour: Behaviour, now: float) -> float:
-        """Start again, crash or probe one container where that is due; return when the next thing is."""
-        if container.starts_again_at is not None:
-            if now < container.starts_again_at:
-                return container.starts_again_at
-            if not container.init:
-                container.start(now, behaviour.crash_exit_code)
-                self._started(pod, container)
-            return now
-        if container.started_at is None:
-            return math.inf
-        if container.crash_code is not None:
-            crashes_at = container.started_at + CRASHES_AFTER
-            if now < crashes_at:
-                return crashes_at
-            self._crashed(pod, container, container.crash_code, now)
-            return now
-        return math.inf if container.ready else self._probe(pod, container, behaviour, now)
+    def _look_after(self, pod: Object, container: ContainerRun, behaviour: Behaviour, now: float) -> float:
+        """End or probe a container that runs, where that is due."""
+        if container.exit_code is None:
+            return math.inf if container.ready else self._probe(pod, container, behaviour, now)
+        if now < container.exits_at:
+            return container.exits_at
+        container.end(container.exit_code, "Error" if container.exit_code else "Completed")
+        return now
+
+    def _fail_to_pull(self, pod: Object, container: ContainerRun, now: float) -> float:
+        image = container.spec.get("image", "")
+        if container.pull_failed_at is None:
+            container.pull_failed_at = now
+            why = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": not found'
+            error = f"rpc error: code = NotFound desc = {why}"
+            container.waiting = ("ErrImagePull", error)
+            self._say(pod, container, "Pulling", f'Pulling image "{image}"')
+            self._warn(pod, container, "Failed", f'Failed to pull image "{image}": {error}')
+            self._warn(pod, container, "Failed", "Error: ErrImagePull")
+        backs_off_at = container.pull_failed_at + PULL_BACK_OFF_AFTER
+        if now < backs_off_at:
+            return backs_off_at
+        if container.waiting[0] != "ImagePullBackOff":
+            container.waiting = ("ImagePullBackOff", f'Back-off pulling image "{image}"')
+            self._say(pod, container, "BackOff", container.waiting[1])
+            self._warn(pod, container, "Failed", "Error: ImagePullBackOff")
+        return math.inf
 
     def _probe(self, pod: Object, container: ContainerRun, behaviour: Behaviour, now: float) -> float:
+        if container.kind == "ephemeral" or (container.started and "readinessProbe" not in container.spec):
+            return math.inf
         due = container.next_check()
         if now < due:
             return due
         container.checks += 1
-        if container.ran_for(now) >= behaviour.starts_after:
+        passes_after = max(behaviour.starts_after, behaviour.ready_after if container.started else 0)
+        if container.ran_for(now) >= passes_after:
             container.pass_probe()
             return now
         what = container.probe_name.removesuffix("Probe").capitalize()
         refused = f"{what} probe failed: dial tcp: connect: connection refused"
-        self._event(pod, container, "Warning", "Unhealthy", refused)
+        self._warn(pod, container, "Unhealthy", refused)
         if not container.started and container.checks >= container.probe["failureThreshold"]:
             message = f"Container {container.name} failed startup probe, will be restarted"
-            self._event(pod, container, "Normal", "Killing", message)
-            container.restart(KILLED, now, behaviour.crash_exit_code)
-            self._started(pod, container)
+            self._say(pod, container, "Killing", message)
+            container.end(KILLED, "Error")
             return now
         return container.next_check()
 
-    def _crashed(self, pod: Object, container: ContainerRun, code: int, now: float) -> None:
-        """A container has ended by itself: the first time it starts again at once, then after a growing back-off."""
-        ended = container.end(code, "Error" if code else "Completed")
-        if container.restarts == 0 and not container.init:
-            container.restarts, container.last = 1, ended
-            container.start(now, container.crash_code)
-            self._started(pod, container)
-            return
-        container.last, container.ended = ended, None
-        back_off = min(FIRST_BACK_OFF * 2.0 ** max(container.restarts - 1, 0), LAST_BACK_OFF)
-        container.restarts += 1
-        container.starts_again_at = now + back_off
+    def _back_off(self, pod: Object, container: ContainerRun, now: float) -> None:
+        """Let a container that has ended wait; the first time it starts again at once."""
+        seconds = min(FIRST_BACK_OFF * 2.0 ** (container.restarts - 1), LAST_BACK_OFF)
         name, namespace, uid = (pod["metadata"][part] for part in ("name", "namespace", "uid"))
         pod_name = f"{name}_{namespace}({uid})"
-        message = f"back-off {_duration(back_off)} restarting failed container={container.name} pod={pod_name}"
-        container.waiting = ("CrashLoopBackOff", message)
-        self._event(pod, container, "Warning", "BackOff", "Back-off restarting failed container")
+        message = f"back-off {_duration(seconds)} restarting failed container={container.name} pod={pod_name}"
+        container.back_off(now + seconds, message)
+        self._warn(pod, container, "BackOff", "Back-off restarting failed container")
 
-    def _started(self, pod: Object, container: ContainerRun) -> None:
-        image = container.spec.get("image", "")
-        self._event(pod, container, "Normal", "Pulled", f'Container image "{image}" already present on machine')
-        self._event(pod, container, "Normal", "Created", f"Created container {container.name}")
-        self._event(pod, container, "Normal", "Started", f"Started container {container.name}")
+    # A pod that is to end
 
-    def _terminate(self, pod: Object, run: PodRun, behaviour: Behaviour, now: float) -> float:
-        running = [container for container in run.containers if container.running]
+    def _terminate(self, pod: Object, run: PodRun, now: float) -> float:
+        """Tell the containers to stop, the native sidecars last, and kill them at the end of the grace period."""
         if run.term_at is None:
             run.term_at = now
-            for container in running:
-                self._event(pod, container, "Normal", "Killing", f"Stopping container {container.name}")
-        if run.stopped:
-            return math.inf
-        killed_at: float = run.term_at + pod["metadata"]["deletionGracePeriodSeconds"]
-        stops_at = math.inf if behaviour.ignores_term else run.term_at + behaviour.stops_after
-        if running and behaviour.never_stops:
-            return math.inf
-        if running and now < min(stops_at, killed_at):
-            return min(stops_at, killed_at)
-        for container in running:
-            if stops_at <= killed_at:
-                container.end(0, "Completed")
-            else:
-                container.end(KILLED, "Error")
-        run.stopped = True
-        return math.inf
+        killed_at = run.term_at + pod["metadata"]["deletionGracePeriodSeconds"]
+        running = [container for container in run.containers if container.running]
+        first = [container for container in running if not container.sidecar]
+        due = min((self._stop(pod, container, now, killed_at) for container in first or running), default=math.inf)
+        run.stopped = not any(container.running for container in running)
+        return math.inf if run.stopped else due
 
-    def _report(self, key: Key, run: PodRun) -> None:
+    def _stop(self, pod: Object, container: ContainerRun, now: float, killed_at: float) -> float:
+        behaviour = self._behaviours.of(pod["metadata"]["name"], container.name)
+        if container.term_at is None:
+            container.term_at = now
+            self._say(pod, container, "Killing", f"Stopping container {container.name}")
+        if behaviour.kill_fails and now >= killed_at:
+            message = (
+                f'error killing pod: failed to "KillContainer" for "{container.name}" with KillContainerError: '
+                '"rpc error: code = DeadlineExceeded desc = context deadline exceeded"'
+            )
+            self._events.warning(_source(pod), pod, "FailedKillPod", message)
+            return math.inf
+        if behaviour.never_stops:
+            return math.inf
+        # A shell, which is what runs in an ephemeral container, does not end at SIGTERM.
+        ignores = behaviour.ignores_term or container.kind == "ephemeral"
+        stops_at = math.inf if ignores else container.term_at + behaviour.stops_after
+        if behaviour.kill_fails or now < min(stops_at, killed_at):
+            return killed_at if behaviour.kill_fails else min(stops_at, killed_at)
+        if stops_at <= killed_at:
+            container.end(0, "Completed")
+        else:
+            container.end(KILLED, "Error")
+        return now
+
+    # What it tells
+
+    def _report(self, key: Key, run: PodRun, node: Object) -> None:
         pod = self._store.get(*key)
-        status = _status(pod, run)
-        if status != pod["status"]:
-            self._store.overwrite(key, {**pod, "metadata": dict(pod["metadata"]), "status": status})
+        made = status(pod, run, hosts.address(node))
+        if made != pod["status"]:
+            self._store.overwrite(key, {**pod, "metadata": dict(pod["metadata"]), "status": made})
 
-    def _event(
-        self,
-        pod: Object,
-        container: ContainerRun | None,
-        kind: str,
-        reason: str,
-        message: str,
-        *,
-        component: str = "kubelet",
-    ) -> None:
-        """Write an Event about a pod, or count one up that says the same."""
-        metadata = pod["metadata"]
-        if self._store.find(NAMESPACES, "", metadata["namespace"]) is None:
-            return  # the namespace has gone, and its pods are going
-        key = (PODS, metadata["namespace"], metadata["name"])
-        run = self._runs.get(key)
-        known = run.events if run else {}
-        place = container.name if container else ""
-        name = known.get((reason, place + message))
-        old = self._store.find(EVENTS, metadata["namespace"], name) if name else None
-        if old is not None and name:
-            again = {**clone(old), "count": old["count"] + 1, "lastTimestamp": timestamp()}
-            self._store.overwrite((EVENTS, metadata["namespace"], name), again)
-            return
-        involved = {
-            "kind": "Pod",
-            "namespace": metadata["namespace"],
-            "name": metadata["name"],
-            "uid": metadata["uid"],
-            "apiVersion": "v1",
-            "resourceVersion": metadata["resourceVersion"],
-        }
-        if container:
-            involved["fieldPath"] = f"spec.{'initContainers' if container.init else 'containers'}{{{container.name}}}"
-        source = {"component": component, **({"host": NODE} if component == "kubelet" else {})}
-        event = {
-            "metadata": {"name": f"{metadata['name']}.{secrets.token_hex(8)}"},
-            "involvedObject": involved,
-            "reason": reason,
-            "message": message,
-            "source": source,
-            "firstTimestamp": timestamp(),
-            "lastTimestamp": timestamp(),
-            "count": 1,
-            "type": kind,
-        }
-        written = self._store.create(EVENTS, metadata["namespace"], event)
-        known[reason, place + message] = written["metadata"]["name"]
+    def _say(self, pod: Object, container: ContainerRun, reason: str, message: str) -> None:
+        self._events.normal(_source(pod), pod, reason, message, field=container.field_path)
+
+    def _warn(self, pod: Object, container: ContainerRun, reason: str, message: str) -> None:
+        self._events.warning(_source(pod), pod, reason, message, field=container.field_path)
 
 
-UNREACHABLE: Final = (
-    {"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"},
-    {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"},
-)
+def _source(pod: Object) -> Source:
+    return Source("kubelet", pod["spec"].get("nodeName", ""))
 
 
-def node() -> Object:
-    """Return the one Kubernetes node, ready."""
-    capacity = {"cpu": "8", "memory": "16Gi", "pods": "250"}
-    return {
-        "metadata": {"name": NODE, "labels": {"kubernetes.io/hostname": NODE, "kubernetes.io/os": "linux"}},
-        "spec": {},
-        "status": {
-            "capacity": capacity,
-            "allocatable": capacity,
-            "addresses": [{"type": "InternalIP", "address": HOST_IP}, {"type": "Hostname", "address": NODE}],
-            "conditions": [node_condition(ready=True)],
-        },
-    }
-
-
-def node_condition(*, ready: bool) -> Object:
-    return {
-        "type": "Ready",
-        "status": "True" if ready else "Unknown",
-        "lastHeartbeatTime": timestamp(),
-        "lastTransitionTime": timestamp(),
-        "reason": "KubeletReady" if ready else "NodeStatusUnknown",
-        "message": "kubelet is posting ready status" if ready else NODE_GONE,
-    }
+def _starts_again(pod: Object, container: ContainerRun) -> bool:
+    """Whether a container that has ended is to start again."""
+    if container.kind == "ephemeral":
+        return False
+    if container.sidecar:
+        return True
+    policy = pod["spec"]["restartPolicy"]
+    failed = not container.succeeded
+    return failed and policy != "Never" if container.init else policy == "Always" or (failed and policy == "OnFailure")
 
 
 def _duration(seconds: float) -> str:
     """Write a duration as Go does: 40s, 2m40s."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
-
-
-def _condition(kind: str, holds: bool, reason: str = "", message: str = "") -> Object:
-    condition = {
-        "type": kind,
-        "status": "True" if holds else "False",
-        "lastProbeTime": None,
-        "lastTransitionTime": timestamp(),
-    }
-    return condition | ({"reason": reason} if reason else {}) | ({"message": message} if message else {})
-
-
-def _settled(old: list[Object], new: list[Object]) -> list[Object]:
-    """Return the new conditions, each with its old transition time where its status is the same."""
-    known = {condition["type"]: condition for condition in old}
-    for condition in new:
-        before = known.get(condition["type"])
-        if before and before["status"] == condition["status"]:
-            condition["lastTransitionTime"] = before["lastTransitionTime"]
-    return new
-
-
-def _status(pod: Object, run: PodRun) -> Object:
-    """Return the pod's status as the kubelet reports it; conditions of others (readiness gates) stay."""
-    old = pod["status"]
-    mains = run.mains
-    counted = [*mains, *(init for init in run.inits if init.sidecar)]
-    waiting_for = [container.name for container in run.inits if not container.initialized]
-    unready = [container.name for container in counted if not container.ready]
-    gates = [gate["conditionType"] for gate in pod["spec"].get("readinessGates") or []]
-    others = [
-        condition
-        for condition in old.get("conditions") or []
-        if condition["type"] not in ("Initialized", "Ready", "ContainersReady", "PodScheduled")
-    ]
-    scheduled = [condition for condition in old.get("conditions") or [] if condition["type"] == "PodScheduled"]
-    conditions = [
-        _condition("Initialized", False, "ContainersNotInitialized", _incomplete(waiting_for))
-        if waiting_for and not run.stopped
-        else _condition("Initialized", True),
-        _ready(unready, gates, others),
-        _condition("ContainersReady", False, "ContainersNotReady", _unready(unready))
-        if unready
-        else _condition("ContainersReady", True),
-        *(scheduled or [_condition("PodScheduled", True)]),
-    ]
-    status = {
-        **old,
-        "phase": _phase(run),
-        "conditions": [*_settled(old.get("conditions") or [], conditions), *others],
-        "hostIP": HOST_IP,
-        "startTime": run.since,
-        "containerStatuses": [_container_status(container) for container in mains],
-    }
-    if run.inits:
-        status["initContainerStatuses"] = [_container_status(container) for container in run.inits]
-    if any(container.id for container in run.containers):
-        status |= {"podIP": run.ip, "podIPs": [{"ip": run.ip}]}
-    return status
-
-
-def _phase(run: PodRun) -> str:
-    if run.stopped:
-        clean = all(container.ended is not None and container.ended["exitCode"] == 0 for container in run.mains)
-        return "Succeeded" if clean else "Failed"
-    return "Running" if any(container.id for container in run.mains) else "Pending"
-
-
-def _incomplete(names: list[str]) -> str:
-    return f"containers with incomplete status: [{' '.join(names)}]"
-
-
-def _unready(names: list[str]) -> str:
-    return f"containers with unready status: [{' '.join(names)}]"
-
-
-def _ready(unready: list[str], gates: list[str], others: list[Object]) -> Object:
-    if unready:
-        return _condition("Ready", False, "ContainersNotReady", _unready(unready))
-    met = {condition["type"]: condition["status"] for condition in others}
-    for gate in gates:
-        if gate not in met:
-            why = f'corresponding condition of pod readiness gate "{gate}" does not exist.'
-            return _condition("Ready", False, "ReadinessGatesNotReady", why)
-        if met[gate] != "True":
-            why = f'the status of pod readiness gate "{gate}" is not "True", but {met[gate]}'
-            return _condition("Ready", False, "ReadinessGatesNotReady", why)
-    return _condition("Ready", True)
-
-
-def _container_status(container: ContainerRun) -> Object:
-    reason, message = container.waiting
-    if container.running:
-        state: Object = {"running": {"startedAt": container.started_stamp}}
-    elif container.ended is not None:
-        state = {"terminated": container.ended}
-    else:
-        state = {"waiting": {"reason": reason, **({"message": message} if message else {})}}
-    image = container.spec.get("image", "")
-    status: Object = {
-        "name": container.name,
-        "state": state,
-        "lastState": {"terminated": container.last} if container.last else {},
-        "ready": container.ready,
-        "restartCount": container.restarts,
-        "image": image,
-        "imageID": f"sandbox@sha256:{image}" if container.id else "",
-        "started": container.started,
-    }
-    return status | ({"containerID": container.id} if container.id else {})

@@ -48,10 +48,18 @@ EVENTS: Final = ResourceType("", "v1", "events", "Event")
 LEASES: Final = ResourceType("coordination.k8s.io", "v1", "leases", "Lease")
 REPLICA_SETS: Final = ResourceType("apps", "v1", "replicasets", "ReplicaSet")
 STATEFUL_SETS: Final = ResourceType("apps", "v1", "statefulsets", "StatefulSet")
+DAEMON_SETS: Final = ResourceType("apps", "v1", "daemonsets", "DaemonSet")
+DEPLOYMENTS: Final = ResourceType("apps", "v1", "deployments", "Deployment")
+JOBS: Final = ResourceType("batch", "v1", "jobs", "Job")
+QUOTAS: Final = ResourceType("", "v1", "resourcequotas", "ResourceQuota")
 DISRUPTION_BUDGETS: Final = ResourceType("policy", "v1beta1", "poddisruptionbudgets", "PodDisruptionBudget")
-BUILT_IN: Final = (PODS, NODES, NAMESPACES, EVENTS, LEASES, REPLICA_SETS, STATEFUL_SETS, DISRUPTION_BUDGETS)
-HAS_STATUS: Final = frozenset({PODS, NODES, NAMESPACES, REPLICA_SETS, STATEFUL_SETS, DISRUPTION_BUDGETS})
+WORKLOADS: Final = (REPLICA_SETS, STATEFUL_SETS, DAEMON_SETS, DEPLOYMENTS)
+BUILT_IN: Final = (PODS, NODES, NAMESPACES, EVENTS, LEASES, *WORKLOADS, JOBS, QUOTAS, DISRUPTION_BUDGETS)
+HAS_STATUS: Final = frozenset({*BUILT_IN} - {EVENTS, LEASES})
 """Built-in types with a ``/status`` subresource; custom resources always have one here."""
+
+SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
+"""The real server's alphabet for what it makes up: no vowels, no look-alikes."""
 
 EXPRESS_NODES: Final = ResourceType("express.example.com", "v1", "expressnodes", "ExpressNode")
 
@@ -72,8 +80,8 @@ def timestamp(seconds_ahead: float = 0) -> str:
 
 
 def random_suffix() -> str:
-    """Return five letters, as a generated name ends in (the real server's alphabet: no vowels, no look-alikes)."""
-    return "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
+    """Return five letters, as a generated name ends in."""
+    return "".join(secrets.choice(SUFFIX_LETTERS) for _ in range(5))
 
 
 def controller_of(obj: Object) -> Object | None:

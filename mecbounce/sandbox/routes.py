@@ -32,6 +32,9 @@ SHORT_NAMES: Final = {
     "events": ["ev"],
     "replicasets": ["rs"],
     "statefulsets": ["sts"],
+    "daemonsets": ["ds"],
+    "deployments": ["deploy"],
+    "resourcequotas": ["quota"],
     "poddisruptionbudgets": ["pdb"],
 }
 

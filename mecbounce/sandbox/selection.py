@@ -51,6 +51,30 @@ def parse(resource: ResourceType, fields: str = "", labels: str = "") -> Predica
     return lambda obj: all(test(obj) for test in tests)
 
 
+def of_labels(selector: Object) -> Predicate:
+    """Return what tells whether an object is selected by a ``spec.selector``; an empty one selects nothing."""
+    wanted, rules = selector.get("matchLabels") or {}, selector.get("matchExpressions") or []
+    return lambda obj: (
+        bool(wanted or rules)
+        and wanted.items() <= _labels(obj).items()
+        and all(meets(_labels(obj), rule) for rule in rules)
+    )
+
+
+def meets(labels: dict[str, str], rule: Object) -> bool:
+    """Tell whether labels meet one of ``matchExpressions``."""
+    value, values = labels.get(rule["key"]), rule.get("values") or []
+    match rule["operator"]:
+        case "In":
+            return value in values
+        case "NotIn":
+            return value not in values
+        case "Exists":
+            return value is not None
+        case _:  # DoesNotExist
+            return value is None
+
+
 def _field_tests(resource: ResourceType, text: str) -> list[Predicate]:
     known = ("metadata.name", "metadata.namespace", *FIELDS.get(resource, ()))
     tests: list[Predicate] = []

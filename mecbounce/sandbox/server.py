@@ -118,7 +118,6 @@ class Server:
         self.bookmark_every = BOOKMARK_EVERY / speed
         self.routes = Routes(resources)
         self.forbidden: set[tuple[str, str]] = set()
-        self.refuse_delete: str | None = None
         self.on_proxy: Proxy | None = None
         self.on_exec: Exec | None = None
         self.released = threading.Event()
@@ -447,19 +446,15 @@ class _Handler(BaseHTTPRequestHandler):
             grace=options.get("gracePeriodSeconds"),
             uid=preconditions.get("uid"),
             version=preconditions.get("resourceVersion"),
+            propagation=_propagation(options),
             dry_run=options.get("dryRun") == ["All"],
-            admit=self._admit_delete,
+            admit=lambda: self.api.store.admission.delete(key[0]),
         )
         if key[0] == PODS or not gone:
             return obj
         details = {"name": key[2], "kind": key[0].plural, "uid": obj["metadata"]["uid"]}
         details |= {"group": key[0].group} if key[0].group else {}
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-
-    def _admit_delete(self) -> None:
-        message = self.api.refuse_delete
-        if message is not None:
-            raise ApiError(403, f'admission webhook "w" denied the request: {message}')
 
     def _review(self, review: Object) -> Object:
         spec = review.get("spec", {})
@@ -724,6 +719,13 @@ def _check_options(kind: str, dry_run: list[str], propagation: str | None) -> No
         known = ", ".join(f'"{item}"' for item in (*PROPAGATION, "nil"))
         why = f'Unsupported value: "{propagation}": supported values: {known}'
         raise errors.invalid(options, "", "propagationPolicy", why, cause="FieldValueNotSupported")
+
+
+def _propagation(options: Object) -> str | None:
+    """Return the policy that DeleteOptions ask for, if they do; an old field says it too."""
+    if options.get("orphanDependents") is not None:
+        return "Orphan" if options["orphanDependents"] else "Background"
+    return options.get("propagationPolicy") or None
 
 
 def _admits_json(accept: str) -> bool:

@@ -17,16 +17,18 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Final
 
-from mecbounce.sandbox import errors
+from mecbounce.sandbox import defaults, errors
+from mecbounce.sandbox.admission import Admission, check_quotas
 from mecbounce.sandbox.errors import ApiError
 from mecbounce.sandbox.resources import (
     EVENTS,
     HAS_STATUS,
+    JOBS,
     LEASES,
     NAMESPACES,
     PODS,
-    REPLICA_SETS,
-    STATEFUL_SETS,
+    QUOTAS,
+    WORKLOADS,
     Object,
     ResourceType,
     clone,
@@ -48,36 +50,12 @@ QUALIFIED_NAME: Final = re.compile(rf"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?{_WORD}"
 LONGEST_PREFIX: Final = 58
 """Characters of a ``generateName`` that are kept."""
 
+COLLECTED: Final = {"Orphan": "orphan", "Foreground": "foregroundDeletion"}
+"""What keeps an object that is being deleted, by propagation policy, until the garbage collector takes it away."""
+
 SERVER_OWNED: Final = (
     *("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"),
 )
-PROBE_DEFAULTS: Final = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
-POD_DEFAULTS: Final[Object] = {
-    "restartPolicy": "Always",
-    "terminationGracePeriodSeconds": 30,
-    "dnsPolicy": "ClusterFirst",
-    "securityContext": {},
-    "schedulerName": "default-scheduler",
-    "enableServiceLinks": True,
-}
-DEFAULTS: Final[dict[ResourceType, Object]] = {
-    EVENTS: {
-        "source": {},
-        "firstTimestamp": None,
-        "lastTimestamp": None,
-        "eventTime": None,
-        "reportingComponent": "",
-        "reportingInstance": "",
-    },
-    LEASES: {"spec": {}},
-    NAMESPACES: {"status": {"phase": "Active"}},
-}
-CONTAINER_DEFAULTS: Final[Object] = {
-    "resources": {},
-    "terminationMessagePath": "/dev/termination-log",
-    "terminationMessagePolicy": "File",
-}
-
 Key = tuple[ResourceType, str, str]
 """Type, namespace (empty for what has none) and name."""
 
@@ -127,6 +105,7 @@ class Store:
         self.lock = threading.RLock()
         self._changed = threading.Condition(self.lock)
         self.listeners: list[Callable[[Change], None]] = []
+        self.admission = Admission()
         self._grace_scale = grace_scale
         self._objects: dict[ResourceType, dict[tuple[str, str], Object]] = {}
         self._version = 0
@@ -229,14 +208,15 @@ class Store:
         obj |= {"apiVersion": resource.api_version, "kind": resource.kind}
         if not keep_status and (resource.custom or resource in HAS_STATUS):
             obj.pop("status", None)
-        obj = {**clone(DEFAULTS.get(resource, {})), **obj}
-        if resource == PODS:
-            _default_pod(obj)
-        elif resource.custom or resource in (REPLICA_SETS, STATEFUL_SETS):
+        obj = defaults.fill_in(resource, obj)
+        if resource.custom or resource in WORKLOADS:
             metadata["generation"] = 1
         with self.lock:
             if resource.namespaced and self.find(NAMESPACES, "", namespace) is None:
                 raise errors.not_found(NAMESPACES, namespace)
+            self.admission.create(resource)
+            if resource == PODS:
+                check_quotas(self.select(QUOTAS, namespace), self.select(PODS, namespace), name)
             old = self.find(resource, namespace, name)
             if old is not None:
                 terminating = "deletionTimestamp" in old["metadata"]
@@ -278,12 +258,14 @@ class Store:
         grace: int | None = None,
         uid: str | None = None,
         version: str | None = None,
+        propagation: str | None = None,
         dry_run: bool = False,
         admit: Callable[[], None] | None = None,
     ) -> tuple[Object, bool]:
         """Delete an object, or begin to; return its last look, and whether it has gone.
 
-        ``grace`` in seconds; ``uid`` and ``version`` are preconditions; ``admit`` may refuse what exists.
+        ``grace`` in seconds; ``uid`` and ``version`` are preconditions; ``propagation`` says what becomes of what it
+        owns; ``admit`` may refuse what exists.
         """
         with self.lock:
             old = self.get(*key)
@@ -291,6 +273,7 @@ class Store:
             if admit:
                 admit()
             new = self._terminating(key[0], old, grace)
+            _leave_to_collector(key[0], new["metadata"], propagation)
             gone = key[0] != PODS and not new["metadata"].get("finalizers")
             gone = gone or _may_go(new["metadata"])
             if dry_run:
@@ -354,6 +337,16 @@ def _may_go(metadata: Object) -> bool:
     return terminating and not metadata.get("finalizers") and not metadata.get("deletionGracePeriodSeconds")
 
 
+def _leave_to_collector(resource: ResourceType, metadata: Object, propagation: str | None) -> None:
+    """Keep an object until the garbage collector has done with what it owns, where the policy wants that."""
+    if propagation is None and resource == JOBS:
+        propagation = "Orphan"  # of old, and alone
+    if propagation is not None:
+        kept = [finalizer for finalizer in metadata.pop("finalizers", []) if finalizer not in COLLECTED.values()]
+        kept += [COLLECTED[propagation]] if propagation in COLLECTED else []
+        metadata |= {"finalizers": kept} if kept else {}
+
+
 def _check_preconditions(key: Key, old: Object, uid: str | None, version: str | None) -> None:
     resource, _, name = key
     found = old["metadata"]
@@ -408,26 +401,12 @@ def _check_new(resource: ResourceType, namespace: str, name: str, obj: Object) -
     _check_metadata(resource, name, obj["metadata"])
     if obj["metadata"].get("resourceVersion"):
         raise ApiError(500, "resourceVersion should not be set on objects to be created", reason="")
-    if resource == EVENTS and obj.get("involvedObject", {}).get("namespace", "") != namespace:
-        involved = obj.get("involvedObject", {}).get("namespace", "")
+    involved = obj.get("involvedObject", {}).get("namespace", "")
+    if resource == EVENTS and (involved or "default") != namespace:
         why = f'Invalid value: "{involved}": does not match event.namespace'
         raise errors.invalid(resource, name, "involvedObject.namespace", why)
     if resource == PODS and not (obj.get("spec") or {}).get("containers"):
         raise errors.invalid(resource, name, "spec.containers", "Required value", cause="FieldValueRequired")
-
-
-def _default_pod(pod: Object) -> None:
-    spec = pod["spec"] = {**clone(POD_DEFAULTS), **pod["spec"]}
-    for container in [*spec.get("initContainers", []), *spec["containers"]]:
-        for field, value in CONTAINER_DEFAULTS.items():
-            container.setdefault(field, clone(value))
-        if "imagePullPolicy" not in container:
-            tag = container.get("image", "").rpartition("/")[2].partition(":")[2]
-            container["imagePullPolicy"] = "Always" if tag in ("", "latest") else "IfNotPresent"
-        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-            if probe in container:
-                container[probe] = {**PROBE_DEFAULTS, **container[probe]}
-    pod["status"] = {"phase": "Pending", "qosClass": "BestEffort", **pod.get("status", {})}
 
 
 def _admit(key: Key, old: Object, new: Object, *, subresource: str, whole: bool) -> Object:
@@ -508,10 +487,15 @@ def _check_finalizers(resource: ResourceType, name: str, held: Object, metadata:
 def _check_pod_spec(name: str, old: Object, new: Object) -> None:
     """A pod that exists can change its images, its deadline and its tolerations; nothing else of its spec."""
 
+    def gates(pod: Object) -> set[str]:
+        return {gate["name"] for gate in pod.get("spec", {}).get("schedulingGates") or []}
+
     def fixed(pod: Object) -> Object:
         spec: Object = {**pod.get("spec", {})}
         for field in ("activeDeadlineSeconds", "tolerations"):
             spec.pop(field, None)
+        if not (gates(new) - gates(old)):
+            spec.pop("schedulingGates", None)
         for field in ("containers", "initContainers"):
             spec[field] = [{**container, "image": ""} for container in spec.get(field) or []]
         return spec

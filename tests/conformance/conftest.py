@@ -24,8 +24,6 @@ DIFFERENCES: Mapping[str, str] = {
     "test_an_unknown_field_of_a_pod_is_dropped": "it has no schemas of the built-in types",
     "test_a_field_of_another_type_is_refused": "it has no schemas of the built-in types",
     "test_a_negative_grace_period_is_force_too": "it takes one second for it, as later API servers do",
-    "test_orphans_are_left_alone": "its collector knows the policy Background alone, which mecbounce asks for",
-    "test_a_foreground_deletion_waits_for_the_owned": "its collector knows the policy Background alone",
     "test_a_limit_cuts_a_list": "its lists come whole, as a server may do: they are short",
 }
 """What the embedded cluster does otherwise than the checks of this name expect, and why."""

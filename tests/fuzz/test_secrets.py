@@ -88,7 +88,7 @@ class Ears:
                 asked, cluster, store, protection=protection and protection(cluster), notify=self.hear, **options
             ).perform()
             self.heard.append(result.model_dump_json())
-            written = [one for one in self.sandbox.objects("events") if one["source"]["component"] == "mecbounce"]
+            written = [one for one in self.sandbox.objects("events") if one["source"].get("component") == "mecbounce"]
             self.heard.append(repr(written))
             return result
 

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 import pytest
-from sandbox_api import express_node
+from sandbox_api import express_node, names, workload
 
 from mecbounce.sandbox import Behaviour, ResourceType, Sandbox
 
 pytest_plugins = ("mecbounce.sandbox.fixture",)
-
-
-def names(sandbox: Sandbox) -> list[str]:
-    return [pod["metadata"]["name"] for pod in sandbox.objects("pods") if "deletionTimestamp" not in pod["metadata"]]
-
-
-def workload(kind: str, replicas: int = 1) -> dict[str, Any]:
-    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "main", "image": "image:1"}]}}
-    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": "web"}}, "template": template}
-    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "web"}, "spec": spec}
 
 
 def test_a_deleted_pod_is_made_anew_under_its_name(sandbox: Sandbox) -> None:
@@ -71,7 +60,7 @@ def test_the_deletion_of_a_namespace_takes_all_along(sandbox: Sandbox) -> None:
 
 
 def test_a_replica_set_replaces_a_terminating_pod_at_once_under_another_name(sandbox: Sandbox) -> None:
-    sandbox.create(workload("ReplicaSet", 2))
+    sandbox.create(workload("ReplicaSet", replicas=2))
     sandbox.wait_for(lambda: len(names(sandbox)) == 2)
     first, second = names(sandbox)
     pod = sandbox.get("pods", first) or {}
@@ -86,7 +75,7 @@ def test_a_replica_set_replaces_a_terminating_pod_at_once_under_another_name(san
 
 
 def test_a_stateful_set_keeps_its_names(sandbox: Sandbox) -> None:
-    sandbox.create(workload("StatefulSet", 2))
+    sandbox.create(workload("StatefulSet", replicas=2))
     sandbox.wait_for(lambda: names(sandbox) == ["web-0", "web-1"])
     old = sandbox.delete("pods", "web-0")
     sandbox.wait_for(lambda: (new := sandbox.get("pods", "web-0")) and new["metadata"]["uid"] != old["metadata"]["uid"])

@@ -1,0 +1,201 @@
+"""Each container of a pod fares by itself, and what the pod is follows from what they are."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from sandbox_api import PROBE, a_pod, condition, container, said, state, status, statuses
+
+from mecbounce.sandbox import Behaviour, Sandbox
+
+pytest_plugins = ("mecbounce.sandbox.fixture",)
+
+PROXY = container("proxy", startupProbe=PROBE)
+
+
+def runs(sandbox: Sandbox, name: str, pod: str = "mec-0", which: str = "containerStatuses") -> bool:
+    return name in (found := statuses(sandbox, pod, which)) and state(found[name])[0] == "running"
+
+
+def stages(sandbox: Sandbox, name: str) -> list[tuple[str, str, int]]:
+    """Note each state that a container is seen in from now on, with its restart count."""
+    seen: list[tuple[str, str, int]] = []
+
+    def note(change: Any) -> None:
+        for one in (change.new or {}).get("status", {}).get("containerStatuses") or []:
+            if one["name"] == name and (now := (*state(one), one["restartCount"])) not in seen[-1:]:
+                seen.append(now)
+
+    sandbox._store.listeners.append(note)
+    return seen
+
+
+def test_one_image_that_cannot_be_pulled_holds_up_no_other_container(sandbox: Sandbox) -> None:
+    sandbox.behave(Behaviour(image_pull_fails=True), container="app")
+    sandbox.create(a_pod("mec-0", container("app"), PROXY))
+    sandbox.wait_for(
+        lambda: (
+            (found := statuses(sandbox))
+            and found["proxy"]["started"]
+            and state(found["app"]) == ("waiting", "ImagePullBackOff")
+        )
+    )
+    assert (statuses(sandbox)["app"]["started"], status(sandbox)["phase"]) == (False, "Pending")
+    assert condition(sandbox.get("pods", "mec-0"), "Ready") == ("False", "ContainersNotReady")
+    sandbox.behave(Behaviour(), container="app")
+    sandbox.wait_for(lambda: status(sandbox)["phase"] == "Running" and runs(sandbox, "app"))
+
+
+def test_a_container_that_crashes_runs_for_a_moment_between_its_back_offs(sandbox: Sandbox) -> None:
+    seen = stages(sandbox, "app")
+    sandbox.behave(Behaviour(crash_exit_code=3), container="app")
+    sandbox.create(a_pod("mec-0", container("app"), PROXY))
+    sandbox.wait_for(lambda: "app" in (found := statuses(sandbox)) and found["app"]["restartCount"] == 2)
+    assert seen[1:8] == [
+        ("running", "", 0),
+        ("terminated", "Error", 0),
+        ("running", "", 1),
+        ("terminated", "Error", 1),
+        ("waiting", "CrashLoopBackOff", 1),
+        ("running", "", 2),
+    ]
+    one = statuses(sandbox)["app"]
+    assert {"exitCode", "reason", "startedAt", "finishedAt", "containerID"} == one["lastState"]["terminated"].keys()
+    assert (statuses(sandbox)["proxy"]["started"], status(sandbox)["phase"]) == (True, "Running")
+
+
+def test_a_container_that_nothing_probes_has_started_while_it_runs_and_only_then(sandbox: Sandbox) -> None:
+    sandbox.behave(Behaviour(crash_exit_code=1), container="app")
+    sandbox.create(a_pod("mec-0", container("app")))
+    told: list[tuple[bool, str]] = []
+    sandbox._store.listeners.append(
+        lambda change: told.extend(
+            (one["started"], state(one)[0])
+            for one in (change.new or {}).get("status", {}).get("containerStatuses") or []
+        )
+    )
+    sandbox.wait_for(lambda: (True, "running") in told and (False, "terminated") in told)
+    assert {("running", True), ("terminated", False), ("waiting", False)} >= {(kind, started) for started, kind in told}
+
+
+def test_a_container_may_never_be_ready_beside_one_that_is(sandbox: Sandbox) -> None:
+    sandbox.behave(Behaviour(starts_after=math.inf), container="app")
+    sandbox.create(a_pod("mec-0", container("app", readinessProbe=PROBE), PROXY))
+    sandbox.wait_for(lambda: "app" in (found := statuses(sandbox)) and found["proxy"]["ready"])
+    one = statuses(sandbox)["app"]
+    assert (one["started"], one["ready"], status(sandbox)["phase"]) == (True, False, "Running")
+    sandbox.wait_for(lambda: any(reason == "Unhealthy" for _, reason, _ in said(sandbox, "Pod", "mec-0")))
+
+
+def test_what_has_started_may_be_ready_later(sandbox: Sandbox) -> None:
+    sandbox.behave(Behaviour(ready_after=math.inf))
+    sandbox.create(a_pod("mec-0", container(startupProbe=PROBE, readinessProbe=PROBE)))
+    sandbox.wait_for(lambda: (found := statuses(sandbox)) and found["main"]["started"])
+    assert statuses(sandbox)["main"]["ready"] is False
+    sandbox.behave(Behaviour())
+    sandbox.wait_for(lambda: statuses(sandbox)["main"]["ready"])
+
+
+@pytest.mark.parametrize(
+    ("policy", "exit_code", "phase"), [("Never", 0, "Succeeded"), ("Never", 2, "Failed"), ("OnFailure", 0, "Succeeded")]
+)
+def test_a_pod_whose_containers_need_not_run_again_has_ended(
+    sandbox: Sandbox, policy: str, exit_code: int, phase: str
+) -> None:
+    sandbox.behave(Behaviour(crash_exit_code=exit_code), container="app")
+    sandbox.behave(Behaviour(crash_exit_code=0, runs_for=1), container="other")
+    sandbox.create(a_pod("mec-0", container("app"), container("other"), restartPolicy=policy))
+    sandbox.wait_for(lambda: "app" in (found := statuses(sandbox)) and state(found["app"])[0] == "terminated")
+    sandbox.wait_for(lambda: status(sandbox)["phase"] != "Running")
+    one = statuses(sandbox)["app"]
+    assert (status(sandbox)["phase"], one["state"]["terminated"]["exitCode"]) == (phase, exit_code)
+    assert (one["restartCount"], one["started"]) == (0, False)
+    ready = ("False", "PodCompleted" if phase == "Succeeded" else "ContainersNotReady")
+    assert condition(sandbox.get("pods", "mec-0"), "Ready") == ready
+
+
+def test_the_work_of_one_container_ends_no_pod(sandbox: Sandbox) -> None:
+    sandbox.behave(Behaviour(crash_exit_code=0), container="app")
+    sandbox.create(a_pod("mec-0", container("app"), PROXY, restartPolicy="Never"))
+    sandbox.wait_for(lambda: (found := statuses(sandbox)) and state(found["app"]) == ("terminated", "Completed"))
+    sandbox.wait_for(lambda: statuses(sandbox)["proxy"]["started"])
+    assert status(sandbox)["phase"] == "Running"
+
+
+def test_a_failed_container_starts_again_where_the_policy_says_so(sandbox: Sandbox) -> None:
+    sandbox.behave(Behaviour(crash_exit_code=1))
+    sandbox.create(a_pod("mec-0", restartPolicy="OnFailure"))
+    sandbox.wait_for(lambda: (found := statuses(sandbox)) and found["main"]["restartCount"] == 1)
+    assert status(sandbox)["phase"] == "Running"
+
+
+def test_an_init_container_that_fails_for_good_fails_the_pod(sandbox: Sandbox) -> None:
+    sandbox.behave(Behaviour(init_fails=True), container="second")
+    inits = [container("first"), container("second")]
+    sandbox.create(a_pod("mec-0", initContainers=inits, restartPolicy="Never"))
+    sandbox.wait_for(lambda: status(sandbox)["phase"] == "Failed")
+    first, second = statuses(sandbox, which="initContainerStatuses").values()
+    assert [one["state"]["terminated"]["exitCode"] for one in (first, second)] == [0, 1]
+
+
+def test_a_native_sidecar_ends_with_the_work(sandbox: Sandbox) -> None:
+    sandbox.behave(Behaviour(crash_exit_code=0), container="main")
+    side = container("side", restartPolicy="Always")
+    sandbox.create(a_pod("mec-0", initContainers=[side], restartPolicy="Never"))
+    sandbox.wait_for(lambda: status(sandbox)["phase"] == "Succeeded")
+    sandbox.wait_for(lambda: state(statuses(sandbox, which="initContainerStatuses")["side"])[0] == "terminated")
+
+
+def test_a_native_sidecar_stops_last(sandbox: Sandbox) -> None:
+    side = container("side", restartPolicy="Always")
+    sandbox.create(a_pod("mec-0", initContainers=[side]))
+    sandbox.wait_for(lambda: runs(sandbox, "main"))
+    sandbox.delete("pods", "mec-0")
+    sandbox.wait_for(lambda: sandbox.get("pods", "mec-0") is None)
+    stopped = [message for _, reason, message in said(sandbox, "Pod", "mec-0") if reason == "Killing"]
+    assert set(stopped) == {"Stopping container main", "Stopping container side"}
+
+
+def test_a_debugging_container_runs_until_the_grace_period_is_over(sandbox: Sandbox) -> None:
+    sandbox.create(a_pod("mec-0", terminationGracePeriodSeconds=20))
+    sandbox.wait_for(lambda: runs(sandbox, "main"))
+    sandbox.add_ephemeral_container("mec-0")
+    sandbox.wait_for(lambda: runs(sandbox, "debugger", which="ephemeralContainerStatuses"))
+    assert "started" not in statuses(sandbox, which="ephemeralContainerStatuses")["debugger"]
+    began = sandbox._loop.now()
+    sandbox.delete("pods", "mec-0")
+    sandbox.wait_for(lambda: any(reason == "Killing" for _, reason, _ in said(sandbox, "Pod", "mec-0")))
+    assert runs(sandbox, "debugger", which="ephemeralContainerStatuses")
+    sandbox.wait_for(lambda: sandbox.get("pods", "mec-0") is None)
+    assert 20 <= sandbox._loop.now() - began < 25
+
+
+def test_the_most_particular_behaviour_holds(sandbox: Sandbox) -> None:
+    sandbox.behave(Behaviour(image_pull_fails=True))
+    sandbox.behave(Behaviour(), container="app")
+    sandbox.behave(Behaviour(), pod="mec-1")
+    sandbox.behave(Behaviour(crash_exit_code=1), pod="mec-1", container="app")
+    for name in ("mec-0", "mec-1"):
+        sandbox.create(a_pod(name, container("app"), container("other")))
+    sandbox.wait_for(lambda: runs(sandbox, "app") and runs(sandbox, "other", "mec-1"))
+    sandbox.wait_for(lambda: statuses(sandbox, "mec-1")["app"]["restartCount"] == 1)
+    assert state(statuses(sandbox)["other"])[0] == "waiting"
+
+
+def test_a_pod_without_a_network_says_so_in_an_event_alone(sandbox: Sandbox) -> None:
+    sandbox.behave(Behaviour(sandbox_fails=True))
+    sandbox.create(a_pod("mec-0"))
+    sandbox.wait_for(lambda: any(reason == "FailedCreatePodSandBox" for _, reason, _ in said(sandbox, "Pod", "mec-0")))
+    assert state(statuses(sandbox)["main"]) == ("waiting", "ContainerCreating")
+    assert status(sandbox)["phase"] == "Pending"
+
+
+def test_a_pod_that_cannot_be_killed_says_so_once_its_grace_is_over(sandbox: Sandbox) -> None:
+    sandbox.create(a_pod("mec-0", terminationGracePeriodSeconds=2))
+    sandbox.wait_for(lambda: runs(sandbox, "main"))
+    sandbox.behave(Behaviour(kill_fails=True))
+    sandbox.delete("pods", "mec-0")
+    sandbox.wait_for(lambda: any(reason == "FailedKillPod" for _, reason, _ in said(sandbox, "Pod", "mec-0")))
+    assert runs(sandbox, "main")
