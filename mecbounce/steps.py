@@ -349,10 +349,10 @@ def not_back(
     new_pod = learned.get("new_pod") or context.record.new_pod
     event = Event.READY_TIMEOUT if new_pod else Event.NOT_RECREATED
     what = f"its replacement {new_pod.name} ({new_pod.uid}) is not back" if new_pod else "it has no replacement"
-    if why.code == "rolled_out":
-        what = "its place was taken by a rollout"
     service = "The node is not in service."
-    if others and old.controller is not None:
+    if why.code == "rolled_out":
+        service = "Whether the node is in service, the pods of that ReplicaSet tell."
+    elif others and old.controller is not None:
         service = (
             f"Pods of {old.controller.called} that stand: {', '.join(sorted(pod.name for pod in others)[:MOST_NAMES])}."
         )
