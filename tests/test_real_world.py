@@ -36,7 +36,7 @@ JSON = dict[str, Any]
 PROXY = container("proxy", startupProbe=PROBE)
 APP = container("app")
 READINESS = {"httpGet": {"path": "/ready", "port": 80}, "periodSeconds": 1}
-SOON = Timeouts(termination=10, ready=2)
+SOON = Timeouts(termination=10, ready=1)
 
 
 def bounce(
@@ -324,16 +324,22 @@ class TestNothingCame:
         assert result.diagnosis is not None
         assert "pod web-0 is not ready" in result.diagnosis.evidence
 
-    def test_a_job_that_is_complete_makes_no_other(self, sandbox: Sandbox) -> None:
+    @pytest.mark.parametrize(
+        ("patch", "subresource", "expected"),
+        [
+            ({"status": {"conditions": [{"type": "Complete", "status": "True"}]}}, "status", "job_finished"),
+            ({"spec": {"suspend": True}}, None, "job_suspended"),
+        ],
+        ids=["complete", "suspended"],
+    )
+    def test_a_job_that_wants_no_pod_any_more(
+        self, sandbox: Sandbox, patch: JSON, subresource: str | None, expected: str
+    ) -> None:
         (pod,) = made(sandbox, job("backup"))
-        sandbox.behave(Behaviour(stops_after=5), pod)
-
-        def complete() -> None:
-            conditions = [{"type": "Complete", "status": "True"}]
-            sandbox.patch("jobs", "backup", {"status": {"conditions": conditions}}, subresource="status")
-
-        result = bounce(sandbox, pod, force=True, meanwhile=(State.AWAIT_TERMINATION, complete))
-        assert code(result) in ("job_finished", "")
+        sandbox.behave(Behaviour(recreates=False), "backup")
+        change = (State.AWAIT_TERMINATION, lambda: sandbox.patch("jobs", "backup", patch, subresource=subresource))
+        result = bounce(sandbox, pod, force=True, meanwhile=change)
+        assert (result.event, code(result)) == (Event.NOT_RECREATED, expected)
 
     def test_other_pods_of_the_controller_that_stand_are_named(self, sandbox: Sandbox) -> None:
         pods = made(sandbox, workload("ReplicaSet", replicas=2), pods=2)
