@@ -8,12 +8,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import math
 import os
 import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,22 +50,29 @@ class Store(Protocol):
 class MappingStore:
     """The record as plain JSON data under one key of a mapping, such as a task's step state.
 
-    `flush` must make the mapping durable before it returns. Where it raises, the mapping is put back as it was.
+    `mapping` is that mapping, or better a callable that gives the present one: a runner may put another in its place as
+    it saves. `flush` must make it durable before it returns; where it raises, the mapping is put back as it was. After
+    the first flush the store looks whether the mapping holds what was saved.
     """
 
     def __init__(
-        self, mapping: MutableMapping[str, Any], flush: Callable[[], object], *, key: str = "mecbounce"
+        self,
+        mapping: MutableMapping[str, Any] | Callable[[], MutableMapping[str, Any]],
+        flush: Callable[[], object],
+        *,
+        key: str = "mecbounce",
     ) -> None:
-        self._mapping = mapping
+        self._present = mapping if callable(mapping) else lambda: mapping
         self._flush = flush
         self._key = key
+        self._holds_what_was_saved = False
 
     def __str__(self) -> str:
         return f"step state {self._key!r}"
 
     def load(self) -> BounceRecord | None:
         try:
-            data = self._mapping.get(self._key)
+            data = self._present().get(self._key)
         except Exception as error:  # a runner's mapping may be backed by anything
             text = f"{self}: the step state can't be read: {error}. It was left as it is: run again once it can."
             raise RecordError(text) from error
@@ -72,24 +82,33 @@ class MappingStore:
         _compare(self.load(), record)
         before: dict[str, Any] = {}
         try:
-            before = {key: value for key, value in self._mapping.items() if key == self._key}
-            self._mapping[self._key] = record.model_dump(mode="json")
+            mapping = self._present()
+            before = {key: value for key, value in mapping.items() if key == self._key}
+            mapping[self._key] = record.model_dump(mode="json")
             self._flush()
         except BaseException as error:
             with suppress(Exception):  # a mapping that can't be written can't be put back either
-                self._mapping.pop(self._key, None)
-                self._mapping.update(before)
+                self._present().pop(self._key, None)
+                self._present().update(before)
             if isinstance(error, Exception):
                 raise RecordNotSaved(f"{self}: the step state could not be saved: {error}") from error
             raise
+        if not self._holds_what_was_saved and self.load() != record:
+            raise RecordNotSaved(
+                f"{self}: after flush() the step state does not hold what was saved, so the next step was not taken. "
+                "If flush() puts another mapping in its place, give MappingStore a callable that returns the present "
+                "one, such as `lambda: self.step_state`."
+            )
+        self._holds_what_was_saved = True
 
 
 class FileStore:
     """The record as a JSON file (0600) in a folder of its own user's (made 0700, as are the folders above it).
 
     A save is written aside, flushed to disk, put in place by one rename, and the folder flushed too. A symbolic link
-    in the file's place is refused, not followed, and so is all else that is no plain file. Runners on one machine
-    compare and swap under a lock of the folder, which is waited for LOCK_WAIT seconds at most.
+    in the file's place is refused, not followed, and so is all else that is no plain file, and a file of another user
+    than this one or root. Runners on one machine compare and swap under a lock of the folder, which is waited for
+    LOCK_WAIT seconds at most.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -180,18 +199,27 @@ class FileStore:
 
 
 def _make(folder: Path) -> None:
-    """Make a folder and those above it, each its user's alone; mkdir's own `parents` take the umask's mode."""
-    if not folder.is_dir():
-        _make(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
+    """Make a folder and those above it, durably, each its user's alone; mkdir's own `parents` take the umask's mode."""
+    if folder.is_dir():
+        return
+    _make(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    above = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(above)
+    finally:
+        os.close(above)
 
 
 def _plain_file(path: str, flags: int) -> int:
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError("it is no plain file")
-    return descriptor
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_uid in (os.geteuid(), 0):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISREG(found.st_mode):
+        raise OSError(f"it belongs to another user (uid {found.st_uid})")
+    raise OSError("it is no plain file")
 
 
 def _compare(stored: BounceRecord | None, record: BounceRecord) -> None:
@@ -210,9 +238,35 @@ def _compare(stored: BounceRecord | None, record: BounceRecord) -> None:
         )
 
 
+def _plain(value: Any, where: str) -> Any:
+    """Give JSON data as `json` reads it: a step state's store may make Decimals, floats and dates of it.
+
+    Raises ValueError, which names the field.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner, f"{where}.{key}".lstrip(".")) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner, f"{where}.{number}".lstrip(".")) for number, inner in enumerate(value)]
+    if isinstance(value, Decimal | float):
+        if not math.isfinite(value):
+            raise ValueError(f"field {where} is no finite number")
+        return int(value) if value == int(value) else float(value)
+    if isinstance(value, date):
+        if not isinstance(value, datetime) or value.tzinfo is None:
+            raise ValueError(f"field {where} is no instant: a time of day with its time zone is needed")
+        return value.isoformat()
+    return value
+
+
 def _record(data: Any, where: str) -> BounceRecord:
     if not isinstance(data, Mapping):
         raise _damaged(where, "it is not a JSON object")
+    try:
+        data = _plain(data, "")
+    except ValueError as error:
+        raise _damaged(where, str(error)) from error
+    except RecursionError as error:
+        raise _damaged(where, f"it is not JSON data: {error}") from error
     version = data.get("schema_version")
     if type(version) is not int:  # a bool is an int, and equal to one
         raise _damaged(where, "field schema_version is not a whole number")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import math
 import os
 import stat
 import subprocess
@@ -12,7 +13,10 @@ import sys
 import threading
 from collections import UserDict
 from collections.abc import Callable, Iterator
+from datetime import timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,7 +44,7 @@ NO_VERSIONS: dict[str, object] = {
     "false": False,
     "list": [1],
 }
-NO_VERSIONS |= {"fraction": 1.5, "whole_fraction": 1.0}
+NO_VERSIONS |= {"fraction": 1.5}
 
 
 def without(field: str) -> dict[str, Any]:
@@ -267,12 +271,76 @@ class TestMappingStore:
         assert what in str(caught.value)
         assert {"mecbounce": data} == mapping
 
-    @pytest.mark.parametrize("data", [JSON | {"message": b"raw"}, JSON | {"deadline": NOW}, JSON | {"notices": {1}}])
+    @pytest.mark.parametrize("data", [JSON | {"message": b"raw"}, JSON | {"notices": {1}}])
     def test_refuses_what_is_no_json_data(self, data: object) -> None:
         with pytest.raises(
             DamagedRecord, match=r"^step state 'mecbounce': not a whole record: it is not JSON data: Object of type"
         ):
             MappingStore({"mecbounce": data}, lambda: None).load()
+
+    @pytest.mark.parametrize(
+        ("field", "value", "expected"),
+        [
+            ("revision", Decimal(1), 1),
+            ("revision", 1.0, 1),
+            ("schema_version", Decimal("3.0"), 3),
+            ("schema_version", 3.0, 3),
+            ("message", "told", "told"),
+        ],
+        ids=str,
+    )
+    def test_reads_what_a_database_makes_of_numbers(self, field: str, value: object, expected: object) -> None:
+        found = MappingStore({"mecbounce": JSON | {field: value}}, lambda: None).load()
+        assert found is not None
+        assert expected == getattr(found, field)
+
+    def test_reads_what_a_database_makes_of_instants(self) -> None:
+        path = [JSON["path"][0] | {"at": NOW.astimezone(timezone(timedelta(hours=2)))}]
+        found = MappingStore({"mecbounce": JSON | {"path": path}}, lambda: None).load()
+        assert found == FIRST
+
+    @pytest.mark.parametrize(
+        ("data", "field"),
+        [
+            (JSON | {"deadline": NOW.replace(tzinfo=None)}, "deadline is no instant"),
+            (JSON | {"deadline": NOW.date()}, "deadline is no instant"),
+            (JSON | {"path": [JSON["path"][0] | {"at": NOW.date()}]}, r"path\.0\.at is no instant"),
+            (JSON | {"revision": Decimal("1.5")}, "revision: "),
+            (JSON | {"revision": math.nan}, "revision is no finite number"),
+            (JSON | {"revision": Decimal("Infinity")}, "revision is no finite number"),
+        ],
+        ids=["naive", "date", "nested", "fraction", "nan", "infinite"],
+    )
+    def test_refuses_by_its_name_what_is_no_whole_number_and_no_instant(self, data: object, field: str) -> None:
+        with pytest.raises(DamagedRecord, match=f"not a whole record: field {field}"):
+            MappingStore({"mecbounce": data}, lambda: None).load()
+
+    def test_writes_into_the_mapping_that_is_there_now(self) -> None:
+        """An object-relational mapper puts a new dict in place of the old one as it saves."""
+        task = SimpleNamespace(step_state={"theirs": 1})
+        durable: list[str] = []
+
+        def save() -> None:
+            durable.append(json.dumps(task.step_state))
+            task.step_state = json.loads(durable[-1])
+
+        store = MappingStore(lambda: task.step_state, flush=save)
+        for record in (FIRST, SECOND, THIRD):
+            store.save(record)
+        assert THIRD == MappingStore(json.loads(durable[-1]), lambda: None).load()
+
+    @pytest.mark.parametrize("keeps", [{}, {"mecbounce": JSON}], ids=["nothing", "an_older_revision"])
+    def test_a_flush_after_which_something_else_is_stored_is_no_save(self, keeps: dict[str, Any]) -> None:
+        present: dict[str, Any] = {}
+
+        def lose() -> None:
+            present.clear()
+            present.update(keeps)
+
+        record = SECOND if keeps else FIRST
+        present.update(keeps)
+        with pytest.raises(RecordNotSaved, match="does not hold what was saved"):
+            MappingStore(present, flush=lose).save(record)
 
     @pytest.mark.parametrize("version", OTHER_VERSIONS.values(), ids=OTHER_VERSIONS)
     def test_refuses_the_record_of_another_version_and_leaves_it(self, version: int) -> None:
@@ -283,6 +351,19 @@ class TestMappingStore:
 
 
 class TestFileStore:
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser gives files away")
+    @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+    def test_refuses_the_file_of_another_user_and_leaves_it(
+        self, act: Callable[[FileStore], object], path: Path, mocker: MockerFixture
+    ) -> None:
+        """Whoever may write into the folder could have it carried out without its checks."""
+        FileStore(path).save(FIRST)
+        os.chown(path, 4711, -1)
+        with pytest.raises(DamagedRecord, match=r"it belongs to another user \(uid 4711\)"):
+            act(FileStore(path))
+        mocker.patch("os.geteuid", return_value=4711)
+        assert FIRST == FileStore(path).load()
+
     def test_is_named_by_its_whole_path(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(path.parent)
         assert str(path) == str(FileStore("mec-0.json"))

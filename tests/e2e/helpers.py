@@ -110,7 +110,7 @@ class RunnersTask:
         task = BounceTask(
             request,
             KubernetesCluster.from_kubeconfig(),
-            MappingStore(self.step_state, flush=self.save),
+            MappingStore(lambda: self.step_state, flush=self.save),
             notify=lambda notice: self.log.append(notice.message),
             stop=self.should_stop,
             **options,

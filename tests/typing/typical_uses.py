@@ -84,7 +84,7 @@ class Runner:
         task = BounceTask(
             request,
             cluster,
-            MappingStore(self.step_state, flush=self.save),
+            MappingStore(lambda: self.step_state, flush=self.save),
             protection=AnnotationProtection(cluster, "example.com/protected", "no"),
             notify=lambda notice: assert_type(notice, Notice),
             observe=lambda record: assert_type(record, BounceRecord),
