@@ -130,3 +130,12 @@ def forbidden(resource: ResourceType, verb: str, *, name: str, namespace: str, u
     if not name:
         del details["name"]
     return ApiError(403, message, details=details)
+
+
+def may_not_impersonate(plural: str, name: str, *, namespace: str, user: str) -> ApiError:
+    where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+    group = "authentication.k8s.io" if plural == "uids" or plural.startswith("userextras/") else ""
+    kind = f"{plural.partition('/')[0]}.{group}" if group else plural
+    message = f'{kind} "{name}" is forbidden: User "{user}" cannot impersonate resource "{plural}"'
+    details = {"name": name, **({"group": group} if group else {}), "kind": plural.partition("/")[0]}
+    return ApiError(403, f'{message} in API group "{group}" {where}', details=details)
