@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -509,6 +510,7 @@ def complete_kubectl_bounce() -> NoReturn:
 def _main(command: typer.Typer, name: str) -> NoReturn:
     """Run a command; every foreseen error is one line on standard error."""
     _log_to_stderr(logging.ERROR)
+    warnings.filterwarnings("ignore", message="Unverified HTTPS request")  # as the kubeconfig says it should be
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without our marks must not end a bounce
     try:
