@@ -24,7 +24,7 @@ from urllib.request import getproxies_environment
 import urllib3
 import websocket
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import HTTPError, ProxySchemeUnsupported
+from urllib3.exceptions import ProxySchemeUnsupported
 from urllib3.exceptions import TimeoutError as Late
 from urllib3.util import make_headers, parse_url
 
@@ -168,6 +168,7 @@ class _Allowance:
         self.seconds = seconds
         self.over = False
         self._connection: Any = None
+        self._socket: Any = None
         self._timer = threading.Timer(seconds, self._cut)
         self._timer.daemon = True
 
@@ -181,7 +182,8 @@ class _Allowance:
         _running.allowance = None
 
     def take(self, connection: Any) -> None:
-        self._connection = connection
+        """Know the connection, and its socket: where the server closes after its answer, the connection forgets it."""
+        self._connection, self._socket = connection, connection.sock or self._socket
         self.check()
 
     def check(self) -> None:
@@ -193,8 +195,8 @@ class _Allowance:
             self.over = True
             # Not where the connection has gone back to the pool and serves the next request by now.
             if self._connection is not None and self._connection.allowance is self:
-                sock = self._connection.sock
-                with suppress(OSError, AttributeError, TypeError):
+                sock = self._connection.sock or self._socket
+                with suppress(OSError, TypeError):  # TypeError: there is none yet
                     socket.socket.shutdown(getattr(sock, "socket", sock), socket.SHUT_RDWR)
 
 
@@ -206,6 +208,7 @@ class _Limited:
     def connect(self) -> None:
         self._serve()
         super().connect()  # type: ignore[misc]
+        self._serve()
 
     def request(self, *args: Any, **options: Any) -> None:
         self._serve()
@@ -332,7 +335,7 @@ class Wire:
         with _Allowance(seconds) as allowance:
             try:
                 yield
-            except (HTTPError, OSError, websocket.WebSocketException, ValueError):
+            except Exception:
                 allowance.check()
                 raise
             allowance.check()
