@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from builders import NODE, pod_json, write_kubeconfig
@@ -124,16 +124,19 @@ class TestWholeRequest:
     def test_a_connection_that_serves_the_next_request_already_is_left_alone(self) -> None:
         """Its time may be over in the moment in which its answer has come and its connection has been given back."""
 
-        class Connection:
-            sock = None
-            allowance: Any = None
-
-        connection, late = Connection(), transport._Allowance(60)
-        late.take(connection)
-        connection.allowance = transport._Allowance(60)
-        connection.sock = "would be shut down"  # type: ignore[assignment]
-        late._cut()
-        assert late.over
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            connection = SimpleNamespace(sock=ours, allowance=None)
+            late, next_one = transport._Allowance(60), transport._Allowance(60)
+            for allowance in (late, next_one):
+                connection.allowance = allowance
+                allowance.take(connection)
+            late._cut()
+            ours.sendall(b"!")
+            assert theirs.recv(1) == b"!"
+            next_one._cut()
+            with pytest.raises(OSError, match="pipe"):
+                ours.sendall(b"!")
 
     def test_leaves_no_thread_behind(self, cluster: KubernetesCluster) -> None:
         before = threading.active_count()

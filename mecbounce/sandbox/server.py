@@ -315,8 +315,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._fail(fault)
             return
         try:
-            self._admit_impersonation(signed_in, acting)
-            answer = self._answer(request, target, body)
+            answer = self._admit_impersonation(signed_in, acting) or self._answer(request, target, body)
         except ApiError as error:
             answer = _refusal(error)
         except (AttributeError, KeyError, TypeError) as error:
@@ -341,8 +340,8 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         return self._resource_answer(request, target, body)
 
-    def _admit_impersonation(self, signed_in: str, acting: Object) -> None:
-        """Refuse to act as somebody without the right to; each thing that is claimed needs its own."""
+    def _admit_impersonation(self, signed_in: str, acting: Object) -> Answer | None:
+        """Refuse to act as somebody without the right to; each thing that is claimed needs one."""
         claimed: list[tuple[str, str, str]] = []
         if "user" in acting:
             match acting["user"].split(":"):
@@ -355,10 +354,12 @@ class _Handler(BaseHTTPRequestHandler):
         claimed += [(f"userextras/{key}", "", one) for key, values in acting.get("extra", {}).items() for one in values]
         if claimed and "user" not in acting:
             listed = " ".join(f"{resource}:{name}" for resource, _, name in claimed)
-            raise ApiError(500, f"requested [{listed}] without impersonating a user", reason="")
+            said = f'Internal Server Error: "{self.path}": requested [{listed}] without impersonating a user\n'
+            return Answer(500, said, "text/plain; charset=utf-8")
         for plural, namespace, name in claimed:
             if self.api.is_forbidden(signed_in, "impersonate", plural):
                 raise errors.may_not_impersonate(plural, name, namespace=namespace, user=signed_in)
+        return None
 
     def _authorise(self, request: Request, target: Target) -> None:
         plural = f"{target.resource.plural}/{target.subresource}" if target.subresource else target.resource.plural
