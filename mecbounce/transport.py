@@ -24,7 +24,7 @@ from urllib.request import getproxies_environment
 import urllib3
 import websocket
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import ProxySchemeUnsupported
+from urllib3.exceptions import ProtocolError, ProxySchemeUnsupported, SSLError
 from urllib3.exceptions import TimeoutError as Late
 from urllib3.util import make_headers, parse_url
 
@@ -301,17 +301,20 @@ class Wire:
         parts = parse_url(url)
         pool = self._pools.connection_from_host(parts.host, parts.port, parts.scheme)
         forwarded = self._proxy is not None and not self._proxy.socks and parts.scheme == "http"
-        response = pool.urlopen(
-            method,
-            url if forwarded else parts.request_uri,
-            body=body,
-            headers=headers,
-            timeout=timeout,
-            retries=False,  # a hidden retry of a DELETE would show a 404 of its own making
-            redirect=False,
-            assert_same_host=False,
-            preload_content=False,
-        )
+        try:
+            response = pool.urlopen(
+                method,
+                url if forwarded else parts.request_uri,
+                body=body,
+                headers=headers,
+                timeout=timeout,
+                retries=False,  # a hidden retry of a DELETE would show a 404 of its own making
+                redirect=False,
+                assert_same_host=False,
+                preload_content=False,
+            )
+        except SSLError as error:  # client 36 trips over what it makes of it
+            raise ProtocolError(str(error)) from error
         self._clock.hear(response.headers.get("Date"))
         return response
 
