@@ -21,7 +21,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -157,12 +158,17 @@ def _contexts(options: dict[str, Any], _incomplete: str) -> Iterable[str]:
     return KubernetesCluster.contexts(options["kubeconfig"])
 
 
+def _kube(options: dict[str, Any]) -> Kube:
+    acting = _acting(options["as_user"], options["as_groups"], options["as_uid"])
+    return Kube(options["kubeconfig"], options["context"], acting)
+
+
 def _namespaces(options: dict[str, Any], _incomplete: str) -> Iterable[str]:
-    return Kube(options["kubeconfig"], options["context"]).cluster.namespaces()
+    return _kube(options).cluster.namespaces()
 
 
 def _pods(options: dict[str, Any], incomplete: str) -> Iterable[str]:
-    kube = Kube(options["kubeconfig"], options["context"])
+    kube = _kube(options)
     kind = _KIND.match(incomplete)
     found = kube.cluster.pods(options["namespace"] or kube.namespace)
     return [f"{kind[0] if kind else ''}{pod.name}" for pod in found]
@@ -187,6 +193,11 @@ KubeContext = Annotated[
     str | None,
     typer.Option("--context", help="default: the kubeconfig's current context", autocompletion=_completion(_contexts)),
 ]
+AsUser = Annotated[str | None, typer.Option("--as", metavar="USER", help="act as this user; default: the kubeconfig's")]
+AsGroups = Annotated[
+    list[str] | None, typer.Option("--as-group", metavar="GROUP", help="act as of this group; may be repeated")
+]
+AsUid = Annotated[str | None, typer.Option("--as-uid", metavar="UID", help="act as the user with this UID")]
 NodeOption = Annotated[
     str | None,
     typer.Option("--node", metavar="GROUP/VERSION/PLURAL/NAME", help="the custom resource that the pod is made from"),
@@ -249,6 +260,9 @@ def run(
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: KubeContext = None,
+    as_user: AsUser = None,
+    as_groups: AsGroups = None,
+    as_uid: AsUid = None,
     node: NodeOption = None,
     gitops: GitOps = False,
     force: Force = False,
@@ -269,6 +283,7 @@ def run(
         namespace=namespace,
         kubeconfig=kubeconfig,
         context=context,
+        acting=_acting(as_user, as_groups, as_uid),
         node=node,
         gitops=gitops,
         force=force,
@@ -284,6 +299,9 @@ def run(
     given = screen.Given(
         kubeconfig=str(kubeconfig or ""),
         context=context or "",
+        as_user=as_user or "",
+        as_groups=tuple(as_groups or ()),
+        as_uid=as_uid or "",
         protection=protection_annotation or "",
         state=str(state or ""),
         no_events=no_events,
@@ -299,6 +317,9 @@ def show_plan(
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: KubeContext = None,
+    as_user: AsUser = None,
+    as_groups: AsGroups = None,
+    as_uid: AsUid = None,
     node: NodeOption = None,
     gitops: GitOps = False,
     force: Force = False,
@@ -318,6 +339,7 @@ def show_plan(
         namespace=namespace,
         kubeconfig=kubeconfig,
         context=context,
+        acting=_acting(as_user, as_groups, as_uid),
         node=node,
         gitops=gitops,
         force=force,
@@ -352,15 +374,26 @@ def status(
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: KubeContext = None,
+    as_user: AsUser = None,
+    as_groups: AsGroups = None,
+    as_uid: AsUid = None,
     state: StateFile = None,
     output: OutputOption = Output.TEXT,
 ) -> int:
     """Tell where the bounce of POD, or that of --state, stands: from its record alone."""
     if (pod is None) is (state is None):
         raise UsageProblem("expected either POD or --state")
-    given = screen.Given(kubeconfig=str(kubeconfig or ""), context=context or "", state=str(state or ""))
+    given = screen.Given(
+        kubeconfig=str(kubeconfig or ""),
+        context=context or "",
+        as_user=as_user or "",
+        as_groups=tuple(as_groups or ()),
+        as_uid=as_uid or "",
+        state=str(state or ""),
+    )
     if state is None:
-        request, kube = _request(pod, namespace=namespace, kubeconfig=kubeconfig, context=context)
+        acting = _acting(as_user, as_groups, as_uid)
+        request, kube = _request(pod, namespace=namespace, kubeconfig=kubeconfig, context=context, acting=acting)
         state = _default_record(kube, request)
         if not state.exists():
             raise UsageProblem(f"no bounce of {pod} is recorded in {state}; if it ran with --state, give that")
@@ -483,6 +516,7 @@ def complete_kubectl_bounce() -> NoReturn:
 def _main(command: typer.Typer, name: str) -> NoReturn:
     """Run a command; every foreseen error is one line on standard error."""
     _log_to_stderr(logging.ERROR)
+    warnings.filterwarnings("ignore", message="Unverified HTTPS request")  # as the kubeconfig says it should be
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without our marks must not end a bounce
     try:
@@ -521,18 +555,24 @@ def _complain(name: str, message: str, status_code: int) -> int:
 # --- what was asked ----------------------------------------------------------------------------------------------
 
 
-class Kube:
-    """The cluster that the options name."""
+def _acting(user: str | None, groups: list[str] | None, uid: str | None) -> dict[str, Any]:
+    """Name what --as, --as-group and --as-uid say as the library does."""
+    return {"as_user": user, "as_groups": tuple(groups or ()), "as_uid": uid}
 
-    def __init__(self, kubeconfig: Path | None, context: str | None) -> None:
+
+class Kube:
+    """The cluster that the options name, and as whom to ask it."""
+
+    def __init__(self, kubeconfig: Path | None, context: str | None, acting: Mapping[str, Any] | None = None) -> None:
         from mecbounce.cluster import KubernetesCluster  # noqa: PLC0415 -- takes a third of a second
 
         no_kubeconfig = kubeconfig is None and context is None and not os.environ.get("KUBECONFIG")
         if no_kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ and not _home("~/.kube/config").exists():
-            self.name, self.namespace, self.cluster = "in-cluster", _own_namespace(), KubernetesCluster.in_cluster()
+            self.name, self.namespace = "in-cluster", _own_namespace()
+            self.cluster = KubernetesCluster.in_cluster(**(acting or {}))
         else:
             self.name, self.namespace = KubernetesCluster.describe_kubeconfig(kubeconfig, context)
-            self.cluster = KubernetesCluster.from_kubeconfig(kubeconfig, context)
+            self.cluster = KubernetesCluster.from_kubeconfig(kubeconfig, context, **(acting or {}))
 
 
 def _request(
@@ -542,6 +582,7 @@ def _request(
     kubeconfig: Path | None,
     namespace: str | None = None,
     context: str | None = None,
+    acting: Mapping[str, Any] | None = None,
     node: str | None = None,
     gitops: bool = False,
     force: bool = False,
@@ -574,7 +615,7 @@ def _request(
             timeouts=Timeouts.model_validate(timeouts),
             ready_when=ready_when,
         )
-    kube = Kube(kubeconfig, context)
+    kube = Kube(kubeconfig, context, acting)
     if namespace is None:
         with _fields_named(f"context {kube.name}: "):
             request = BounceRequest.model_validate(request.model_dump() | {"namespace": kube.namespace})

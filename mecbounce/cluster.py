@@ -9,29 +9,37 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import structlog
 import urllib3
-import yaml
-from kubernetes import client, config, stream
+from kubernetes import client, config
 from kubernetes.client import ApiException
 from pydantic import ValidationError
 from pydantic_core import from_json
+from websocket import (
+    ABNF,
+    WebSocket,
+    WebSocketBadStatusException,
+    WebSocketConnectionClosedException,
+    WebSocketException,
+    WebSocketTimeoutException,
+)
 
 from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
+from mecbounce.kubeconfig import Access, ActAs, Kubeconfig, access_of
 from mecbounce.model import Controller, DisruptionBudget, FromApi, Host, NodeRef, Owner, Pod, PodEvent, first_fault
+from mecbounce.transport import ServerClock, Wire
 
 log = structlog.get_logger("mecbounce.cluster")
 
@@ -43,6 +51,7 @@ SILENCE = 75.0
 LASTING = 5.0  # seconds: a watch that lived longer did not fail
 LONGEST_PAUSE = 30.0  # seconds between two tries to open a watch that keeps failing
 _MERGE_PATCH = "application/merge-patch+json"
+_EXEC_PROTOCOL, _ERROR_CHANNEL = "v4.channel.k8s.io", b"\x03"
 Item = TypeVar("Item", bound=FromApi)
 
 
@@ -65,7 +74,7 @@ class PodWatch(Protocol):
 class Cluster(Protocol):
     """What a bounce asks of Kubernetes. Each method is one request and raises ClusterError.
 
-    `server` is the address of its API server, without credentials.
+    `server` is the address of its API server, without credentials; `server_time` is the time there, once it answered.
     """
 
     @property
@@ -134,61 +143,97 @@ class KubernetesCluster:
     Make one with `from_kubeconfig`, `in_cluster` or `from_api_client`; it may be shared between threads.
     """
 
-    def __init__(self, connect: Callable[[], client.Configuration]) -> None:
+    def __init__(self, connect: Callable[[], Access]) -> None:
         self._connect = connect
+        self._clock = ServerClock()
+        self._signing = threading.Lock()
         self._sign_in()
 
-    @property
-    def server_time(self) -> datetime | None:
-        return None
-
     def _sign_in(self) -> None:
-        api = _api_client(self._connect())
+        self._access = self._connect()
+        api = self._api_client()
         self.server = _public(str(api.configuration.host))
         self._core, self._custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
 
+    def _sign_in_anew(self, used: Access) -> None:
+        """Look at the credentials anew, unless another thread has done so meanwhile."""
+        with self._signing:
+            if self._access is not used:
+                return
+            log.info("cluster.credentials_reloaded")
+            try:
+                self._sign_in()
+            except ConfigError as unusable:  # such as a kubeconfig that is being rewritten this moment
+                raise Unreachable(str(unusable)) from unusable
+
+    def _stay_signed_in(self) -> None:
+        if self._access.expired:
+            self._sign_in_anew(self._access)
+
+    def _api_client(self) -> client.ApiClient:
+        return _api_client(self._access, self._clock)
+
     @classmethod
-    def from_kubeconfig(cls, path: str | Path | None = None, context: str | None = None) -> Self:
+    def from_kubeconfig(
+        cls,
+        path: str | Path | None = None,
+        context: str | None = None,
+        *,
+        as_user: str | None = None,
+        as_groups: Sequence[str] = (),
+        as_uid: str | None = None,
+    ) -> Self:
         """Use a kubeconfig: `path`, else $KUBECONFIG, else ~/.kube/config; `context`, else its current one.
 
+        `as_user`, `as_groups` and `as_uid` say whom to impersonate, each in place of what the kubeconfig says.
         Raises ConfigError where it can't be used.
         """
-        return cls(lambda: _from_kubeconfig(path, context))
+        act_as = ActAs(as_user or "", tuple(as_groups), as_uid or "")
+        return cls(lambda: Kubeconfig(path).access(context, act_as))
 
     @staticmethod
     def describe_kubeconfig(path: str | Path | None = None, context: str | None = None) -> tuple[str, str]:
         """Tell the context that `from_kubeconfig` would use and its namespace. Raises ConfigError."""
-        with _kubeconfig_errors(path, context):
-            contexts, current = config.list_kube_config_contexts(_kubeconfig(path))
-            found = next((one for one in contexts if one["name"] == context), None) if context else current
-            if found is None:
-                raise ConfigError(f"context {context!r}: kubeconfig {_kubeconfig(path)} has no such context")
-            return str(found["name"]), str(found["context"].get("namespace") or "default")
+        name, found = Kubeconfig(path).context(context)
+        return name, found.namespace or "default"
 
     @staticmethod
     def contexts(path: str | Path | None = None) -> tuple[str, ...]:
         """Tell the contexts of the kubeconfig that `from_kubeconfig` would use. Raises ConfigError."""
-        with _kubeconfig_errors(path, None):
-            return tuple(str(one["name"]) for one in config.list_kube_config_contexts(_kubeconfig(path))[0])
+        return Kubeconfig(path).contexts
 
     @classmethod
-    def in_cluster(cls) -> Self:
+    def in_cluster(
+        cls, *, as_user: str | None = None, as_groups: Sequence[str] = (), as_uid: str | None = None
+    ) -> Self:
         """Use the service account of the pod that this runs in. Raises ConfigError outside of one."""
+        act_as = ActAs(as_user or "", tuple(as_groups), as_uid or "")
 
-        def connect() -> client.Configuration:
+        def connect() -> Access:
             configuration = client.Configuration()
             try:
                 config.load_incluster_config(client_configuration=configuration)
             except config.ConfigException as error:
                 raise ConfigError(f"in-cluster credentials can't be used: {error}") from error
-            return configuration
+            return access_of(configuration, act_as.headers("in-cluster credentials"))
 
         return cls(connect)
 
     @classmethod
     def from_api_client(cls, api_client: client.ApiClient) -> Self:
-        """Use another client's configuration; that client itself is left as it is."""
-        return cls(lambda: copy.deepcopy(api_client.configuration))
+        """Use another client's configuration and the headers that it sends; that client itself is left as it is."""
+
+        def connect() -> Access:
+            headers = [(name, value) for name, value in api_client.default_headers.items() if name != "User-Agent"]
+            headers += [("Cookie", api_client.cookie)] if api_client.cookie else []
+            return access_of(api_client.configuration, headers)
+
+        return cls(connect)
+
+    @property
+    def server_time(self) -> datetime | None:
+        """The time at the API server, by the `Date` header of its last answer; None before the first."""
+        return self._clock.now()
 
     def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:
         kind = f"{ref.plural}.{ref.group}"
@@ -365,7 +410,8 @@ class KubernetesCluster:
 
     def proxy_pod(self, pod: Pod, port: int, path: str, method: str) -> bytes:
         """Send a request to a port of the pod, through the API server; gives the body of the answer."""
-        own = _api_client(self._connect())
+        self._stay_signed_in()
+        own = self._api_client()
         own.configuration.safe_chars_for_path_param = "/:"  # the path's own slashes stay slashes
         try:
             send = getattr(client.CoreV1Api(own), f"connect_{method.lower()}_namespaced_pod_proxy_with_path")
@@ -383,32 +429,25 @@ class KubernetesCluster:
 
     def exec_pod(self, pod: Pod, command: tuple[str, ...], container: str) -> None:
         """Run a command in a container. Raises Refused where it ends with another status than 0."""
-        own = _api_client(self._connect())  # `stream` rewires the client that it is given
+        self._stay_signed_in()
+        own = self._api_client()
+        asked = [("container", container), ("stdout", "true"), ("stderr", "true")]
+        query = urlencode([*(("command", word) for word in command), *asked])
+        path = f"/api/v1/namespaces/{quote(pod.metadata.namespace)}/pods/{quote(pod.name)}/exec?{query}"
+        headers = [(each["key"], each["value"]) for each in own.configuration.auth_settings().values()]
+        headers += own.default_headers.items()
+        wire: Wire = own.rest_client.pool_manager
         try:
-            with _explained(self.server), _exec_explained():
-                process = stream.stream(
-                    client.CoreV1Api(own).connect_get_namespaced_pod_exec,
-                    pod.name,
-                    pod.metadata.namespace,
-                    command=list(command),
-                    container=container,
-                    stdout=True,
-                    stderr=True,
-                    _preload_content=False,
-                    _request_timeout=REQUEST_TIMEOUT[1],
-                )
-                try:
-                    process.run_forever(timeout=REQUEST_TIMEOUT[1])
-                    code = process.returncode
-                except (TypeError, LookupError) as error:  # so the client trips over a missing status
-                    raise Unreachable(f"how {command[0]} in container {container} ended was not told") from error
-                finally:
-                    process.close()
-                    process.sock.shutdown()  # close() leaves the socket open where the server closed first
+            with (
+                _explained(self.server),
+                _exec_explained(),
+                wire.websocket(
+                    f"{own.configuration.host}{path}", headers, _EXEC_PROTOCOL, REQUEST_TIMEOUT[1]
+                ) as opened,
+            ):
+                code = _exit_code(opened, f"{command[0]} in container {container}")
         finally:
             own.close()
-        if code is None:
-            raise Unreachable(f"{command[0]} in container {container} has not ended after {REQUEST_TIMEOUT[1]:.0f} s")
         if code != 0:
             raise Refused(f"{command[0]} in container {container} ended with status {code}")
 
@@ -433,16 +472,14 @@ class KubernetesCluster:
         """Send one request; after a 401 once more, with credentials read anew."""
         raw = {"_preload_content": False, "_request_timeout": timeout}
         with _explained(self.server):
+            self._stay_signed_in()
+            used = self._access
             try:
                 return endpoint()(*args, **options, **raw)
             except ApiException as error:
                 if not isinstance(_answered(error), AccessDenied) or error.status != 401:  # noqa: PLR2004 -- HTTP
                     raise
-                log.info("cluster.credentials_reloaded")
-                try:
-                    self._sign_in()
-                except ConfigError as unusable:  # such as a kubeconfig that is being rewritten this moment
-                    raise Unreachable(str(unusable)) from unusable
+                self._sign_in_anew(used)
                 return endpoint()(*args, **options, **raw)
 
 
@@ -589,67 +626,23 @@ def _lines(response: Any) -> Iterator[bytes]:
         yield from filter(None, lines)
 
 
-def _from_kubeconfig(path: str | Path | None, context: str | None) -> client.Configuration:
-    configuration = client.Configuration()
-    with _kubeconfig_errors(path, context):
-        with _unquoted_plugin() as failures:
-            config.load_kube_config(
-                config_file=_kubeconfig(path),
-                context=context,
-                client_configuration=configuration,
-                persist_config=False,
-            )
-        if failures:
-            raise ConfigError(f"kubeconfig {_kubeconfig(path)}: its credential plugin failed; run it to see why")
-        address = urlsplit(configuration.host)
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise ConfigError(f"kubeconfig {_kubeconfig(path)}: its server is not an http or https address")
-    return configuration
-
-
-def _kubeconfig(path: str | Path | None) -> str:
-    """Give the place, or the places, to read; the client itself reads $KUBECONFIG only once, as it is imported."""
-    return str(path or os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config"))  # noqa: PTH111 -- Path raises where there is no home
-
-
-@contextmanager
-def _kubeconfig_errors(path: str | Path | None, context: str | None) -> Iterator[None]:
-    """Say what is wrong with a kubeconfig, and nothing of what it holds: there are secrets in it."""
-    field = f"kubeconfig {_kubeconfig(path)}"
-    if not any(os.path.isfile(part) for part in _kubeconfig(path).split(os.pathsep)):  # noqa: PTH113 -- Path raises for a name that is too long
-        raise ConfigError(f"{field}: there is no such file, or it is a folder")
-    try:
-        yield
-    except ConfigError:
-        raise
-    except config.ConfigException as error:
-        if context is not None and str(error).endswith("/contexts list"):
-            raise ConfigError(f"context {context!r}: {field} has no such context") from error
-        said = re.split(r"[{\n]", str(error))[0].strip()  # then comes the part of the file in which a key is missing
-        raise ConfigError(f"{field}: {said}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise ConfigError(f"{field}: it is not YAML{where}") from None
-    except Exception as error:  # noqa: BLE001 -- the loader trips over a malformed file in many ways
-        raise ConfigError(f"{field}: it can't be used ({type(error).__name__})") from None
-
-
 def _public(address: str) -> str:
     """Give a URL without what may be a secret in it: user and password, query."""
     parts = urlsplit(address)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
-def _api_client(configuration: client.Configuration) -> client.ApiClient:
+def _api_client(access: Access, clock: ServerClock) -> client.ApiClient:
+    configuration = copy.deepcopy(access.configuration)
     configuration.retries = False  # a hidden retry of a DELETE would show a 404 of its own making
     configuration.socket_options = _SOCKET_OPTIONS
-    if urlsplit(configuration.host).hostname in ("127.0.0.1", "localhost", "::1"):
-        configuration.proxy = None
+    configuration.proxy = None  # the wire knows it
     if (renew := configuration.refresh_api_key_hook) is not None:
         configuration.refresh_api_key_hook = lambda own: _renewed(renew, own)
     api = client.ApiClient(configuration)
     api.user_agent = f"mecbounce/{version('mecbounce')}"
+    options = api.rest_client.pool_manager.connection_pool_kw | access.options
+    api.rest_client.pool_manager = Wire(options, access.proxy, access.headers, clock)
     return api
 
 
@@ -736,16 +729,39 @@ def _explained(server: str) -> Iterator[None]:
 
 @contextmanager
 def _exec_explained() -> Iterator[None]:
-    """Explain a refused WebSocket handshake: the client puts status, headers and body into one long text."""
+    """Explain a WebSocket that could not be opened, or ended in between."""
     try:
         yield
-    except (ApiException, AttributeError) as error:
-        # Client 36 trips over its own exception, which has no body.
-        answer = error if isinstance(error, ApiException) else error.__context__
-        parts = str(getattr(answer, "reason", "")).split("-+-+-")
-        if not parts[0].startswith("Handshake status"):
-            raise
-        raise Refused(f"exec was refused: {_quoted(_status(parts[-1]).get('message') or parts[0])}") from None
+    except WebSocketBadStatusException as error:
+        said = _status(error.resp_body).get("message") or f"the API server answered {error.status_message}"
+        raise Refused(f"exec was refused: {_quoted(said)}") from None
+    except WebSocketException as error:
+        raise Unreachable(f"exec was cut off: {_quoted(error)}") from None
+
+
+def _exit_code(opened: WebSocket, what: str) -> int:
+    """Wait until a command has ended, and tell its status: the last thing that comes, on a channel of its own."""
+    until = time.monotonic() + REQUEST_TIMEOUT[1]
+    try:
+        while (left := until - time.monotonic()) > 0:
+            opened.settimeout(left)
+            opcode, data = opened.recv_data()
+            if opcode == ABNF.OPCODE_CLOSE:
+                break
+            if data[:1] == _ERROR_CHANNEL:
+                status = from_json(data[1:])
+                if status["status"] == "Success":
+                    return 0
+                if status.get("reason", "NonZeroExitCode") != "NonZeroExitCode":
+                    raise Refused(f"{what} could not be run: {_quoted(status['message'])}")
+                return int(status["details"]["causes"][0]["message"])
+    except WebSocketTimeoutException:
+        left = 0.0
+    except (WebSocketConnectionClosedException, ValueError, TypeError, LookupError) as error:
+        raise Unreachable(f"how {what} ended was not told") from error
+    if left > 0:
+        raise Unreachable(f"how {what} ended was not told")
+    raise Unreachable(f"{what} has not ended after {REQUEST_TIMEOUT[1]:.0f} s")
 
 
 def _answered(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answer a status
@@ -761,6 +777,8 @@ def _answered(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answ
             return AccessDenied(said)
         case 404:
             return NotFound(said, served=bool(status))
+        case 407:
+            return AccessDenied("the proxy does not accept its credentials (407 Proxy Authentication Required)")
         case 409:
             return Conflict(said)
         case 408 | 410 | 429:

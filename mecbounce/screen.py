@@ -39,9 +39,19 @@ class Given:
 
     kubeconfig: str = ""
     context: str = ""
+    as_user: str = ""
+    as_groups: tuple[str, ...] = ()
+    as_uid: str = ""
     protection: str = ""
     state: str = ""
     no_events: bool = False
+
+    @property
+    def cluster(self) -> list[tuple[str, str]]:
+        """The options that say where and as whom, which kubectl has too."""
+        groups = [("--as-group", group) for group in self.as_groups]
+        named = [("--kubeconfig", self.kubeconfig), ("--context", self.context), ("--as", self.as_user)]
+        return [(option, value) for option, value in (*named, *groups, ("--as-uid", self.as_uid)) if value]
 
 
 # --- where it stands ---------------------------------------------------------------------------------------------
@@ -507,9 +517,8 @@ def _filled(what: Next, record: BounceRecord, given: Given) -> tuple[str, list[s
         return what.purpose, _mecbounce(verb, record, given, uid)
     if any(not value and f"{{{name}}}" in what.command for name, value in fields.items()):
         what = _EVENTS
-    kube = [("--kubeconfig", given.kubeconfig), ("--context", given.context)]
     words = [word.format(**fields) for word in what.command.split()]
-    return what.purpose, words + [word for option, value in kube if value for word in (option, value)]
+    return what.purpose, words + [word for pair in given.cluster for word in pair]
 
 
 def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -> list[str]:
@@ -517,8 +526,6 @@ def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -
     request, node = record.request, record.request.node
     timeouts = request.timeouts
     options = {
-        "--kubeconfig": given.kubeconfig,
-        "--context": given.context,
         "--node": f"{node.group}/{node.version}/{node.plural}/{node.name}" if node else "",
         "--gitops": request.cluster_type is ClusterType.K8S_GITOPS,
         "--force": request.force,
@@ -530,7 +537,14 @@ def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -
         "--no-events": given.no_events,
         "--state": given.state if verb == "run" else "",
     }
-    words = ["mecbounce", verb, request.pod, "-n", request.namespace]
+    words = [
+        "mecbounce",
+        verb,
+        request.pod,
+        "-n",
+        request.namespace,
+        *(word for pair in given.cluster for word in pair),
+    ]
     for option, value in options.items():
         words += [option] if value is True else [option, str(value)] if value else []
     return words

@@ -29,7 +29,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "steps": BOTTOM | PURE,
     "bounce": BOTTOM | PURE | {"steps"},
     "planning": BOTTOM | PURE | {"steps", "bounce", "protection"},
-    "cluster": BOTTOM,
+    "transport": {"errors"},
+    "credentials": {"errors", "model"},
+    "kubeconfig": {"errors", "model", "transport", "credentials"},
+    "cluster": BOTTOM | {"transport", "kubeconfig"},
     "stores": BOTTOM,
     "protection": BOTTOM,
     "screen": BOTTOM | PURE | {"planning"},
@@ -107,13 +110,14 @@ def test_cluster_and_stores_are_handed_in(module: str, handed_in: str) -> None:
     assert handed_in not in _of_ours(_on_import(MODULES[module]))
 
 
-@pytest.mark.parametrize("module", sorted({*MODULES} - {"cluster"}))
-def test_only_the_adapter_knows_the_kubernetes_client(module: str) -> None:
-    assert [] == [name for name in _ever(MODULES[module]) if name.split(".")[0] in ("kubernetes", "urllib3")]
+ADAPTER = {"kubernetes": {"cluster", "kubeconfig"}, "urllib3": {"cluster", "kubeconfig", "transport"}}
+ADAPTER["websocket"] = {"cluster", "transport"}
 
 
-def test_the_adapter_does_know_it() -> None:
-    assert "kubernetes" in _on_import(MODULES["cluster"])
+@pytest.mark.parametrize("library", ADAPTER)
+def test_only_the_adapter_knows_the_kubernetes_client_and_what_it_brings(library: str) -> None:
+    knows = {name for name, tree in MODULES.items() if library in {one.split(".")[0] for one in _ever(tree)}}
+    assert ADAPTER[library] == knows
 
 
 @pytest.mark.parametrize("module", SANDBOX)
@@ -146,7 +150,16 @@ def _loaded_by_importing(module: str, *asked: str) -> list[str]:
 
 
 def test_importing_the_package_leaves_the_kubernetes_client_and_the_command_out() -> None:
-    left_out = ("kubernetes", "urllib3", "yaml", "typer", "mecbounce.cluster", "mecbounce.cli", "mecbounce.sandbox")
+    left_out = (
+        "kubernetes",
+        "urllib3",
+        "websocket",
+        "yaml",
+        "typer",
+        "mecbounce.cluster",
+        "mecbounce.cli",
+        "mecbounce.sandbox",
+    )
     assert [] == _loaded_by_importing("mecbounce", *left_out)
 
 

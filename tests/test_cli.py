@@ -831,6 +831,62 @@ def test_what_a_demo_says_to_try_next_can_hit_no_other_cluster(command: Command)
     assert "python -m mecbounce.sandbox --scenario down" in command.out
 
 
+class TestActingAs:
+    """Whom a kubeconfig, or the command, impersonates: the bounce has that user's rights and no other's."""
+
+    @pytest.fixture(autouse=True)
+    def nobody(self, sandbox: Sandbox) -> None:
+        sandbox.add_node("mec-0")
+        sandbox.forbid("*", "*", user="nobody")
+
+    def test_as_nobody_of_the_kubeconfig_nothing_is_deleted(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        """So seen on 0.2.0: the pod was deleted as the token's own user."""
+        content = json.loads(sandbox.kubeconfig.read_text())
+        content["users"][0]["user"]["as"] = "nobody"
+        (tmp_path / "kubeconfig").write_text(json.dumps(content))
+        before = uid(sandbox)
+        assert command("run", "mec-0", "--node", NODE, "--kubeconfig", tmp_path / "kubeconfig") == 3
+        assert 'User "nobody" cannot get resource "expressnodes"' in command.out
+        assert (uid(sandbox), deletes(sandbox)) == (before, 0)
+        assert {one.user for one in sandbox.requests} == {"nobody"}
+
+    @pytest.mark.parametrize("verb", ["run", "plan"])
+    def test_as_nobody_of_the_command_nothing_is_deleted(self, command: Command, sandbox: Sandbox, verb: str) -> None:
+        assert command(verb, "mec-0", "--as", "nobody", "--as-group", "a", "--as-group", "b", "--as-uid", "u") == 3
+        assert deletes(sandbox) == 0
+        acted = {(one.user, one.groups, one.uid) for one in sandbox.requests}
+        assert acted == {("nobody", ("a", "b"), "u")}
+
+    def test_the_next_command_acts_as_the_same_user(self, command: Command) -> None:
+        for verb, status in (("run", 3), ("status", 0)):
+            assert command(verb, "mec-0", "--as", "nobody", "--as-group", "a") == status
+            assert "kubectl auth can-i --list -n default --as nobody --as-group a\n" in command.out
+
+    def test_it_is_the_same_bounce_whoever_acts(self, command: Command, sandbox: Sandbox) -> None:
+        """Its record is found by another user: it is about the pod."""
+        command("run", "mec-0", "--as", "nobody")
+        assert command("status", "mec-0", "-o", "json") == 0
+        assert json.loads(command.out)["state"] == "FAILED"
+        assert sandbox.requests
+
+    @pytest.mark.parametrize("option", ["--as-group", "--as-uid"])
+    def test_a_group_or_a_uid_needs_a_user(self, command: Command, sandbox: Sandbox, option: str) -> None:
+        assert command("run", "mec-0", option, "a") == 2
+        assert re.search(r"as-(groups|uid) needs `as`, the user to act as", command.err)
+        assert sandbox.requests == ()
+
+    def test_a_field_that_is_not_known_ends_with_2(self, command: Command, sandbox: Sandbox, tmp_path: Path) -> None:
+        content = json.loads(sandbox.kubeconfig.read_text())
+        content["users"][0]["user"]["impersonate"] = "nobody"
+        (tmp_path / "kubeconfig").write_text(json.dumps(content))
+        assert command("run", "mec-0", "--kubeconfig", tmp_path / "kubeconfig") == 2
+        assert "impersonate is no field that is known here" in command.err
+        assert command.err.count("\n") == 1
+        assert sandbox.requests == ()
+
+
 @pytest.mark.parametrize(
     ("where", "found"),
     [("nowhere", ("in-cluster", "mec")), *[(where, ("sandbox", "default")) for where in ("option", "env", "home")]],

@@ -98,6 +98,7 @@ class Asked:
     """The model as a Cluster, for one step under one fault."""
 
     server = "https://model.example.com"
+    server_time: datetime | None = None
 
     def __init__(self, model: Model, fault: Fault) -> None:
         self.model = model

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kubernetes.stream.ws_client import WSClient
 from pytest_mock import MockerFixture
+from websocket import ABNF, WebSocket, WebSocketTimeoutException
 
 from mecbounce.cluster import KubernetesCluster
 from mecbounce.errors import ClusterError, Conflict, NotFound, Refused, Unreachable
@@ -109,21 +109,38 @@ class TestExec:
         with pytest.raises(Refused, match=r"protect in container .* ended with status 3"):
             ExecProtection(kubernetes, ("protect",)).disable(protected)
 
-    @pytest.mark.parametrize("error", [TypeError("'NoneType' object is not subscriptable"), KeyError("status")])
+    @pytest.mark.parametrize(
+        "frame",
+        [(ABNF.OPCODE_CLOSE, b""), (ABNF.OPCODE_BINARY, b"\x03{"), (ABNF.OPCODE_BINARY, b'\x03{"status": "Failure"}')],
+        ids=["closed", "not_json", "no_status"],
+    )
     def test_a_status_that_is_not_told_is_no_answer(
-        self, sandbox: Sandbox, kubernetes: KubernetesCluster, protected: Pod, mocker: MockerFixture, error: Exception
+        self,
+        sandbox: Sandbox,
+        kubernetes: KubernetesCluster,
+        protected: Pod,
+        mocker: MockerFixture,
+        frame: tuple[int, bytes],
     ) -> None:
-        """So the client's `returncode` raises where the connection ends before the command has."""
         sandbox.on_exec = lambda _pod, _command: (0, "")
-        mocker.patch.object(WSClient, "returncode", new_callable=mocker.PropertyMock, side_effect=error)
+        mocker.patch.object(WebSocket, "recv_data", return_value=frame)
         with pytest.raises(Unreachable, match=r"^how protect in container .* ended was not told$"):
+            ExecProtection(kubernetes, ("protect",)).disable(protected)
+
+    def test_a_command_that_can_not_be_run_is_said_in_the_api_servers_words(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, protected: Pod, mocker: MockerFixture
+    ) -> None:
+        sandbox.on_exec = lambda _pod, _command: (0, "")
+        status = b'\x03{"status": "Failure", "reason": "InternalError", "message": "no such file"}'
+        mocker.patch.object(WebSocket, "recv_data", return_value=(ABNF.OPCODE_BINARY, status))
+        with pytest.raises(Refused, match=r"protect in container .* could not be run: no such file$"):
             ExecProtection(kubernetes, ("protect",)).disable(protected)
 
     def test_a_command_that_has_not_ended_in_time_is_no_answer(
         self, sandbox: Sandbox, kubernetes: KubernetesCluster, protected: Pod, mocker: MockerFixture
     ) -> None:
         sandbox.on_exec = lambda _pod, _command: (0, "")
-        mocker.patch.object(WSClient, "returncode", new_callable=mocker.PropertyMock, return_value=None)
+        mocker.patch.object(WebSocket, "recv_data", side_effect=WebSocketTimeoutException())
         with pytest.raises(Unreachable, match=r"^protect in container .* has not ended after 10 s$"):
             ExecProtection(kubernetes, ("protect",)).disable(protected)
 

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -308,7 +309,8 @@ class TestPage:
         assert shlex.split(pasted.replace("\\\n", "")) == screen.next_commands(self.TIMEOUT, GIVEN)[-1][1]
 
     def test_its_commands_are_ones_that_the_command_takes(self) -> None:
-        words = screen.next_commands(self.TIMEOUT, GIVEN)[-1][1]
+        acting = replace(GIVEN, as_user="bob", as_groups=("mec", "on call"), as_uid="u-1")
+        words = screen.next_commands(self.TIMEOUT, acting)[-1][1]
         context = get_command(cli.app).commands["run"].make_context("run", words[2:])  # type: ignore[attr-defined]
         given = {name: value for name, value in context.params.items() if name not in ("kubeconfig", "state")}
         assert {"output", "verbose"} <= given.keys()
@@ -317,6 +319,9 @@ class TestPage:
             "selector": None,
             "namespace": "default",
             "context": "prod",
+            "as_user": "bob",
+            "as_groups": ["mec", "on call"],
+            "as_uid": "u-1",
             "node": "express.example.com/v1/expressnodes/mec-0",
             "gitops": True,
             "force": True,
@@ -327,6 +332,13 @@ class TestPage:
             "ready_when": "started",
             "no_events": True,
         }
+
+    def test_kubectls_commands_act_as_the_same_user(self) -> None:
+        acting = Given(as_user="bob", as_groups=("mec", "on call"))
+        assert screen.next_commands(self.TIMEOUT, acting)[0][1][-6:] == [
+            *("--as", "bob"),
+            *("--as-group", "mec", "--as-group", "on call"),
+        ]
 
     def test_without_a_diagnosis_it_says_what_to_do(self) -> None:
         refused = failed(Event.NODE_DOWN, message="It is meant to be down.", advice="Change spec.state.")

@@ -23,6 +23,7 @@ from mecbounce.sandbox.kubelet import Kubelet
 from mecbounce.sandbox.loop import Loop
 from mecbounce.sandbox.resources import (
     BUILT_IN,
+    CLOCK,
     EXPRESS_NODES,
     NAMESPACES,
     NODES,
@@ -91,6 +92,7 @@ class Sandbox:
         """End every thread and connection and remove the kubeconfig; what is there can still be looked at."""
         self._server.stop()
         self._loop.stop()
+        CLOCK.skew = 0.0
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -280,13 +282,28 @@ class Sandbox:
 
     # Troubles of the API server
 
-    def forbid(self, verb: str, resource: str) -> None:
-        """Answer 403 to such requests (``"*"``: any); ``resource`` by plural, or as ``pods/proxy``."""
-        self._server.forbidden.add((verb, resource))
+    def forbid(self, verb: str, resource: str, *, user: str | None = None) -> None:
+        """Answer 403 to such requests (``"*"``: any); ``resource`` by plural, or as ``pods/proxy``.
 
-    def allow(self, verb: str, resource: str) -> None:
+        ``user``: of that user alone. The verb ``impersonate`` is the right to act as ``users``, ``groups`` and so on.
+        """
+        self._server.forbidden.add((user, verb, resource))
+
+    def allow(self, verb: str, resource: str, *, user: str | None = None) -> None:
         """Take a `forbid` back."""
-        self._server.forbidden.discard((verb, resource))
+        self._server.forbidden.discard((user, verb, resource))
+
+    @property
+    def clock_skew(self) -> float:
+        """How many seconds the cluster's clock is ahead: its ``Date`` header and whatever timestamp it sets.
+
+        It is back at 0 when the sandbox stops. All sandboxes of a process share one clock.
+        """
+        return CLOCK.skew
+
+    @clock_skew.setter
+    def clock_skew(self, seconds: float) -> None:
+        CLOCK.skew = seconds
 
     @property
     def refuse_delete(self) -> str | None:

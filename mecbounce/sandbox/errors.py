@@ -143,3 +143,12 @@ def exceeded_quota(quota: str, pod: str, what: str, used: int, hard: str) -> Api
     room = f"requested: {what}=1, used: {what}={used}, limited: {what}={hard}"
     message = f'pods "{pod}" is forbidden: exceeded quota: {quota}, {room}'
     return ApiError(403, message, details={"name": pod, "kind": "pods"})
+
+
+def may_not_impersonate(plural: str, name: str, *, namespace: str, user: str) -> ApiError:
+    where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+    group = "authentication.k8s.io" if plural == "uids" or plural.startswith("userextras/") else ""
+    kind = f"{plural.partition('/')[0]}.{group}" if group else plural
+    message = f'{kind} "{name}" is forbidden: User "{user}" cannot impersonate resource "{plural}"'
+    details = {"name": name, **({"group": group} if group else {}), "kind": plural.partition("/")[0]}
+    return ApiError(403, f'{message} in API group "{group}" {where}', details=details)

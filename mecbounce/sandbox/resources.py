@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 from dataclasses import dataclass
+from email.utils import format_datetime
 from typing import Any, Final, TypeVar, cast
 
 T = TypeVar("T")
@@ -73,10 +74,27 @@ def clone(value: T) -> T:
     return value
 
 
+class Clock:
+    """The cluster's own clock: this machine's, or ``skew`` seconds ahead of it. One for all sandboxes of a process."""
+
+    skew = 0.0
+
+    def now(self) -> dt.datetime:
+        return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self.skew)
+
+
+CLOCK: Final = Clock()
+
+
 def timestamp(seconds_ahead: float = 0) -> str:
     """Return the present time, or one some seconds ahead, as Kubernetes writes it: UTC in whole seconds."""
-    when = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds_ahead)
+    when = CLOCK.now() + dt.timedelta(seconds=seconds_ahead)
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def http_date() -> str:
+    """Return the present time as HTTP's ``Date`` header has it."""
+    return format_datetime(CLOCK.now(), usegmt=True)
 
 
 def random_suffix() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import json
@@ -13,17 +14,18 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Empty
 from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from mecbounce.sandbox import errors, patches, protobuf, websocket
 from mecbounce.sandbox.errors import ApiError
-from mecbounce.sandbox.resources import EVENTS, LEASES, PODS, Object, ResourceType
+from mecbounce.sandbox.resources import EVENTS, LEASES, PODS, Object, ResourceType, http_date
 from mecbounce.sandbox.routes import ACCESS_REVIEWS, POD_SUBRESOURCES, Routes, Target
 from mecbounce.sandbox.selection import Predicate, parse
 from mecbounce.sandbox.store import check_types
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from email.message import Message
 
     from mecbounce.sandbox.store import Change, Key, Store, Watch
 
@@ -43,6 +45,8 @@ POLL: Final = 0.01
 BOOKMARK_EVERY: Final = 60
 """Sandbox seconds between two bookmarks of a watch that allows them, whatever else it tells."""
 
+EXTRA: Final = "impersonate-extra-"
+
 JOIN: Final = 5
 """Seconds that a stop gives each connection's thread."""
 
@@ -52,7 +56,10 @@ Exec = Callable[[Object, list[str]], tuple[int, str]]
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came. ``at`` in seconds since the epoch; ``status`` None: not answered, or not yet."""
+    """One request as it came. ``at`` in seconds since the epoch; ``status`` None: not answered, or not yet.
+
+    ``user`` and what follows are whom it acted as: the token's own user, or the one that it impersonated.
+    """
 
     at: float
     verb: str
@@ -62,6 +69,9 @@ class Request:
     user_agent: str
     status: int | None
     user: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,7 +127,7 @@ class Server:
         self.store = store
         self.bookmark_every = BOOKMARK_EVERY / speed
         self.routes = Routes(resources)
-        self.forbidden: set[tuple[str, str]] = set()
+        self.forbidden: set[tuple[str | None, str, str]] = set()
         self.on_proxy: Proxy | None = None
         self.on_exec: Exec | None = None
         self.released = threading.Event()
@@ -181,8 +191,9 @@ class Server:
         with self._lock:
             self._faults.append(Fault(method, path_part, status, retry_after, count, after))
 
-    def is_forbidden(self, verb: str, resource: str) -> bool:
-        return not self.forbidden.isdisjoint((v, r) for v in (verb, "*") for r in (resource, "*"))
+    def is_forbidden(self, user: str, verb: str, resource: str) -> bool:
+        asked = ((u, v, r) for u in (user, None) for v in (verb, "*") for r in (resource, "*"))
+        return not self.forbidden.isdisjoint(asked)
 
     def arrived(self, request: Request) -> int:
         """Note a request and return its number."""
@@ -292,9 +303,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         target = self.api.routes.find(parts.path)
         verb = _verb(self.command, target, query)
-        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        user, agent = token or DEFAULT_USER, self.headers.get("User-Agent", "")
-        request = Request(time.time(), verb, self.command, parts.path, query, agent, None, user)
+        signed_in, agent = _user(self.headers.get("Authorization", "")), self.headers.get("User-Agent", "")
+        acting = _acting_as(self.headers)
+        identity: Object = {"user": signed_in} | acting
+        request = Request(time.time(), verb, self.command, parts.path, query, agent, None, **identity)
         self._number = self.api.arrived(request)
         self._wait_while_held()
         fault = self.api.take_fault(self.command, self.path)
@@ -302,7 +314,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._fail(fault)
             return
         try:
-            answer = self._answer(request, target, body)
+            answer = self._admit_impersonation(signed_in, acting) or self._answer(request, target, body)
         except ApiError as error:
             answer = _refusal(error)
         except (AttributeError, KeyError, TypeError) as error:
@@ -327,9 +339,30 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         return self._resource_answer(request, target, body)
 
+    def _admit_impersonation(self, signed_in: str, acting: Object) -> Answer | None:
+        """Refuse to act as somebody without the right to; each thing that is claimed needs one."""
+        claimed: list[tuple[str, str, str]] = []
+        if "user" in acting:
+            match acting["user"].split(":"):
+                case ["system", "serviceaccount", namespace, name]:
+                    claimed.append(("serviceaccounts", namespace, name))
+                case _:
+                    claimed.append(("users", "", acting["user"]))
+        claimed += [("groups", "", group) for group in acting.get("groups", ())]
+        claimed += [("uids", "", acting["uid"])] if acting.get("uid") else []
+        claimed += [(f"userextras/{key}", "", one) for key, values in acting.get("extra", {}).items() for one in values]
+        if claimed and "user" not in acting:
+            listed = " ".join(f"{resource}:{name}" for resource, _, name in claimed)
+            said = f'Internal Server Error: "{self.path}": requested [{listed}] without impersonating a user\n'
+            return Answer(500, said, "text/plain; charset=utf-8")
+        for plural, namespace, name in claimed:
+            if self.api.is_forbidden(signed_in, "impersonate", plural):
+                raise errors.may_not_impersonate(plural, name, namespace=namespace, user=signed_in)
+        return None
+
     def _authorise(self, request: Request, target: Target) -> None:
         plural = f"{target.resource.plural}/{target.subresource}" if target.subresource else target.resource.plural
-        if target.resource != ACCESS_REVIEWS and self.api.is_forbidden(request.verb, plural):
+        if target.resource != ACCESS_REVIEWS and self.api.is_forbidden(request.user, request.verb, plural):
             raise errors.forbidden(
                 target.resource,
                 request.verb,
@@ -345,7 +378,7 @@ class _Handler(BaseHTTPRequestHandler):
         status = 200
         match request.verb:
             case "create" if resource == ACCESS_REVIEWS:
-                status, obj = 201, self._review(self._read(resource, body))
+                status, obj = 201, self._review(self._read(resource, body), request.user)
             case _ if resource == ACCESS_REVIEWS:
                 raise _not_allowed()
             case "get":
@@ -456,14 +489,14 @@ class _Handler(BaseHTTPRequestHandler):
         details |= {"group": key[0].group} if key[0].group else {}
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
-    def _review(self, review: Object) -> Object:
+    def _review(self, review: Object, user: str) -> Object:
         spec = review.get("spec", {})
         if not {"resourceAttributes", "nonResourceAttributes"} & spec.keys():
             why = "Invalid value: exactly one of nonResourceAttributes or resourceAttributes must be specified"
             raise errors.invalid(ACCESS_REVIEWS, "", "spec.resourceAttributes", why)
         asked = spec.get("resourceAttributes") or {}
         plural = "/".join(filter(None, (asked.get("resource", "*"), asked.get("subresource", ""))))
-        allowed = not self.api.is_forbidden(asked.get("verb", "*"), plural)
+        allowed = not self.api.is_forbidden(user, asked.get("verb", "*"), plural)
         status = {"allowed": allowed, **({"reason": "the sandbox allows it"} if allowed else {})}
         reviewed = {"kind": ACCESS_REVIEWS.kind, "apiVersion": ACCESS_REVIEWS.api_version}
         metadata = {"creationTimestamp": None}
@@ -501,6 +534,7 @@ class _Handler(BaseHTTPRequestHandler):
         code, stdout = self.api.on_exec(pod, command) if self.api.on_exec else (0, "")
         self.api.answered(self._number, 101)
         head = {
+            "Date": http_date(),
             "Upgrade": "websocket",
             "Connection": "Upgrade",
             "Sec-WebSocket-Accept": websocket.accept_key(key),
@@ -572,7 +606,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.api.answered(self._number, 200)
         self.wfile.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-cache, private\r\n"
-            b"Transfer-Encoding: chunked\r\n\r\n"
+            b"Date: %b\r\nTransfer-Encoding: chunked\r\n\r\n" % http_date().encode()
         )
 
     def _chunk(self, event: Object) -> None:
@@ -600,7 +634,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, answer: Answer) -> None:
         content = answer.content()
         phrase = self.responses.get(cast("Any", answer.status), ("",))[0]
-        headers = {"Content-Type": answer.content_type, "Content-Length": str(len(content)), **answer.headers}
+        headers = {"Date": http_date(), "Content-Type": answer.content_type, "Content-Length": str(len(content))}
+        headers |= answer.headers
         lines = [
             f"HTTP/1.1 {answer.status} {phrase}",
             *(f"{field}: {value}" for field, value in headers.items()),
@@ -610,6 +645,35 @@ class _Handler(BaseHTTPRequestHandler):
         self.api.answered(self._number, answer.status)
         # One write: head and body in one packet.
         self.wfile.write("\r\n".join(lines).encode() + (b"" if self.command == "HEAD" else content))
+
+
+def _user(authorization: str) -> str:
+    """Return whose token it is: its own name; or who signs in with a password."""
+    kind, _, credential = authorization.partition(" ")
+    if kind == "Basic":
+        return base64.b64decode(credential).decode().partition(":")[0]
+    return credential or DEFAULT_USER
+
+
+def _acting_as(headers: Message) -> Object:
+    """Return whom a request wants to act as: ``user``, ``groups``, ``uid``, ``extra``, of each what it says."""
+    said: Object = {}
+    if user := headers.get("Impersonate-User"):
+        said["user"] = _utf8(user)
+    if groups := headers.get_all("Impersonate-Group"):
+        said["groups"] = tuple(map(_utf8, groups))
+    if uid := headers.get("Impersonate-Uid"):
+        said["uid"] = _utf8(uid)
+    extra: dict[str, tuple[str, ...]] = {}
+    for name, value in headers.items():
+        if name.lower().startswith(EXTRA):
+            key = unquote(name[len(EXTRA) :].lower())
+            extra[key] = (*extra.get(key, ()), _utf8(value))
+    return said | ({"extra": extra} if extra else {})
+
+
+def _utf8(value: str) -> str:
+    return value.encode("latin-1").decode()
 
 
 def _refusal(error: ApiError) -> Answer:

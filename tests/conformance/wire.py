@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,6 +19,7 @@ JSON = "application/json"
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+NOBODY = "it-nobody"  # a user without any right
 LONGEST_ANSWER = 15.0  # seconds, also between two events of a watch
 
 
@@ -28,6 +29,7 @@ class Answer:
 
     status: int
     body: Any
+    headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __getitem__(self, key: str) -> Any:
         return self.body[key]
@@ -85,7 +87,8 @@ class Api:
         """Ask once; a `body` that is not bytes goes as JSON."""
         response = self._request(method, path, body, content_type, headers or {}, query)
         content, is_json = response.data, response.headers.get("Content-Type", "").startswith(JSON)
-        return Answer(response.status, json.loads(content) if is_json else content.decode(errors="replace"))
+        body = json.loads(content) if is_json else content.decode(errors="replace")
+        return Answer(response.status, body, response.headers)
 
     @contextlib.contextmanager
     def watch(self, path: str, **query: object) -> Iterator[Events]:

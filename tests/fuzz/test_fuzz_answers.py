@@ -12,12 +12,13 @@ from typing import Any
 from builders import NOW, STARTUP_PROBE, later, pod, pod_json, request, stamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kubernetes.client import ApiException
+from kubernetes.client import ApiException, Configuration
 from mutations import ANY_JSON, EXAMPLES, TEXT, TIMES, almost, as_bytes, mixed, outcome, spoilt
 
 from mecbounce.bounce import advance, begin
 from mecbounce.cluster import KubernetesCluster, _Stream
 from mecbounce.errors import ClusterError, Unreachable
+from mecbounce.kubeconfig import Access
 from mecbounce.machine import Event, State
 from mecbounce.model import BounceRecord, Passage, PinnedPod, Pod
 from mecbounce.planning import plan
@@ -133,9 +134,10 @@ class CannedCluster(KubernetesCluster):
 
     def __init__(self, answers: Any) -> None:
         self._answers = answers
-        super().__init__(lambda: None)  # never connects
+        super().__init__(lambda: Access(Configuration()))  # never connects
 
     def _sign_in(self) -> None:
+        self._access = self._connect()
         self.server = "https://server"
         self._core = self._custom = self._answers
 

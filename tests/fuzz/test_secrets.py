@@ -270,9 +270,11 @@ def test_none_comes_out_of_the_command(
 
 WHOLE = kubeconfig(
     f"https://user:{SECRET}-password@127.0.0.1:1",
-    {**USERS["token"], **USERS["password"], **USERS["certificate"]},
-    **{"proxy-url": f"http://user:{SECRET}-password@127.0.0.1:1", "certificate-authority-data": KEY},
+    USERS["token"],
+    **{"proxy-url": f"http://user:{SECRET}-password@127.0.0.1:1"},
 )
+WHOLE["users"] += [{"name": kind, "user": USERS[kind]} for kind in ("password", "certificate")]
+WHOLE["contexts"] += [{"name": kind, "context": {"cluster": "here", "user": kind}} for kind in ("certificate",)]
 
 
 @EXAMPLES
@@ -291,6 +293,7 @@ def test_none_comes_out_of_a_kubeconfig_that_cannot_be_used(
             KubernetesCluster.describe_kubeconfig(path)
             KubernetesCluster.from_kubeconfig(path)
             tried["usable"] += 1
+            KubernetesCluster.from_kubeconfig(path, "certificate")
         except ConfigError as error:
             tried["refused"] += 1
             ears.heard = [str(error), *traceback.format_exception(error)]

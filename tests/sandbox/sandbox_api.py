@@ -21,10 +21,17 @@ def connect(sandbox: Sandbox) -> http.client.HTTPConnection:
 
 
 def ask(
-    sandbox: Sandbox, method: str, path: str, body: object = None, kind: str = "application/json", *, accept: str = ""
+    sandbox: Sandbox,
+    method: str,
+    path: str,
+    body: object = None,
+    kind: str = "application/json",
+    *,
+    accept: str = "",
+    headers: dict[str, str] | None = None,
 ) -> tuple[int, Any]:
     """Return the status and the JSON (or else the bytes) of one answer."""
-    headers = {"Content-Type": kind} if body is not None else {}
+    headers = {"Content-Type": kind, **(headers or {})} if body is not None else {**(headers or {})}
     headers |= {"Accept": accept} if accept else {}
     data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     with contextlib.closing(connect(sandbox)) as connection:

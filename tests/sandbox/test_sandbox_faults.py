@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sandbox_api import MERGE, PODS, ask, bound, connect
@@ -41,6 +43,66 @@ def test_what_is_forbidden_is_refused_until_it_is_allowed(sandbox: Sandbox) -> N
     assert ask(sandbox, "GET", "/api/v1/nodes")[1]["message"].endswith("at the cluster scope")
     sandbox.allow("patch", "pods")
     assert ask(sandbox, "PATCH", f"{PODS}/x", {}, MERGE)[0] == 404
+
+
+def test_a_token_is_its_users_name_and_what_is_forbidden_to_one_is_allowed_to_others(sandbox: Sandbox) -> None:
+    sandbox.forbid("list", "pods", user="nobody")
+    basic = f"Basic {base64.b64encode(b'nobody:secret').decode()}"
+    answers = [ask(sandbox, "GET", PODS, headers={"Authorization": one})[0] for one in ("Bearer nobody", basic)]
+    assert (answers, ask(sandbox, "GET", PODS)[0]) == ([403, 403], 200)
+    assert [one.user for one in sandbox.requests] == ["nobody", "nobody", "sandbox"]
+    sandbox.allow("list", "pods", user="nobody")
+    assert ask(sandbox, "GET", PODS, headers={"Authorization": "Bearer nobody"})[0] == 200
+
+
+def test_who_a_request_acts_as_is_told_with_groups_uid_and_extra(sandbox: Sandbox) -> None:
+    acting = {"Impersonate-User": "bob", "Impersonate-Uid": "u-1", "Impersonate-Group": "ops"}
+    ask(sandbox, "GET", PODS, headers=acting | {"Impersonate-Extra-example.com%2Freason": "on call"})
+    [seen] = sandbox.requests
+    assert (seen.user, seen.uid, seen.groups) == ("bob", "u-1", ("ops",))
+    assert seen.extra == {"example.com/reason": ("on call",)}
+
+
+@pytest.mark.parametrize(
+    ("headers", "plural", "qualified", "group"),
+    [
+        ({}, "users", 'users "bob"', ""),
+        ({"Impersonate-Group": "ops"}, "groups", 'groups "ops"', ""),
+        ({"Impersonate-Uid": "u-1"}, "uids", 'uids.authentication.k8s.io "u-1"', "authentication.k8s.io"),
+        (
+            {"Impersonate-Extra-reason": "x"},
+            "userextras/reason",
+            'userextras.authentication.k8s.io "x"',
+            "authentication.k8s.io",
+        ),
+    ],
+)
+def test_to_impersonate_takes_a_right_for_each_thing_that_is_claimed(
+    sandbox: Sandbox, headers: dict[str, str], plural: str, qualified: str, group: str
+) -> None:
+    signed_in = {"Authorization": "Bearer me", "Impersonate-User": "bob"}
+    assert ask(sandbox, "GET", PODS, headers=signed_in | headers)[0] == 200
+    sandbox.forbid("impersonate", plural, user="me")
+    status, refusal = ask(sandbox, "GET", PODS, headers=signed_in | headers)
+    cannot = f'User "me" cannot impersonate resource "{plural}" in API group "{group}" at the cluster scope'
+    assert (status, refusal["message"]) == (403, f"{qualified} is forbidden: {cannot}")
+
+
+def test_a_service_account_is_impersonated_by_a_right_of_its_own(sandbox: Sandbox) -> None:
+    sandbox.forbid("impersonate", "serviceaccounts")
+    status, refusal = ask(sandbox, "GET", PODS, headers={"Impersonate-User": "system:serviceaccount:mec:bot"})
+    cannot = 'User "sandbox" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "mec"'
+    assert (status, refusal["message"]) == (403, f'serviceaccounts "bot" is forbidden: {cannot}')
+
+
+def test_its_clock_may_be_ahead_until_it_stops() -> None:
+    with Sandbox() as sandbox:
+        sandbox.clock_skew = -3600.0
+        stamp = sandbox.create(bound())["metadata"]["creationTimestamp"]
+        behind = datetime.now(UTC) - timedelta(hours=1)
+        assert abs(datetime.fromisoformat(stamp) - behind) < timedelta(seconds=10)
+    with Sandbox() as another:
+        assert another.clock_skew == 0
 
 
 def test_access_reviews_know_what_is_forbidden(sandbox: Sandbox) -> None:

@@ -1,0 +1,167 @@
+"""A kubeconfig's credential plugin: a command that prints a token or a certificate, asked as kubectl asks it.
+
+What kubectl leaves open is closed here: a plugin has a time limit, and what it prints for a person reaches no log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mecbounce.errors import ConfigError
+from mecbounce.model import first_fault
+
+LIMIT = 60.0  # seconds
+INTERACTIVE_LIMIT = 300.0  # seconds, where a person is asked: by a browser, for a code
+_VERSIONS = "client.authentication.k8s.io/"
+_PRINTED = 400  # characters of an installHint
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class Variable(_Part):
+    """One variable of the plugin's environment."""
+
+    name: str = Field(min_length=1)
+    value: str = Field("", repr=False)
+
+
+class Exec(_Part):
+    """The command, and what it needs."""
+
+    command: str = Field(min_length=1)
+    args: list[str] = Field([], repr=False)
+    env: list[Variable] = []
+    api_version: Literal[
+        "client.authentication.k8s.io/v1",
+        "client.authentication.k8s.io/v1beta1",
+        "client.authentication.k8s.io/v1alpha1",
+    ] = Field(alias="apiVersion")
+    install_hint: str = Field("", alias="installHint")
+    provide_cluster_info: bool = Field(default=False, alias="provideClusterInfo")
+    interactive_mode: Literal["", "Never", "IfAvailable", "Always"] = Field("", alias="interactiveMode")
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What a plugin gave. The certificate and its key are one PEM text."""
+
+    token: str = field(default="", repr=False)
+    certificate: str = field(default="", repr=False)
+    expires: datetime | None = None
+
+
+class _Status(BaseModel):
+    token: str = ""
+    certificate: str = Field("", alias="clientCertificateData")
+    key: str = Field("", alias="clientKeyData")
+    expires: datetime | None = Field(None, alias="expirationTimestamp")
+
+
+class _Answer(BaseModel):
+    api_version: str = Field(alias="apiVersion")
+    status: _Status
+
+
+def ask(plugin: Exec, command: str, cluster: Mapping[str, Any] | None) -> Credential:
+    """Run a plugin. `command` is its own, found where the kubeconfig lies; `cluster` is what it may know of it.
+
+    Raises ConfigError, in whose text is nothing that the plugin has printed.
+    """
+    interactive = _interactive(plugin)
+    info: dict[str, Any] = {"apiVersion": plugin.api_version, "kind": "ExecCredential"}
+    info["spec"] = {"interactive": interactive} | (
+        {"cluster": cluster} if cluster and plugin.provide_cluster_info else {}
+    )
+    environment = os.environ | {one.name: one.value for one in plugin.env} | {"KUBERNETES_EXEC_INFO": json.dumps(info)}
+    return _read(plugin, _run(plugin, command, environment, interactive=interactive))
+
+
+def _interactive(plugin: Exec) -> bool:
+    """Tell whether it may ask a person. One that must ask, and one that does not say, is refused as by kubectl."""
+    mode = plugin.interactive_mode
+    if not mode:
+        if plugin.api_version.endswith("/v1"):
+            raise ConfigError("exec.interactiveMode must be Never, IfAvailable or Always")
+        mode = "IfAvailable"
+    at_a_terminal = sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
+    if mode == "Always" and not at_a_terminal:
+        raise ConfigError("exec.interactiveMode is Always, and standard input is no terminal")
+    return mode != "Never" and at_a_terminal
+
+
+def _run(plugin: Exec, command: str, environment: Mapping[str, str], *, interactive: bool) -> bytes:
+    limit = INTERACTIVE_LIMIT if interactive else LIMIT
+    # What it tells a person goes to a terminal or nowhere. To be asked there, it must stay in our own session;
+    # else it gets one of its own, whose processes can all be ended at once.
+    told = None if interactive and sys.stderr is not None and sys.stderr.isatty() else subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(  # noqa: S603 -- the kubeconfig's own command, as kubectl runs it
+            [command, *plugin.args],
+            stdin=None if interactive else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=told,
+            env=environment,
+            start_new_session=not interactive,
+        )
+    except FileNotFoundError:
+        hint = "".join(char if char.isprintable() else " " for char in plugin.install_hint)[:_PRINTED]
+        hint = f"; {' '.join(hint.split())}" if hint.strip() else ""
+        raise ConfigError(f"its credential plugin failed: there is no command {plugin.command!r}{hint}") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in an argument
+        raise ConfigError(f"its credential plugin failed: it can't be run ({type(error).__name__})") from None
+    try:
+        printed, _ = process.communicate(timeout=limit)
+    except BaseException as error:
+        _end(process, alone=interactive)
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+        raise ConfigError(f"its credential plugin failed: it had not ended after {limit:.0f} s") from None
+    if process.returncode:
+        how = f"{os.path.basename(command)} ended with status {process.returncode}"  # noqa: PTH119 -- of any text
+        raise ConfigError(f"its credential plugin failed; run it to see why ({how})")
+    return bytes(printed)
+
+
+def _end(process: subprocess.Popen[bytes], *, alone: bool) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        if alone:
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def _read(plugin: Exec, printed: bytes) -> Credential:
+    try:
+        answer = _Answer.model_validate_json(printed)
+    except ValidationError as error:
+        field_, fault = first_fault(error)
+        what = f"field {field_}: {fault}" if field_ else "it is not JSON"
+        raise ConfigError(f"its credential plugin failed: what it printed is no ExecCredential ({what})") from None
+    status, wanted = answer.status, plugin.api_version
+    if answer.api_version != wanted:
+        raise ConfigError(f"its credential plugin failed: it does not answer in the apiVersion {wanted}")
+    if bool(status.certificate) is not bool(status.key):
+        raise ConfigError("its credential plugin failed: it gave a certificate without its key, or a key alone")
+    if not status.token and not status.certificate:
+        raise ConfigError("its credential plugin failed: it gave neither a token nor a certificate")
+    expires = status.expires
+    if expires is not None and expires.tzinfo is None:
+        expires = expires.replace(tzinfo=UTC)
+    pem = f"{status.certificate}\n{status.key}\n" if status.certificate else ""
+    return Credential(status.token, pem, expires)
