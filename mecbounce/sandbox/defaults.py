@@ -62,13 +62,13 @@ SPECS: Final[dict[ResourceType, Object]] = {
     },
     JOBS: {"parallelism": 1, "backoffLimit": 6},
 }
+DAEMON_COUNTS: Final = ("currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady")
 STATUSES: Final[dict[ResourceType, Object]] = {
     REPLICA_SETS: {"replicas": 0},
     STATEFUL_SETS: {"replicas": 0},
-    DAEMON_SETS: {
-        field: 0
-        for field in ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
-    },
+    DAEMON_SETS: dict.fromkeys(
+        ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"), 0
+    ),
 }
 """Counts that a new object's status has, as they are never left out."""
 

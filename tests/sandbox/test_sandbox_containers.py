@@ -184,12 +184,17 @@ def test_the_most_particular_behaviour_holds(sandbox: Sandbox) -> None:
     assert state(statuses(sandbox)["other"])[0] == "waiting"
 
 
-def test_a_pod_without_a_network_says_so_in_an_event_alone(sandbox: Sandbox) -> None:
+def test_a_pod_without_a_network_says_so_in_an_event_alone_again_and_again(sandbox: Sandbox) -> None:
+    def counted() -> list[int]:
+        return [event["count"] for event in sandbox.objects("events") if event["reason"] == "FailedCreatePodSandBox"]
+
     sandbox.behave(Behaviour(sandbox_fails=True))
     sandbox.create(a_pod("mec-0"))
-    sandbox.wait_for(lambda: any(reason == "FailedCreatePodSandBox" for _, reason, _ in said(sandbox, "Pod", "mec-0")))
+    sandbox.wait_for(lambda: counted() == [2])
     assert state(statuses(sandbox)["main"]) == ("waiting", "ContainerCreating")
     assert status(sandbox)["phase"] == "Pending"
+    sandbox.behave(Behaviour())
+    sandbox.wait_for(lambda: runs(sandbox, "main"))
 
 
 def test_a_pod_that_cannot_be_killed_says_so_once_its_grace_is_over(sandbox: Sandbox) -> None:
