@@ -16,6 +16,7 @@ class Behaviour:
 
     ``recreates_after``: its controller makes it anew so long after it has gone.
     ``recreates``: its controller makes it anew at all.
+    ``controls``: an operator that makes it owns it as its controller, with ``controller: true``.
     ``unschedulable``: no Kubernetes node has room for it.
     ``volume_fails``: its volume cannot be mounted.
     ``sandbox_fails``: it gets no network (FailedCreatePodSandBox).
@@ -38,6 +39,7 @@ class Behaviour:
     stops_after: float = 0.05
     recreates_after: float = 0.05
     recreates: bool = True
+    controls: bool = True
     unschedulable: bool = False
     volume_fails: bool = False
     sandbox_fails: bool = False

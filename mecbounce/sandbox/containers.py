@@ -161,7 +161,7 @@ class PodRun:
     mains: list[ContainerRun]
     ephemerals: list[ContainerRun] = field(default_factory=list)
     volume_failed: bool = False
-    sandbox_failed: bool = False
+    sandbox_again_at: float = 0
     term_at: float | None = None
     stopped: bool = False
     evicted: bool = False

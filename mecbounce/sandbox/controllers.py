@@ -20,6 +20,7 @@ from mecbounce.sandbox.resources import (
     controller_of,
     owner_reference,
 )
+from mecbounce.sandbox.store import select_owned
 
 if TYPE_CHECKING:
     from mecbounce.sandbox.behaviour import Behaviours
@@ -119,7 +120,19 @@ class PodOwner:
 
     def is_member(self, owner: Object, pod: Object) -> bool:
         """Whether a pod may be an owner's by what it is, whoever its controller is now."""
-        return selection.of_labels(owner.get("spec", {}).get("selector") or {})(pod)
+        selector = owner["spec"].get("selector")
+        return selection.of_labels(selector)(pod) if selector else self.owns(owner, pod)
+
+    def candidates(self, owner: Object) -> list[Object]:
+        """Return the pods among which an owner's are."""
+        return self._store.select(PODS, self.place(owner))
+
+    def owns(self, owner: Object, pod: Object) -> bool:
+        return bool((controller_of(pod) or {}).get("uid") == owner["metadata"]["uid"])
+
+    def reference(self, owner: Object) -> Object:
+        """Return what is written into a pod about its owner."""
+        return owner_reference(self._resource, owner)
 
     def place(self, owner: Object) -> str:
         """Return the namespace of an owner's pods."""
@@ -147,7 +160,7 @@ class PodOwner:
         due, pause = self._retry.get(uid, (now, 1.0))
         if now < due:
             return due
-        metadata = clone(metadata) | {"ownerReferences": [owner_reference(self._resource, owner)]}
+        metadata = clone(metadata) | {"ownerReferences": [self.reference(owner)]}
         try:
             made = self._store.create(PODS, namespace, {"metadata": metadata, "spec": clone(spec)})
         except ApiError as error:
@@ -184,17 +197,16 @@ class PodOwner:
 
     def _claimed(self, owner: Object) -> list[Object]:
         """Return an owner's pods: it adopts those without a controller that match, and lets go those that do not."""
-        uid, claimed = owner["metadata"]["uid"], []
-        for pod in self._store.select(PODS, self.place(owner)):
-            controller = controller_of(pod)
+        claimed = []
+        for pod in self.candidates(owner):
             matches = self.is_member(owner, pod)
-            if controller is None and matches and is_active(pod):
-                claimed.append(self._own(pod, [owner_reference(self._resource, owner)]))
-            elif controller is not None and controller["uid"] == uid:
-                if matches or is_terminating(pod) or not owner.get("spec", {}).get("selector"):
+            if self.owns(owner, pod):
+                if matches or is_terminating(pod):
                     claimed.append(pod)
                 else:
                     self._own(pod, [])
+            elif matches and controller_of(pod) is None and is_active(pod):
+                claimed.append(self._own(pod, [self.reference(owner)]))
         return claimed
 
     def _own(self, pod: Object, controllers: list[Object]) -> Object:
@@ -210,9 +222,7 @@ class PodOwner:
         owner = self._store.find(*key)
         if owner is None:
             return
-        uid = owner["metadata"]["uid"]
-        everyone = self._store.select(PODS, self.place(owner))
-        counted = self.count(owner, [pod for pod in everyone if (controller_of(pod) or {}).get("uid") == uid])
+        counted = self.count(owner, [pod for pod in self.candidates(owner) if self.owns(owner, pod)])
         if counted:
             merged = {**(owner.get("status") or {}), **counted}
             status = {field: value for field, value in merged.items() if value is not None}
@@ -228,12 +238,21 @@ class Operator(PodOwner):
     def place(self, owner: Object) -> str:
         return str(owner["metadata"].get("namespace") or owner.get("spec", {}).get("namespace") or "default")
 
+    def candidates(self, owner: Object) -> list[Object]:
+        pod = self._store.find(PODS, self.place(owner), owner["metadata"]["name"])
+        return [] if pod is None else [pod]
+
     def is_member(self, owner: Object, pod: Object) -> bool:
-        del owner, pod
-        return False  # it adopts none
+        return self.owns(owner, pod)  # it adopts none
+
+    def owns(self, owner: Object, pod: Object) -> bool:
+        return bool(select_owned([pod], owner["metadata"]["uid"]))
+
+    def reference(self, owner: Object) -> Object:
+        controls = self._behaviours.of(owner["metadata"]["name"]).controls
+        return super().reference(owner) | ({} if controls else {"controller": False, "blockOwnerDeletion": False})
 
     def keep(self, owner: Object, pods: list[Object], now: float) -> float:
-        pods = [pod for pod in pods if pod["metadata"]["name"] == owner["metadata"]["name"]]
         if str(owner.get("spec", {}).get("state", "")).lower() in DOWN:
             self.remove(owner, pods)
             return math.inf

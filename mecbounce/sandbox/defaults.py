@@ -49,11 +49,28 @@ DEFAULTS: Final[dict[ResourceType, Object]] = {
 ROLLING: Final[Object] = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}}
 SPECS: Final[dict[ResourceType, Object]] = {
     REPLICA_SETS: {"replicas": 1},
-    STATEFUL_SETS: {"replicas": 1, "podManagementPolicy": "OrderedReady", "revisionHistoryLimit": 10},
+    STATEFUL_SETS: {
+        "replicas": 1,
+        "podManagementPolicy": "OrderedReady",
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+        "revisionHistoryLimit": 10,
+    },
     DEPLOYMENTS: {"replicas": 1, "strategy": ROLLING, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600},
-    DAEMON_SETS: {"revisionHistoryLimit": 10},
+    DAEMON_SETS: {
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
+        "revisionHistoryLimit": 10,
+    },
     JOBS: {"parallelism": 1, "backoffLimit": 6},
 }
+DAEMON_COUNTS: Final = ("currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady")
+STATUSES: Final[dict[ResourceType, Object]] = {
+    REPLICA_SETS: {"replicas": 0},
+    STATEFUL_SETS: {"replicas": 0},
+    DAEMON_SETS: dict.fromkeys(
+        ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"), 0
+    ),
+}
+"""Counts that a new object's status has, as they are never left out."""
 
 
 def fill_in(resource: ResourceType, obj: Object) -> Object:
@@ -61,7 +78,7 @@ def fill_in(resource: ResourceType, obj: Object) -> Object:
     obj = {**clone(DEFAULTS.get(resource, {})), **obj}
     if resource in SPECS:
         obj["spec"] = {**clone(SPECS[resource]), **obj.get("spec", {})}
-        obj.setdefault("status", {} if resource in (DEPLOYMENTS, JOBS) else {"replicas": 0})
+        obj.setdefault("status", clone(STATUSES.get(resource, {})))
     if resource == PODS:
         _fill_in_pod(obj)
     if resource == JOBS:

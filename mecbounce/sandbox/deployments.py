@@ -106,30 +106,27 @@ class Deployments:
 
     def _roll(self, deployment: Object, new: Object, old: list[Object]) -> None:
         """Take what steps of the rollout may be taken now."""
-        spec = deployment["spec"]
-        wanted = spec.get("replicas", 1)
-        strategy = spec.get("strategy") or {}
-        rolling = strategy.get("type") != "Recreate"
+        wanted, present = deployment["spec"].get("replicas", 1), new["spec"]["replicas"]
+        strategy = deployment["spec"].get("strategy") or {}
+        if strategy.get("type") == "Recreate":
+            for one in old:
+                self._scale(deployment, one, 0)
+            self._scale(deployment, new, present if any(self._has_pods(one) for one in old) else wanted)
+            return
         limits = strategy.get("rollingUpdate") or {}
-        surge = _share(limits.get("maxSurge", "25%"), wanted, math.ceil) if rolling else 0
-        unavailable = _share(limits.get("maxUnavailable", "25%"), wanted, math.floor) if rolling else wanted
+        surge = _share(limits.get("maxSurge", "25%"), wanted, math.ceil)
+        unavailable = _share(limits.get("maxUnavailable", "25%"), wanted, math.floor)
         if surge == unavailable == 0:
             unavailable = 1
-        total = new["spec"]["replicas"] + sum(one["spec"]["replicas"] for one in old)
-        if not rolling and any(self._has_pods(one) for one in old):
-            wanted_new = new["spec"]["replicas"]
-        else:
-            room = max(wanted + surge - total, 0)
-            wanted_new = min(new["spec"]["replicas"] + room, wanted)
-        self._scale(deployment, new, wanted_new)
-        new_unready = max(wanted_new - _available(new), 0)
-        spare = total + max(wanted_new - new["spec"]["replicas"], 0) - (wanted - unavailable) - new_unready
+        total = present + sum(one["spec"]["replicas"] for one in old)
+        grown = min(present + max(wanted + surge - total, 0), wanted)
+        self._scale(deployment, new, grown)
+        # As many old ones may go as leave enough that serve: of the new ones, only those that are available count.
+        spare = total - present + min(_available(new), grown) - (wanted - unavailable)
         for one in sorted(old, key=_revision):
-            unready = one["spec"]["replicas"] - _available(one)
-            # Those that are not ready are no loss; of the others, as many go as are not needed.
-            going = min(one["spec"]["replicas"], unready + max(spare - unready, 0) if rolling else math.inf)
+            going = max(min(one["spec"]["replicas"], spare), 0)
             spare -= going
-            self._scale(deployment, one, one["spec"]["replicas"] - int(going))
+            self._scale(deployment, one, one["spec"]["replicas"] - going)
 
     def _has_pods(self, replica_set: Object) -> bool:
         uid = replica_set["metadata"]["uid"]

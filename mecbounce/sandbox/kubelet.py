@@ -24,6 +24,8 @@ FIRST_BACK_OFF: Final = 10.0
 LAST_BACK_OFF: Final = 300.0
 PULL_BACK_OFF_AFTER: Final = 1.0
 """Seconds from ErrImagePull to ImagePullBackOff."""
+SANDBOX_AGAIN_AFTER: Final = 12.0
+"""Seconds between two attempts at a pod's network."""
 KILLED: Final = 137
 """Exit code of a container that was killed: 128 + SIGKILL."""
 MIRROR: Final = "kubernetes.io/config.mirror"
@@ -165,8 +167,8 @@ class Kubelet:
 
     def _run(self, pod: Object, run: PodRun, now: float) -> float:
         """Bring each container on by one step; return when the next is due."""
-        if not run.ran and self._is_blocked(pod, run):
-            return math.inf
+        if not run.ran and (blocked_until := self._blocked(pod, run, now)) is not None:
+            return blocked_until
         due = math.inf
         work_done = all(main.ended is not None and not _starts_again(pod, main) for main in run.mains)
         for init in run.inits:
@@ -181,24 +183,28 @@ class Kubelet:
             due = min(due, self._tend(pod, run, container, now))
         return due
 
-    def _is_blocked(self, pod: Object, run: PodRun) -> bool:
-        """Whether a pod cannot start, for want of a volume or a network."""
+    def _blocked(self, pod: Object, run: PodRun, now: float) -> float | None:
+        """Return when to look again at a pod that wants a volume or a network; None for one that can start."""
         behaviour = self._behaviours.of(pod["metadata"]["name"])
-        if behaviour.volume_fails and not run.volume_failed:
-            run.volume_failed = True
-            message = (
-                "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[data]: "
-                "timed out waiting for the condition"
-            )
-            self._events.warning(_source(pod), pod, "FailedMount", message)
-        if behaviour.sandbox_fails and not behaviour.volume_fails and not run.sandbox_failed:
-            run.sandbox_failed = True
+        if behaviour.volume_fails:
+            if not run.volume_failed:
+                run.volume_failed = True
+                message = (
+                    "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[data]: "
+                    "timed out waiting for the condition"
+                )
+                self._events.warning(_source(pod), pod, "FailedMount", message)
+            return math.inf
+        if not behaviour.sandbox_fails:
+            return None
+        if now >= run.sandbox_again_at:
+            run.sandbox_again_at = now + SANDBOX_AGAIN_AFTER
             message = (
                 "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "
-                f'"{secrets.token_hex(32)}": failed to allocate for range 0: no IP addresses available'
+                f'"{run.uid}": failed to allocate for range 0: no IP addresses available in range set'
             )
             self._events.warning(_source(pod), pod, "FailedCreatePodSandBox", message)
-        return behaviour.volume_fails or behaviour.sandbox_fails
+        return run.sandbox_again_at
 
     def _tend(self, pod: Object, run: PodRun, container: ContainerRun, now: float) -> float:
         """Take one container's next step where it is due; return when the next one is."""

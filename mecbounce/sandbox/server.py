@@ -37,6 +37,9 @@ DEFAULT_USER: Final = "sandbox"
 DELETE_OPTIONS: Final = ("gracePeriodSeconds", "propagationPolicy", "dryRun")
 PROPAGATION: Final = ("Foreground", "Background", "Orphan")
 OPTIONS: Final = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
+ACROSS_NAMESPACES: Final = ("list", "watch")
+"""Verbs that a type with namespaces takes without one."""
+
 MADE_BY_PUT: Final = (LEASES, EVENTS)
 """Types that a PUT also creates."""
 POLL: Final = 0.01
@@ -329,6 +332,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Return the answer; None where it has been streamed already."""
         if target is None:
             return self._answer_about_itself(request.path)
+        if target.resource.namespaced and not target.namespace and request.verb not in ACROSS_NAMESPACES:
+            if target.resource.custom or target.name:
+                return self._answer_about_itself(request.path)
+            raise _not_allowed()
         self._authorise(request, target)
         if target.subresource in POD_SUBRESOURCES:
             return self._pod_answer(request, target, body)

@@ -215,8 +215,8 @@ class Store:
             if resource.namespaced and self.find(NAMESPACES, "", namespace) is None:
                 raise errors.not_found(NAMESPACES, namespace)
             self.admission.create(resource)
-            if resource == PODS:
-                check_quotas(self.select(QUOTAS, namespace), self.select(PODS, namespace), name)
+            if resource == PODS and (quotas := self.select(QUOTAS, namespace)):
+                check_quotas(quotas, self.select(PODS, namespace), name)
             old = self.find(resource, namespace, name)
             if old is not None:
                 terminating = "deletionTimestamp" in old["metadata"]

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
+import real_cluster
 from kubernetes import client, config
-from real_cluster import till
+from real_cluster import if_found, till
 
-from mecbounce.sandbox import Sandbox
+from mecbounce.sandbox import ResourceType, Sandbox
+from mecbounce.sandbox.resources import EXPRESS_NODES
 
 from .things import KINDS, Kind, Things
 from .wire import NOBODY, Api
+
+EXPRESS_SITES = ResourceType("express.example.com", "v1", "expresssites", "ExpressSite", namespaced=False)
 
 DIFFERENCES: Mapping[str, str] = {
     "test_kubectl_may_ask_for_a_table_or_else_json": "it draws no tables: kubectl draws its own from the JSON",
@@ -57,12 +62,13 @@ def api(request: pytest.FixtureRequest, figure: Callable[[str], None]) -> Iterat
     with ExitStack() as stack:
         kubeconfig = None
         if request.param == "sandbox":
-            sandbox = stack.enter_context(Sandbox())
+            sandbox = stack.enter_context(Sandbox((EXPRESS_NODES, EXPRESS_SITES)))
             sandbox.compact()  # as on a cluster with a past, version 1 has expired
             sandbox.forbid("*", "*", user=NOBODY)  # on the real one, nobody has given them a right
             kubeconfig = str(sandbox.kubeconfig)
         else:
             request.getfixturevalue("expressnodes")
+            stack.enter_context(cluster_scoped(request.getfixturevalue("real_api")))
         configuration = client.Configuration()
         config.load_kube_config(kubeconfig, client_configuration=configuration)
         made = stack.enter_context(closing(Api(configuration, f"mecbounce-conformance-{uuid.uuid4().hex[:8]}")))
@@ -74,6 +80,23 @@ def api(request: pytest.FixtureRequest, figure: Callable[[str], None]) -> Iterat
     checks = sum(count for (cluster, _), count in outcomes.items() if cluster == request.param)
     differ = outcomes[request.param, "differs"]
     figure(f"conformance, {request.param}: {checks} checks, {differ} differ for a listed reason")
+
+
+@contextmanager
+def cluster_scoped(real_api: client.ApiClient) -> Iterator[None]:
+    """Have the custom resource that has no namespace on the real cluster for a while."""
+    definition = copy.deepcopy(real_cluster.EXPRESS_NODES)
+    definition["metadata"]["name"] = name = EXPRESS_SITES.qualified
+    names = {"plural": EXPRESS_SITES.plural, "singular": "expresssite", "kind": EXPRESS_SITES.kind}
+    definition["spec"] |= {"scope": "Cluster", "names": names}
+    extensions, custom = client.ApiextensionsV1Api(real_api), client.CustomObjectsApi(real_api)
+    extensions.create_custom_resource_definition(definition)
+    place = (EXPRESS_SITES.group, EXPRESS_SITES.version, EXPRESS_SITES.plural)
+    try:
+        till("ExpressSites served", lambda: if_found(lambda: custom.list_cluster_custom_object(*place)))
+        yield
+    finally:
+        extensions.delete_custom_resource_definition(name)
 
 
 def remove_all(api: Api) -> None:

@@ -47,6 +47,18 @@ def test_nothing_is_made_anew_where_the_behaviour_says_so(sandbox: Sandbox) -> N
     sandbox.wait_for(lambda: names(sandbox) == ["mec-0", "mec-1"])
 
 
+def test_an_operator_may_own_its_pods_without_controlling_them(sandbox: Sandbox) -> None:
+    sandbox.behave(Behaviour(controls=False))
+    old = sandbox.add_node("mec-0")
+    assert old is not None
+    (owner,) = old["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["controller"]) == ("ExpressNode", False)
+    sandbox.delete("pods", "mec-0")
+    sandbox.wait_for(lambda: (new := sandbox.get("pods", "mec-0")) and new["metadata"]["uid"] != old["metadata"]["uid"])
+    sandbox.delete("expressnodes", "mec-0")
+    sandbox.wait_for(lambda: not sandbox.objects("pods"))
+
+
 def test_the_deletion_of_an_owner_takes_its_pod_along(sandbox: Sandbox) -> None:
     sandbox.add_node("mec-0")
     sandbox.delete("expressnodes", "mec-0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from sandbox_api import names, ready, said, workload
 
 from mecbounce.sandbox import Behaviour, Sandbox
@@ -93,6 +94,8 @@ def test_recreate_waits_until_the_old_ones_have_gone(sandbox: Sandbox) -> None:
     sandbox.behave(Behaviour(never_stops=True))
     roll(sandbox, "2")
     sandbox.wait_for(lambda: sizes(sandbox) == {"1": (0, 0), "2": (0, 0)})
+    with pytest.raises(TimeoutError):
+        sandbox.wait_for(lambda: names(sandbox), timeout=0.2)
     sandbox.delete("pods", old, grace=0)
     sandbox.wait_for(lambda: sizes(sandbox) == {"1": (0, 0), "2": (1, 1)})
 

@@ -174,13 +174,14 @@ def test_an_orphan_that_terminates_is_not_adopted_and_its_name_is_waited_for(san
     sandbox.create(workload("StatefulSet"))
     sandbox.wait_for(lambda: ready(sandbox, "web-0"))
     old = uids(sandbox)
-    sandbox.behave(Behaviour(stops_after=10))
+    sandbox.behave(Behaviour(never_stops=True))
     sandbox.delete("statefulsets", "web", propagation="Orphan")
     sandbox.wait_for(lambda: sandbox.get("statefulsets", "web") is None)
     sandbox.delete("pods", "web-0")
     second = sandbox.create(workload("StatefulSet"))
     with pytest.raises(TimeoutError):
         sandbox.wait_for(lambda: owner(sandbox, "web-0"), timeout=0.2)
+    sandbox.behave(Behaviour())
     sandbox.wait_for(lambda: owner(sandbox, "web-0"))
     assert (owner(sandbox, "web-0") or {})["uid"] == second["metadata"]["uid"]
     assert old.isdisjoint(uids(sandbox))
