@@ -68,8 +68,10 @@ REFUSALS = (
     (r"namespace (\S+) because it is being terminated", "namespace_deleting", "whoever deletes namespace {}"),
     (r'serviceaccount "([^"]+)" not found', "account_missing", "whoever removed ServiceAccount {}"),
 )
-# Warning Events of controllers that tell nothing of a fault: the old pod was not quite gone, or is being replaced.
-HARMLESS = re.compile(r"object is being deleted|^RecreatingFailedPod|^RecreatingTerminatedPod")
+# Warning Events that tell nothing of a fault: the old pod was not quite gone, or a kubelet grumbles about its settings.
+HARMLESS = re.compile(
+    r"object is being deleted|^RecreatingFailedPod|^RecreatingTerminatedPod|^MissingClusterDNS|^DNSConfigForming"
+)
 
 
 def unreachable(what: str) -> Diagnosis:
@@ -87,13 +89,13 @@ def refusal(answer: str) -> Diagnosis:
 
 def last_warning(events: Iterable[PodEvent], since: datetime | None = None) -> str:
     """Quote the Warning Event that happened last, not before `since`; empty where there is none."""
-    warnings = (one for one in events if one.type == "Warning" and (since is None or one.last_seen >= since))
-    last = _last(one for one in warnings if not HARMLESS.search(f"{one.reason}: {one.message}"))
+    last = _last_warning(one for one in events if since is None or one.last_seen >= since)
     return _joined(last.reason, last.message) if last else ""
 
 
-def _last(events: Iterable[PodEvent]) -> PodEvent | None:
-    in_order = sorted(events, key=lambda one: one.last_seen)
+def _last_warning(events: Iterable[PodEvent]) -> PodEvent | None:
+    telling = (one for one in events if one.type == "Warning" and not HARMLESS.search(f"{one.reason}: {one.message}"))
+    in_order = sorted(telling, key=lambda one: one.last_seen)
     return in_order[-1] if in_order else None
 
 
@@ -441,7 +443,7 @@ def _containers(pod: Pod, events: tuple[PodEvent, ...], server_now: datetime) ->
         if waiting and waiting.reason in CONFIG_REASONS:
             evidence = f"container {status.name}: {_joined(waiting.reason, waiting.message)}"
             yield Diagnosis(code="container_config", evidence=evidence, who=APPLICATION)
-    volume = _last(one for one in events if one.type == "Warning" or one.reason in VOLUME_EVENTS)
+    volume = _last_warning(events)
     if (
         volume
         and volume.reason in VOLUME_EVENTS

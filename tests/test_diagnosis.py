@@ -569,8 +569,19 @@ class TestReadiness:
         expected = Diagnosis(code="volume", evidence=f'{reason}: volume "data": timed out', who=ADMINISTRATORS)
         assert expected == diagnosis.readiness(new(waiting("ContainerCreating")), READY, iter([event]), NOW)
 
+    def test_what_a_kubelet_grumbles_about_at_each_sync_hides_no_fault(self) -> None:
+        """A cluster without DNS for its pods says so again and again, by a Warning."""
+        grumble = PodEvent(type="Warning", reason="MissingClusterDNS", message="pod: ...", last_timestamp=NOW)
+        assert "volume" == code(
+            diagnosis.readiness(new(waiting("ContainerCreating")), READY, [FAILED_MOUNT, grumble], NOW)
+        )
+
     def test_of_several_events_about_a_volume_the_last_is_shown(self) -> None:
-        events = [FAILED_MOUNT, PodEvent(reason="FailedMount", message="later"), PodEvent(reason="Pulled")]
+        events = [
+            FAILED_MOUNT,
+            PodEvent(type="Warning", reason="FailedMount", message="later"),
+            PodEvent(reason="Pulled"),
+        ]
         assert (
             "FailedMount: later" == diagnosis.readiness(new(waiting("ContainerCreating")), READY, events, NOW).evidence
         )

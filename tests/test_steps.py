@@ -427,7 +427,7 @@ class TestAwaitReady:
     def test_a_replacement_that_is_not_back_is_explained_by_its_events_too(self) -> None:
         new = pod(uid="uid-2", ready=False, container_status={"state": {"waiting": {"reason": "ContainerCreating"}}})
         cluster = FakeCluster(FakeClock(), new)
-        cluster.told = (PodEvent(reason="FailedMount", message="timed out"),)
+        cluster.told = (PodEvent(type="Warning", reason="FailedMount", message="timed out"),)
         outcome = run(record_in(State.AWAIT_READY, deadline=60), cluster, now=later(60))
         assert outcome.diagnosis is not None
         assert outcome.diagnosis.code == "volume"
