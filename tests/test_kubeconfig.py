@@ -520,7 +520,7 @@ class TestSeveralFiles:
             folder.mkdir()
             (folder / "config").write_text(json.dumps(content))
             names.append(str(folder / "config"))
-        return os.pathsep.join([str(bench.folder / "missing"), *names, names[0]])
+        return os.pathsep.join([str(bench.folder / "missing"), *names])
 
     def test_the_first_current_context_and_the_first_user_of_a_name_count(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
