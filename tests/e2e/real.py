@@ -72,7 +72,7 @@ class ExpressOperator(threading.Thread):
                 metadata = {
                     "name": name,
                     "annotations": node["spec"].get("annotations", {}),
-                    "ownerReferences": [controller(node)],
+                    "ownerReferences": [controller(node) | {"controller": node["spec"].get("controls", True)}],
                 }
                 self._core.create_namespaced_pod(
                     self._namespace, {"metadata": metadata, "spec": node["spec"]["template"]}
@@ -98,7 +98,7 @@ class Site:
 
     def __init__(self, api: client.ApiClient, namespace: str, image: str) -> None:
         self.api, self.namespace, self.image = api, namespace, image
-        self.core, self.custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
+        self.core, self.custom, self.apps = client.CoreV1Api(api), client.CustomObjectsApi(api), client.AppsV1Api(api)
         self.operator = ExpressOperator(api, namespace)
 
     def spec(self, script: str = LEAVES_AT_TERM, *, grace: int = 2, **container: Any) -> Json:
@@ -121,13 +121,15 @@ class Site:
         body = {"status": {"conditions": [{"type": GATE, "status": "True"}]}}
         self.core.patch_namespaced_pod_status(name, self.namespace, body)
 
-    def create_node(self, template: Json | None = None, name: str = "mec-0", annotations: Json | None = None) -> None:
-        """Make an ExpressNode that is up; its operator gives the pod these annotations."""
+    def create_node(
+        self, template: Json | None = None, name: str = "mec-0", annotations: Json | None = None, **spec: Any
+    ) -> None:
+        """Make an ExpressNode that is up; its operator gives the pod these annotations. `spec` adds to its own."""
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": "ExpressNode",
             "metadata": {"name": name},
-            "spec": {"state": "up", "template": template or self.spec(), "annotations": annotations or {}},
+            "spec": {"state": "up", "template": template or self.spec(), "annotations": annotations or {}} | spec,
         }
         self.custom.create_namespaced_custom_object(GROUP, VERSION, self.namespace, PLURAL, body)
 
@@ -181,13 +183,66 @@ class Site:
 
         return till(f"pod {name} ready", found, every=LOOK_EVERY)
 
+    def terminating(self, name: str = "mec-0") -> Any:
+        """Wait until the pod is being deleted."""
+
+        def found() -> Any:
+            pod = self.pod(name)
+            return pod if pod and pod.metadata.deletion_timestamp else None
+
+        return till(f"pod {name} terminating", found, every=LOOK_EVERY)
+
+    def pods(self, app: str) -> list[Any]:
+        """Give the pods of a workload that are not being deleted."""
+        listed = self.core.list_namespaced_pod(self.namespace, label_selector=f"app={app}").items
+        return [pod for pod in listed if not pod.metadata.deletion_timestamp]
+
+    def pod_of(self, app: str) -> Any:
+        """Give a workload's pod, whatever its name, once it runs."""
+        made = till(f"a pod of {app}", lambda: self.pods(app), every=LOOK_EVERY)
+        return self.running(made[0].metadata.name)
+
+    def workload(self, name: str = "app", *, replicas: int = 1, template: Json | None = None, **spec: Any) -> Json:
+        """Give a Deployment's body, or another workload's with what its `spec` adds."""
+        labels = {"app": name}
+        made = {"metadata": {"labels": labels}, "spec": template or self.spec()}
+        return {
+            "metadata": {"name": name},
+            "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": made, **spec},
+        }
+
+    def deployment(self, name: str, template: Json | None = None, **spec: Any) -> Any:
+        """Make a Deployment of one pod, and give that once it runs."""
+        body = self.workload(name, template=template, **spec)
+        self.apps.create_namespaced_deployment(self.namespace, body)
+        return self.pod_of(name)
+
+    def stateful_set(self, name: str, template: Json | None = None, **spec: Any) -> Any:
+        """Make a StatefulSet of one pod, and give that once it runs."""
+        body = self.workload(name, template=template, serviceName="none", **spec)
+        self.apps.create_namespaced_stateful_set(self.namespace, body)
+        return self.running(f"{name}-0")
+
+    @contextmanager
+    def untouched(self, name: str = "mec-0") -> Iterator[None]:
+        """Assert that the same incarnation stands there afterwards, not terminating, its metadata unchanged."""
+        before = self.pod(name)
+        yield
+        after = self.pod(name)
+        assert (after.metadata.uid, after.metadata.deletion_timestamp) == (before.metadata.uid, None)
+        assert after.metadata.annotations == before.metadata.annotations
+
     def request(self, name: str = "mec-0", **options: Any) -> BounceRequest:
         ref = NodeRef(group=GROUP, version=VERSION, plural=PLURAL, name=name)
         return BounceRequest(namespace=self.namespace, pod=name, node=ref, **options)
 
     def words(self, name: str = "mec-0") -> tuple[str, ...]:
         """Give the command's words that name the pod and its node."""
-        return (name, "-n", self.namespace, "--node", f"{GROUP}/{VERSION}/{PLURAL}/{name}", "-o", "json")
+        return (*self.bare_words(name), "--node", f"{GROUP}/{VERSION}/{PLURAL}/{name}")
+
+    def bare_words(self, name: str) -> tuple[str, ...]:
+        """Give those of a pod that is made from no custom resource."""
+        return (name, "-n", self.namespace, "-o", "json")
 
     def finalizers(self, name: str, *finalizers: str) -> None:
         body = {"metadata": {"finalizers": list(finalizers)}}
@@ -266,6 +321,7 @@ class Asked:
     user: str
     agent: str
     status: int
+    acting_as: str = ""  # the user as whom `user` acted, by impersonation
 
     def __str__(self) -> str:
         return f"{self.verb} {self.uri} -> {self.status}"
@@ -312,6 +368,7 @@ class Audit:
                     entry["user"]["username"],
                     entry["userAgent"],
                     entry["responseStatus"]["code"],
+                    entry.get("impersonatedUser", {}).get("username", ""),
                 )
         return list(requests.values())
 

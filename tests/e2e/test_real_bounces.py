@@ -50,7 +50,7 @@ def bounced(shared_site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict
     }
     for name, (template, _) in nodes.items():
         site.create_node(template, name)
-    client.AppsV1Api(site.api).create_namespaced_stateful_set(site.namespace, workload(site, serviceName="none"))
+    client.AppsV1Api(site.api).create_namespaced_stateful_set(site.namespace, site.workload(serviceName="none"))
     before = {name: site.running(name) for name in (*nodes, "app-0")}
     site.report("catchup", "catching-up")
     site.report("Efficient_Catchup", "catching-up-efficiently")
@@ -100,7 +100,7 @@ def test_a_node_that_catches_up_is_bounced_with_a_notice(bounced: dict[str, Boun
 
 def test_a_replicasets_pod_is_replaced_under_another_name(site: Site, command: Command) -> None:
     """The other replica, which has run all along, is not taken for the replacement."""
-    client.AppsV1Api(site.api).create_namespaced_deployment(site.namespace, workload(site, replicas=2))
+    client.AppsV1Api(site.api).create_namespaced_deployment(site.namespace, site.workload(replicas=2))
     before = till("two pods running", lambda: two_running(site))
     ran = command.run("run", before[0].metadata.name, "-n", site.namespace, "-o", "json")
     assert ran.status == 0
@@ -108,15 +108,6 @@ def test_a_replicasets_pod_is_replaced_under_another_name(site: Site, command: C
     came = {pod.metadata.uid: pod.metadata.name for pod in after if pod.metadata.uid not in uids(before)}
     assert came == {ran.result["new_pod"]["uid"]: ran.result["new_pod"]["name"]}
     assert before[1].metadata.uid in uids(after)
-
-
-def workload(site: Site, *, replicas: int = 1, **spec: Any) -> Json:
-    labels = {"app": "app"}
-    template = {"metadata": {"labels": labels}, "spec": site.spec()}
-    return {
-        "metadata": {"name": "app"},
-        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template, **spec},
-    }
 
 
 def two_running(site: Site) -> Any:

@@ -11,11 +11,6 @@ from .real import Audit, Site
 pytestmark = pytest.mark.e2e
 
 
-def failed(ran: Finished) -> tuple[int, str, str]:
-    """Give the exit status, the event and the diagnosis."""
-    return ran.status, ran.result["event"], ran.result["diagnosis"]["code"]
-
-
 def test_a_finalizer_blocks_the_termination_and_a_later_run_waits_on(
     site: Site, command: Command, audit: Audit
 ) -> None:
@@ -23,11 +18,7 @@ def test_a_finalizer_blocks_the_termination_and_a_later_run_waits_on(
     old = site.node()
     site.finalizers("mec-0", "example.com/hold")
     ran = command.run("run", *site.words(), "--termination-timeout", "6s")
-    assert (ran.status, ran.result["event"], ran.result["diagnosis"]["code"]) == (
-        4,
-        "termination_timeout",
-        "finalizers",
-    )
+    assert ran.outcome == (4, "termination_timeout", "finalizers")
     assert "example.com/hold" in ran.result["message"]
     assert site.pod().metadata.uid == old.metadata.uid
 
@@ -42,7 +33,7 @@ def test_a_container_that_ignores_term_is_given_its_grace_period(site: Site, com
     """A deadline in the middle of it: exit 4, the seconds left, and the pod is not forced."""
     old = site.node(site.spec(IGNORES_TERM, grace=30))
     ran = command.run("run", *site.words(), "--termination-timeout", "2s")
-    assert failed(ran) == (4, "termination_timeout", "grace_period_running")
+    assert ran.outcome == (4, "termination_timeout", "grace_period_running")
     assert "short_termination_timeout" in ran.notices
     pod = site.pod()
     assert (pod.metadata.uid, pod.metadata.deletion_grace_period_seconds) == (old.metadata.uid, 30)
@@ -91,7 +82,7 @@ def test_a_replacement_that_does_not_come_up_is_diagnosed(
 ) -> None:
     """Exit 5 and why, in time; other images than before are told."""
     ran = broken[code]
-    assert failed(ran) == (5, "ready_timeout", code), ran.result["diagnosis"]
+    assert ran.outcome == (5, "ready_timeout", code), ran.result["diagnosis"]
     assert ran.result["new_pod"]["uid"] == shared_site.pod(code.replace("_", "-")).metadata.uid
     assert ("images_changed" in ran.notices) == (code == "image_pull")
 
@@ -100,7 +91,7 @@ def test_a_pod_that_nothing_recreates(site: Site, command: Command, audit: Audit
     site.node()
     site.operator.pause()
     ran = command.run("run", *site.words(), "--ready-timeout", "1s")
-    assert failed(ran) == (5, "not_recreated", "not_recreated")
+    assert ran.outcome == (5, "not_recreated", "not_recreated")
     assert ran.result["new_pod"] is None
     site.operator.resume()
     ran = command.run("run", *site.words(), "--pod-uid", ran.result["old_pod"]["uid"])
@@ -114,7 +105,7 @@ def test_a_node_turned_down_during_the_bounce_is_what_the_diagnosis_tells(site: 
     till("the deletion", lambda: (pod := site.pod()) and pod.metadata.deletion_timestamp)
     site.change(state="down")
     ran = command.finish(process)
-    assert failed(ran) == (5, "not_recreated", "node_down")
+    assert ran.outcome == (5, "not_recreated", "node_down")
 
 
 def test_a_bare_pod_that_is_forced_is_gone_for_good(site: Site, command: Command) -> None:
