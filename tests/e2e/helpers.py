@@ -21,7 +21,7 @@ LONGEST_RUN = 300.0  # seconds
 IDLE = "while :; do sleep 1 & wait $!; done"
 LEAVES_AT_TERM = f"trap 'exit 0' TERM; {IDLE}"
 LEAVES_LATE = f"trap 'sleep 2; exit 0' TERM; {IDLE}"
-LEAVES_SLOWLY = f"trap 'sleep 8; exit 0' TERM; {IDLE}"  # time enough to change what would replace it
+LEAVES_SLOWLY = f"trap 'sleep 6; exit 0' TERM; {IDLE}"  # time enough to change what would replace it
 IGNORES_TERM = f"trap '' TERM; {IDLE}"
 PROTECTED = f"trap 'test -f /tmp/unprotected && exit 0' TERM; {IDLE}"  # ends at TERM only once its protection is off
 

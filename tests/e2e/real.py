@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -145,6 +145,13 @@ class Site:
     def change(self, name: str = "mec-0", **spec: Any) -> None:
         self.custom.patch_namespaced_custom_object(
             GROUP, VERSION, self.namespace, PLURAL, name, {"spec": spec}, _content_type="application/merge-patch+json"
+        )
+
+    def hold(self, name: str, *finalizers: str) -> None:
+        """Set the finalizers of an ExpressNode."""
+        body = {"metadata": {"finalizers": list(finalizers)}}
+        self.custom.patch_namespaced_custom_object(
+            GROUP, VERSION, self.namespace, PLURAL, name, body, _content_type="application/merge-patch+json"
         )
 
     def report(self, activity: str, name: str = "mec-0") -> None:
@@ -321,7 +328,7 @@ class Asked:
     user: str
     agent: str
     status: int
-    acting_as: str = ""  # the user as whom `user` acted, by impersonation
+    acting_as: Json = field(default_factory=dict)  # whom `user` impersonated, with groups and extra fields
 
     def __str__(self) -> str:
         return f"{self.verb} {self.uri} -> {self.status}"
@@ -368,7 +375,7 @@ class Audit:
                     entry["user"]["username"],
                     entry["userAgent"],
                     entry["responseStatus"]["code"],
-                    entry.get("impersonatedUser", {}).get("username", ""),
+                    entry.get("impersonatedUser", {}),
                 )
         return list(requests.values())
 

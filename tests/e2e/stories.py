@@ -32,7 +32,7 @@ class Bench:
 
     def slow(self, **spec: Any) -> Json:
         """Give the spec of a pod that takes several seconds to stop."""
-        return self.site.spec(LEAVES_SLOWLY, grace=20) | spec
+        return self.site.spec(LEAVES_SLOWLY, grace=10) | spec
 
 
 Story = Callable[[Bench], Any]
@@ -41,7 +41,7 @@ Told = Callable[[str], Any]
 
 @contextmanager
 def played(stories: Mapping[str, Story], bench: Bench) -> Iterator[Told]:
-    """Play all of them at once: most of their time they wait for a kubelet. Gives how one ended, or raises its error."""
+    """Play all at once: most of their time they wait for a kubelet. Gives how one ended, or raises its error."""
     with ThreadPoolExecutor(len(stories)) as pool:
         endings = {name: pool.submit(story, bench) for name, story in stories.items()}
         yield lambda name: endings[name].result()

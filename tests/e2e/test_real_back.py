@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from .helpers import LEAVES_AT_TERM, NEVER, Command, Finished, Json, probe, starting
@@ -16,7 +18,7 @@ READY_PROBE = probe("test", "-f", "/tmp/ready")
 IN_TIME = probe("test", "-f", "/tmp/started", failures=20)  # its budget is shorter than the deadline
 
 
-def beside(site: Site, application: Json, **proxy: Json) -> Json:
+def beside(site: Site, application: Json, **proxy: Any) -> Json:
     """Give the spec of a pod with a second container, as a mesh injects it, whose probe passes after a while."""
     second = site.spec(starting(PROXY_TAKES), **proxy)["containers"][0] | {"name": "proxy"}
     return application | {"containers": [*application["containers"], second]}

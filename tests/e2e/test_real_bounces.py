@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,12 @@ from typing import Any
 
 import pytest
 from kubernetes import client
-from real_cluster import till
+from real_cluster import EXPRESS_NODES, GROUP, VERSION, if_found, till
 
 from mecbounce import BounceRecord, State
 
 from .helpers import LEAVES_LATE, NEVER, STARTUP_PROBE, Command, Finished, Json, RunnersTask, probe, starting
-from .real import Audit, Site, Watcher
+from .real import Audit, Site, Watcher, controller
 
 pytestmark = pytest.mark.e2e
 
@@ -117,6 +118,43 @@ def two_running(site: Site) -> Any:
 
 def uids(pods: Any) -> set[str]:
     return {pod.metadata.uid for pod in pods}
+
+
+@pytest.fixture
+def stations(real_api: client.ApiClient) -> Iterator[str]:
+    """A type of custom resources that lie in no namespace."""
+    extensions, custom = client.ApiextensionsV1Api(real_api), client.CustomObjectsApi(real_api)
+    body = json.loads(json.dumps(EXPRESS_NODES))
+    body["metadata"]["name"] = f"stations.{GROUP}"
+    body["spec"] |= {"scope": "Cluster", "names": {"plural": "stations", "singular": "station", "kind": "Station"}}
+    if_found(lambda: extensions.delete_custom_resource_definition(body["metadata"]["name"]))
+    extensions.create_custom_resource_definition(body)
+    till("stations served", lambda: if_found(lambda: custom.list_cluster_custom_object(GROUP, VERSION, "stations")))
+    yield "stations"
+    extensions.delete_custom_resource_definition(body["metadata"]["name"])
+
+
+def test_a_pod_of_a_custom_resource_that_lies_in_no_namespace_is_bounced(
+    site: Site, command: Command, stations: str
+) -> None:
+    body = {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "Station",
+        "metadata": {"name": f"of-{site.namespace}"},
+        "spec": {"state": "up"},
+    }
+    station = site.custom.create_cluster_custom_object(GROUP, VERSION, stations, body)
+    pod = {"metadata": {"name": "central", "ownerReferences": [controller(station)]}, "spec": site.spec()}
+    site.core.create_namespaced_pod(site.namespace, pod)
+    old = site.running("central")
+    where = f"{GROUP}/{VERSION}/{stations}/{station['metadata']['name']}"
+    process = command.start("run", *site.bare_words("central"), "--node", where)
+    till("the deletion", lambda: process.poll() is not None or site.pod("central") is None)
+    if process.poll() is None:
+        site.core.create_namespaced_pod(site.namespace, pod)  # as its operator would
+    ran = command.finish(process)
+    assert (ran.status, ran.result["state"]) == (0, "DONE"), ran.result
+    assert ran.result["new_pod"]["uid"] == site.pod("central").metadata.uid != old.metadata.uid
 
 
 def test_force_bounces_a_node_that_rebuilds_with_a_notice(site: Site, runners_task: RunnersTask) -> None:

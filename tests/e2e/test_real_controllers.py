@@ -18,8 +18,7 @@ pytestmark = pytest.mark.e2e
 
 HOLD = "example.com/hold"
 MERGE = "application/merge-patch+json"
-FAILS_AT_TERM = f"trap 'sleep 2; exit 1' TERM; {IDLE}"
-SUCCEEDS_AT_TERM = f"trap 'sleep 2; exit 0' TERM; {IDLE}"
+FAILS_AT_TERM = f"trap 'sleep 6; exit 1' TERM; {IDLE}"
 FILLS_ITS_DISK = f"dd if=/dev/zero of=/tmp/big bs=1M count=8; {IDLE}"
 
 STORIES: dict[str, Story] = {}
@@ -50,7 +49,7 @@ def remade(bench: Bench) -> Finished:
         body = site.workload("remade", template=bench.slow(), serviceName="none")
         site.apps.create_namespaced_stateful_set(site.namespace, body)
 
-    return bench.run_while_it_stops("remade-0", change)
+    return bench.run_while_it_stops("remade-0", change, "--ready-timeout", "30s")
 
 
 def delete_orphaning(site: Site, name: str) -> None:
@@ -209,7 +208,7 @@ def evicted(bench: Bench) -> Finished:
     till("the eviction", lambda: site.pod(fat).status.reason == "Evicted", seconds=120, every=1)
     till("its replacement", lambda: len(site.pods("evicted")) == 2, every=LOOK_EVERY)
     with site.untouched(fat):
-        return bench.run(fat)
+        return bench.run(fat, "--ready-timeout", "3s")
 
 
 def test_an_evicted_pod_of_a_generated_name_is_not_bounced(told: Told) -> None:
@@ -225,16 +224,17 @@ def test_an_evicted_pod_of_a_generated_name_is_not_bounced(told: Told) -> None:
 @story
 def job(bench: Bench) -> tuple[Finished, Finished]:
     """Bounce the pod of a Job that makes it again, first without force and then with it."""
-    name = job_pod(bench, "job", FAILS_AT_TERM)
+    name = job_pod(bench, "job")
     with bench.site.untouched(name):
         refused = bench.run(name)
     return refused, bench.run(name, "--force")
 
 
-def job_pod(bench: Bench, name: str, script: str) -> str:
+def job_pod(bench: Bench, name: str) -> str:
+    """Make a Job whose container never ends, and fails when it is asked to: 0 would complete the Job."""
     site = bench.site
-    template = {"metadata": {"labels": {"app": name}}, "spec": site.spec(script, grace=10) | {"restartPolicy": "Never"}}
-    body = {"metadata": {"name": name}, "spec": {"template": template}}
+    spec = site.spec(FAILS_AT_TERM, grace=10) | {"restartPolicy": "Never"}
+    body = {"metadata": {"name": name}, "spec": {"template": {"metadata": {"labels": {"app": name}}, "spec": spec}}}
     client.BatchV1Api(site.api).create_namespaced_job(site.namespace, body)
     return str(site.pod_of(name).metadata.name)
 
@@ -247,16 +247,22 @@ def test_the_pod_of_a_job_is_not_bounced_unless_forced(told: Told) -> None:
 
 
 @story
-def finished(bench: Bench) -> Finished:
-    name = job_pod(bench, "finished", SUCCEEDS_AT_TERM)
-    return bench.run(name, "--force", "--ready-timeout", "3s")
+def overdue(bench: Bench) -> Finished:
+    """Let a Job's own deadline pass while its pod stops."""
+    site, name = bench.site, job_pod(bench, "overdue")
+
+    def change() -> None:
+        body = {"spec": {"activeDeadlineSeconds": 1}}
+        client.BatchV1Api(site.api).patch_namespaced_job("overdue", site.namespace, body)
+
+    return bench.run_while_it_stops(name, change, "--force", "--ready-timeout", "3s")
 
 
-def test_a_job_that_is_complete_once_its_pod_has_ended_is_told(told: Told) -> None:
-    """Its container leaves with 0 when it is asked to stop: for the Job that is success."""
-    ran = told("finished")
-    assert (ran.status, ran.result["diagnosis"]["code"]) == (5, "job_finished"), ran.result
-    assert "Job finished" in ran.evidence
+def test_a_job_that_has_finished_is_told(told: Told) -> None:
+    ran = told("overdue")
+    assert ran.outcome == (5, "not_recreated", "job_finished"), ran.result
+    assert "Job overdue" in ran.evidence
+    assert "DeadlineExceeded" in ran.evidence
 
 
 # --- a DaemonSet -------------------------------------------------------------------------------------------------

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from builders import write_kubeconfig
 from kubernetes import client
+from real_cluster import GROUP, PLURAL, VERSION
 
 from .helpers import Command, Finished
-from .real import Audit, Site
+from .real import Audit, Site, controller
 
 pytestmark = pytest.mark.e2e
 
@@ -68,6 +72,45 @@ def test_a_pod_that_nothing_would_recreate_is_not_bounced_unless_forced(site: Si
     with site.untouched("bare"):
         ran = command.run("run", "bare", "-n", site.namespace, "-o", "json")
     assert ran.refused("pod_unmanaged")
+
+
+def test_a_node_that_is_being_deleted_is_not_bounced(site: Site, command: Command) -> None:
+    """Its finalizer keeps it, and it still says up. Not with --force either: nothing would make the pod again."""
+    site.create_node()
+    site.existing()
+    site.hold("mec-0", "example.com/hold")
+    try:
+        site.custom.delete_namespaced_custom_object(GROUP, VERSION, site.namespace, PLURAL, "mec-0")
+        with site.untouched():
+            runs = [command.run("run", *site.words(), *force) for force in ((), ("--force",))]
+    finally:
+        site.hold("mec-0")
+    assert [ran.refused("node_deleting") for ran in runs] == [True, True], runs
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)], ids=["", "force"])
+def test_a_static_pod_is_not_bounced(site: Site, command: Command, force: tuple[str, ...]) -> None:
+    """What the API server has of it is a mirror, which a Kubernetes node owns: deleting that restarts nothing."""
+    host = site.core.list_node().items[0]
+    owner = controller({"apiVersion": "v1", "kind": "Node", "metadata": host.metadata.to_dict()})
+    metadata = {"name": "static", "annotations": {"kubernetes.io/config.mirror": "abc"}, "ownerReferences": [owner]}
+    elsewhere = site.spec() | {"nodeName": "no-such-host"}  # a kubelet removes a mirror of nothing at once
+    site.core.create_namespaced_pod(site.namespace, {"metadata": metadata, "spec": elsewhere})
+    with site.untouched("static"):
+        ran = command.run("run", *site.bare_words("static"), "--termination-timeout", "1s", *force)
+    assert ran.refused("pod_static"), ran.result
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")
+def test_where_the_resource_is_of_no_type_that_is_served_no_command_is_suggested_that_fails(
+    site: Site, command: Command, tmp_path: Path
+) -> None:
+    record = tmp_path / "record"
+    ran = command.run("run", "mec-0", "-n", site.namespace, "--state", str(record), *node(kind="example.com/v1/trains"))
+    assert ran.status == 3
+    status = command.run("status", "--state", str(record), "-o", "json")
+    suggested = [words for line in status.result["next_commands"] if (words := shlex.split(line))[0] == "kubectl"]
+    assert [words for words in suggested if subprocess.run(words, check=False, capture_output=True).returncode] == []
 
 
 def test_a_plan_changes_nothing(site: Site, command: Command, audit: Audit) -> None:
