@@ -356,7 +356,11 @@ class Audit:
         self._begun.close()
 
     def by_mecbounce(self, namespace: str) -> list[Asked]:
-        """Give mecbounce's requests about a namespace, once all that were answered by now have been written."""
+        """Give mecbounce's requests about a namespace, but for those of exec, which bear no User-Agent."""
+        return [one for one in self.by_anybody(namespace) if one.agent.startswith("mecbounce/")]
+
+    def by_anybody(self, namespace: str) -> list[Asked]:
+        """Give all requests about a namespace, once all that were answered by now have been written."""
         marker = uuid.uuid4().hex
         version = client.VersionApi(client.ApiClient(self._api.configuration))
         version.api_client.user_agent = marker
@@ -366,14 +370,14 @@ class Audit:
         requests: dict[str, Asked] = {}
         for entry in map(json.loads, lines.splitlines()):
             target = entry.get("objectRef", {})
-            if entry.get("userAgent", "").startswith("mecbounce/") and target.get("namespace") == namespace:
+            if target.get("namespace") == namespace:
                 requests[entry["auditID"]] = Asked(
                     entry["verb"],
                     entry["requestURI"],
                     target.get("resource", ""),
                     target.get("name", ""),
                     entry["user"]["username"],
-                    entry["userAgent"],
+                    entry.get("userAgent", ""),
                     entry["responseStatus"]["code"],
                     entry.get("impersonatedUser", {}),
                 )
