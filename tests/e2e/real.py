@@ -38,6 +38,8 @@ class ExpressOperator(threading.Thread):
         self._ended = threading.Event()
         self._round = threading.Lock()
         self._paused = False
+        self.sweeps = False
+        """Whether it removes pods that have ended: a kubelet may leave them for a minute."""
         self.failure: Exception | None = None
 
     def run(self) -> None:
@@ -65,6 +67,8 @@ class ExpressOperator(threading.Thread):
         nodes = self._custom.list_namespaced_custom_object(GROUP, VERSION, self._namespace, PLURAL)["items"]
         listed = self._core.list_namespaced_pod(self._namespace, _preload_content=False)  # models of 30 pods take 40 ms
         pods = {pod["metadata"]["name"]: pod for pod in json.loads(listed.data)["items"]}
+        for pod in filter(has_ended, pods.values() if self.sweeps else ()):
+            self._remove(pod)
         for node in nodes:
             name, wanted = node["metadata"]["name"], node["spec"].get("state") != "down"
             pod = pods.get(name)
@@ -79,6 +83,16 @@ class ExpressOperator(threading.Thread):
                 )
             elif not wanted and pod is not None and "deletionTimestamp" not in pod["metadata"]:
                 self._core.delete_namespaced_pod(name, self._namespace)
+
+    def _remove(self, pod: Json) -> None:
+        body = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod["metadata"]["uid"]}}
+        if_found(lambda: self._core.delete_namespaced_pod(pod["metadata"]["name"], self._namespace, body=body))
+
+
+def has_ended(pod: Json) -> bool:
+    """Tell whether a pod is being deleted and none of its containers runs any more."""
+    states = [one["state"] for one in pod["status"].get("containerStatuses", ())]
+    return "deletionTimestamp" in pod["metadata"] and bool(states) and not any("running" in one for one in states)
 
 
 def controller(resource: Json) -> Json:

@@ -42,6 +42,7 @@ Told = Callable[[str], Any]
 @contextmanager
 def played(stories: Mapping[str, Story], bench: Bench) -> Iterator[Told]:
     """Play all at once: most of their time they wait for a kubelet. Gives how one ended, or raises its error."""
+    bench.site.operator.sweeps = True
     with ThreadPoolExecutor(len(stories)) as pool:
         endings = {name: pool.submit(story, bench) for name, story in stories.items()}
         yield lambda name: endings[name].result()

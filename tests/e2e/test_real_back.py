@@ -13,7 +13,7 @@ pytestmark = pytest.mark.e2e
 
 PROXY_TAKES = 4  # seconds: an application that crashes at once has crashed by then
 CRASHES = "sleep 2; exit 3"  # it runs for a moment after each restart
-READY_LATER = f"(sleep 8; touch /tmp/ready) & {LEAVES_AT_TERM}"
+READY_LATER = f"(sleep 14; touch /tmp/ready) & {LEAVES_AT_TERM}"
 READY_PROBE = probe("test", "-f", "/tmp/ready")
 IN_TIME = probe("test", "-f", "/tmp/started", failures=20)  # its budget is shorter than the deadline
 
@@ -41,12 +41,14 @@ def replacements(site: Site) -> dict[str, Json]:
 def bounced(shared_site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
     """Their bounces, side by side."""
     site, templates = shared_site, replacements(shared_site)
+    site.operator.sweeps = True
     for name in templates:
         site.create_node(templates["works"], name)
     for name, template in templates.items():
         site.running(name)
         site.change(name, template=template)
-    runs = {name: ("run", *site.words(name), "--ready-timeout", "28s") for name in templates}
+    timeouts = dict.fromkeys(templates, "28s") | {"ready-later": "60s"}
+    runs = {name: ("run", *site.words(name), "--ready-timeout", timeout) for name, timeout in timeouts.items()}
     return Command(tmp_path_factory.mktemp("state")).run_side_by_side(runs)
 
 
@@ -74,7 +76,7 @@ def test_an_application_with_a_readiness_probe_of_its_own_is_waited_for(
     """It has no startup probe, so nothing else tells that it has started."""
     ran = bounced["ready-later"]
     assert ran.outcome == (0, "pod_started", None)
-    assert ran.result["durations"]["AWAIT_READY"] > 8
+    assert ran.result["durations"]["AWAIT_READY"] > 14
     assert all(one.ready for one in shared_site.pod("ready-later").status.container_statuses if one.name == "app")
 
 
