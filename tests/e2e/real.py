@@ -211,7 +211,7 @@ class Site:
             pod = self.pod(name)
             return pod if pod and pod.metadata.deletion_timestamp else None
 
-        return till(f"pod {name} terminating", found, every=LOOK_EVERY)
+        return till(f"pod {name} terminating", found, seconds=LONGEST_RUN, every=LOOK_EVERY)
 
     def pods(self, app: str) -> list[Any]:
         """Give the pods of a workload that are not being deleted."""

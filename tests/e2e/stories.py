@@ -25,10 +25,13 @@ class Bench:
 
     def run_while_it_stops(self, pod: str, change: Callable[[], object], *options: str) -> Finished:
         """Bounce such a pod, and change something once it is being deleted."""
-        process = self.command.start("run", *self.site.bare_words(pod), *options)
-        self.site.terminating(pod)
-        change()
-        return self.command.finish(process)
+        with self.command.start("run", *self.site.bare_words(pod), *options) as process:
+            try:
+                self.site.terminating(pod)
+                change()
+                return self.command.finish(process)
+            finally:
+                process.kill()
 
     def slow(self, **spec: Any) -> Json:
         """Give the spec of a pod that takes several seconds to stop."""
