@@ -72,8 +72,8 @@ def new_site(
             for pod in core.list_namespaced_pod(name).items:
                 if pod.metadata.finalizers:
                     site.finalizers(pod.metadata.name)
+            core.delete_namespace(name)  # first, so that nothing makes the pods anew
             core.delete_collection_namespaced_pod(name, grace_period_seconds=0)
-            core.delete_namespace(name)
             namespaces.append(name)
         assert site.operator.failure is None
 

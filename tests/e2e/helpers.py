@@ -21,6 +21,7 @@ LONGEST_RUN = 300.0  # seconds
 IDLE = "while :; do sleep 1 & wait $!; done"
 LEAVES_AT_TERM = f"trap 'exit 0' TERM; {IDLE}"
 LEAVES_LATE = f"trap 'sleep 2; exit 0' TERM; {IDLE}"
+LEAVES_SLOWLY = f"trap 'sleep 6; exit 0' TERM; {IDLE}"  # time enough to change what would replace it
 IGNORES_TERM = f"trap '' TERM; {IDLE}"
 PROTECTED = f"trap 'test -f /tmp/unprotected && exit 0' TERM; {IDLE}"  # ends at TERM only once its protection is off
 
@@ -56,6 +57,24 @@ class Finished:
     @property
     def notices(self) -> set[str]:
         return {notice["code"] for notice in self.result["notices"]}
+
+    @property
+    def outcome(self) -> tuple[int, str, str | None]:
+        """The exit status, the event and the diagnosis's code, if there is one."""
+        return self.status, self.result["event"], (self.result["diagnosis"] or {}).get("code")
+
+    @property
+    def evidence(self) -> str:
+        return str(self.result["diagnosis"]["evidence"])
+
+    @property
+    def who(self) -> str:
+        """Who must act, as the diagnosis names them."""
+        return str(self.result["diagnosis"]["who"])
+
+    def refused(self, event: str) -> bool:
+        """Whether the bounce ended through `event` before its deletion."""
+        return (self.status, self.result["state"], self.result["event"]) == (3, "FAILED", event)
 
 
 @dataclass(frozen=True)

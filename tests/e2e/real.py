@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,6 +38,8 @@ class ExpressOperator(threading.Thread):
         self._ended = threading.Event()
         self._round = threading.Lock()
         self._paused = False
+        self.sweeps = False
+        """Whether it removes pods that have ended: a kubelet may leave them for a minute."""
         self.failure: Exception | None = None
 
     def run(self) -> None:
@@ -65,6 +67,8 @@ class ExpressOperator(threading.Thread):
         nodes = self._custom.list_namespaced_custom_object(GROUP, VERSION, self._namespace, PLURAL)["items"]
         listed = self._core.list_namespaced_pod(self._namespace, _preload_content=False)  # models of 30 pods take 40 ms
         pods = {pod["metadata"]["name"]: pod for pod in json.loads(listed.data)["items"]}
+        for pod in filter(has_ended, pods.values() if self.sweeps else ()):
+            self._remove(pod)
         for node in nodes:
             name, wanted = node["metadata"]["name"], node["spec"].get("state") != "down"
             pod = pods.get(name)
@@ -72,13 +76,23 @@ class ExpressOperator(threading.Thread):
                 metadata = {
                     "name": name,
                     "annotations": node["spec"].get("annotations", {}),
-                    "ownerReferences": [controller(node)],
+                    "ownerReferences": [controller(node) | {"controller": node["spec"].get("controls", True)}],
                 }
                 self._core.create_namespaced_pod(
                     self._namespace, {"metadata": metadata, "spec": node["spec"]["template"]}
                 )
             elif not wanted and pod is not None and "deletionTimestamp" not in pod["metadata"]:
                 self._core.delete_namespaced_pod(name, self._namespace)
+
+    def _remove(self, pod: Json) -> None:
+        body = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod["metadata"]["uid"]}}
+        if_found(lambda: self._core.delete_namespaced_pod(pod["metadata"]["name"], self._namespace, body=body))
+
+
+def has_ended(pod: Json) -> bool:
+    """Tell whether a pod is being deleted and none of its containers runs any more."""
+    states = [one["state"] for one in pod["status"].get("containerStatuses", ())]
+    return "deletionTimestamp" in pod["metadata"] and bool(states) and not any("running" in one for one in states)
 
 
 def controller(resource: Json) -> Json:
@@ -98,7 +112,7 @@ class Site:
 
     def __init__(self, api: client.ApiClient, namespace: str, image: str) -> None:
         self.api, self.namespace, self.image = api, namespace, image
-        self.core, self.custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
+        self.core, self.custom, self.apps = client.CoreV1Api(api), client.CustomObjectsApi(api), client.AppsV1Api(api)
         self.operator = ExpressOperator(api, namespace)
 
     def spec(self, script: str = LEAVES_AT_TERM, *, grace: int = 2, **container: Any) -> Json:
@@ -121,13 +135,15 @@ class Site:
         body = {"status": {"conditions": [{"type": GATE, "status": "True"}]}}
         self.core.patch_namespaced_pod_status(name, self.namespace, body)
 
-    def create_node(self, template: Json | None = None, name: str = "mec-0", annotations: Json | None = None) -> None:
-        """Make an ExpressNode that is up; its operator gives the pod these annotations."""
+    def create_node(
+        self, template: Json | None = None, name: str = "mec-0", annotations: Json | None = None, **spec: Any
+    ) -> None:
+        """Make an ExpressNode that is up; its operator gives the pod these annotations. `spec` adds to its own."""
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": "ExpressNode",
             "metadata": {"name": name},
-            "spec": {"state": "up", "template": template or self.spec(), "annotations": annotations or {}},
+            "spec": {"state": "up", "template": template or self.spec(), "annotations": annotations or {}} | spec,
         }
         self.custom.create_namespaced_custom_object(GROUP, VERSION, self.namespace, PLURAL, body)
 
@@ -143,6 +159,13 @@ class Site:
     def change(self, name: str = "mec-0", **spec: Any) -> None:
         self.custom.patch_namespaced_custom_object(
             GROUP, VERSION, self.namespace, PLURAL, name, {"spec": spec}, _content_type="application/merge-patch+json"
+        )
+
+    def hold(self, name: str, *finalizers: str) -> None:
+        """Set the finalizers of an ExpressNode."""
+        body = {"metadata": {"finalizers": list(finalizers)}}
+        self.custom.patch_namespaced_custom_object(
+            GROUP, VERSION, self.namespace, PLURAL, name, body, _content_type="application/merge-patch+json"
         )
 
     def report(self, activity: str, name: str = "mec-0") -> None:
@@ -181,13 +204,66 @@ class Site:
 
         return till(f"pod {name} ready", found, every=LOOK_EVERY)
 
+    def terminating(self, name: str = "mec-0") -> Any:
+        """Wait until the pod is being deleted."""
+
+        def found() -> Any:
+            pod = self.pod(name)
+            return pod if pod and pod.metadata.deletion_timestamp else None
+
+        return till(f"pod {name} terminating", found, seconds=LONGEST_RUN, every=LOOK_EVERY)
+
+    def pods(self, app: str) -> list[Any]:
+        """Give the pods of a workload that are not being deleted."""
+        listed = self.core.list_namespaced_pod(self.namespace, label_selector=f"app={app}").items
+        return [pod for pod in listed if not pod.metadata.deletion_timestamp]
+
+    def pod_of(self, app: str) -> Any:
+        """Give a workload's pod, whatever its name, once it runs."""
+        made = till(f"a pod of {app}", lambda: self.pods(app), every=LOOK_EVERY)
+        return self.running(made[0].metadata.name)
+
+    def workload(self, name: str = "app", *, replicas: int = 1, template: Json | None = None, **spec: Any) -> Json:
+        """Give a Deployment's body, or another workload's with what its `spec` adds."""
+        labels = {"app": name}
+        made = {"metadata": {"labels": labels}, "spec": template or self.spec()}
+        return {
+            "metadata": {"name": name},
+            "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": made, **spec},
+        }
+
+    def deployment(self, name: str, template: Json | None = None, **spec: Any) -> Any:
+        """Make a Deployment of one pod, and give that once it runs."""
+        body = self.workload(name, template=template, **spec)
+        self.apps.create_namespaced_deployment(self.namespace, body)
+        return self.pod_of(name)
+
+    def stateful_set(self, name: str, template: Json | None = None, **spec: Any) -> Any:
+        """Make a StatefulSet of one pod, and give that once it runs."""
+        body = self.workload(name, template=template, serviceName="none", **spec)
+        self.apps.create_namespaced_stateful_set(self.namespace, body)
+        return self.running(f"{name}-0")
+
+    @contextmanager
+    def untouched(self, name: str = "mec-0") -> Iterator[None]:
+        """Assert that the same incarnation stands there afterwards, not terminating, its metadata unchanged."""
+        before = self.pod(name)
+        yield
+        after = self.pod(name)
+        assert (after.metadata.uid, after.metadata.deletion_timestamp) == (before.metadata.uid, None)
+        assert after.metadata.annotations == before.metadata.annotations
+
     def request(self, name: str = "mec-0", **options: Any) -> BounceRequest:
         ref = NodeRef(group=GROUP, version=VERSION, plural=PLURAL, name=name)
         return BounceRequest(namespace=self.namespace, pod=name, node=ref, **options)
 
     def words(self, name: str = "mec-0") -> tuple[str, ...]:
         """Give the command's words that name the pod and its node."""
-        return (name, "-n", self.namespace, "--node", f"{GROUP}/{VERSION}/{PLURAL}/{name}", "-o", "json")
+        return (*self.bare_words(name), "--node", f"{GROUP}/{VERSION}/{PLURAL}/{name}")
+
+    def bare_words(self, name: str) -> tuple[str, ...]:
+        """Give those of a pod that is made from no custom resource."""
+        return (name, "-n", self.namespace, "-o", "json")
 
     def finalizers(self, name: str, *finalizers: str) -> None:
         body = {"metadata": {"finalizers": list(finalizers)}}
@@ -266,6 +342,7 @@ class Asked:
     user: str
     agent: str
     status: int
+    acting_as: Json = field(default_factory=dict)  # whom `user` impersonated, with groups and extra fields
 
     def __str__(self) -> str:
         return f"{self.verb} {self.uri} -> {self.status}"
@@ -293,7 +370,11 @@ class Audit:
         self._begun.close()
 
     def by_mecbounce(self, namespace: str) -> list[Asked]:
-        """Give mecbounce's requests about a namespace, once all that were answered by now have been written."""
+        """Give mecbounce's requests about a namespace, but for those of exec, which bear no User-Agent."""
+        return [one for one in self.by_anybody(namespace) if one.agent.startswith("mecbounce/")]
+
+    def by_anybody(self, namespace: str) -> list[Asked]:
+        """Give all requests about a namespace, once all that were answered by now have been written."""
         marker = uuid.uuid4().hex
         version = client.VersionApi(client.ApiClient(self._api.configuration))
         version.api_client.user_agent = marker
@@ -303,15 +384,16 @@ class Audit:
         requests: dict[str, Asked] = {}
         for entry in map(json.loads, lines.splitlines()):
             target = entry.get("objectRef", {})
-            if entry.get("userAgent", "").startswith("mecbounce/") and target.get("namespace") == namespace:
+            if target.get("namespace") == namespace:
                 requests[entry["auditID"]] = Asked(
                     entry["verb"],
                     entry["requestURI"],
                     target.get("resource", ""),
                     target.get("name", ""),
                     entry["user"]["username"],
-                    entry["userAgent"],
+                    entry.get("userAgent", ""),
                     entry["responseStatus"]["code"],
+                    entry.get("impersonatedUser", {}),
                 )
         return list(requests.values())
 

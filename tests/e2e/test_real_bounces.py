@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,12 @@ from typing import Any
 
 import pytest
 from kubernetes import client
-from real_cluster import till
+from real_cluster import EXPRESS_NODES, GROUP, VERSION, if_found, till
 
 from mecbounce import BounceRecord, State
 
 from .helpers import LEAVES_LATE, NEVER, STARTUP_PROBE, Command, Finished, Json, RunnersTask, probe, starting
-from .real import Audit, Site, Watcher
+from .real import Audit, Site, Watcher, controller
 
 pytestmark = pytest.mark.e2e
 
@@ -50,7 +51,7 @@ def bounced(shared_site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict
     }
     for name, (template, _) in nodes.items():
         site.create_node(template, name)
-    client.AppsV1Api(site.api).create_namespaced_stateful_set(site.namespace, workload(site, serviceName="none"))
+    client.AppsV1Api(site.api).create_namespaced_stateful_set(site.namespace, site.workload(serviceName="none"))
     before = {name: site.running(name) for name in (*nodes, "app-0")}
     site.report("catchup", "catching-up")
     site.report("Efficient_Catchup", "catching-up-efficiently")
@@ -100,7 +101,7 @@ def test_a_node_that_catches_up_is_bounced_with_a_notice(bounced: dict[str, Boun
 
 def test_a_replicasets_pod_is_replaced_under_another_name(site: Site, command: Command) -> None:
     """The other replica, which has run all along, is not taken for the replacement."""
-    client.AppsV1Api(site.api).create_namespaced_deployment(site.namespace, workload(site, replicas=2))
+    client.AppsV1Api(site.api).create_namespaced_deployment(site.namespace, site.workload(replicas=2))
     before = till("two pods running", lambda: two_running(site))
     ran = command.run("run", before[0].metadata.name, "-n", site.namespace, "-o", "json")
     assert ran.status == 0
@@ -110,15 +111,6 @@ def test_a_replicasets_pod_is_replaced_under_another_name(site: Site, command: C
     assert before[1].metadata.uid in uids(after)
 
 
-def workload(site: Site, *, replicas: int = 1, **spec: Any) -> Json:
-    labels = {"app": "app"}
-    template = {"metadata": {"labels": labels}, "spec": site.spec()}
-    return {
-        "metadata": {"name": "app"},
-        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template, **spec},
-    }
-
-
 def two_running(site: Site) -> Any:
     pods = [pod for pod in site.core.list_namespaced_pod(site.namespace).items if not pod.metadata.deletion_timestamp]
     return pods if len(pods) == 2 and all(pod.status.phase == "Running" for pod in pods) else None
@@ -126,6 +118,43 @@ def two_running(site: Site) -> Any:
 
 def uids(pods: Any) -> set[str]:
     return {pod.metadata.uid for pod in pods}
+
+
+@pytest.fixture
+def stations(real_api: client.ApiClient) -> Iterator[str]:
+    """A type of custom resources that lie in no namespace."""
+    extensions, custom = client.ApiextensionsV1Api(real_api), client.CustomObjectsApi(real_api)
+    body = json.loads(json.dumps(EXPRESS_NODES))
+    body["metadata"]["name"] = f"stations.{GROUP}"
+    body["spec"] |= {"scope": "Cluster", "names": {"plural": "stations", "singular": "station", "kind": "Station"}}
+    if_found(lambda: extensions.delete_custom_resource_definition(body["metadata"]["name"]))
+    extensions.create_custom_resource_definition(body)
+    till("stations served", lambda: if_found(lambda: custom.list_cluster_custom_object(GROUP, VERSION, "stations")))
+    yield "stations"
+    extensions.delete_custom_resource_definition(body["metadata"]["name"])
+
+
+def test_a_pod_of_a_custom_resource_that_lies_in_no_namespace_is_bounced(
+    site: Site, command: Command, stations: str
+) -> None:
+    body = {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "Station",
+        "metadata": {"name": f"of-{site.namespace}"},
+        "spec": {"state": "up"},
+    }
+    station = site.custom.create_cluster_custom_object(GROUP, VERSION, stations, body)
+    pod = {"metadata": {"name": "central", "ownerReferences": [controller(station)]}, "spec": site.spec()}
+    site.core.create_namespaced_pod(site.namespace, pod)
+    old = site.running("central")
+    where = f"{GROUP}/{VERSION}/{stations}/{station['metadata']['name']}"
+    process = command.start("run", *site.bare_words("central"), "--node", where)
+    till("the deletion", lambda: process.poll() is not None or site.pod("central") is None)
+    if process.poll() is None:
+        site.core.create_namespaced_pod(site.namespace, pod)  # as its operator would
+    ran = command.finish(process)
+    assert (ran.status, ran.result["state"]) == (0, "DONE"), ran.result
+    assert ran.result["new_pod"]["uid"] == site.pod("central").metadata.uid != old.metadata.uid
 
 
 def test_force_bounces_a_node_that_rebuilds_with_a_notice(site: Site, runners_task: RunnersTask) -> None:

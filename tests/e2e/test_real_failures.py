@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
-from real_cluster import till
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
-from .helpers import IGNORES_TERM, LEAVES_LATE, NEVER, Command, Finished, Json
+import pytest
+from kubernetes import client
+from real_cluster import if_found, till
+
+from mecbounce import Timeouts
+
+from .helpers import IGNORES_TERM, LEAVES_LATE, NEVER, Command, Finished, Json, RunnersTask
 from .real import Audit, Site
 
 pytestmark = pytest.mark.e2e
-
-
-def failed(ran: Finished) -> tuple[int, str, str]:
-    """Give the exit status, the event and the diagnosis."""
-    return ran.status, ran.result["event"], ran.result["diagnosis"]["code"]
 
 
 def test_a_finalizer_blocks_the_termination_and_a_later_run_waits_on(
@@ -23,11 +24,7 @@ def test_a_finalizer_blocks_the_termination_and_a_later_run_waits_on(
     old = site.node()
     site.finalizers("mec-0", "example.com/hold")
     ran = command.run("run", *site.words(), "--termination-timeout", "6s")
-    assert (ran.status, ran.result["event"], ran.result["diagnosis"]["code"]) == (
-        4,
-        "termination_timeout",
-        "finalizers",
-    )
+    assert ran.outcome == (4, "termination_timeout", "finalizers")
     assert "example.com/hold" in ran.result["message"]
     assert site.pod().metadata.uid == old.metadata.uid
 
@@ -42,13 +39,27 @@ def test_a_container_that_ignores_term_is_given_its_grace_period(site: Site, com
     """A deadline in the middle of it: exit 4, the seconds left, and the pod is not forced."""
     old = site.node(site.spec(IGNORES_TERM, grace=30))
     ran = command.run("run", *site.words(), "--termination-timeout", "2s")
-    assert failed(ran) == (4, "termination_timeout", "grace_period_running")
+    assert ran.outcome == (4, "termination_timeout", "grace_period_running")
     assert "short_termination_timeout" in ran.notices
     pod = site.pod()
     assert (pod.metadata.uid, pod.metadata.deletion_grace_period_seconds) == (old.metadata.uid, 30)
 
 
+def test_a_clock_that_is_an_hour_ahead_is_told_and_not_counted_with(site: Site, runners_task: RunnersTask) -> None:
+    """The server's timestamps are compared with the server's own time: the grace period has not been exceeded."""
+    site.node(site.spec(IGNORES_TERM, grace=30))
+
+    def ahead() -> datetime:
+        return datetime.now(UTC) + timedelta(hours=1)
+
+    result = runners_task.perform(site.request(timeouts=Timeouts(termination=2)), clock=ahead)
+    assert result.diagnosis is not None
+    assert (result.event, result.diagnosis.code) == ("termination_timeout", "grace_period_running"), result
+    assert "clock_skew" in {notice.code for notice in result.notices}
+
+
 # What is broken in the new template, by the diagnosis that it must lead to: fields of the container, or of the spec.
+NO_RUNTIME = "mecbounce-e2e-no-runtime"
 ABSENT_VOLUME = {"name": "absent", "secret": {"secretName": "absent"}}
 BROKEN_CONTAINERS: dict[str, Json] = {
     "image_pull": {"image": "127.0.0.1:1/absent:1"},
@@ -62,10 +73,22 @@ BROKEN_SPECS: dict[str, Json] = {
     "unschedulable": {"nodeSelector": {"example.com/no-such": "label"}},
     "readiness_gate": {"readinessGates": [{"conditionType": "example.com/gate"}]},
     "volume": {"volumes": [ABSENT_VOLUME]},
+    "unscheduled": {"schedulerName": "nobody"},
+    "container_waiting": {"runtimeClassName": NO_RUNTIME},
 }
 
 
 CODES = sorted({*BROKEN_CONTAINERS, *BROKEN_SPECS, "init_container"})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_runtime(real_api: client.ApiClient) -> Iterator[None]:
+    """A RuntimeClass whose handler no container runtime has: a pod of it never gets a sandbox."""
+    api = client.NodeV1Api(real_api)
+    if_found(lambda: api.delete_runtime_class(NO_RUNTIME))
+    api.create_runtime_class({"metadata": {"name": NO_RUNTIME}, "handler": "no-such-handler"})
+    yield
+    api.delete_runtime_class(NO_RUNTIME)
 
 
 @pytest.fixture(scope="module")
@@ -91,16 +114,25 @@ def test_a_replacement_that_does_not_come_up_is_diagnosed(
 ) -> None:
     """Exit 5 and why, in time; other images than before are told."""
     ran = broken[code]
-    assert failed(ran) == (5, "ready_timeout", code), ran.result["diagnosis"]
+    assert ran.outcome == (5, "ready_timeout", code), ran.result["diagnosis"]
     assert ran.result["new_pod"]["uid"] == shared_site.pod(code.replace("_", "-")).metadata.uid
     assert ("images_changed" in ran.notices) == (code == "image_pull")
+
+
+def test_the_last_warning_event_is_quoted_where_the_status_says_little(broken: dict[str, Finished]) -> None:
+    """Such as that of a pod without a sandbox, whose containers are "being created" for ever."""
+    assert "FailedCreatePodSandBox" in broken["container_waiting"].evidence
+
+
+def test_the_scheduler_that_has_not_looked_is_named(broken: dict[str, Finished]) -> None:
+    assert "nobody" in broken["unscheduled"].evidence + broken["unscheduled"].who
 
 
 def test_a_pod_that_nothing_recreates(site: Site, command: Command, audit: Audit) -> None:
     site.node()
     site.operator.pause()
     ran = command.run("run", *site.words(), "--ready-timeout", "1s")
-    assert failed(ran) == (5, "not_recreated", "not_recreated")
+    assert ran.outcome == (5, "not_recreated", "not_recreated")
     assert ran.result["new_pod"] is None
     site.operator.resume()
     ran = command.run("run", *site.words(), "--pod-uid", ran.result["old_pod"]["uid"])
@@ -114,7 +146,7 @@ def test_a_node_turned_down_during_the_bounce_is_what_the_diagnosis_tells(site: 
     till("the deletion", lambda: (pod := site.pod()) and pod.metadata.deletion_timestamp)
     site.change(state="down")
     ran = command.finish(process)
-    assert failed(ran) == (5, "not_recreated", "node_down")
+    assert ran.outcome == (5, "not_recreated", "node_down")
 
 
 def test_a_bare_pod_that_is_forced_is_gone_for_good(site: Site, command: Command) -> None:

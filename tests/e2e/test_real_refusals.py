@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from builders import write_kubeconfig
 from kubernetes import client
+from real_cluster import GROUP, PLURAL, VERSION
 
 from .helpers import Command, Finished
-from .real import Audit, Site
+from .real import Audit, Site, controller
 
 pytestmark = pytest.mark.e2e
-
-
-@contextmanager
-def untouched(site: Site, name: str = "mec-0") -> Iterator[None]:
-    """Assert that the same incarnation stands there afterwards, not terminating, its metadata unchanged."""
-    before = site.pod(name)
-    yield
-    after = site.pod(name)
-    assert (after.metadata.uid, after.metadata.deletion_timestamp) == (before.metadata.uid, None)
-    assert after.metadata.annotations == before.metadata.annotations
-
-
-def refused(ran: Finished, event: str) -> bool:
-    return (ran.status, ran.result["state"], ran.result["event"]) == (3, "FAILED", event)
 
 
 @pytest.mark.parametrize("force", [(), ("--force",)], ids=["", "force"])
@@ -37,9 +25,9 @@ def test_a_node_that_is_down_is_not_bounced(site: Site, command: Command, force:
     site.existing()
     site.operator.pause()
     site.change(state="down")
-    with untouched(site):
+    with site.untouched():
         ran = command.run("run", *site.words(), "--gitops", *force)
-    assert refused(ran, "node_down")
+    assert ran.refused("node_down")
     assert "Git" in ran.result["advice"]
 
 
@@ -48,7 +36,7 @@ def test_a_node_that_is_down_and_has_no_pod_is_down_and_not_missing(site: Site, 
     site.create_node()
     site.change(state="down")
     ran = command.run("run", *site.words())
-    assert refused(ran, "node_down")
+    assert ran.refused("node_down")
 
 
 def test_a_pod_that_the_operator_did_not_make_is_missing(site: Site, command: Command) -> None:
@@ -56,16 +44,16 @@ def test_a_pod_that_the_operator_did_not_make_is_missing(site: Site, command: Co
     site.operator.pause()
     site.create_node()
     ran = command.run("run", *site.words())
-    assert refused(ran, "pod_missing")
+    assert ran.refused("pod_missing")
     assert "operator of expressnodes.express.example.com" in ran.result["advice"]
 
 
 def test_a_pod_without_its_custom_resource_is_not_bounced(site: Site, command: Command) -> None:
     site.create_node()
     site.existing()
-    with untouched(site):
+    with site.untouched():
         ran = command.run("run", "mec-0", "-n", site.namespace, "-o", "json", *node("mec-1"))
-    assert refused(ran, "node_missing")
+    assert ran.refused("node_missing")
     assert "'mec-1'" in ran.result["message"]
 
 
@@ -73,17 +61,56 @@ def test_a_node_that_rebuilds_is_not_bounced_unless_forced(site: Site, command: 
     site.create_node()
     site.existing()
     site.report("rebuilding")
-    with untouched(site):
+    with site.untouched():
         ran = command.run("run", *site.words())
-    assert refused(ran, "node_rebuilding")
+    assert ran.refused("node_rebuilding")
     assert "--force" in ran.result["advice"]
 
 
 def test_a_pod_that_nothing_would_recreate_is_not_bounced_unless_forced(site: Site, command: Command) -> None:
     site.core.create_namespaced_pod(site.namespace, {"metadata": {"name": "bare"}, "spec": site.spec()})
-    with untouched(site, "bare"):
+    with site.untouched("bare"):
         ran = command.run("run", "bare", "-n", site.namespace, "-o", "json")
-    assert refused(ran, "pod_unmanaged")
+    assert ran.refused("pod_unmanaged")
+
+
+def test_a_node_that_is_being_deleted_is_not_bounced(site: Site, command: Command) -> None:
+    """Its finalizer keeps it, and it still says up. Not with --force either: nothing would make the pod again."""
+    site.create_node()
+    site.existing()
+    site.hold("mec-0", "example.com/hold")
+    try:
+        site.custom.delete_namespaced_custom_object(GROUP, VERSION, site.namespace, PLURAL, "mec-0")
+        with site.untouched():
+            runs = [command.run("run", *site.words(), *force) for force in ((), ("--force",))]
+    finally:
+        site.hold("mec-0")
+    assert [ran.refused("node_deleting") for ran in runs] == [True, True], runs
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)], ids=["", "force"])
+def test_a_static_pod_is_not_bounced(site: Site, command: Command, force: tuple[str, ...]) -> None:
+    """What the API server has of it is a mirror, which a Kubernetes node owns: deleting that restarts nothing."""
+    host = site.core.list_node().items[0]
+    owner = controller({"apiVersion": "v1", "kind": "Node", "metadata": host.metadata.to_dict()})
+    metadata = {"name": "static", "annotations": {"kubernetes.io/config.mirror": "abc"}, "ownerReferences": [owner]}
+    elsewhere = site.spec() | {"nodeName": "no-such-host"}  # a kubelet removes a mirror of nothing at once
+    site.core.create_namespaced_pod(site.namespace, {"metadata": metadata, "spec": elsewhere})
+    with site.untouched("static"):
+        ran = command.run("run", *site.bare_words("static"), "--termination-timeout", "1s", *force)
+    assert ran.refused("pod_static"), ran.result
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")
+def test_where_the_resource_is_of_no_type_that_is_served_no_command_is_suggested_that_fails(
+    site: Site, command: Command, tmp_path: Path
+) -> None:
+    record = tmp_path / "record"
+    ran = command.run("run", "mec-0", "-n", site.namespace, "--state", str(record), *node(kind="example.com/v1/trains"))
+    assert ran.status == 3
+    status = command.run("status", "--state", str(record), "-o", "json")
+    suggested = [words for line in status.result["next_commands"] if (words := shlex.split(line))[0] == "kubectl"]
+    assert [words for words in suggested if subprocess.run(words, check=False, capture_output=True).returncode] == []
 
 
 def test_a_plan_changes_nothing(site: Site, command: Command, audit: Audit) -> None:
@@ -151,5 +178,5 @@ def test_credentials_that_are_not_accepted_are_access_denied(
     server, authority = real_api.configuration.host, real_api.configuration.ssl_ca_cert
     stranger = write_kubeconfig(tmp_path / "kubeconfig", server, "unknown", **{"certificate-authority": authority})
     ran = command.run("run", "mec-0", "-n", "default", "--kubeconfig", str(stranger), "-o", "json")
-    assert refused(ran, "access_denied")
+    assert ran.refused("access_denied")
     assert "401" in ran.result["message"]

@@ -6,20 +6,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kubernetes import client
-from real_cluster import PLURAL, if_found, till
+from real_cluster import PLURAL, till
 
 from .helpers import STARTUP_PROBE, Command, Finished, Json, starting
 from .real import Asked, Audit, Site
+from .rights import NODES, grant, manifests, revoke
 
 pytestmark = pytest.mark.e2e
 
-README = Path(__file__).parent.parent.parent / "README.md"
 KEY = "example.com/protected"
 WITHOUT = {
     "everything granted": (),
@@ -32,7 +30,6 @@ WITHOUT = {
     "without create": ("events", "create"),
     "a diagnosis without list": ("events", "list"),
 }
-NODES = ("nodes", "get")  # of the whole cluster: left out only once the other cases are over
 
 
 @dataclass(frozen=True)
@@ -85,46 +82,6 @@ def unmountable(site: Site) -> Json:
     """Give the spec of a pod that waits for a volume, which its Events alone tell."""
     volume = {"name": "absent", "secret": {"secretName": "absent"}}
     return site.spec(volumeMounts=[{"name": "absent", "mountPath": "/absent"}]) | {"volumes": [volume]}
-
-
-def manifests() -> list[Json]:
-    text = README.read_text().partition("\n## Rights\n")[2].partition("```yaml\n")[2].partition("```")[0]
-    return list(yaml.safe_load_all(text))
-
-
-def grant(site: Site, resource: str = "", verb: str = "") -> None:
-    """Apply the README's manifest to the site's namespace, under its name; less that verb of that resource."""
-    rbac, access = client.RbacAuthorizationV1Api(site.api), client.AuthorizationV1Api(site.api)
-    manifest = {item["kind"]: item for item in manifests()}
-    for item in manifest.values():
-        item["metadata"]["name"] = site.namespace
-        if "namespace" in item["metadata"]:
-            item["metadata"]["namespace"] = site.namespace
-        if "roleRef" in item:
-            item["roleRef"]["name"] = site.namespace
-        for rule in item.get("rules", []):
-            if rule["resources"] == [resource]:
-                rule["verbs"].remove(verb)
-        if "rules" in item:
-            item["rules"] = [rule for rule in item["rules"] if rule["verbs"]]
-    rbac.create_namespaced_role(site.namespace, manifest["Role"])
-    rbac.create_namespaced_role_binding(site.namespace, manifest["RoleBinding"])
-    rbac.create_cluster_role(manifest["ClusterRole"])
-    rbac.create_cluster_role_binding(manifest["ClusterRoleBinding"])
-
-    def may(resource: str, verb: str) -> bool:
-        asked = {"resource": resource, "verb": verb, "namespace": site.namespace}
-        review = access.create_subject_access_review({"spec": {"user": "bouncer", "resourceAttributes": asked}})
-        return bool(review.status.allowed)
-
-    last = {("events", "list"), ("events", "create"), NODES} - {(resource, verb)}
-    till("the rights granted", lambda: all(may(*right) for right in last))
-
-
-def revoke(site: Site) -> None:
-    rbac = client.RbacAuthorizationV1Api(site.api)
-    if_found(lambda: rbac.delete_cluster_role_binding(site.namespace))
-    if_found(lambda: rbac.delete_cluster_role(site.namespace))
 
 
 def test_each_right_of_the_manifest_is_left_out_once() -> None:
