@@ -19,7 +19,7 @@ from mecbounce import diagnosis, events, probes, steps
 from mecbounce.errors import AccessDenied, ClusterError, DeleteUnanswered, ForeignRecord, Interrupted, Unreachable
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
 from mecbounce.model import BounceRecord, BounceRequest, BounceResult, Notice, Passage, PinnedPod, Pod, Trouble
-from mecbounce.steps import HANDLERS, Context, Look, Outcome, ShutdownProtection, protection_off
+from mecbounce.steps import HANDLERS, Context, Look, Outcome, ShutdownProtection, untouched
 
 if TYPE_CHECKING:
     from mecbounce.cluster import Cluster, PodWatch
@@ -109,15 +109,8 @@ def cancel(record: BounceRecord, cluster: Cluster, now: datetime) -> Step | None
             return None
         if pod is None or pod.terminating:
             return None
-    message = f"Asked to stop before the deletion. {_untouched(record)}"
+    message = f"Asked to stop before the deletion. {untouched(record)}"
     return _followed(record, Outcome(Event.CANCELLED, message, f"To bounce it after all, {ANEW}."), now)
-
-
-def _untouched(record: BounceRecord) -> str:
-    """Say what is known of a pod that this bounce has not deleted."""
-    if record.old_pod is None:
-        return "Nothing was deleted."
-    return f"Nothing was deleted: pod {record.request.pod} ran on when last seen{protection_off(record)}."
 
 
 def refuse_other_pod(record: BounceRecord, request: BounceRequest, store: Store) -> None:
@@ -249,6 +242,8 @@ class BounceTask:
 
     def _step(self, record: BounceRecord, look: Look | None) -> Step:
         step = advance(record, self._cluster, self._clock(), protection=self._protection, look=look)
+        if step.record.state is State.DELETE_POD and record.state is State.DISABLE_PROTECTION:
+            step = replace(step, record=_announced(step.record, self._clock()))
         self._save(record, step.record)
         return step
 
@@ -312,14 +307,17 @@ class BounceTask:
             left -= STOP_EVERY
 
 
+def _announced(record: BounceRecord, now: datetime) -> BounceRecord:
+    """Count a DELETE's age from when it is saved: the protection before it may have taken its time."""
+    return record.model_copy(update={"path": (*record.path[:-1], record.path[-1].model_copy(update={"at": now}))})
+
+
 def _followed(record: BounceRecord, outcome: Outcome, now: datetime) -> Step:
     """Write what a handler reported into the record. Trouble, if there was any, is over."""
     changes: dict[str, Any] = {"trouble": None, **outcome.learned}
-    if outcome.notices:
-        changes["notices"] = (
-            *record.notices,
-            *(Notice(code=code, message=text, at=now) for code, text in outcome.notices),
-        )
+    told = {(notice.code, notice.message) for notice in record.notices}  # a state may be passed twice
+    if new := [one for one in outcome.notices if one not in told]:
+        changes["notices"] = (*record.notices, *(Notice(code=code, message=text, at=now) for code, text in new))
     if outcome.event is not None:
         state = follow(record.state, outcome.event)
         changes["path"] = (*record.path, Passage(state=state, at=now, event=outcome.event))
@@ -382,7 +380,7 @@ def _troubled(context: Context, error: ClusterError) -> Step:
 def _given_up(record: BounceRecord, event: Event, what: str, advice: str) -> Outcome:
     """Give up before the deletion; in DELETE_POD only if it is sure that there was none."""
     if record.state is not State.DELETE_POD or record.old_pod is None:
-        return Outcome(event, f"{what}. {_untouched(record)}", f"{advice} Then {ANEW}.")
+        return Outcome(event, f"{what}. {untouched(record)}", f"{advice} Then {ANEW}.")
     message = f"{what}. The DELETE of pod {record.request.pod} may or may not have been carried out."
     return Outcome(event, message, f"{advice} Then {steps.that_one_or_none(record.old_pod)}")
 

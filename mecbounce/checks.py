@@ -170,6 +170,8 @@ def _replaced_message(facts: Facts) -> str:
     return said
 
 
+UNCHANGED = "Nothing was changed."  # so ends the message of each check that refuses
+
 # A generated name ends in five of these letters and digits: apimachinery's util/rand.
 _GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}$")
 

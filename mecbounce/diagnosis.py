@@ -286,7 +286,8 @@ def _rolled_out(old: PinnedPod, pinned: Owner, seen: Absence) -> str:
     if pinned.kind != "ReplicaSet":
         return ""
     now = seen.controller
-    known = now if now is not None and not isinstance(now, str) else None
+    listed = (one for one in seen.replica_sets if one.reference.uid == pinned.uid)
+    known = now if isinstance(now, Controller) else next(listed, None)
     if known is not None and not _has_enough(old, known, seen):
         return ""
     # The old one may have been removed already: then its name tells whose it was.

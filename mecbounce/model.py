@@ -1006,6 +1006,11 @@ class BounceRecord(Frozen):
         return self.path[-1].at
 
     @property
+    def checked_at(self) -> datetime:
+        """When the checks were asked last: what made the pod go has happened since."""
+        return next(passage.at for passage in reversed(self.path) if passage.state is State.INIT_CHECKS)
+
+    @property
     def finished(self) -> bool:
         return self.state in FINAL
 

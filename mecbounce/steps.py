@@ -101,7 +101,7 @@ class Context:
         times = sum(passage.event is Event.INTENT_EXPIRED for passage in self.record.path)
         tried = self.record.trouble.delete_tried_at if self.record.trouble else None
         since = max(self.record.entered_at, tried or self.record.entered_at)
-        return self.now - since >= self.api_timeout * float(2**times)
+        return (self.now - since).total_seconds() >= self.request.timeouts.api * 2.0 ** min(times, 99)
 
     @property
     def patience_is_over(self) -> bool:
@@ -156,10 +156,13 @@ def init_checks(context: Context) -> Outcome:
         notices.append((verdict.event.value, verdict.message))
     if verdict.event is Event.ALREADY_REPLACED:
         learned["old_pod"] = context.record.old_pod or PinnedPod(name=request.pod, uid=facts.pod_uid or "")
-    elif facts.pod is not None:
+    elif facts.pod is not None and facts.pod_uid in (None, facts.pod.uid):  # or an earlier check has ended them
         learned["old_pod"] = pinned = PinnedPod.of(facts.pod, pods, facts.maker)
         notices += short_deadlines(request, pinned)
-    return Outcome(verdict.event, verdict.message, verdict.advice, learned=learned, notices=tuple(notices))
+    message = verdict.message
+    if context.record.protection in (Protection.DISABLED, Protection.UNKNOWN):  # they are asked once more
+        message = message.replace(checks.UNCHANGED, untouched(context.record))
+    return Outcome(verdict.event, message, verdict.advice, learned=learned, notices=tuple(notices))
 
 
 def gather(
@@ -202,9 +205,19 @@ def short_deadlines(request: BounceRequest, pinned: PinnedPod) -> list[tuple[str
 def disable_protection(context: Context) -> Outcome:
     """Try to switch its shutdown protection off; go on either way."""
     event, came_of_it, notices = _disable(context)
-    if context.record.protection is Protection.DISABLED:  # by an earlier try of this bounce
-        came_of_it = Protection.DISABLED
+    came_of_it = _BOTH.get((context.record.protection, came_of_it), came_of_it)
     return Outcome(event, learned={"protection": came_of_it}, notices=notices)
+
+
+# What came of two tries of one bounce, where the second alone does not tell.
+_BOTH: Mapping[tuple[Protection | None, Protection], Protection] = {
+    **{(Protection.DISABLED, second): Protection.DISABLED for second in Protection},
+    (Protection.UNKNOWN, Protection.OFF): Protection.DISABLED,
+    (Protection.UNKNOWN, Protection.KEPT): Protection.UNKNOWN,
+    (Protection.UNKNOWN, Protection.UNUSED): Protection.UNKNOWN,
+    (Protection.OFF, Protection.UNUSED): Protection.OFF,
+    (Protection.KEPT, Protection.UNUSED): Protection.KEPT,
+}
 
 
 def _disable(context: Context) -> tuple[Event, Protection, tuple[tuple[str, str], ...]]:
@@ -240,23 +253,23 @@ def delete_pod(context: Context) -> Outcome:
         return Outcome(Event.INTENT_EXPIRED, notices=(("intent_expired", text),))
     try:
         context.cluster.delete_pod(context.request.namespace, old.name, old.uid)
-    except (NotFound, Conflict) as error:  # whatever stands between may answer 404 too: only a look tells
+    except (AccessDenied, Refused) as error:
+        return _deleted(old, context.look_afresh()) or _refused(context, error)
+    except (NotFound, Conflict, Unreachable) as error:  # whatever stands between may answer so: only a look tells
+        if context.patience_is_over:
+            return _deleted(old, context.look_afresh()) or _refused(context, error)
+        if isinstance(error, Unreachable):
+            raise DeleteUnanswered(str(error), retry_after=error.retry_after) from error
         if done := _deleted(old, context.look_afresh()):
             return done
         raise DeleteUnanswered(str(error)) from error
-    except (AccessDenied, Refused) as error:
-        return _deleted(old, context.look_afresh()) or _refused(context, error)
-    except Unreachable as error:
-        if not context.patience_is_over:
-            raise DeleteUnanswered(str(error), retry_after=error.retry_after) from error
-        return _deleted(old, context.look_afresh()) or _refused(context, error)
     return Outcome(Event.DELETE_ACCEPTED, learned={"old_pod": old.seen_among(pods)})
 
 
 def _refused(context: Context, answer: ClusterError) -> Outcome:
     """Give up: the DELETE was answered by a no, or by an error for as long as the API timeout, and the pod stands."""
     old, why = context.old, diagnosis.refusal(str(answer))
-    refused = "did not carry out" if isinstance(answer, Unreachable) else "refused"
+    refused = "refused" if isinstance(answer, (AccessDenied, Refused)) else "did not carry out"
     return Outcome(
         Event.DELETE_REFUSED,
         f"The API server {refused} the deletion: {why.evidence.rstrip('.')}. Pod {old.name} runs on"
@@ -423,7 +436,7 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
     # Where the pod was gone or going before, so was what its controller told of that.
     joined = any(passage.event in JOINING for passage in context.record.path)
     seen = diagnosis.Absence(
-        since=context.record.path[0].at + context.skew - (EVENTS_LAST if joined else timedelta()),
+        since=context.record.checked_at + context.skew - (EVENTS_LAST if joined else timedelta()),
         pods=pods,
         ref=context.request.node,
         node=node,
@@ -506,6 +519,13 @@ def _within(seconds: float, call: Callable[[], bool | None]) -> bool | None:
     if not returned:
         raise TimeoutError(f"no answer within {seconds:.0f} s")
     return returned[0]
+
+
+def untouched(record: BounceRecord) -> str:
+    """Say what is known of a pod that this bounce has not deleted."""
+    if record.old_pod is None:
+        return "Nothing was deleted."
+    return f"Nothing was deleted: pod {record.request.pod} ran on when last seen{protection_off(record)}."
 
 
 def protection_off(record: BounceRecord) -> str:

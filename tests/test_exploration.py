@@ -20,8 +20,8 @@ from builders import NOW, host, pod_json, request
 
 from mecbounce.bounce import advance, begin, cancel
 from mecbounce.errors import AccessDenied, Conflict, NotFound, Refused, Unreachable
-from mecbounce.machine import TRANSITIONS, State, Transition
-from mecbounce.model import BounceRecord, BounceRequest, Host, NodeRef, Pod, PodEvent
+from mecbounce.machine import BEFORE_DELETION, TRANSITIONS, WAITING, Event, State, Transition
+from mecbounce.model import BounceRecord, BounceRequest, Controller, Host, NodeRef, Owner, Pod, PodEvent, Protection
 
 
 class Life(StrEnum):
@@ -47,7 +47,8 @@ class Fault(StrEnum):
 
 WRITING = (State.DISABLE_PROTECTION, State.DELETE_POD)
 OF_READS = (Fault.NONE, Fault.LOST_BEFORE, Fault.DENIED)
-LONGEST = 4  # steps to the end, each as late as can be: the checks, the protection, the DELETE, a time-out
+LONGEST = 28  # steps to the end for a runner that calls seldom: each expired intent costs three, and then lives longer
+MOST_EXPIRIES = 1  # that are told apart: after more of them a bounce goes on as after one
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,14 @@ class Model:
     incarnation: int = 1
     life: Life = Life.PRESENT
     resource: Mapping[str, Any] | None = field(default_factory=lambda: {"spec": {"state": "up"}})
-    managed: bool = True
+    served: bool = True
+    maker: str = "ExpressNode"
+    ended: bool = False
     probed: bool = True
     protection: str = "none configured"
 
     def __hash__(self) -> int:
-        return hash((self.incarnation, self.life, str(self.resource), self.managed, self.probed, self.protection))
+        return hash((self.incarnation, self.life, str(self.resource), self.maker, self.probed, self.protection))
 
     def goes_on(self) -> Iterator[Model]:
         """What may become of it by itself, or by another hand."""
@@ -83,13 +86,15 @@ class Model:
     def pods(self) -> tuple[Pod, ...]:
         if self.life is Life.GONE:
             return ()
-        owner: dict[str, Any] = {} if self.managed else {"owner": None}
+        owner = {"kind": self.maker, "name": "mec-0", "uid": "owner-1", "controller": True}
         made = pod_json(
             uid=f"uid-{self.incarnation}",
             ready=self.life in (Life.PRESENT, Life.STARTED),
             deleted=30 if self.life is Life.TERMINATING else None,
             container={"startupProbe": {"periodSeconds": 1}} if self.probed else {},
-            **owner,
+            owner=owner | {"apiVersion": "batch/v1" if self.maker == "Job" else ""} if self.maker else None,
+            metadata={"generateName": "mec-"} if self.ended else {},
+            status={"phase": "Failed"} if self.ended else {},
         )
         return (Pod.model_validate(made),)
 
@@ -122,7 +127,7 @@ class Asked:
     def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:  # noqa: ARG002 -- a Cluster
         found: Mapping[str, Any] | None = self._answer(lambda: self.model.resource)
         if found is None:
-            raise NotFound("no such resource")
+            raise NotFound("no such resource", served=self.model.served)
         return found
 
     def pods(self, namespace: str, name: str | None = None) -> tuple[Pod, ...]:  # noqa: ARG002 -- a Cluster
@@ -141,6 +146,15 @@ class Asked:
         self._answer(delete, write=True)
 
     def watch(self, namespace: str) -> Any:
+        raise NotImplementedError
+
+    def controller(self, namespace: str, owner: Owner) -> Mapping[str, Any]:  # noqa: ARG002 -- a Cluster
+        found: Mapping[str, Any] = self._answer(
+            lambda: {"kind": owner.kind, "metadata": {"name": owner.name, "uid": owner.uid}}
+        )
+        return found
+
+    def replica_sets(self, namespace: str) -> tuple[Controller, ...]:
         raise NotImplementedError
 
     def host(self, name: str) -> Host:  # noqa: ARG002 -- a Cluster
@@ -178,25 +192,54 @@ class Place:
     def alike(self) -> tuple[Any, ...]:
         """All that a bounce decides on: two places with the same go on in the same way."""
         record = self.record
+        asking = record.state in BEFORE_DELETION  # the checks, now or once more
         return (
             record.state,
-            (record.request.force, record.request.pod_uid) if record.state is State.INIT_CHECKS else None,
-            record.old_pod and record.old_pod.uid,
+            record.request.force if asking else None,
+            record.old_pod.uid if record.old_pod else record.request.pod_uid,
             record.new_pod and record.new_pod.uid,
             record.deadline_from_start,
             record.trouble is not None,
             tuple(self.now >= moment for moment in self.moments),
+            min(self.expiries, MOST_EXPIRIES) if asking else None,
+            record.protection if asking else None,
             any(one.code == "cluster_trouble" and one.at >= record.entered_at for one in record.notices),
-            self.model,
+            self.model if asking else replace(self.model, resource=None),
             self.deleted,
         )
 
     @property
     def moments(self) -> tuple[datetime, ...]:
-        """When waiting is over: the deadlines, and the ends of the API server's patience."""
+        """When waiting is over: the deadlines, the ends of the API server's patience, and when an intent expires."""
         record, api = self.record, timedelta(seconds=self.record.request.timeouts.api)
         deadlines = (record.deadline, record.deadline + api) if record.deadline else ()
-        return (*deadlines, *((record.trouble.since + api,) if record.trouble else ()))
+        patience = (record.trouble.since + api,) if record.trouble else ()
+        return (*deadlines, *patience, *((self.expires,) if record.state is State.DELETE_POD else ()))
+
+    @property
+    def pinned(self) -> str | None:
+        return self.record.old_pod.uid if self.record.old_pod else None
+
+    @property
+    def expiries(self) -> int:
+        return sum(passage.event is Event.INTENT_EXPIRED for passage in self.record.path)
+
+    @property
+    def expires(self) -> datetime:
+        """When the announced DELETE is too old to be carried out without asking again."""
+        tried = self.record.trouble.delete_tried_at if self.record.trouble else None
+        since = max(self.record.entered_at, tried or self.record.entered_at)
+        return since + timedelta(seconds=self.record.request.timeouts.api) * 2.0**self.expiries
+
+    @property
+    def exactly(self) -> tuple[Any, ...]:
+        """The same, and how far each moment is: with it, two places go on at the same pace in the same way."""
+        return self.alike, tuple(moment - self.now for moment in self.moments), self.expiries
+
+    def called_at(self, pace: float) -> Place:
+        """Let a runner's time pass: its pace, or, where nothing but time can change anything, until that has."""
+        ahead = (moment for moment in self.moments if self.record.state in WAITING)
+        return replace(self, now=max((self.now + timedelta(seconds=pace), *ahead)))
 
     def stepped(self, fault: Fault) -> Place:
         asked = Asked(self.model, fault)
@@ -231,6 +274,7 @@ def beginnings() -> Iterator[Place]:
         {"spec": {"state": "down"}},
         {"spec": {"state": "up"}, "status": {"state": "rebuilding"}},
         {"spec": {"state": 1}},
+        {"metadata": {"deletionTimestamp": "2026-01-01T12:00:00Z"}, "spec": {"state": "up"}},
         {"kind": "ExpressNode", "metadata": {"uid": "owner-2"}, "spec": {"state": "up"}},
         None,
     )
@@ -239,8 +283,10 @@ def beginnings() -> Iterator[Place]:
             yield _beginning(asked, Model(resource=resource))
         for life in (Life.TERMINATING, Life.GONE, Life.STARTED):
             yield _beginning(asked, Model(life=life))
-        yield _beginning(asked, Model(managed=False))
+        yield _beginning(asked, Model(maker=""))
         yield _beginning(asked, Model(probed=False))
+    for refused in (Model(maker="Node"), Model(maker="Job"), Model(ended=True), Model(resource=None, served=False)):
+        yield _beginning(request(), refused)
     for protection in ("on", "off"):
         yield _beginning(request(), Model(protection=protection))
 
@@ -256,6 +302,10 @@ class Explored:
     rows: frozenset[Transition]
     done: tuple[Place, ...]
     """Each arrival in DONE, with the cluster as it was then."""
+    pinned: frozenset[tuple[str | None, str | None]]
+    """The pinned UID before and after each move."""
+    protection: frozenset[tuple[Protection | None, Protection | None]]
+    """What came of the protection, before and after each move."""
 
     @property
     def unfinished(self) -> Iterator[Place]:
@@ -267,6 +317,7 @@ def explored() -> Explored:
     ahead = deque(beginnings())
     found = {place.alike: place for place in ahead}
     rows, moves, done = set[Transition](), 0, list[Place]()
+    pinned, protection = set[tuple[str | None, str | None]](), set[tuple[Protection | None, Protection | None]]()
     while ahead:
         here = ahead.popleft()
         if here.record.finished or len(here.deleted) > 1:
@@ -279,12 +330,15 @@ def explored() -> Explored:
                 for one, two in zip(after[before - 1 :], after[before:], strict=False)
                 if two.event
             }
+            pinned.add((here.pinned, there.pinned))
+            protection.add((here.record.protection, there.record.protection))
             if there.record.state is State.DONE:
                 done.append(there)
             if there.alike not in found:
                 found[there.alike] = there
                 ahead.append(there)
-    return Explored(tuple(found.values()), moves, frozenset(rows), tuple(done))
+    places = tuple(found.values())
+    return Explored(places, moves, frozenset(rows), tuple(done), frozenset(pinned), frozenset(protection))
 
 
 def test_every_row_of_the_table_is_taken_and_no_other(explored: Explored, figure: Callable[[str], None]) -> None:
@@ -323,16 +377,42 @@ def test_a_deadline_is_kept_to_one_look(explored: Explored) -> None:
         assert after.state is not place.record.state or anew
 
 
-@pytest.mark.parametrize("fault", OF_READS)
-def test_every_state_is_left_by_time_alone(fault: Fault, explored: Explored) -> None:
-    """Whatever stands still and whatever fails for good: within a few moments that matter, a bounce has ended."""
-    ends = {place.alike: 0 for place in explored.places if place.record.finished}
+@pytest.mark.parametrize(
+    ("fault", "pace"),
+    [(Fault.NONE, 60), (Fault.LOST_BEFORE, 10), (Fault.LOST_BEFORE, 60), (Fault.DENIED, 60)],
+)
+def test_every_state_is_left_by_time_alone(fault: Fault, pace: float, explored: Explored) -> None:
+    """Whatever stands still and whatever fails for good: a runner comes to an end, however many seconds it pauses."""
+    ends: dict[Any, int] = {}
     for place in explored.unfinished:
-        path, here = list[Place](), place
-        while here.alike not in ends:
-            path.append(here)
+        path, here = list[Any](), place
+        while not here.record.finished and here.exactly not in ends:
+            path.append(here.exactly)
             assert len(path) <= LONGEST, place
-            moved = replace(here, now=max((here.now, *here.moments)))
-            here = moved.stepped(fault)
-        ends |= {passed.alike: ends[here.alike] + number for number, passed in enumerate(reversed(path), 1)}
+            here = here.called_at(pace).stepped(fault)
+        to_go = 0 if here.record.finished else ends[here.exactly]
+        ends |= {passed: to_go + number for number, passed in enumerate(reversed(path), 1)}
     assert max(ends.values()) <= LONGEST
+
+
+def test_an_old_intent_goes_back_to_the_checks_and_no_deletion_comes_of_it_unasked(explored: Explored) -> None:
+    """Before its DELETE an intent is always younger than the API timeout, or than twice that for each time before."""
+    old = [one for one in explored.unfinished if one.record.state is State.DELETE_POD and one.now >= one.expires]
+    assert {place.model.life for place in old} == {*Life}
+    for place in old:
+        after = place.stepped(Fault.NONE)
+        stands = place.record.old_pod is not None and place.record.old_pod.find_in(place.model.pods)
+        event = Event.POD_GONE if not stands else Event.DELETE_ACCEPTED if stands.terminating else Event.INTENT_EXPIRED
+        assert (after.record.path[-1].event, after.deleted) == (event, place.deleted)
+
+
+def test_the_pinned_incarnation_never_changes(explored: Explored) -> None:
+    assert {before for before, _ in explored.pinned} == {None, "uid-0", "uid-1", "uid-2", "uid-3"}
+    assert [] == [(before, after) for before, after in explored.pinned if before not in (None, after)]
+
+
+def test_what_came_of_the_protection_is_not_forgotten_on_the_way_round(explored: Explored) -> None:
+    """What is known better the second time counts; that it was switched off, or perhaps, is never unsaid."""
+    assert {after for before, after in explored.protection if before is Protection.DISABLED} == {Protection.DISABLED}
+    after_unknown = {after for before, after in explored.protection if before is Protection.UNKNOWN}
+    assert after_unknown == {Protection.UNKNOWN, Protection.DISABLED}

@@ -64,7 +64,8 @@ class Saved:
         before = self.record
         assert record.revision == before.revision + 1
         if before.old_pod is not None:
-            assert record.old_pod == before.old_pod, "another incarnation was adopted"
+            assert record.old_pod is not None
+            assert record.old_pod.uid == before.old_pod.uid, "another incarnation was adopted"
         self.record = record
 
 
@@ -368,7 +369,7 @@ class TestOfTheTest:
         self.notices("the pod has not gone", Fate.FINE, Fate.FINE, Fate.NO_ROUTE)
 
     def test_done_before_anything_has_started(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(probes, "back", lambda *_: Event.POD_STARTED)
+        monkeypatch.setattr(probes, "completion_event", lambda *_: Event.POD_STARTED)
         self.notices("no replacement has started")
 
     def test_a_second_delete_without_a_look(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,6 +386,6 @@ class TestOfTheTest:
         self.notices("the deadline has passed")
 
     def test_hypothesis_finds_one_by_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(probes, "back", lambda *_: Event.POD_STARTED)
+        monkeypatch.setattr(probes, "completion_event", lambda *_: Event.POD_STARTED)
         with pytest.raises(AssertionError, match="no replacement has started"):
             run(100, 40, phases=[Phase.generate], report_multiple_bugs=False)

@@ -67,8 +67,8 @@ def lasting(verb: str, fault: Fault) -> Event:
     if fault is UNAUTHORIZED:
         return Event.DELETE_REFUSED if verb == "delete" else Event.ACCESS_DENIED
     if fault is NO_ROUTE and verb == "get":
-        return Event.NODE_MISSING
-    return Event.CLUSTER_UNREACHABLE
+        return Event.NODE_UNSERVED
+    return Event.DELETE_REFUSED if verb == "delete" else Event.CLUSTER_UNREACHABLE
 
 
 @pytest.mark.parametrize(("verb", "fault"), REQUESTS_TRIED, ids=str)
@@ -90,7 +90,8 @@ def test_a_fault_that_lasts_ends_the_bounce_before_the_deletion_or_does_not_matt
 ) -> None:
     bench.proxy.plan = always(fault, verb)
     ends = lasting(verb, fault)
-    result = bench.task(timeouts=SHORT if ends is Event.CLUSTER_UNREACHABLE else AMPLE).perform()
+    lasts = ends in (Event.CLUSTER_UNREACHABLE, Event.DELETE_REFUSED) and fault is not UNAUTHORIZED
+    result = bench.task(timeouts=SHORT if lasts else AMPLE).perform()
     bench.check(result)
     assert result.event is ends
     assert any(one.fault for one in bench.proxy.exchanges)

@@ -29,6 +29,11 @@ def listed(*pods: Any) -> dict[str, Any]:
     return {"items": [*pods], "metadata": {"resourceVersion": "7"}}
 
 
+def made(**fields: Any) -> dict[str, Any]:
+    owner = {"apiVersion": "express.example.com/v1", "kind": "ExpressNode", "name": "mec-0", "uid": "owner-1"}
+    return pod_json(owner=owner | {"controller": True}, **fields)
+
+
 REQUEST = request()
 STATUSES = st.sampled_from([0, 100, 302, 400, 403, 404, 405, 408, 409, 410, 422, 429, 500, 503, 504, 599, 10**6, None])
 LOOPING = {
@@ -38,16 +43,16 @@ LOOPING = {
     "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
 }
 PODS = [
-    pod_json(container={"startupProbe": STARTUP_PROBE}),
-    pod_json(deleted=20, metadata={"finalizers": ["example.com/held"], "annotations": {"protect": "on"}}),
-    pod_json(uid="uid-2", created=5, container={"startupProbe": STARTUP_PROBE}),
-    pod_json(uid="uid-2", created=5, ready=False, spec={"readinessGates": [{"conditionType": "example.com/gate"}]}),
-    pod_json(uid="uid-2", status={"phase": "Pending", "containerStatuses": [LOOPING]}, ready=False),
-    pod_json(uid="uid-2", spec={"initContainers": [{"name": "sidecar", "restartPolicy": "Always"}]}, ready=False),
-    pod_json(uid="uid-2", status={"phase": "Failed", "reason": "Evicted", "containerStatuses": []}),
-    pod_json(name="mec-7d9f-x", uid="uid-3", metadata={"generateName": "mec-7d9f-"}),
+    made(container={"startupProbe": STARTUP_PROBE}),
+    made(deleted=20, metadata={"finalizers": ["example.com/held"], "annotations": {"protect": "on"}}),
+    made(uid="uid-2", created=5, container={"startupProbe": STARTUP_PROBE}),
+    made(uid="uid-2", created=5, ready=False, spec={"readinessGates": [{"conditionType": "example.com/gate"}]}),
+    made(uid="uid-2", status={"phase": "Pending", "containerStatuses": [LOOPING]}, ready=False),
+    made(uid="uid-2", spec={"initContainers": [{"name": "sidecar", "restartPolicy": "Always"}]}, ready=False),
+    made(uid="uid-2", status={"phase": "Failed", "reason": "Evicted", "containerStatuses": []}),
+    made(name="mec-7d9f-x", uid="uid-3", metadata={"generateName": "mec-7d9f-"}),
     pod_json(owner=None),
-    pod_json(
+    made(
         spec={"terminationGracePeriodSeconds": 2**63 - 1},
         container={"startupProbe": {"periodSeconds": 2**31 - 1, "failureThreshold": 2**31 - 1}},
     ),
@@ -60,6 +65,7 @@ RESOURCES: list[Any] = [
 ]
 CONDITION = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "silent"}
 HOSTS: list[Any] = [{"metadata": {"name": "host-1", "uid": "h"}, "status": {"conditions": [CONDITION]}}]
+TYPES: list[Any] = [{"resources": [{"name": "expressnodes", "kind": "ExpressNode", "namespaced": True}]}]
 REVIEWS: list[Any] = [{"status": {"allowed": allowed, "reason": "by rule"}} for allowed in (True, False)]
 SELECTOR = {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["x"]}]}
 BUDGETS: list[Any] = [
@@ -92,12 +98,16 @@ class Answers:
     written: bytes
     review: bytes
     budgets: bytes
+    types: bytes
     refused: Exception | None = None
     deletes: list[tuple[str, str, Any]] = field(default_factory=list)
     patches: list[Any] = field(default_factory=list)
 
     def get_namespaced_custom_object(self, *_: Any, **__: Any) -> Any:
         return SimpleNamespace(data=self.resource)
+
+    def get_api_resources(self, *_: Any, **__: Any) -> Any:
+        return SimpleNamespace(data=self.types)
 
     def create_cluster_custom_object(self, *_: Any, **__: Any) -> Any:
         return SimpleNamespace(data=self.review)
@@ -163,6 +173,7 @@ PARTS = {
     "written": st.sampled_from([b"", b"null"]),
     "review": fuzzed(REVIEWS),
     "budgets": fuzzed(BUDGETS),
+    "types": fuzzed(TYPES),
     "refused": REFUSALS,
 }
 USUAL: dict[str, st.SearchStrategy[Any]] = {
@@ -173,6 +184,7 @@ USUAL: dict[str, st.SearchStrategy[Any]] = {
     "written": st.just(b"{}"),
     "review": as_bytes(st.sampled_from(REVIEWS)),
     "budgets": as_bytes(st.sampled_from(BUDGETS)),
+    "types": as_bytes(st.sampled_from(TYPES)),
     "refused": st.none(),
 }
 
@@ -237,7 +249,7 @@ def test_a_bounce_takes_any_answer_and_deletes_only_what_its_terms_allow_and_a_p
 
 @EXAMPLES
 def test_waiting_takes_any_answer_and_never_deletes(examples: int, figure: Callable[[str], None]) -> None:
-    pinned = PinnedPod.of(pod(container={"startupProbe": STARTUP_PROBE}), ())
+    pinned = PinnedPod.of(Pod.model_validate(PODS[0]), ())
     first = begin(REQUEST, NOW)
     way = [*first.path, Passage(state=State.AWAIT_TERMINATION, at=NOW, event=Event.ALREADY_TERMINATING)]
     waiting = {
@@ -248,7 +260,9 @@ def test_waiting_takes_any_answer_and_never_deletes(examples: int, figure: Calla
 
     @settings(max_examples=100 * examples)
     @given(
-        answers=answers("pods", "host", "events", "resource"), state=st.sampled_from([*waiting]), gitops=st.booleans()
+        answers=answers("pods", "pods", "host", "events", "resource", "types"),
+        state=st.sampled_from([*waiting]),
+        gitops=st.booleans(),
     )
     def holds(answers: Answers, state: State, gitops: bool) -> None:
         asked = request(cluster_type="k8s_gitops" if gitops else "k8s")
