@@ -142,7 +142,7 @@ BAD: dict[str, tuple[tuple[str, ...], int, str]] = {
     "namespace of a node": (("-n", "no-such-namespace", *node()), 3, "namespace 'no-such-namespace'"),
     "namespace": (("-n", "no-other-namespace"), 3, "does not exist"),  # its own, so that each has its own record
     "plural": (node(kind="express.example.com/v1/trains"), 3, "trains"),
-    "version": (node(kind="express.example.com/v9/expressnodes"), 3, "v9"),
+    "version": (("-n", "kube-system", *node(kind="express.example.com/v9/expressnodes")), 3, "v9"),
     "kubeconfig": (("--kubeconfig", "no-such-file"), 2, "no-such-file"),
     "context": (("--context", "no-such-context"), 2, "no-such-context"),
 }
