@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import re
 import socket
 import threading
@@ -48,6 +49,7 @@ EVENT_TIMEOUT = (1.0, 2.0)  # the same, of a request that holds a bounce up and 
 WATCH_SECONDS = 290  # the API server ends a watch after this long; a list follows
 # Seconds without a word from a watch before one plain look: a quiet one gets a bookmark a minute, up to a second late.
 SILENCE = 75.0
+MOST_CONNECTIONS = 1000  # that are kept for the next request: as many as ever were used at once
 LASTING = 5.0  # seconds: a watch that lived longer did not fail
 LONGEST_PAUSE = 30.0  # seconds between two tries to open a watch that keeps failing
 _MERGE_PATCH = "application/merge-patch+json"
@@ -146,27 +148,42 @@ class KubernetesCluster:
     def __init__(self, connect: Callable[[], Access]) -> None:
         self._connect = connect
         self._clock = ServerClock()
-        self._signing = threading.Lock()
-        self._sign_in()
+        self._access = connect()
+        self.server = _public(self._access.target[0])
+        self._open()
 
-    def _sign_in(self) -> None:
-        self._access = self._connect()
+    def _open(self) -> None:
+        """Make connections of this process' own: two processes on one would mix their answers up."""
+        self._process = os.getpid()
+        self._signing = threading.Lock()
+        self._connect_pool()
+
+    def _connect_pool(self) -> None:
         api = self._api_client()
-        self.server = _public(str(api.configuration.host))
         self._core, self._custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
 
     def _sign_in_anew(self, used: Access) -> None:
-        """Look at the credentials anew, unless another thread has done so meanwhile."""
+        """Look at the credentials anew, unless another thread has done so meanwhile. The target stays what it was."""
         with self._signing:
             if self._access is not used:
                 return
             log.info("cluster.credentials_reloaded")
             try:
-                self._sign_in()
+                found = self._connect()
             except ConfigError as unusable:  # such as a kubeconfig that is being rewritten this moment
                 raise Unreachable(str(unusable)) from unusable
+            if found.target != used.target:
+                now = _public(found.target[0])
+                what = f"at {now}" if now != self.server else "by other certificates"
+                raise Unreachable(
+                    f"the credentials are of another API server by now ({what}): this bounce stays with {self.server}"
+                )
+            self._access = found
+            self._connect_pool()
 
     def _stay_signed_in(self) -> None:
+        if self._process != os.getpid():
+            self._open()
         if self._access.expired:
             self._sign_in_anew(self._access)
 
@@ -189,7 +206,9 @@ class KubernetesCluster:
         Raises ConfigError where it can't be used.
         """
         act_as = ActAs(as_user or "", tuple(as_groups), as_uid or "")
-        return cls(lambda: Kubeconfig(path).access(context, act_as))
+        kubeconfig = Kubeconfig(path)
+        name, _ = kubeconfig.context(context)  # whichever is current later
+        return cls(lambda: kubeconfig.reread().access(name, act_as))
 
     @staticmethod
     def describe_kubeconfig(path: str | Path | None = None, context: str | None = None) -> tuple[str, str]:
@@ -221,14 +240,11 @@ class KubernetesCluster:
 
     @classmethod
     def from_api_client(cls, api_client: client.ApiClient) -> Self:
-        """Use another client's configuration and the headers that it sends; that client itself is left as it is."""
-
-        def connect() -> Access:
-            headers = [(name, value) for name, value in api_client.default_headers.items() if name != "User-Agent"]
-            headers += [("Cookie", api_client.cookie)] if api_client.cookie else []
-            return access_of(api_client.configuration, headers)
-
-        return cls(connect)
+        """Use another client's configuration and the headers that it sends, as they are now; it is left as it is."""
+        headers = [(name, value) for name, value in api_client.default_headers.items() if name != "User-Agent"]
+        headers += [("Cookie", api_client.cookie)] if api_client.cookie else []
+        access = access_of(copy.deepcopy(api_client.configuration), headers)
+        return cls(lambda: access)
 
     @property
     def server_time(self) -> datetime | None:
@@ -636,6 +652,7 @@ def _api_client(access: Access, clock: ServerClock) -> client.ApiClient:
     configuration = copy.deepcopy(access.configuration)
     configuration.retries = False  # a hidden retry of a DELETE would show a 404 of its own making
     configuration.socket_options = _SOCKET_OPTIONS
+    configuration.connection_pool_maxsize = MOST_CONNECTIONS
     configuration.proxy = None  # the wire knows it
     if (renew := configuration.refresh_api_key_hook) is not None:
         configuration.refresh_api_key_hook = lambda own: _renewed(renew, own)

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import copy
+import hashlib
 import json
 import os
 import re
@@ -139,10 +141,16 @@ class Access:
     """One look at the credentials: where the API server is, and how to ask it."""
 
     configuration: client.Configuration
+    authority: str = ""  # what stands for the certificates by which the server is known
     headers: Callable[[], list[tuple[str, str]]] = list
     proxy: Proxy | None = None
     options: Mapping[str, Any] = field(default_factory=dict)  # of the pool's connections
     expires: datetime | None = None
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """Which API server that is: its address, and by which certificates it is known."""
+        return str(self.configuration.host), self.authority
 
     @property
     def expired(self) -> bool:
@@ -172,7 +180,18 @@ class Kubeconfig:
         named = str(path or os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config"))  # noqa: PTH111 -- Path raises where there is no home
         self.name = f"kubeconfig {named}"
         files = [os.path.expanduser(one) for one in ([named] if path else named.split(os.pathsep))]  # noqa: PTH111
-        files = [one for one in dict.fromkeys(files) if os.path.isfile(one)]  # noqa: PTH113 -- Path raises for a name that is too long
+        self._files = [os.path.abspath(one) for one in dict.fromkeys(files) if one]  # noqa: PTH100 -- as above
+        self.read()
+
+    def reread(self) -> Kubeconfig:
+        """Read the same files anew, whatever $KUBECONFIG and the working folder are by now."""
+        again = copy.copy(self)
+        again.read()
+        return again
+
+    def read(self) -> None:
+        """Read its files."""
+        files = [one for one in self._files if os.path.isfile(one)]  # noqa: PTH113 -- Path raises for a name that is too long
         if not files:
             raise ConfigError(f"{self.name}: there is no such file, or it is a folder")
         self._current = ""
@@ -212,8 +231,12 @@ class Kubeconfig:
         authorization = _authorization(who, user, credential, signed_in)
         configuration = client.Configuration()
         configuration.host = server
+        authority = where.content(
+            "certificate-authority", cluster.certificate_authority, cluster.certificate_authority_data
+        )
         return Access(
             configuration,
+            authority=hashlib.sha256(authority + cluster.tls_server_name.encode()).hexdigest(),
             headers=lambda: [*authorization(), *impersonated],
             proxy=proxy,
             options=options,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
+import os
 import re
 import socket
 import threading
@@ -157,8 +158,9 @@ def _bracketed(host: str) -> str:
 
 # --- for how long at most ----------------------------------------------------------------------------------------
 
-_LOCK = threading.Lock()  # over whose request a connection serves
+_LOCK = threading.RLock()  # over whose request a connection serves
 _running = threading.local()
+os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
 
 
 class _Allowance:
