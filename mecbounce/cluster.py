@@ -20,7 +20,7 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import structlog
 import urllib3
@@ -336,6 +336,9 @@ class KubernetesCluster:
         """List the pods; gives them and the list's resourceVersion, from which a watch goes on."""
         listed = self._json(lambda: self._core.list_namespaced_pod, namespace, **_named(name))
         with _readable("pods"):
+            # A proxy's own answer, or the first page of a list, would be taken for pods that have gone.
+            if listed["kind"] != "PodList" or listed["metadata"].get("continue"):
+                raise Unreachable("the API server's answer was no whole list of pods")
             return _items(Pod, listed, "pods"), str(listed["metadata"]["resourceVersion"])
 
     @contextmanager
@@ -425,20 +428,26 @@ class KubernetesCluster:
         )
 
     def proxy_pod(self, pod: Pod, port: int, path: str, method: str) -> bytes:
-        """Send a request to a port of the pod, through the API server; gives the body of the answer."""
+        """Send a request to a port of the pod, through the API server; gives the body of the answer.
+
+        `path` may have a query. Raises Refused where it has a step upwards, which would leave the pod.
+        """
         self._stay_signed_in()
+        place, mark, query = path.partition("?")
+        if ".." in unquote(place).split("/"):
+            raise Refused(f"the protection's path {place!r} has a step upwards (..), which would leave the pod")
         own = self._api_client()
-        own.configuration.safe_chars_for_path_param = "/:"  # the path's own slashes stay slashes
+        wire: Wire = own.rest_client.pool_manager
+        to = f"/api/v1/namespaces/{quote(pod.metadata.namespace)}/pods/{quote(pod.name)}:{port}/proxy"
+        url = f"{own.configuration.host}{to}/{quote(place.lstrip('/'), safe='/:')}{mark}{query}"
         try:
-            send = getattr(client.CoreV1Api(own), f"connect_{method.lower()}_namespaced_pod_proxy_with_path")
             with _explained(self.server):
-                answer = send(
-                    f"{pod.name}:{port}",
-                    pod.metadata.namespace,
-                    path.lstrip("/"),
-                    _preload_content=False,
-                    _request_timeout=REQUEST_TIMEOUT,
-                )
+                timeout = urllib3.Timeout(connect=REQUEST_TIMEOUT[0], read=REQUEST_TIMEOUT[1])
+                answer = wire.request(method, url, headers=dict(_own_headers(own)), timeout=timeout)
+                if not 200 <= answer.status < 300:  # noqa: PLR2004 -- HTTP
+                    error = ApiException(status=answer.status, reason=answer.reason)
+                    error.body, error.headers = answer.data, answer.headers
+                    raise error
                 return bytes(answer.data)
         finally:
             own.close()
@@ -450,8 +459,7 @@ class KubernetesCluster:
         asked = [("container", container), ("stdout", "true"), ("stderr", "true")]
         query = urlencode([*(("command", word) for word in command), *asked])
         path = f"/api/v1/namespaces/{quote(pod.metadata.namespace)}/pods/{quote(pod.name)}/exec?{query}"
-        headers = [(each["key"], each["value"]) for each in own.configuration.auth_settings().values()]
-        headers += own.default_headers.items()
+        headers = _own_headers(own)
         wire: Wire = own.rest_client.pool_manager
         try:
             with (
@@ -663,6 +671,12 @@ def _api_client(access: Access, clock: ServerClock) -> client.ApiClient:
     return api
 
 
+def _own_headers(api: client.ApiClient) -> list[tuple[str, str]]:
+    """Give the headers that the client would send by itself."""
+    signed_in = [(each["key"], each["value"]) for each in api.configuration.auth_settings().values()]
+    return [*signed_in, *api.default_headers.items()]
+
+
 def _renewed(renew: Callable[[client.Configuration], None], configuration: client.Configuration) -> None:
     """Let the client read its token anew. Raises Unreachable where a credential plugin fails then."""
     with _unquoted_plugin() as failures:
@@ -822,13 +836,25 @@ def _retry_after(error: ApiException) -> float:
     return float(value) if re.fullmatch(r"\d+", value) else 0.0
 
 
-# After a scheme's name, longer than any word that may follow; or a token of JSON, which begins with `{"` in base64.
-_CREDENTIAL = re.compile(r"(?i:\b(basic|bearer)( |%20))[\w.~+/=%-]{16,}|eyJ[\w-]{8,}[\w.-]*")
+# After a scheme's name, longer than any word that may follow; a token of JSON, which begins with `{"` in base64; what a
+# name before it calls a secret; an address' user and password; keys of clouds and code hosts, by their beginnings.
+_CREDENTIAL = re.compile(
+    r"(?i:\b(basic|bearer)( |%20))[\w.~+/=%-]{16,}"
+    r"|eyJ[\w-]{8,}[\w.-]*"
+    r"|(?i:\b(?P<name>(?:[\w-]*(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|credential)s?))"
+    r"(?P<is>[\"']?\s*[=:]\s*[\"']?))[^\s\"',;&]{4,}"
+    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
+    r"|\b(?:AKIA|ASIA|AIza|ghp_|gho_|ghs_|github_pat_|glpat-|xox[abprs]-|hvs\.)[\w-]{10,}"
+)
 
 
 def _quoted(text: object) -> str:
     """Quote others on one line, without a credential that they quote themselves."""
-    return _CREDENTIAL.sub(r"\1\2***", " ".join(str(text).split()))
+    return _CREDENTIAL.sub(_hidden, " ".join(str(text).split()))
+
+
+def _hidden(found: re.Match[str]) -> str:
+    return f"{found[1] or found['name'] or ''}{found[2] or found['is'] or ''}***"
 
 
 def _short(error: Exception) -> str:

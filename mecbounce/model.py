@@ -974,6 +974,8 @@ class BounceRecord(Frozen):
     """What to do next, once it has ended."""
     diagnosis: Diagnosis | None = None
     """Why it was not deleted, not gone in time or not back in time."""
+    told: bool = False
+    """Whether the command has told how it ended."""
 
     @field_validator("schema_version", mode="before")
     @classmethod

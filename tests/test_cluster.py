@@ -278,8 +278,17 @@ class TestFailures:
             (b'{"items": "\\ud800"}', "not whole JSON"),
             (b"[]", "not a JSON object"),
             (b"{}", "pods can't be read"),
-            (b'{"items": [{}], "metadata": {}}', "field metadata"),
-            (b'{"items": [{"metadata": {"name": 5, "uid": "u"}}], "metadata": {}}', "field metadata.name"),
+            (b'{"kind": "PodList", "items": [{}], "metadata": {}}', "field metadata"),
+            (
+                b'{"kind": "PodList", "items": [{"metadata": {"name": 5, "uid": "u"}}], "metadata": {}}',
+                "field metadata.name",
+            ),
+            (b'{"kind": "List", "items": [], "metadata": {"resourceVersion": "1"}}', "no whole list of pods"),
+            (b'{"kind": "NodeList", "items": [], "metadata": {"resourceVersion": "1"}}', "no whole list of pods"),
+            (
+                b'{"kind": "PodList", "items": [], "metadata": {"resourceVersion": "1", "continue": "more"}}',
+                "no whole list of pods",
+            ),
         ],
     )
     def test_an_answer_that_is_no_answer_is_unreachable(
@@ -351,6 +360,29 @@ class TestFailures:
         sandbox.kubeconfig.write_text("{")
         with pytest.raises(Unreachable, match="it is not YAML"):
             kubernetes.pods("default")
+
+    @pytest.mark.parametrize(
+        ("said", "quoted"),
+        [
+            ("no: password=hunter22, ask later", "no: password=***, ask later"),
+            ('got {"client_secret": "s3cr3t-value"} back', 'got {"client_secret": "***"} back'),
+            ("api_key: abcdef123456", "api_key: ***"),
+            ("the access-key=XYZ12345; region=a", "the access-key=***; region=a"),
+            ("dial https://me:hunter22@db.example.com/x", "dial https://***@db.example.com/x"),
+            ("with AKIAIOSFODNN7EXAMPLE in it", "with *** in it"),
+            ("token ghp_0123456789abcdefABCDEF was used", "token *** was used"),
+            ('pods "token-0" is forbidden: no', 'pods "token-0" is forbidden: no'),
+            ("secret mec-tls not found", "secret mec-tls not found"),
+        ],
+    )
+    def test_what_looks_like_a_secret_is_not_quoted(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str, said: str, quoted: str
+    ) -> None:
+        """A webhook's words may hold what it was configured with."""
+        sandbox.refuse_delete = said
+        with pytest.raises(Refused) as caught:
+            kubernetes.delete_pod("default", "mec-0", uid)
+        assert f'admission webhook "w" denied the request: {quoted}' == str(caught.value)
 
     def test_a_token_that_makes_no_header_is_not_quoted(self, sandbox: Sandbox, tmp_path: Path) -> None:
         path = write_kubeconfig(tmp_path / "kubeconfig", sandbox.url, token="s3cret\n")  # noqa: S106 -- made up
