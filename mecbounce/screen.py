@@ -76,7 +76,8 @@ def screen(record: BounceRecord, now: datetime, width: int, *, where: str = "", 
     lines.append(Text())
     passed, notices = {**record.durations, record.state: _elapsed(record, now)}, _notices(record)
     for state in State:
-        if state in passed:
+        to_come = not record.finished and [*State].index(state) > [*State].index(record.state)  # perhaps once more
+        if state in passed and not to_come:
             lines.append(_row(record, state, passed[state], width))
             for notice in notices.get(state, []):
                 lines += _wrapped(notice.message, width, first=f"{' ' * DEEPER}! ", style="yellow")
@@ -322,7 +323,7 @@ def deletion_happened(record: BounceRecord) -> bool:
 def _changed(record: BounceRecord) -> str:
     """Say whether the pod was deleted, and what became of its protection."""
     events = {passage.event for passage in record.path}
-    deleting = any(passage.state is State.DELETE_POD for passage in record.path)
+    deleting = record.path[-2 if record.finished else -1].state is State.DELETE_POD
     if Event.DELETE_ACCEPTED in events:
         said = "the pod was deleted"
     elif Event.ALREADY_TERMINATING in events:

@@ -27,9 +27,8 @@ class FakeCluster:
     """What a bounce needs of Kubernetes, in memory. It is its own PodWatch.
 
     `script` holds (seconds after NOW, action) pairs, carried out as time passes; `faults` are raised, one a call;
-    `calls` tells what was asked, in order. `controllers` are JSON, by
-    name (None: gone). A deleted pod stays, terminating, until the
-    script takes it away.
+    `calls` tells what was asked, in order. `controllers` are JSON, by name (None: gone). `refuse_delete` answers each
+    DELETE. A deleted pod stays, terminating, until the script takes it away.
     """
 
     server = "https://fake.example.com"
@@ -48,6 +47,7 @@ class FakeCluster:
         self.budgets: tuple[DisruptionBudget, ...] = ()
         self.script: list[tuple[float, Callable[[], object]]] = []
         self.faults: list[Exception | None] = []
+        self.refuse_delete: Exception | None = None
         self.calls: list[str] = []
         self.deleted: list[str] = []
         self.written: list[Mapping[str, Any]] = []
@@ -86,6 +86,8 @@ class FakeCluster:
 
     def delete_pod(self, namespace: str, name: str, uid: str, *, dry_run: bool = False) -> None:
         self._called(f"delete {namespace}/{name}" + (" (dry run)" if dry_run else ""))
+        if self.refuse_delete is not None:
+            raise self.refuse_delete
         found = next((pod for pod in self.present.values() if pod.name == name), None)
         if found is None:
             raise NotFound(f'pods "{name}" not found')
