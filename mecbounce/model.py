@@ -759,6 +759,8 @@ class Notice(Frozen):
     """What to tell a person."""
     at: Instant
     """When it was noticed, in UTC."""
+    count: int = Field(default=1, ge=1)
+    """How many of this code there have been. Of many the first and the last are kept."""
 
 
 class Protection(StrEnum):

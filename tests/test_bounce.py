@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from builders import NODE, NOW, STARTUP_PROBE, later, pod, request
 from fakes import FakeClock, FakeCluster
+from pytest_mock import MockerFixture
 from structlog.testing import capture_logs
 
 from mecbounce.bounce import LOOK_EVERY, BounceTask, Step, Wait, advance, begin, cancel
@@ -575,12 +577,14 @@ class TestStop:
         assert (result.state, result.event) == (State.FAILED, Event.CANCELLED)
         assert bench.cluster.calls == []
 
+    @staticmethod
+    def in_delete_pod(bench: Bench) -> bool:
+        return bool(bench.state) and bench.record.state is State.DELETE_POD
+
     def test_right_before_the_delete_it_cancels_after_a_look_and_tells_of_the_protection(self) -> None:
         bench = Bench()
-        bench.state["mecbounce"] = (
-            to_state(bench, State.DELETE_POD).changed(protection=Protection.DISABLED).model_dump(mode="json")
-        )
-        result = bench.task(stop=lambda: True).perform()
+        task = bench.task(stop=lambda: self.in_delete_pod(bench), protection=SimpleNamespace(disable=lambda _: None))
+        result = task.perform()
         assert result.event is Event.CANCELLED
         assert "with its shutdown protection switched off" in result.message
         assert bench.cluster.deleted == []
@@ -596,18 +600,61 @@ class TestStop:
     )
     def test_where_a_delete_may_have_been_sent_it_only_leaves(self, spoil: Callable[[Bench], None]) -> None:
         bench = Bench()
-        bench.state["mecbounce"] = to_state(bench, State.DELETE_POD).model_dump(mode="json")
-        spoil(bench)
+
+        def stop() -> bool:
+            if not self.in_delete_pod(bench):
+                return False
+            spoil(bench)
+            return True
+
         with pytest.raises(Interrupted):
-            bench.task(stop=lambda: True).perform()
+            bench.task(stop=stop).perform()
         assert bench.record.state is State.DELETE_POD
+
+    @pytest.mark.parametrize("how", ["perform", "advance"])
+    def test_a_deletion_that_another_process_has_announced_is_never_called_off(self, how: str) -> None:
+        """That process may be paused right before its DELETE; it would send it, once "nothing was deleted" was said."""
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, State.DELETE_POD).model_dump(mode="json")
+        with pytest.raises(Interrupted):
+            getattr(bench.task(stop=lambda: True), how)()
+        assert bench.record.state is State.DELETE_POD
+        assert not any(call.startswith("delete") for call in bench.cluster.calls)
+
+    @pytest.mark.parametrize("how", ["perform", "advance"])
+    def test_whoever_has_announced_a_deletion_finds_itself_superseded_before_it_is_carried_out(
+        self, mocker: MockerFixture, how: str
+    ) -> None:
+        bench = Bench()
+        paused = to_state(bench, State.DELETE_POD)
+        bench.state["mecbounce"] = paused.model_dump(mode="json")
+        seen: list[int] = []
+        mocker.patch.object(bench.cluster, "delete_pod", side_effect=lambda *_: seen.append(bench.record.revision))
+        if how == "advance":
+            bench.task().advance()
+        else:
+            with pytest.raises(Interrupted):
+                bench.task(stop=lambda: bench.record.state is State.AWAIT_TERMINATION).perform()
+        assert [revision > paused.revision for revision in seen] == [True]
+
+    @pytest.mark.parametrize("configured", [True, False])
+    @pytest.mark.parametrize("how", ["perform", "advance"])
+    def test_stopped_after_a_protection_that_nobody_saw_the_end_of_it_says_perhaps(
+        self, how: str, *, configured: bool
+    ) -> None:
+        """A runner was killed between switching the protection off and saving that."""
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, State.DISABLE_PROTECTION).model_dump(mode="json")
+        protection = SimpleNamespace(disable=lambda _: None) if configured else None
+        getattr(bench.task(stop=lambda: True, protection=protection), how)()
+        assert ("perhaps switched off" in bench.record.message) is configured
 
     def test_after_an_unanswered_delete_it_only_leaves(self) -> None:
         bench = Bench()
         record = to_state(bench, State.DELETE_POD)
         bench.cluster.faults = [None, LOST]
         record = advance(record, bench.cluster, bench.clock.now).record
-        assert cancel(record, bench.cluster, bench.clock.now) is None
+        assert cancel(record, bench.cluster, bench.clock.now, announced_here=True) is None
 
     @pytest.mark.parametrize("state", [State.AWAIT_TERMINATION, State.AWAIT_READY])
     def test_after_the_deletion_it_leaves_and_the_next_run_resumes(self, state: State) -> None:

@@ -560,7 +560,7 @@ def test_as_json_it_is_where_the_bounce_stands() -> None:
         "deadline": "2026-01-01T12:10:31.750000Z",
         "protection": "off",
         "trouble": None,
-        "notices": [{"code": "x", "message": "y", "at": "2026-01-01T12:00:01Z"}],
+        "notices": [{"code": "x", "message": "y", "at": "2026-01-01T12:00:01Z", "count": 1}],
         "message": "",
         "advice": "",
         "diagnosis": None,
