@@ -952,7 +952,8 @@ class TestPinnedPod:
             for uid, why in (("b", "Evicted"), ("c", "OutOfcpu"), ("d", "UnexpectedAdmissionError"))
         ]
         pinned = PinnedPod.of(old, [old, *left])
-        assert ({"b", "c", "d"}, ()) == (pinned.lookalikes, pinned.replacements(left))
+        assert frozenset({"b", "c", "d"}) == pinned.lookalikes
+        assert () == pinned.replacements(left)
 
     def test_pods_that_came_between_the_pinning_and_the_deletion_are_pinned_too(self) -> None:
         """An autoscaler's, while the protection took its time: they were not made because this one went."""
