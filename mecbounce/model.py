@@ -482,6 +482,15 @@ class Pod(FromApi):
         """True unless it is being deleted or its containers have ended."""
         return not self.terminating and not self.finished
 
+    def surges_past(self, other: Pod) -> bool:
+        """Whether it is a younger pod on the same Kubernetes node: one that a DaemonSet's rollout keeps there instead.
+
+        https://kubernetes.io/docs/tasks/manage-daemon/update-daemon-set/ (maxSurge)
+        """
+        made, before = self.metadata.creation_timestamp, other.metadata.creation_timestamp
+        younger = made is not None and before is not None and made > before
+        return self.stands and younger and self.spec.host == other.spec.host != ""
+
     @property
     def has_generated_name(self) -> bool:
         """Whether its replacement gets another name.
@@ -848,8 +857,7 @@ class PinnedPod(Frozen):
             if other.uid != self.uid
             and self.is_replaced_by(other)
             and not other.made_since_deletion_of(pod)
-            # A DaemonSet has one pod on a Kubernetes node: one that stands there already takes its place.
-            and not (self.of_daemon_set and other.stands)
+            and not (self.of_daemon_set and other.surges_past(pod))
         )
         return self.model_copy(update={"lookalikes": lookalikes})
 
