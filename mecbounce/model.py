@@ -440,12 +440,19 @@ class Pod(FromApi):
     def terminating(self) -> bool:
         return self.metadata.deletion_timestamp is not None
 
+    def deleted_for(self, at: datetime) -> float | None:
+        """Seconds from its deletion until `at`. None: it is not being deleted.
+
+        A deletionTimestamp is when the grace period ends, not when the deletion was asked for.
+        """
+        ends = self.metadata.deletion_timestamp
+        return (at - ends).total_seconds() + self.metadata.deletion_grace_period_seconds if ends else None
+
     def made_since_deletion_of(self, other: Pod) -> bool:
-        """Whether it was made once `other` was being deleted: a deletionTimestamp is when the grace period ends."""
-        ends, made = other.metadata.deletion_timestamp, self.metadata.creation_timestamp
-        if ends is None or made is None:
-            return False
-        return (ends - made).total_seconds() <= other.metadata.deletion_grace_period_seconds
+        """Whether it was made once `other` was being deleted."""
+        made = self.metadata.creation_timestamp
+        deleted_for = other.deleted_for(made) if made else None
+        return deleted_for is not None and deleted_for >= 0
 
     @property
     def finished(self) -> bool:

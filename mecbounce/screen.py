@@ -29,7 +29,7 @@ WHOLE_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 SHORT_UID = 8  # characters; unique enough for an eye, `-o json` and the commands have the whole
 BAR = range(8, 41)  # columns that a bar may take
 LABEL = 14  # columns of a page's labels
-REMOVAL = timedelta(seconds=30)  # every kubelet takes some seconds to remove a pod whose containers have ended
+REMOVAL = 30.0  # seconds: every kubelet takes some seconds to remove a pod whose containers have ended
 DEEPER = 3  # columns that what belongs to a state stands in from it
 
 
@@ -139,11 +139,10 @@ def _termination(pod: Pod | None, server_now: datetime) -> tuple[str, str] | Non
 def _ended_lately(pod: Pod, server_now: datetime) -> bool:
     """Whether its containers have ended so lately that its kubelet may just need its time to remove it."""
     ends = [status.state.terminated.finished_at for status in pod.status.all_containers if status.state.terminated]
-    # What never ran has not ended: then its deletion counts, whose time is when the grace period ends.
-    begun = pod.metadata.deletion_timestamp
-    grace = timedelta(seconds=pod.metadata.deletion_grace_period_seconds)
-    last = max(filter(None, ends), default=begun - grace if begun else None)
-    return last is not None and server_now - last < REMOVAL
+    last = max(filter(None, ends), default=None)
+    # What never ran has not ended: then its deletion counts.
+    ago = (server_now - last).total_seconds() if last else pod.deleted_for(server_now)
+    return ago is not None and ago < REMOVAL
 
 
 def _readiness(record: BounceRecord, candidates: tuple[Pod, ...], server_now: datetime) -> tuple[str, str] | None:
