@@ -1013,9 +1013,15 @@ class BounceRecord(Frozen):
         return self.path[-1].at
 
     @property
+    def since_checks(self) -> tuple[Passage, ...]:
+        """The states from the last INIT_CHECKS on: DELETE_POD may have led back there."""
+        start = max(number for number, passage in enumerate(self.path) if passage.state is State.INIT_CHECKS)
+        return self.path[start:]
+
+    @property
     def checked_at(self) -> datetime:
         """When the checks were asked last: what made the pod go has happened since."""
-        return next(passage.at for passage in reversed(self.path) if passage.state is State.INIT_CHECKS)
+        return self.since_checks[0].at
 
     @property
     def finished(self) -> bool:

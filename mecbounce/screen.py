@@ -187,6 +187,8 @@ def _row(record: BounceRecord, state: State, took: float, width: int) -> Text:
         mark, style = "✘", "red"
     elif state is record.state and state is not State.DONE:
         mark, style = "●", "cyan"
+    elif all(passage.state is not state for passage in record.since_checks):
+        mark, style = "·", "dim"  # its intent expired, and the checks are asked again
     else:
         mark, style = "✔", "green"
     row = Text.assemble((mark, style), "  ", (f"{state:18}", style if state is record.state else ""))
@@ -321,7 +323,7 @@ def deletion_happened(record: BounceRecord) -> bool:
 def _changed(record: BounceRecord) -> str:
     """Say whether the pod was deleted, and what became of its protection."""
     events = {passage.event for passage in record.path}
-    deleting = any(passage.state is State.DELETE_POD for passage in record.path)
+    at = record.path[-2 if record.finished else -1].state
     if Event.DELETE_ACCEPTED in events:
         said = "the pod was deleted"
     elif Event.ALREADY_TERMINATING in events:
@@ -330,7 +332,7 @@ def _changed(record: BounceRecord) -> str:
         said = "nothing by this bounce: the pod had gone already"
     elif Event.POD_GONE in events:
         said = "the pod has gone, by this bounce's DELETE or another hand"
-    elif deleting and (not record.finished or events & {*WITHOUT_A_LOOK}):
+    elif at is State.DELETE_POD and (not record.finished or _last_event(record) in WITHOUT_A_LOOK):
         said = "not known: the DELETE may or may not have been carried out"
     else:
         said = "nothing was deleted"
