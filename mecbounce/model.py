@@ -440,12 +440,19 @@ class Pod(FromApi):
     def terminating(self) -> bool:
         return self.metadata.deletion_timestamp is not None
 
+    def deleted_for(self, at: datetime) -> float | None:
+        """Seconds from its deletion until `at`. None: it is not being deleted.
+
+        A deletionTimestamp is when the grace period ends, not when the deletion was asked for.
+        """
+        ends = self.metadata.deletion_timestamp
+        return (at - ends).total_seconds() + self.metadata.deletion_grace_period_seconds if ends else None
+
     def made_since_deletion_of(self, other: Pod) -> bool:
-        """Whether it was made once `other` was being deleted: a deletionTimestamp is when the grace period ends."""
-        ends, made = other.metadata.deletion_timestamp, self.metadata.creation_timestamp
-        if ends is None or made is None:
-            return False
-        return (ends - made).total_seconds() <= other.metadata.deletion_grace_period_seconds
+        """Whether it was made once `other` was being deleted."""
+        made = self.metadata.creation_timestamp
+        deleted_for = other.deleted_for(made) if made else None
+        return deleted_for is not None and deleted_for >= 0
 
     @property
     def finished(self) -> bool:
@@ -1018,9 +1025,15 @@ class BounceRecord(Frozen):
         return self.path[-1].at
 
     @property
+    def since_checks(self) -> tuple[Passage, ...]:
+        """The states from the last INIT_CHECKS on: DELETE_POD may have led back there."""
+        start = max(number for number, passage in enumerate(self.path) if passage.state is State.INIT_CHECKS)
+        return self.path[start:]
+
+    @property
     def checked_at(self) -> datetime:
         """When the checks were asked last: what made the pod go has happened since."""
-        return next(passage.at for passage in reversed(self.path) if passage.state is State.INIT_CHECKS)
+        return self.since_checks[0].at
 
     @property
     def finished(self) -> bool:

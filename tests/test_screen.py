@@ -43,6 +43,7 @@ PATH = (
     (State.AWAIT_TERMINATION, Event.DELETE_ACCEPTED, 0.25),
     (State.AWAIT_READY, Event.POD_GONE, 31.75),
 )
+EXPIRED = (State.INIT_CHECKS, Event.INTENT_EXPIRED, 40.0)
 DONE = (State.DONE, Event.POD_STARTED, 91.75)
 REQUEST = request(
     cluster_type="k8s_gitops", force=True, ready_when="started", timeouts={"termination": 90.5, "ready": 700}
@@ -138,6 +139,15 @@ class TestScreen:
         ended = failed(Event.NODE_DOWN)
         assert shown(screen.screen(ended, later(100), 80))[-2:] == [
             "✘  INIT_CHECKS          99.0 s",
+            "✘  FAILED: node_down",
+        ]
+
+    def test_a_state_that_led_back_to_the_checks_is_not_marked_as_done(self) -> None:
+        ended = record(*PATH[:2], EXPIRED, (State.FAILED, Event.NODE_DOWN, 41))
+        assert shown(screen.screen(ended, later(100), 80))[-4:] == [
+            "✘  INIT_CHECKS           1.0 s",
+            "·  DISABLE_PROTECTION    0.2 s",
+            "·  DELETE_POD           39.8 s",
             "✘  FAILED: node_down",
         ]
 
@@ -428,6 +438,11 @@ class TestChanged:
             ),
             (failed(Event.CLUSTER_UNREACHABLE), "not known: the DELETE may or may not have been carried out"),
             (record(*PATH[:2]), "not known: the DELETE may or may not have been carried out"),
+            (record(*PATH[:2], EXPIRED), "nothing was deleted"),
+            (
+                record(*PATH[:2], EXPIRED, (State.FAILED, Event.CLUSTER_UNREACHABLE, 80)),
+                "nothing was deleted",
+            ),
             (record(*PATH), "the pod was deleted"),
             (
                 record((State.AWAIT_TERMINATION, Event.ALREADY_TERMINATING, 1)),
