@@ -18,7 +18,8 @@ class Facts:
     """What the checks judge.
 
     `missing` and `unreadable` tell what is wrong with the custom resource, if anything; `served`: whether its type is
-    known. `pinned_uid` is the UID of the incarnation that an earlier look of this bounce has pinned.
+    known. `above` is what controls the pod, from below, up to a resource of the named one's type; `unread`: why that
+    could not be followed. `pinned_uid` is the UID of the incarnation that an earlier look of this bounce has pinned.
     """
 
     request: BounceRequest
@@ -27,6 +28,8 @@ class Facts:
     served: bool = True
     unreadable: str = ""
     pod: Pod | None = None
+    above: tuple[Owner, ...] = ()
+    unread: str = ""
     pinned_uid: str | None = None
 
     @property
@@ -77,11 +80,23 @@ class Facts:
     @property
     def other_resource(self) -> Owner | None:
         """The custom resource that the pod is made from, where that is not the request's but another of its type."""
-        owner = self.pod.controller if self.pod else None
         named = self.node.reference if self.node else None
-        if owner is None or named is None or owner.uid == named.uid:
+        if named is None:
             return None
-        return owner if (owner.group, owner.kind) == (named.group, named.kind) else None
+        return next((one for one in self._controllers if one.same_type(named) and one.uid != named.uid), None)
+
+    @property
+    def unverified(self) -> str:
+        """Why it can't be told whether the pod is made from the named resource; empty where it can."""
+        named, top = (self.node.reference if self.node else None), self._controllers[-1:]
+        if named is None or not top or top[0].same_type(named):
+            return ""
+        return self.unread or f"{top[0].called}, which controls it, says nothing of that resource"
+
+    @property
+    def _controllers(self) -> tuple[Owner, ...]:
+        """What controls the pod, from below."""
+        return self.above or ((self.pod.controller,) if self.pod and self.pod.controller else ())
 
     def desired(self, values: frozenset[str]) -> bool:
         return self.node is not None and (self.node.desired or "").casefold() in values
@@ -313,6 +328,17 @@ CHECKS: tuple[Check, ...] = (
         advice=lambda _: (
             "Name the node that the pod is made from. If that resource was made anew under its name, its operator must "
             "replace the pod."
+        ),
+    ),
+    Check(
+        code="node_unverified",
+        question="Can't it be told that the pod is made from the custom resource?",
+        needs="node",
+        applies=lambda facts: bool(facts.unverified),
+        event=None,
+        message=lambda facts: (
+            f"Not verified: whether {facts.who} is made from {facts.request.node} ({facts.unverified}). "
+            "Its state is judged all the same."
         ),
     ),
     Check(

@@ -185,6 +185,12 @@ def not_recreated(old: PinnedPod, seen: Absence) -> Diagnosis:
     return Diagnosis(code="not_recreated", evidence=evidence, who=_maker(old))
 
 
+def too_few(old: PinnedPod, gone: int) -> Diagnosis:
+    """A new pod is there, and as many more of its controller's pods have gone as new ones came."""
+    evidence = f"{gone + 1} pods of its controller have gone, and fewer new ones are back"
+    return Diagnosis(code="too_few_replacements", evidence=evidence, who=_maker(old))
+
+
 def others(old: PinnedPod, pods: Iterable[Pod]) -> tuple[Pod, ...]:
     """The other pods of its controller that stand."""
     controller = old.controller

@@ -237,6 +237,9 @@ class Owner(FromApi):
         """Its kind and name, as a person would say it."""
         return f"{self.kind} {self.name}"
 
+    def same_type(self, other: Owner) -> bool:
+        return (self.group, self.kind) == (other.group, other.kind)
+
     def same_object(self, other: Owner) -> bool:
         """True for the same group, kind and name: that object itself, or one made anew in its place."""
         return (self.group, self.kind, self.name) == (other.group, other.kind, other.name)
@@ -833,6 +836,8 @@ class PinnedPod(Frozen):
     """Its own grace period, in seconds."""
     lookalikes: frozenset[str] = frozenset()
     """The UIDs of the pods that could be mistaken for its replacement."""
+    peers: frozenset[str] = frozenset()
+    """The UIDs of those among them that stood by its side."""
 
     @classmethod
     def of(cls, pod: Pod, pods: Iterable[Pod], controller: Owner | None = None) -> Self:
@@ -866,7 +871,13 @@ class PinnedPod(Frozen):
             and not other.made_since_deletion_of(pod)
             and not (self.of_daemon_set and other.surges_past(pod))
         )
-        return self.model_copy(update={"lookalikes": lookalikes})
+        standing = frozenset(other.uid for other in pods if other.stands)
+        peers = lookalikes & standing if self.generated_name and not self.of_daemon_set else frozenset()
+        return self.model_copy(update={"lookalikes": lookalikes, "peers": peers})
+
+    def peers_gone(self, pods: Iterable[Pod]) -> int:
+        """How many of the pods that stood by its side stand no more: each may have a replacement among the new ones."""
+        return len(self.peers - {pod.uid for pod in pods if pod.stands})
 
     @property
     def of_daemon_set(self) -> bool:

@@ -440,6 +440,7 @@ _LOOK: Mapping[str, Next] = {  # by a diagnosis' code: where to look before wait
     "predecessor_not_ready": Next("See which pods there are", "kubectl get pods -n {namespace}"),
     "controller_paused": _CONTROLLER,
     "creation_failed": _CONTROLLER,
+    "too_few_replacements": _CONTROLLER,
     "other_name": Next("See which pods there are", "kubectl get pods -n {namespace}"),
     "replacement_terminating": _DESCRIBE,
     "other_controller": _DESCRIBE,

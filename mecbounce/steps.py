@@ -142,6 +142,7 @@ class Outcome:
 
 STILL_WAITING = Outcome()
 MOST_NAMES = 5  # of pods in a message
+MOST_CONTROLLERS = 3  # between a pod and its custom resource, such as a ReplicaSet and a Deployment
 EVENTS_LAST = timedelta(hours=1)  # so long an API server keeps Events, unless it is told otherwise
 
 
@@ -185,7 +186,28 @@ def gather(
     if pod is not None and pod.has_generated_name:
         pods = look(None)
         pod = next((one for one in pods if one.name == request.pod), None)
-    return replace(facts, pod=pod), pods
+    facts = replace(facts, pod=pod)
+    named = facts.node.reference if facts.node else None
+    if pod is not None and named is not None:
+        above, unread = _controllers_above(pod, named, request.namespace, cluster)
+        facts = replace(facts, above=above, unread=unread)
+    return facts, pods
+
+
+def _controllers_above(pod: Pod, named: Owner, namespace: str, cluster: Cluster) -> tuple[tuple[Owner, ...], str]:
+    """Follow what controls the pod, up to an object of the named one's type; and why it could not be followed."""
+    above = [pod.controller] if pod.controller else []
+    while above and above[-1].built_in_plural and not above[-1].same_type(named):
+        if len(above) > MOST_CONTROLLERS:
+            return tuple(above), f"more than {MOST_CONTROLLERS} controllers stand between"
+        try:
+            found = Controller.read(cluster.controller(namespace, above[-1]))
+        except (ClusterError, ValueError, KeyError) as error:
+            return tuple(above), f"{above[-1].called} could not be read: {one_line(error)}"
+        if found.owner is None:
+            break
+        above.append(found.owner)
+    return tuple(above), ""
 
 
 def short_deadlines(request: BounceRequest, pinned: PinnedPod) -> list[tuple[str, str]]:
@@ -311,15 +333,13 @@ def await_ready(context: Context) -> Outcome:
     pod = candidates[0]
     learned: dict[str, Any] = {"new_pod": SeenPod.of(pod)}
     notices = _about_replacement(old, record.new_pod, candidates)
-    if event := probes.completion_event(pod, context.request.ready_when, context.server_now):
-        if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
-            text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
-            notices.append(("no_startup_probe", text))
-        took = max(0.0, (context.now - record.path[0].at).total_seconds())
-        message = f"Pod {old.name} was bounced: {pod.name} ({pod.uid}) is back after {took:.0f} s."
-        if record.found_replaced:
-            message = f"Nothing was deleted: {old.uid} had gone already, and {pod.name} ({pod.uid}) is back."
-        return Outcome(event, message, learned=learned, notices=tuple(notices))
+    event, gone = _completion(context, pod), old.peers_gone(pods)
+    if gone:
+        text = "More of its controller's pods went meanwhile: which new pod replaces which can't be told."
+        notices.append(("several_gone", text))
+    too_few = event is not None and gone > 0 and not _enough_are_back(context, candidates, pods)
+    if event is not None and not too_few:
+        return _back(context, event, pod, learned, notices)
     if context.request.timeouts.ready is None and not record.deadline_from_start:
         anew = probes.deadline_from_start(pod, entered_at=record.entered_at, now=context.now, skew=context.skew)
         if anew is not None:
@@ -327,9 +347,41 @@ def await_ready(context: Context) -> Outcome:
     deadline: datetime = learned.get("deadline") or record.deadline or context.now
     if context.now < deadline:
         return Outcome(learned=learned, notices=tuple(notices))
-    why = diagnosis.readiness(pod, _host_of(context, pod), _events_of(context, pod.uid), context.server_now)
+    why = diagnosis.too_few(old, gone)
+    if not too_few:
+        why = diagnosis.readiness(pod, _host_of(context, pod), _events_of(context, pod.uid), context.server_now)
     others = tuple(one for one in diagnosis.others(old, pods) if one.uid != pod.uid)
     return not_back(context, why, others=others, learned=learned, notices=tuple(notices))
+
+
+def _completion(context: Context, pod: Pod) -> Event | None:
+    return probes.completion_event(pod, context.request.ready_when, context.server_now)
+
+
+def _back(
+    context: Context, event: Event, pod: Pod, learned: Mapping[str, Any], notices: list[tuple[str, str]]
+) -> Outcome:
+    """Tell that the replacement is back."""
+    record, old = context.record, context.old
+    if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
+        text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
+        notices.append(("no_startup_probe", text))
+    took = max(0.0, (context.now - record.path[0].at).total_seconds())
+    message = f"Pod {old.name} was bounced: {pod.name} ({pod.uid}) is back after {took:.0f} s."
+    if record.found_replaced:
+        message = f"Nothing was deleted: {old.uid} had gone already, and {pod.name} ({pod.uid}) is back."
+    return Outcome(event, message, learned=learned, notices=tuple(notices))
+
+
+def _enough_are_back(context: Context, candidates: tuple[Pod, ...], pods: tuple[Pod, ...]) -> bool:
+    """Whether as many new pods are back as pods of the controller have gone, or as it wants after a scale-down."""
+    old = context.old
+    back = sum(_completion(context, one) is not None for one in candidates)
+    if back > old.peers_gone(pods):
+        return True
+    now = _controller_now(context, old.controller, None) if old.controller else None
+    wanted = now.replicas if isinstance(now, Controller) else None
+    return wanted is not None and wanted <= back + len(old.peers) - old.peers_gone(pods)
 
 
 def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ...] = ()) -> Outcome:
@@ -503,17 +555,19 @@ def _unless_denied(ask: Callable[[], Answer]) -> Answer | None:
 def _within(seconds: float, call: Callable[[], bool | None]) -> bool | None:
     """Give a protection `seconds`: it may be anybody's code, and a bounce does not hang on it."""
     returned: list[bool | None] = []
-    raised: list[Exception] = []
+    raised: list[BaseException] = []
 
     def run() -> None:
         try:
             returned.append(call())
-        except Exception as error:  # noqa: BLE001 -- handed to the caller below
+        except BaseException as error:  # noqa: BLE001 -- handed to the caller below; SystemExit would end this thread alone
             raised.append(error)
 
     thread = threading.Thread(target=run, name="mecbounce-protection", daemon=True)
     thread.start()
     thread.join(seconds)
+    if raised and not isinstance(raised[0], Exception):
+        raise RuntimeError(f"it raised {type(raised[0]).__name__}") from None
     if raised:
         raise raised[0]
     if not returned:

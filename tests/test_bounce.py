@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
@@ -568,6 +569,36 @@ class TestAnOldIntent:
         bench.cluster.script += [(50, lambda: bench.cluster.gone("uid-1")), (51, lambda: bench.cluster.add(NEW))]
         assert bench.task().perform().state is State.DONE
         assert Event.INTENT_EXPIRED not in [passage.event for passage in bench.record.path]
+
+
+class TestBounds:
+    def test_a_replacement_that_is_replaced_again_and_again_leaves_the_record_small(self) -> None:
+        """Of notices of one code the first and the last are kept; what nothing hangs on is saved once a second."""
+        bench = Bench()
+        bench.cluster.script = [(3, lambda: bench.cluster.gone("uid-1"))]
+
+        def again(number: int) -> Callable[[], None]:
+            def act() -> None:
+                bench.cluster.present.pop(f"new-{number - 1}", None)
+                bench.cluster.add(pod(uid=f"new-{number}", ready=False))
+
+            return act
+
+        bench.cluster.script += [(4 + number / 50, again(number)) for number in range(500)]
+        bench.cluster.script += [(20, lambda: bench.cluster.add(NEW)), (20, lambda: bench.cluster.gone("new-499"))]
+        assert bench.task().perform().state is State.DONE
+        told = [notice for notice in bench.record.notices if notice.code == "replaced_again"]
+        assert len(told) == 2
+        assert told[0].count == 1
+        assert told[1].count > 5
+        assert len(bench.saved) < 40
+        assert len(json.dumps(bench.state)) < 10_000
+
+    def test_each_notice_is_told_once_though_an_older_one_gives_way(self) -> None:
+        bench = Bench().replaced()
+        bench.cluster.faults = [LOST, None, LOST, None, None, LOST]
+        bench.task().perform()
+        assert len(bench.notices) == len({(notice.code, notice.at) for notice in bench.notices})
 
 
 class TestStop:

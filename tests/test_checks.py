@@ -43,6 +43,7 @@ ORDER = [
     ("pod_unmanaged", Event.POD_UNMANAGED),
     ("pod_owned", None),
     ("pod_foreign", Event.POD_FOREIGN),
+    ("node_unverified", None),
     ("already_terminating", Event.ALREADY_TERMINATING),
     ("pod_ended", Event.POD_ENDED),
     ("pod_ended_in_place", None),
@@ -67,7 +68,7 @@ MIRROR = {"annotations": {"kubernetes.io/config.mirror": "x"}}
 EVICTED = {"phase": "Failed", "reason": "Evicted"}
 NODES = {
     *("node_unserved", "node_missing", "node_unreadable", "node_deleting", "node_down", "node_silent"),
-    *("pod_owned", "pod_foreign", "node_rebuilding", "node_catching_up"),
+    *("pod_owned", "pod_foreign", "node_unverified", "node_rebuilding", "node_catching_up"),
 }
 
 # For each check, facts that give it a yes and every earlier one a no.
@@ -84,6 +85,7 @@ YES: dict[str, dict[str, Any]] = {
     "pod_unmanaged": {"pod": pod(owner=None)},
     "pod_owned": {"pod": pod(owner=UNCONTROLLED), "node": Node(desired="up", reference=MADE_FROM)},
     "pod_foreign": {"node": Node(desired="up", reference=OTHER)},
+    "node_unverified": {"node": Node(desired="up", reference=MADE_FROM), "pod": pod(owner=STATEFUL_SET)},
     "already_terminating": {"pod": pod(deleted=30)},
     "pod_ended": {"pod": pod(owner=REPLICA_SET, metadata={"generateName": "mec-7d9f-"}, status=EVICTED)},
     "pod_ended_in_place": {"pod": pod(status=EVICTED)},
@@ -93,14 +95,13 @@ YES: dict[str, dict[str, Any]] = {
 }
 
 
+SEEN = ("node", "missing", "served", "unreadable", "pod", "above", "unread", "pinned_uid")
+
+
 def facts(**given: Any) -> Facts:
     """Give the facts of a sound bounce, but for what is given: fields of the facts, or of the request."""
     seen: dict[str, Any] = {"node": UP, "pod": pod()}
-    seen |= {
-        name: given.pop(name)
-        for name in ("node", "missing", "served", "unreadable", "pod", "pinned_uid")
-        if name in given
-    }
+    seen |= {name: given.pop(name) for name in SEEN if name in given}
     return Facts(request(**given), **seen)
 
 
@@ -560,16 +561,16 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             YES["node_deleting"],
             (
-                f"{REF} is being deleted, so its operator would not make the pod anew. It is not bounced (not with force "
-                "either). Nothing was changed."
+                f"{REF} is being deleted, so its operator would not make the pod anew. It is not bounced (not with "
+                "force either). Nothing was changed."
             ),
             "If the node is still wanted, have its resource made anew once it has gone.",
         ),
         (
             YES["pod_static"],
             (
-                f"{POD} only mirrors a static pod of the kubelet on host-1: deleting it restarts nothing (not with force "
-                "either). Nothing was changed."
+                f"{POD} only mirrors a static pod of the kubelet on host-1: deleting it restarts nothing (not with "
+                "force either). Nothing was changed."
             ),
             "Restart it on host-1: take its manifest out of the kubelet's folder of static pods, and put it back.",
         ),
@@ -584,8 +585,8 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             YES["pod_of_job"],
             (
-                f"{POD} works for Job backup to an end (restartPolicy OnFailure). Once deleted, its work begins anew in "
-                "another pod, or counts as failed and is not done again. Nothing was changed."
+                f"{POD} works for Job backup to an end (restartPolicy OnFailure). Once deleted, its work begins anew "
+                "in another pod, or counts as failed and is not done again. Nothing was changed."
             ),
             "Let it end by itself. To delete it all the same, use force (--force).",
         ),
@@ -652,3 +653,27 @@ def test_what_was_judged_stays_as_it_was(data: Any) -> None:
     field = dataclasses.fields(data)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(data, field, None)
+
+
+@pytest.mark.parametrize(
+    ("above", "unread", "expected"),
+    [
+        ((STATEFUL_SET, MADE_BY), "", None),
+        ((REPLICA_SET, STATEFUL_SET, MADE_BY), "", None),
+        ((STATEFUL_SET, MADE_BY | {"uid": "owner-2"}), "", Event.POD_FOREIGN),
+        ((STATEFUL_SET,), "", "StatefulSet mec, which controls it, says nothing of that resource"),
+        ((STATEFUL_SET, WORKFLOW), "", "Workflow w, which controls it, says nothing of that resource"),
+        ((STATEFUL_SET,), "StatefulSet mec could not be read: 403", "StatefulSet mec could not be read: 403"),
+    ],
+    ids=["through", "through_two", "another", "ends", "of_another_type", "unread"],
+)
+def test_the_resource_is_known_through_the_controllers_between(
+    above: tuple[dict[str, Any], ...], unread: str, expected: Event | str | None
+) -> None:
+    owners = tuple(Owner.model_validate(one) for one in above)
+    node = Node(desired="up", reference=MADE_FROM)
+    verdict = judge(facts(node=node, pod=pod(owner=STATEFUL_SET), above=owners, unread=unread))
+    told = notices(verdict).get("node_unverified", "")
+    assert (expected if isinstance(expected, Event) else Event.CHECKS_PASSED) is verdict.event
+    assert bool(told) is isinstance(expected, str)
+    assert not isinstance(expected, str) or expected in told

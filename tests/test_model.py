@@ -964,7 +964,7 @@ class TestPinnedPod:
         anew = pinned.seen_among([old, scaled])
         assert (("b",), ()) == (tuple(one.uid for one in pinned.replacements([scaled])), anew.replacements([scaled]))
         assert pinned == pinned.seen_among([scaled])  # once it has gone, nothing can be pinned any more
-        assert pinned.model_copy(update={"lookalikes": anew.lookalikes}) == anew
+        assert pinned.model_copy(update={"lookalikes": anew.lookalikes, "peers": anew.lookalikes}) == anew
 
     def test_of_several_the_oldest_comes_first_and_the_ended_last(self) -> None:
         generated = {"generateName": "mec-7d9f-"}

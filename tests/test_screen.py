@@ -213,7 +213,7 @@ class TestTheWayRound:
             ((*ROUND, *PATH[:3]), "the pod was deleted"),
             (
                 (*ROUND, (State.AWAIT_READY, Event.ALREADY_REPLACED, 86401)),
-                "nothing by this bounce: the pod had gone already",
+                "the pod has gone, by this bounce's DELETE or another hand",
             ),
         ],
     )
@@ -226,7 +226,7 @@ class TestTheWayRound:
         went = record(*self.ROUND, (State.FAILED, Event.NODE_DOWN, 86401), old_pod=OLD)
         lines = shown(screen.screen(went, later(86402), 80))
         assert lines[4] == "✘  INIT_CHECKS           0.8 s"
-        assert lines[-2:] == ["✔  DELETE_POD        86,400.0 s", "✘  FAILED: node_down"]
+        assert lines[-2:] == ["·  DELETE_POD        86,400.0 s", "✘  FAILED: node_down"]
 
 
 class TestWaitingFor:

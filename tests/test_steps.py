@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 from builders import NOW, STARTUP_PROBE, later, pod, request
@@ -472,3 +474,110 @@ def test_a_kubernetes_node_that_no_longer_exists_is_lost(state: State) -> None:
     outcome = run(record, cluster, now=later(60))
     assert outcome.diagnosis is not None
     assert outcome.diagnosis.code == "host_lost"
+
+
+class TestControllersAbove:
+    """Where something stands between the pod and the named resource, it is followed, with a request each."""
+
+    STATEFUL_SET: ClassVar = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "mec", "uid": "sts-1"}
+
+    def cluster(self, owner_uid: str | None) -> FakeCluster:
+        cluster = FakeCluster(FakeClock(), pod(owner=self.STATEFUL_SET | {"controller": True}))
+        metadata: dict[str, Any] = {"name": "mec-0", "uid": "owner-1", "namespace": "default"}
+        cluster.resource = {"apiVersion": "express.example.com/v1", "kind": "ExpressNode", "metadata": metadata}
+        cluster.resource |= {"spec": {"state": "up"}}
+        above = {"apiVersion": "express.example.com/v1", "kind": "ExpressNode", "name": "mec-0", "controller": True}
+        owners = {"ownerReferences": [above | {"uid": owner_uid}]} if owner_uid else {}
+        cluster.controllers["mec"] = {**self.STATEFUL_SET, "metadata": {"name": "mec", "uid": "sts-1", **owners}}
+        return cluster
+
+    @pytest.mark.parametrize(
+        ("owner_uid", "event", "codes"),
+        [
+            ("owner-1", Event.CHECKS_PASSED, set()),
+            ("owner-2", Event.POD_FOREIGN, set()),
+            (None, Event.CHECKS_PASSED, {"node_unverified"}),
+        ],
+    )
+    def test_its_resource_is_compared_with_the_named_one(
+        self, owner_uid: str | None, event: Event, codes: set[str]
+    ) -> None:
+        cluster = self.cluster(owner_uid)
+        outcome = run(begin(request(), NOW), cluster)
+        assert outcome.event is event
+        assert {code for code, _ in outcome.notices} == codes
+        assert cluster.calls == ["node", "pods default/mec-0", "controller default/StatefulSet/mec"]
+
+    def test_where_it_may_not_be_read_a_notice_says_so(self) -> None:
+        cluster = self.cluster("owner-1")
+        cluster.faults = [None, None, AccessDenied("statefulsets are forbidden")]
+        outcome = run(begin(request(), NOW), cluster)
+        assert outcome.event is Event.CHECKS_PASSED
+        ((code, text),) = outcome.notices
+        assert code == "node_unverified"
+        assert "StatefulSet mec could not be read: statefulsets are forbidden" in text
+
+
+class TestPeers:
+    """Where several pods of one ReplicaSet have gone, as many new ones must have come."""
+
+    OWNER: ClassVar = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "rs-1", "controller": True}
+
+    def one(self, name: str, **fields: Any) -> Pod:
+        return pod(name, name, owner=self.OWNER, metadata={"generateName": "rs-"}, **fields)
+
+    @pytest.mark.parametrize(
+        ("present", "replicas", "event"),
+        [
+            (["b", "new-1"], 2, Event.POD_READY),  # the peer stands: nothing else can have been replaced
+            (["new-1"], 2, None),  # the peer has gone too, and one new pod can't be both
+            (["new-1", "new-2"], 2, Event.POD_READY),
+            (["new-1"], 1, Event.POD_READY),  # scaled down
+            (["new-1"], None, None),  # what it wants is not known
+        ],
+    )
+    def test_it_is_back_once_as_many_are(self, present: list[str], replicas: int | None, event: Event | None) -> None:
+        old = self.one("a")
+        record = record_in(State.AWAIT_READY, deadline=60, old=old, request=request(node=None, pod="a"))
+        pinned = PinnedPod.of(old, [old, self.one("b")])
+        record = record.model_copy(update={"old_pod": pinned})
+        cluster = FakeCluster(FakeClock(), *map(self.one, present))
+        spec = {} if replicas is None else {"replicas": replicas}
+        cluster.controllers["rs"] = {**self.OWNER, "metadata": {"name": "rs", "uid": "rs-1"}, "spec": spec}
+        outcome = run(record, cluster, now=later(30))
+        assert outcome.event is event
+        assert ("several_gone" in {code for code, _ in outcome.notices}) is ("b" not in present)
+
+    def test_at_the_deadline_too_few_are_told(self) -> None:
+        old = self.one("a")
+        asked = request(node=None, pod="a", timeouts={"ready": 60})
+        record = record_in(State.AWAIT_READY, deadline=60, old=old, request=asked)
+        record = record.model_copy(update={"old_pod": PinnedPod.of(old, [old, self.one("b")])})
+        cluster = FakeCluster(FakeClock(), self.one("new-1"))
+        cluster.controllers["rs"] = {**self.OWNER, "metadata": {"name": "rs", "uid": "rs-1"}, "spec": {"replicas": 2}}
+        outcome = run(record, cluster, now=later(60))
+        assert outcome.event is Event.READY_TIMEOUT
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "too_few_replacements"
+
+    def test_an_ended_leftover_is_no_peer(self) -> None:
+        old, ended = self.one("a"), self.one("b", status={"phase": "Failed", "reason": "Evicted"})
+        pinned = PinnedPod.of(old, [old, ended])
+        assert (pinned.lookalikes, pinned.peers) == (frozenset({"b"}), frozenset())
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_a_protection_that_would_end_the_process_is_told_at_once_and_its_text_is_not(
+    kind: type[BaseException], capfd: pytest.CaptureFixture[str]
+) -> None:
+    def disable(_: Pod) -> None:
+        raise kind("s3cret")
+
+    record = record_in(State.DISABLE_PROTECTION)
+    began = time.monotonic()
+    outcome = run(record, FakeCluster(FakeClock(), pod()), protection=SimpleNamespace(disable=disable))
+    assert time.monotonic() - began < record.request.timeouts.api
+    assert outcome.event is Event.PROTECTION_KEPT
+    ((code, text),) = outcome.notices
+    assert (code, f"it raised {kind.__name__}" in text) == ("protection_kept", True)
+    assert "s3cret" not in text + "".join(capfd.readouterr())
