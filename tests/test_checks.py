@@ -560,16 +560,16 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             YES["node_deleting"],
             (
-                f"{REF} is being deleted, so its operator would not make the pod anew. It is not bounced (not with force "
-                "either). Nothing was changed."
+                f"{REF} is being deleted, so its operator would not make the pod anew. It is not bounced (not with "
+                "force either). Nothing was changed."
             ),
             "If the node is still wanted, have its resource made anew once it has gone.",
         ),
         (
             YES["pod_static"],
             (
-                f"{POD} only mirrors a static pod of the kubelet on host-1: deleting it restarts nothing (not with force "
-                "either). Nothing was changed."
+                f"{POD} only mirrors a static pod of the kubelet on host-1: deleting it restarts nothing (not with "
+                "force either). Nothing was changed."
             ),
             "Restart it on host-1: take its manifest out of the kubelet's folder of static pods, and put it back.",
         ),
@@ -584,8 +584,8 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             YES["pod_of_job"],
             (
-                f"{POD} works for Job backup to an end (restartPolicy OnFailure). Once deleted, its work begins anew in "
-                "another pod, or counts as failed and is not done again. Nothing was changed."
+                f"{POD} works for Job backup to an end (restartPolicy OnFailure). Once deleted, its work begins anew "
+                "in another pod, or counts as failed and is not done again. Nothing was changed."
             ),
             "Let it end by itself. To delete it all the same, use force (--force).",
         ),
