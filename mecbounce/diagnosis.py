@@ -55,7 +55,7 @@ CONFIG_REASONS = {
 }
 VOLUME_EVENTS = {"FailedMount", "FailedAttachVolume", "FailedMapVolume"}
 KILLED_EXIT_CODES = {137, 143}  # SIGKILL, SIGTERM: how a kubelet ends a container
-BUILT_IN_GROUPS = {"", "apps", "batch"}  # of those controllers that are Kubernetes' own
+BUILT_IN_GROUPS = {"apps", "batch"}  # of those controllers that are Kubernetes' own
 
 # Who says no, as the API server words it. The first that fits; `{}` is what the pattern's group has found.
 # https://github.com/kubernetes/apiserver: pkg/admission/plugin (webhook, policy, resourcequota), podsecurity
@@ -317,6 +317,8 @@ def _scaled_down(old: PinnedPod, now: Controller, seen: Absence) -> str:
     if wanted is None:
         return ""
     if ordinal is not None:
+        if ordinal < now.first_ordinal:
+            return f"{called} wants no pod {old.name}: its ordinals begin with {now.first_ordinal}"
         before = ordinal + 1 - now.first_ordinal
         return f"{called} was scaled down, from at least {before} to {wanted}" if wanted < before else ""
     if not old.generated_name:
@@ -362,7 +364,8 @@ def _maker(old: PinnedPod) -> str:
     """Who answers for that which makes the pod."""
     if old.controller is None:
         return "whoever made the pod"
-    return ADMINISTRATORS if old.controller.group in BUILT_IN_GROUPS and old.controller.api_version else OPERATOR
+    built_in = old.controller.group in BUILT_IN_GROUPS or old.controller.kind == "ReplicationController"
+    return ADMINISTRATORS if built_in else OPERATOR
 
 
 def _ordinal(pod_name: str) -> int | None:
