@@ -324,6 +324,8 @@ def _scaled_down(old: PinnedPod, now: Controller, seen: Absence) -> str:
     if wanted is None:
         return ""
     if ordinal is not None:
+        if ordinal < now.first_ordinal:
+            return f"{called} wants no pod {old.name}: its ordinals begin with {now.first_ordinal}"
         before = ordinal + 1 - now.first_ordinal
         return f"{called} was scaled down, from at least {before} to {wanted}" if wanted < before else ""
     if not old.generated_name:
