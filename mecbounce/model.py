@@ -617,13 +617,13 @@ class Controller(Frozen):
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Self:
-        """Read its JSON; only kind, name and UID must be there."""
-        metadata = Metadata.model_validate(found["metadata"])
+        """Read its JSON. Raises ValidationError where it has no name or no UID."""
+        metadata = Metadata.model_validate(found.get("metadata"))
         spec, status = (_mapping(found.get(part)) for part in ("spec", "status"))
         kind, api_version = str(found.get("kind") or ""), str(found.get("apiVersion") or "")
         ordinals = _mapping(spec.get("ordinals"))
         # An older status tells of an older spec.
-        current = _number(status, "observedGeneration") == _number(_mapping(found["metadata"]), "generation")
+        current = _number(status, "observedGeneration") == _number(_mapping(found.get("metadata")), "generation")
         try:
             conditions = PodStatus.model_validate({"conditions": status.get("conditions")}).conditions
         except ValidationError:  # a custom resource may call something else so

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from pydantic import ValidationError
+
 from mecbounce import checks, diagnosis, probes
 from mecbounce.errors import (
     AccessDenied,
@@ -479,12 +481,14 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
     cluster, namespace, old = context.cluster, context.request.namespace, context.old
     node, resource = _node_now(context)
     if not old.generated_name:
-        pods = _unless_denied(lambda: cluster.pods(namespace)) or pods
+        pods = _best_effort(lambda: cluster.pods(namespace)) or pods
+    if old.replacements(pods):  # it came this moment: the next look judges it
+        return STILL_WAITING
     controller: Controller | str | None = None
     if old.controller is not None:
-        controller = _controller_now(context, old.controller, resource)
+        controller = _controller_now(context, old.controller, node, resource)
     uid = controller.reference.uid if isinstance(controller, Controller) else old.controller_uid
-    rolled_out = old.controller is not None and old.controller.kind == "ReplicaSet"
+    of_replica_set = old.controller is not None and old.controller.kind == "ReplicaSet"
     # Where the pod was gone or going before, so was what its controller told of that.
     joined = any(passage.event in JOINING for passage in context.record.path)
     seen = diagnosis.Absence(
@@ -494,7 +498,7 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
         node=node,
         controller=controller,
         events=_events_of(context, uid) if uid else (),
-        replica_sets=(_unless_denied(lambda: cluster.replica_sets(namespace)) or ()) if rolled_out else (),
+        replica_sets=(_best_effort(lambda: cluster.replica_sets(namespace)) or ()) if of_replica_set else (),
         host=_host_named(context, old.host) if old.of_daemon_set else None,
     )
     return not_back(context, diagnosis.not_recreated(old, seen), others=diagnosis.others(old, pods))
@@ -514,15 +518,18 @@ def _node_now(context: Context) -> tuple[Node | str | None, Mapping[str, Any] | 
         return None, None
 
 
-def _controller_now(context: Context, owner: Owner, resource: Mapping[str, Any] | None) -> Controller | str | None:
-    """Look at the pod's controller; its JSON is known already where it is the custom resource."""
+def _controller_now(
+    context: Context, owner: Owner, node: Node | str | None, resource: Mapping[str, Any] | None
+) -> Controller | str | None:
+    """Look at the pod's controller. Where it is the custom resource, that has been looked at already."""
+    named = node.reference if isinstance(node, Node) else None
     try:
-        if resource is None or resource.get("metadata", {}).get("uid") != owner.uid:
+        if resource is None or named is None or named.uid != owner.uid:
             resource = context.cluster.controller(context.request.namespace, owner)
         return Controller.read(resource)
     except NotFound as error:
         return str(error)
-    except (ClusterError, ValueError, KeyError):  # as everything here, best effort
+    except (ClusterError, ValidationError):  # as everything here, best effort
         return None
 
 
@@ -541,10 +548,10 @@ def _host_named(context: Context, name: str) -> Host | None:
 
 
 def _events_of(context: Context, uid: str) -> tuple[PodEvent, ...]:
-    return _unless_denied(lambda: context.cluster.events(context.request.namespace, uid)) or ()
+    return _best_effort(lambda: context.cluster.events(context.request.namespace, uid)) or ()
 
 
-def _unless_denied(ask: Callable[[], Answer]) -> Answer | None:
+def _best_effort(ask: Callable[[], Answer]) -> Answer | None:
     """Ask for what only serves a diagnosis: None where it can't be had."""
     try:
         return ask()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -16,8 +17,8 @@ from mecbounce import steps
 from mecbounce.bounce import begin
 from mecbounce.errors import AccessDenied, Conflict, NotFound, Refused, Unreachable
 from mecbounce.machine import Event, State
-from mecbounce.model import BounceRecord, Passage, PinnedPod, Pod, PodEvent, Protection, SeenPod, Trouble
-from mecbounce.steps import Context, Outcome, ShutdownProtection
+from mecbounce.model import BounceRecord, NodeRef, Passage, PinnedPod, Pod, PodEvent, Protection, SeenPod, Trouble
+from mecbounce.steps import STILL_WAITING, Context, Outcome, ShutdownProtection
 
 OLD = pod()
 
@@ -425,6 +426,25 @@ class TestAwaitReady:
         assert outcome.diagnosis is not None
         assert outcome.diagnosis.code == code
         assert "--pod-uid uid-1" in outcome.advice
+
+    def test_a_replacement_that_comes_between_the_last_looks_is_judged_by_the_next(self) -> None:
+        class Late(FakeCluster):
+            def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:
+                self.add(pod(uid="uid-2"))
+                return super().node(namespace, ref)
+
+        cluster, record = Late(FakeClock()), record_in(State.AWAIT_READY, deadline=60)
+        assert run(record, cluster, now=later(60)) == STILL_WAITING
+        assert run(record, cluster, now=later(60)).event is Event.POD_READY
+
+    @pytest.mark.parametrize("metadata", [None, [], "text", {"uid": None}], ids=repr)
+    def test_a_resource_whose_metadata_is_none_does_not_hide_it_either(self, metadata: object) -> None:
+        cluster = FakeCluster(FakeClock())
+        cluster.resource = {"kind": "ExpressNode", "metadata": metadata}
+        cluster.controllers["mec-0"] = {"kind": "ExpressNode", "metadata": metadata}
+        outcome = run(record_in(State.AWAIT_READY, deadline=60), cluster, now=later(60))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "not_recreated"
 
     def test_a_replacement_that_is_not_back_is_explained_by_its_events_too(self) -> None:
         new = pod(uid="uid-2", ready=False, container_status={"state": {"waiting": {"reason": "ContainerCreating"}}})
