@@ -381,7 +381,7 @@ def _enough_are_back(context: Context, candidates: tuple[Pod, ...], pods: tuple[
     back = sum(_completion(context, one) is not None for one in candidates)
     if back > old.peers_gone(pods):
         return True
-    now = _controller_now(context, old.controller, None) if old.controller else None
+    now = _controller_now(context, old.controller, None, None) if old.controller else None
     wanted = now.replicas if isinstance(now, Controller) else None
     return wanted is not None and wanted <= back + len(old.peers) - old.peers_gone(pods)
 
