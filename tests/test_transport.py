@@ -275,3 +275,50 @@ def test_a_watch_acts_as_that_user_too(sandbox: Sandbox) -> None:
         ("list", "bob", ("mec", "ops")),
         ("watch", "bob", ("mec", "ops")),
     ]
+
+
+class TestConnecting:
+    @pytest.mark.parametrize("kind", ["list", "exec"])
+    def test_a_name_server_that_does_not_answer_is_not_waited_for(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    ) -> None:
+        answers = threading.Event()
+
+        def resolve(*_: object, **__: object) -> None:
+            answers.wait(PATIENCE)
+            raise socket.gaierror(socket.EAI_AGAIN, "later")
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        monkeypatch.setattr(transport, "CONNECTED", 0.3)
+        cluster = KubernetesCluster.from_kubeconfig(write_kubeconfig(tmp_path / "kubeconfig", "http://api.example.com"))
+        began = time.monotonic()
+        try:
+            with pytest.raises(Unreachable, match="name resolution included"):
+                ASKS[kind](cluster)
+            assert time.monotonic() - began < PATIENCE / 2
+        finally:
+            answers.set()
+
+    def test_a_connection_that_comes_too_late_is_closed(
+        self, api: ApiServer, cluster: KubernetesCluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        go_on, closed = threading.Event(), threading.Event()
+        connect, close = transport.HTTPConnection.connect, transport.HTTPConnection.close
+
+        def late(self: transport.HTTPConnection) -> None:
+            go_on.wait(PATIENCE)
+            connect(self)
+
+        def told(self: transport.HTTPConnection) -> None:
+            close(self)
+            if go_on.is_set():
+                closed.set()
+
+        monkeypatch.setattr(transport.HTTPConnection, "connect", late)
+        monkeypatch.setattr(transport.HTTPConnection, "close", told)
+        monkeypatch.setattr(transport, "CONNECTED", 0.2)
+        with pytest.raises(Unreachable, match="no connection within 0 s"):
+            cluster.pods("default")
+        go_on.set()
+        assert closed.wait(PATIENCE)
+        assert api.seen == []
