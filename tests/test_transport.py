@@ -20,6 +20,7 @@ import pytest
 from builders import NODE, pod_json, write_kubeconfig
 from loopback import NO_PODS, PATIENCE, ApiServer, Authority, HttpProxy, TlsFront, dripping, said
 from real_cluster import till
+from urllib3.connection import HTTPConnection
 
 from mecbounce import transport
 from mecbounce.cluster import KubernetesCluster
@@ -303,19 +304,19 @@ class TestConnecting:
         self, api: ApiServer, cluster: KubernetesCluster, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         go_on, closed = threading.Event(), threading.Event()
-        connect, close = transport.HTTPConnection.connect, transport.HTTPConnection.close
+        connect, close = HTTPConnection.connect, HTTPConnection.close
 
-        def late(self: transport.HTTPConnection) -> None:
+        def late(self: HTTPConnection) -> None:
             go_on.wait(PATIENCE)
             connect(self)
 
-        def told(self: transport.HTTPConnection) -> None:
+        def told(self: HTTPConnection) -> None:
             close(self)
             if go_on.is_set():
                 closed.set()
 
-        monkeypatch.setattr(transport.HTTPConnection, "connect", late)
-        monkeypatch.setattr(transport.HTTPConnection, "close", told)
+        monkeypatch.setattr(HTTPConnection, "connect", late)
+        monkeypatch.setattr(HTTPConnection, "close", told)
         monkeypatch.setattr(transport, "CONNECTED", 0.2)
         with pytest.raises(Unreachable, match="no connection within 0 s"):
             cluster.pods("default")
