@@ -302,13 +302,14 @@ class KubernetesCluster:
         return found
 
     def _types(self, group: str, version: str) -> list[Mapping[str, Any]]:
-        """Ask which resource types a group's version has: `name` (plural), `kind`, `namespaced`. None: [] ."""
+        """Ask which resource types a group's version has: `name` (plural), `kind`, `namespaced`. None: empty."""
         try:
             found = self._json(lambda: self._custom.get_api_resources, group, version)
         except NotFound:
             return []
         with _readable("resource types"):
-            return [{key: one[key] for key in ("name", "kind", "namespaced")} for one in found["resources"]]
+            types = [{key: one[key] for key in ("name", "kind", "namespaced")} for one in found["resources"]]
+            return [one for one in types if "/" not in one["name"]]  # a subresource has its resource's kind
 
     def replica_sets(self, namespace: str) -> tuple[Controller, ...]:
         path = "apps", "v1", namespace, "replicasets"

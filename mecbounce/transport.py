@@ -33,6 +33,7 @@ from mecbounce.errors import ConfigError
 
 WHOLE = 20.0  # seconds that a request may take, from its connection to the last byte of its answer; a watch may more
 CONNECTED = 10.0  # seconds for the name, the connection and its TLS handshake together
+EARLIEST, LATEST = 1970, 9000  # years of a Date that is believed: near a datetime's ends nothing can be added to it
 PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 Headers = Iterable[tuple[str, str]]
 
@@ -47,7 +48,7 @@ class ServerClock:
         """Take in a `Date` header; one that is missing or malformed tells nothing."""
         with suppress(ValueError, TypeError, OverflowError):
             told = parsedate_to_datetime(date or "")
-            if told.tzinfo is not None:
+            if told.tzinfo is not None and EARLIEST <= told.year < LATEST:
                 self._told = told.astimezone(UTC), time.monotonic()
 
     def now(self) -> datetime | None:

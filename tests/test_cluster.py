@@ -30,7 +30,7 @@ from mecbounce.bounce import BounceTask
 from mecbounce.cluster import KubernetesCluster
 from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
 from mecbounce.machine import State
-from mecbounce.model import BounceRequest, Pod
+from mecbounce.model import BounceRequest, Owner, Pod
 from mecbounce.protection import ExecProtection, HttpProtection
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.stores import MappingStore
@@ -878,6 +878,13 @@ class TestTarget:
             cluster.pods("default")
         before, of_child, after = addresses
         assert before == after != of_child
+
+    def test_a_subresource_is_not_taken_for_the_type_of_its_kind(self, tmp_path: Path) -> None:
+        types = [{"name": name, "kind": "Site", "namespaced": True} for name in ("sites/status", "sites")]
+        with ApiServer(said(200, json.dumps({"resources": types}))) as server:
+            cluster = KubernetesCluster.from_kubeconfig(write_kubeconfig(tmp_path / "kubeconfig", server.url))
+            cluster.controller("default", Owner(api_version="x.io/v1", kind="Site", name="here", uid="any"))
+        assert server.seen[-1].target == "/apis/x.io/v1/namespaces/default/sites/here"
 
     def test_a_hundred_threads_throw_no_connection_away(
         self, sandbox: Sandbox, caplog: pytest.LogCaptureFixture

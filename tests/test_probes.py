@@ -460,6 +460,13 @@ class TestDeadlineFromStart:
         found = probes.deadline_from_start(seen, entered_at=self.ENTERED, now=NOW, skew=timedelta(seconds=skew))
         assert later(-40 + 600) == found
 
+    @pytest.mark.parametrize("since", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+    @pytest.mark.parametrize("skew", [-3600, 3600])
+    def test_believes_no_time_that_is_none(self, since: str, skew: int) -> None:
+        seen = pod(status={"containerStatuses": [{**running(), "state": {"running": {"startedAt": since}}}]})
+        deadline = probes.deadline_from_start(seen, entered_at=self.ENTERED, now=NOW, skew=timedelta(seconds=skew))
+        assert deadline == later((-100 if since.startswith("0001") else 0) + 600)
+
     def test_gives_the_replacement_its_own_budget(self) -> None:
         seen = pod(container={"startupProbe": {"failureThreshold": 120}}, container_status=running(since=-40))
         expected = later(-40) + timedelta(seconds=120 * 10 + 10 + 300)

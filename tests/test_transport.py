@@ -195,7 +195,15 @@ class TestServerTime:
 
     @pytest.mark.parametrize(
         "date",
-        [None, "", "soon", "2026-01-01T13:00:00Z", "Thu, 99 Jan 2026 12:00:00 GMT", "Thu, 01 Jan 2026 12:00:00 -0000"],
+        [
+            None,
+            "",
+            "soon",
+            "2026-01-01T13:00:00Z",
+            "Thu, 99 Jan 2026 12:00:00 GMT",
+            "Thu, 01 Jan 2026 12:00:00 -0000",
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+        ],
     )
     def test_a_date_that_is_none_is_ignored(self, date: str | None) -> None:
         clock = ServerClock()
