@@ -194,7 +194,7 @@ _GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}$")
 CHECKS: tuple[Check, ...] = (
     Check(
         code="node_unserved",
-        question="Is its resource type unknown to the API server?",
+        question="Is the resource type unknown to the API server?",
         needs="node",
         applies=lambda facts: bool(facts.missing) and not facts.served,
         event=Event.NODE_UNSERVED,
@@ -332,7 +332,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="node_unverified",
-        question="Can't it be told that the pod is made from the custom resource?",
+        question="Is the pod's link to the custom resource unverified?",
         needs="node",
         applies=lambda facts: bool(facts.unverified),
         event=None,
