@@ -418,6 +418,7 @@ def not_back(
     what = f"its replacement {new_pod.name} ({new_pod.uid}) is not back" if new_pod else "it has no replacement"
     service = "The node is not in service."
     if why.code == "rolled_out":
+        what = "its place was taken by a rollout"
         service = "Whether the node is in service, the pods of that ReplicaSet tell."
     elif others and old.controller is not None:
         service = (
