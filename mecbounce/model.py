@@ -610,8 +610,6 @@ class Controller(Frozen):
     """Whether a Job is suspended."""
     hosts_wanted: int | None = None
     """On how many Kubernetes nodes a DaemonSet wants a pod."""
-    hosts_served: int | None = None
-    """On how many of these it has one."""
     conditions: tuple[Condition, ...] = ()
     """The conditions of its status."""
 
@@ -639,7 +637,6 @@ class Controller(Frozen):
             ordered=kind == "StatefulSet" and spec.get("podManagementPolicy", "OrderedReady") == "OrderedReady",
             suspended=spec.get("suspend") is True,
             hosts_wanted=_number(status, "desiredNumberScheduled") if current else None,
-            hosts_served=_number(status, "currentNumberScheduled") if current else None,
             conditions=conditions,
         )
 

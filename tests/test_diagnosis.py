@@ -9,7 +9,7 @@ from builders import NODE, NOW, STARTUP_PROBE, host, later, pod, stamp
 
 from mecbounce import diagnosis
 from mecbounce.diagnosis import Absence
-from mecbounce.model import Controller, Diagnosis, Host, Node, NodeRef, PinnedPod, Pod, PodEvent
+from mecbounce.model import Controller, Diagnosis, Host, Node, NodeRef, Owner, PinnedPod, Pod, PodEvent
 
 ADMINISTRATORS = "the cluster's administrators"
 OPERATOR = "the owners of the operator"
@@ -365,6 +365,26 @@ class TestNotRecreated:
         assert "not_recreated" == code(absence(self.OLD, [], None, "not found"))
         assert "not_recreated" == code(absence(self.OLD, [], None, None))
 
+    DAEMON: dict[str, Any] = {"kind": "DaemonSet", "name": "ds", "uid": "ds-1", "controller": True}  # noqa: RUF012 -- a table
+
+    def daemon(self, name: str, on: str, **fields: Any) -> Pod:
+        return pod(name, name, owner=self.DAEMON, metadata={"generateName": "ds-"}, spec={"nodeName": on}, **fields)
+
+    @pytest.mark.parametrize(
+        ("wanted", "standing", "expected"),
+        [(1, ["host-2"], "host_not_wanted"), (2, ["host-2"], "not_recreated"), (None, ["host-2"], "not_recreated")],
+        ids=["one_on_each", "one_is_due", "not_told"],
+    )
+    def test_a_daemon_sets_own_pods_tell_whether_it_wants_one_here(
+        self, wanted: int | None, standing: list[str], expected: str
+    ) -> None:
+        """Its status alone may be of a time before the deletion. A new pod elsewhere is none of another name."""
+        old = PinnedPod.of(self.daemon("ds-a", "host-1"), [])
+        elsewhere = [self.daemon(f"ds-{on}", on, created=10) for on in standing]
+        reference = Owner(kind="DaemonSet", name="ds", uid="ds-1")
+        found = absence(old, elsewhere, controller=Controller(reference=reference, hosts_wanted=wanted))
+        assert code(found) == expected
+
     @pytest.mark.parametrize("pods", [[pod()], [pod("mec-1", "uid-3")]], ids=["itself", "another_name"])
     def test_neither_itself_nor_another_name_stands_in_its_place(self, pods: list[Pod]) -> None:
         assert "not_recreated" == code(absence(self.OLD, pods, NODE, self.UP))
@@ -648,10 +668,10 @@ class TestWhatTheControllerTells:
             ),
             pytest.param(
                 pinned(DAEMON_SET),
-                read(DAEMON_SET, {}, {"desiredNumberScheduled": 2, "currentNumberScheduled": 2}),
+                read(DAEMON_SET, {}, {"desiredNumberScheduled": 1}),
                 [sibling("b", DAEMON_SET, spec={"nodeName": "host-2"})],
                 "host_not_wanted",
-                "DaemonSet log has a pod on each of the 2 Kubernetes nodes where it wants one, and host-1 is none of "
+                "DaemonSet log has a pod on each of the 1 Kubernetes nodes where it wants one, and host-1 is none of "
                 "them",
                 "whoever changed DaemonSet log or host-1",
                 id="host_not_wanted",

@@ -94,7 +94,7 @@ class TestBack:
         ("app", "behaviour", "expected"),
         [
             (APP, Behaviour(image_pull_fails=True), "image_pull"),
-            (APP, Behaviour(crash_exit_code=1), "crash_loop"),
+            (APP, Behaviour(crash_exit_code=1, runs_for=0), "crash_loop"),
             (container("app", readinessProbe=READINESS), Behaviour(starts_after=math.inf), "readiness_probe"),
         ],
         ids=["image_pull", "crash_loop", "readiness_probe"],
