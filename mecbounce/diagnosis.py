@@ -341,7 +341,7 @@ def _host_without_daemon(old: PinnedPod, now: Controller, seen: Absence) -> Iter
         yield Diagnosis(code="host_gone", evidence=evidence, who=ADMINISTRATORS)
     elif now.hosts_wanted is not None and now.hosts_wanted == len({pod.spec.host for pod in others(old, seen.pods)}):
         evidence = (
-            f"{now.reference.called} has a pod on each of the {now.hosts_wanted} Kubernetes nodes where it wants one, "
+            f"{now.reference.called} has a pod on every Kubernetes node where it wants one ({now.hosts_wanted}), "
             f"and {old.host} is none of them"
         )
         yield Diagnosis(

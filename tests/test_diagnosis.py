@@ -671,8 +671,7 @@ class TestWhatTheControllerTells:
                 read(DAEMON_SET, {}, {"desiredNumberScheduled": 1}),
                 [sibling("b", DAEMON_SET, spec={"nodeName": "host-2"})],
                 "host_not_wanted",
-                "DaemonSet log has a pod on each of the 1 Kubernetes nodes where it wants one, and host-1 is none of "
-                "them",
+                "DaemonSet log has a pod on every Kubernetes node where it wants one (1), and host-1 is none of them",
                 "whoever changed DaemonSet log or host-1",
                 id="host_not_wanted",
             ),
