@@ -429,7 +429,9 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
         pods = _unless_denied(lambda: cluster.pods(namespace)) or pods
     controller: Controller | str | None = None
     if old.controller is not None:
-        controller = _controller_now(context, old.controller, resource)
+        named = node.reference if isinstance(node, Node) else None
+        is_it = named is not None and named.uid == old.controller.uid
+        controller = _controller_now(context, old.controller, resource if is_it else None)
     uid = controller.reference.uid if isinstance(controller, Controller) else old.controller_uid
     rolled_out = old.controller is not None and old.controller.kind == "ReplicaSet"
     seen = diagnosis.Absence(
@@ -459,12 +461,10 @@ def _node_now(context: Context) -> tuple[Node | str | None, Mapping[str, Any] | 
         return None, None
 
 
-def _controller_now(context: Context, owner: Owner, resource: Mapping[str, Any] | None) -> Controller | str | None:
-    """Look at the pod's controller; its JSON is known already where it is the custom resource."""
+def _controller_now(context: Context, owner: Owner, known: Mapping[str, Any] | None) -> Controller | str | None:
+    """Look at the pod's controller, unless its JSON is known already."""
     try:
-        if resource is None or resource.get("metadata", {}).get("uid") != owner.uid:
-            resource = context.cluster.controller(context.request.namespace, owner)
-        return Controller.read(resource)
+        return Controller.read(known or context.cluster.controller(context.request.namespace, owner))
     except NotFound as error:
         return str(error)
     except (ClusterError, ValueError, KeyError):  # as everything here, best effort
