@@ -40,7 +40,7 @@ class FakeCluster:
         self.resource: dict[str, Any] | None = {"spec": {"state": "up"}, "status": {"state": "running"}}
         self.hosts = {"host-1": host()}
         self.told: tuple[PodEvent, ...] = ()
-        self.server_time: datetime | None = None
+        self.skew: timedelta | None = None
         self.controllers: dict[str, dict[str, Any] | None] = {}
         self.replicas: tuple[Controller, ...] = ()
         self.denied: set[str] = set()
@@ -51,6 +51,14 @@ class FakeCluster:
         self.calls: list[str] = []
         self.deleted: list[str] = []
         self.written: list[Mapping[str, Any]] = []
+
+    def keeps_time(self, skew: float) -> None:
+        """Let the API server have a clock, so many seconds ahead of ours."""
+        self.skew = timedelta(seconds=skew)
+
+    @property
+    def server_time(self) -> datetime | None:
+        return self.clock.now + self.skew if self.skew is not None and self.calls else None
 
     def _called(self, call: str) -> None:
         self.calls.append(call)
@@ -95,7 +103,11 @@ class FakeCluster:
             raise Conflict(f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found.uid}")
         if not dry_run:
             self.deleted.append(uid)
-            ends = self.clock.now + timedelta(seconds=found.spec.termination_grace_period_seconds)
+            ends = (
+                self.clock.now
+                + (self.skew or timedelta())
+                + timedelta(seconds=found.spec.termination_grace_period_seconds)
+            )
             metadata = found.metadata.model_copy(update={"deletion_timestamp": ends})
             self.present[uid] = found.model_copy(update={"metadata": metadata})
 

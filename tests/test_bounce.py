@@ -736,6 +736,73 @@ class TestDeadlines:
         assert bench.cluster.deleted == ["uid-1"]
 
 
+class TestTwoClocks:
+    @pytest.mark.parametrize(
+        ("skew", "said"),
+        [
+            (-3600, "The API server's clock is 3,600 s behind this machine's."),
+            (-30.5, "The API server's clock is 30 s behind this machine's."),
+            (-30, None),
+            (0, None),
+            (30, None),
+            (31, "The API server's clock is 31 s ahead of this machine's."),
+            (86400, "The API server's clock is 86,400 s ahead of this machine's."),
+            (None, None),
+        ],
+    )
+    def test_that_are_more_than_30_s_apart_are_told_of_once(self, skew: float | None, said: str | None) -> None:
+        bench = Bench().replaced()
+        if skew is not None:
+            bench.cluster.keeps_time(skew)
+        result = bench.task().perform()
+        told = [notice.message for notice in result.notices if notice.code == "clock_skew"]
+        assert len(told) == (said is not None)
+        assert not said or told[0].startswith(said)
+        assert (result.state, bench.cluster.deleted) == (State.DONE, ["uid-1"])
+
+    def test_a_runner_that_steps_or_resumes_is_not_told_again(self) -> None:
+        bench = Bench().replaced()
+        bench.cluster.keeps_time(3600)
+        while (step := bench.task().advance()).wait is not None:
+            bench.cluster.wait(step.wait.seconds)
+        assert bench.codes() == ["clock_skew"]
+
+    def test_a_clock_that_was_set_while_it_waits_is_told_of_once(self) -> None:
+        bench = Bench().replaced(30, 40)
+        bench.cluster.keeps_time(0)
+        bench.cluster.script.append((10, lambda: bench.cluster.keeps_time(90)))
+        bench.task().perform()
+        assert bench.codes() == ["clock_skew"]
+        assert bench.notices[0].at >= later(10)
+
+    def test_a_first_step_that_takes_its_time_is_no_skew(self) -> None:
+        """The answers of a slow step are younger than its beginning; those of the step before are not."""
+        bench = Bench().replaced(300, 301)
+        bench.cluster.keeps_time(0)
+        bench.task(protection=SlowSwitch(bench.clock, 120)).perform()
+        assert bench.codes() == []
+
+    @pytest.mark.parametrize("skew", [-3600, 3600])
+    def test_deadlines_are_kept_by_our_own(self, skew: float) -> None:
+        bench = Bench()
+        bench.cluster.keeps_time(skew)
+        result = bench.task(request=request(timeouts={"termination": 7})).perform()
+        assert (result.event, result.durations[State.AWAIT_TERMINATION]) == (Event.TERMINATION_TIMEOUT, 7)
+        assert result.diagnosis is not None
+        assert result.diagnosis.evidence == "container app still running, 23 s left of the grace period"
+
+    @pytest.mark.parametrize("skew", [-3600, 0, 3600])
+    def test_a_startup_has_its_whole_budget_however_the_clocks_differ(self, skew: float) -> None:
+        bench = Bench()
+        bench.cluster.keeps_time(skew)
+        probe = {"startupProbe": {"periodSeconds": 10, "failureThreshold": 60}}  # 610 s, and 300 more
+        bench.cluster.present = {"uid-1": pod(container=probe)}
+        starts = pod(uid="uid-2", created=skew + 100, container=probe, ready=False)
+        bench.cluster.script = [(3, lambda: bench.cluster.gone("uid-1")), (100, lambda: bench.cluster.add(starts))]
+        result = bench.task().perform()
+        assert (result.event, bench.clock.now) == (Event.READY_TIMEOUT, later(100 + 910))
+
+
 class TestTrouble:
     def test_a_passing_fault_is_waited_out_and_told_once(self) -> None:
         bench = Bench().replaced(gone_at=30, back_at=40)

@@ -473,7 +473,7 @@ class TestAwaitTermination:
     @pytest.mark.parametrize("skew", [-3600, 0, 3600])
     def test_its_evidence_is_reckoned_by_the_clusters_clock_and_its_deadline_by_ours(self, skew: float) -> None:
         cluster = FakeCluster(FakeClock(), pod(deleted=skew + 80))
-        cluster.server_time = later(skew + 60)
+        cluster.keeps_time(skew + 60)
         outcome = run(record_in(State.AWAIT_TERMINATION, deadline=60), cluster, now=later(60))
         assert (outcome.event, outcome.diagnosis and outcome.diagnosis.evidence) == (
             Event.TERMINATION_TIMEOUT,
@@ -745,7 +745,7 @@ class TestTwoClocks:
     ) -> None:
         runs = {"restartCount": 1, "state": {"running": {"startedAt": stamp(skew - ran)}}}
         cluster = FakeCluster(FakeClock(), pod(uid="uid-2", container_status=runs))
-        cluster.server_time = later(skew)
+        cluster.keeps_time(skew)
         assert run(record_in(State.AWAIT_READY, deadline=60), cluster).event is (Event.POD_READY if back else None)
 
     @pytest.mark.parametrize("skew", [-3600, 0, 3600])
@@ -753,7 +753,7 @@ class TestTwoClocks:
         runs = {"state": {"running": {"startedAt": stamp(skew + 100)}}}
         new = pod(uid="uid-2", container={"startupProbe": STARTUP_PROBE}, ready=False, container_status=runs)
         cluster = FakeCluster(FakeClock(), new)
-        cluster.server_time = later(skew + 140)
+        cluster.keeps_time(skew + 140)
         learned = run(record_in(State.AWAIT_READY, deadline=600), cluster, now=later(140)).learned
         assert learned["deadline"] == later(100 + 600)
 
@@ -764,7 +764,7 @@ class TestTwoClocks:
     ) -> None:
         cluster = FakeCluster(FakeClock())
         cluster.told = (PodEvent(type="Warning", reason="FailedCreate", message="x", event_time=later(skew + seen)),)
-        cluster.server_time = later(skew + 60)
+        cluster.keeps_time(skew + 60)
         outcome = run(record_in(State.AWAIT_READY, deadline=60), cluster, now=later(60))
         assert outcome.diagnosis is not None
         assert outcome.diagnosis.code == ("creation_failed" if quoted else "not_recreated")
