@@ -158,10 +158,10 @@ def _ends(facts: Facts) -> str:
 
 
 def _replaced_message(facts: Facts) -> str:
-    said = (
-        f"{facts.who}: incarnation {facts.pod_uid} has gone already; nothing is deleted, "
-        "what is left is to wait for a replacement of that name."
-    )
+    gone = f"{facts.who}: incarnation {facts.pod_uid} has gone already; nothing is deleted, "
+    if facts.pinned_uid is not None:  # this bounce has seen it, and knows what its replacement is made by
+        return f"{gone}what is left is to wait for its replacement."
+    said = f"{gone}what is left is to wait for a replacement of that name."
     if facts.pod is None and _GENERATED.search(facts.request.pod):
         said += (
             f" If {facts.request.pod} was a generated name, its replacement has another one and is not found: "
