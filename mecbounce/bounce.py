@@ -408,11 +408,10 @@ def _troubled(context: Context, error: ClusterError) -> Step:
     trouble = record.trouble or Trouble(since=now, tries=0, what="")
     tried: dict[str, Any] = {"delete_tried_at": now} if isinstance(error, DeleteUnanswered) else {}
     trouble = trouble.model_copy(update={"tries": trouble.tries + 1, "what": str(error), **tried})
-    api_timeout = timedelta(seconds=record.request.timeouts.api)
-    last_look = max(trouble.since, record.deadline or trouble.since) + api_timeout
+    last_look = max(trouble.since, record.deadline or trouble.since) + context.api_timeout
     if now >= last_look:
         if before_deletion:
-            text = f"No usable answer from the API server within {api_timeout.total_seconds():.0f} s: {trouble.what}"
+            text = f"No usable answer from the API server within {record.request.timeouts.api:.0f} s: {trouble.what}"
             advice = "Find out why the API server does not answer."
             return _followed(record, _given_up(record, Event.CLUSTER_UNREACHABLE, text, advice), now)
         give_up = steps.not_terminated if record.state is State.AWAIT_TERMINATION else steps.not_back

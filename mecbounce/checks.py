@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mecbounce.machine import Event
+from mecbounce.machine import JOINING, Event
 from mecbounce.model import BounceRequest, Node, Owner, Pod
 
 
@@ -173,10 +173,10 @@ def _ends(facts: Facts) -> str:
 
 
 def _replaced_message(facts: Facts) -> str:
-    said = (
-        f"{facts.who}: incarnation {facts.pod_uid} has gone already; nothing is deleted, "
-        "what is left is to wait for a replacement of that name."
-    )
+    gone = f"{facts.who}: incarnation {facts.pod_uid} has gone already; nothing is deleted, "
+    if facts.pinned_uid is not None:  # this bounce has seen it, and knows what its replacement is made by
+        return f"{gone}what is left is to wait for its replacement."
+    said = f"{gone}what is left is to wait for a replacement of that name."
     if facts.pod is None and _GENERATED.search(facts.request.pod):
         said += (
             f" If {facts.request.pod} was a generated name, its replacement has another one and is not found: "
@@ -184,8 +184,6 @@ def _replaced_message(facts: Facts) -> str:
         )
     return said
 
-
-UNCHANGED = "Nothing was changed."  # so ends the message of each check that refuses
 
 # A generated name ends in five of these letters and digits: apimachinery's util/rand.
 _GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}$")
@@ -198,7 +196,7 @@ CHECKS: tuple[Check, ...] = (
         needs="node",
         applies=lambda facts: bool(facts.missing) and not facts.served,
         event=Event.NODE_UNSERVED,
-        message=lambda facts: f"{facts.missing}. Nothing was changed.",
+        message=lambda facts: f"{facts.missing}.",
         advice=lambda _: "Correct the node's group, version and plural, or have that resource type installed.",
     ),
     Check(
@@ -207,7 +205,7 @@ CHECKS: tuple[Check, ...] = (
         needs="node",
         applies=lambda facts: bool(facts.missing),
         event=Event.NODE_MISSING,
-        message=lambda facts: f"{facts.missing}. Nothing was changed.",
+        message=lambda facts: f"{facts.missing}.",
         advice=lambda _: "Check the namespace and the node's group, version, plural and name.",
     ),
     Check(
@@ -216,7 +214,7 @@ CHECKS: tuple[Check, ...] = (
         needs="node",
         applies=lambda facts: bool(facts.unreadable),
         event=Event.NODE_UNREADABLE,
-        message=lambda facts: f"{facts.request.node}: {facts.unreadable}. Nothing was changed.",
+        message=lambda facts: f"{facts.request.node}: {facts.unreadable}.",
         advice=lambda _: "Check desired_path and activity_path of the NodeRef, or mend the resource.",
     ),
     Check(
@@ -227,7 +225,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.NODE_DELETING,
         message=lambda facts: (
             f"{facts.request.node} is being deleted, so its operator would not make the pod anew. It is not bounced "
-            "(not with force either). Nothing was changed."
+            "(not with force either)."
         ),
         advice=lambda _: "If the node is still wanted, have its resource made anew once it has gone.",
     ),
@@ -238,8 +236,7 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.request.node is not None and facts.desired(facts.request.node.down_values),
         event=Event.NODE_DOWN,
         message=lambda facts: (
-            f"{facts.request.node} is meant to be down, so it is not bounced (not with force either). "
-            "Nothing was changed."
+            f"{facts.request.node} is meant to be down, so it is not bounced (not with force either)."
         ),
         advice=_down_advice,
     ),
@@ -269,7 +266,7 @@ CHECKS: tuple[Check, ...] = (
         message=lambda facts: (
             f"{facts.who} does not exist"
             + (f", although {facts.request.node} is not meant to be down" if facts.request.node else "")
-            + ". Nothing was changed."
+            + "."
         ),
         advice=lambda facts: (
             f"{_maker(facts)} should have made it: look at its log and Events. "
@@ -283,7 +280,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_STATIC,
         message=lambda facts: (
             f"{facts.who} only mirrors a static pod of the kubelet on {_host(facts)}: deleting it restarts nothing "
-            "(not with force either). Nothing was changed."
+            "(not with force either)."
         ),
         advice=lambda facts: (
             f"Restart it on {_host(facts)}: take its manifest out of the kubelet's folder of static pods, and put it "
@@ -298,7 +295,7 @@ CHECKS: tuple[Check, ...] = (
         message=lambda facts: (
             f"{facts.who} has no controller"
             + (f", only owners that do not control it ({facts.owners})" if facts.owners else "")
-            + ", so nothing would recreate it. Nothing was changed."
+            + ", so nothing would recreate it."
         ),
         advice=lambda facts: (
             "Bounce it with force only if you will recreate it yourself."
@@ -322,9 +319,7 @@ CHECKS: tuple[Check, ...] = (
         needs="node",
         applies=lambda facts: facts.other_resource is not None,
         event=Event.POD_FOREIGN,
-        message=lambda facts: (
-            f"{facts.who} is made from {facts.other_resource}, not from {facts.request.node}. Nothing was changed."
-        ),
+        message=lambda facts: f"{facts.who} is made from {facts.other_resource}, not from {facts.request.node}.",
         advice=lambda _: (
             "Name the node that the pod is made from. If that resource was made anew under its name, its operator must "
             "replace the pod."
@@ -355,7 +350,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_ENDED,
         message=lambda facts: (
             f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} has what it wants: another pod, or "
-            "none. Deleting this one restarts nothing (not with force either). Nothing was changed."
+            "none. Deleting this one restarts nothing (not with force either)."
         ),
         advice=lambda facts: f"Bounce a pod of {_controller(facts)} that runs; this one can be deleted at any time.",
     ),
@@ -375,7 +370,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_OF_JOB,
         message=lambda facts: (
             f"{facts.who} works for {_controller(facts)} to an end ({_ends(facts)}). Once deleted, its work begins "
-            "anew in another pod, or counts as failed and is not done again. Nothing was changed."
+            "anew in another pod, or counts as failed and is not done again."
         ),
         advice=lambda _: "Let it end by itself. To delete it all the same, use force (--force).",
         forced=lambda facts: (
@@ -389,9 +384,7 @@ CHECKS: tuple[Check, ...] = (
         needs="node",
         applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.rebuilding_values),
         event=Event.NODE_REBUILDING,
-        message=lambda facts: (
-            f"{facts.request.node} is rebuilding; a bounce now would make it begin again. Nothing was changed."
-        ),
+        message=lambda facts: f"{facts.request.node} is rebuilding; a bounce now would make it begin again.",
         advice=lambda _: "Wait until it has rebuilt. To bounce it all the same, use force (--force).",
         forced=lambda _: "The node is rebuilding; going on because of force. It will begin to rebuild again.",
     ),
@@ -409,8 +402,8 @@ PASSED = "All checks passed."
 PASSED_WITHOUT_NODE = "All checks passed that can be asked without a custom resource (node)."
 
 
-def judge(facts: Facts) -> Verdict:
-    """Ask the checks in order, until one ends them."""
+def judge(facts: Facts, unchanged: str = "Nothing was changed.") -> Verdict:
+    """Ask the checks in order, until one ends them. A refusal ends with `unchanged`, what the bounce did not do."""
     given = {"node": facts.request.node, "pod_uid": facts.pod_uid}
     answers: list[Answer] = []
     for check in CHECKS:
@@ -424,6 +417,9 @@ def judge(facts: Facts) -> Verdict:
             answers.append(Answer(check, yes=True, ends=False, notice=check.forced(facts)))
         else:
             answers.append(Answer(check, yes=True, ends=True))
-            return Verdict(check.event, check.message(facts), check.advice(facts), tuple(answers))
+            message = check.message(facts)
+            if check.event not in JOINING:
+                message = f"{message} {unchanged}"
+            return Verdict(check.event, message, check.advice(facts), tuple(answers))
     passed = PASSED if facts.request.node else PASSED_WITHOUT_NODE
     return Verdict(Event.CHECKS_PASSED, passed, "", tuple(answers))

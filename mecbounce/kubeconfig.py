@@ -166,7 +166,10 @@ def access_of(configuration: client.Configuration, headers: list[tuple[str, str]
     elif spared(configuration.host, configuration.no_proxy or ""):
         proxy = None
     else:
-        proxy = Proxy.at(named, configuration.proxy_headers)
+        try:
+            proxy = Proxy.at(named, configuration.proxy_headers)
+        except ConfigError as error:
+            raise ConfigError(f"the client's proxy can't be used: {error}") from None
     return Access(configuration, headers=lambda: headers, proxy=proxy)
 
 
@@ -226,14 +229,19 @@ class Kubeconfig:
         proxy = _proxy(where, cluster, server)
         impersonated = (act_as or ActAs()).over(user).headers(who.name)
         _refuse_contradictions(where, cluster, who, user)
-        credential = _credential(self.name, who, user, lambda: _told(where, cluster, server))
-        options = _tls(where, cluster, who, user, credential) if server.startswith("https:") else {}
-        authorization = _authorization(who, user, credential, signed_in)
-        configuration = client.Configuration()
-        configuration.host = server
         authority = where.content(
             "certificate-authority", cluster.certificate_authority, cluster.certificate_authority_data
         )
+        credential = _credential(self.name, who, user, lambda: _told(cluster, server, authority))
+        options: dict[str, Any] = {}
+        if server.startswith("https:"):
+            tls = _tls(where, cluster, authority)
+            _show_certificate(tls, who, user, credential)
+            options = {"ssl_context": tls, "cert_reqs": tls.verify_mode}
+            options |= {"server_hostname": cluster.tls_server_name} if cluster.tls_server_name else {}
+        authorization = _authorization(who, user, credential, signed_in)
+        configuration = client.Configuration()
+        configuration.host = server
         return Access(
             configuration,
             authority=hashlib.sha256(authority + cluster.tls_server_name.encode()).hexdigest(),
@@ -386,12 +394,9 @@ def _refuse_contradictions(where: _Place, cluster: Cluster, who: _Place, user: U
             raise place.fault(text)
 
 
-def _tls(where: _Place, cluster: Cluster, who: _Place, user: User, credential: Credential) -> dict[str, Any]:
-    """Give the options of the pool's connections. A private key lies in no file for longer than it takes to read it."""
+def _tls(where: _Place, cluster: Cluster, authority: bytes) -> ssl.SSLContext:
+    """Make the context that knows the API server."""
     context = create_urllib3_context(cert_reqs=ssl.CERT_NONE if cluster.insecure else ssl.CERT_REQUIRED)
-    authority = where.content(
-        "certificate-authority", cluster.certificate_authority, cluster.certificate_authority_data
-    )
     try:
         if authority:
             context.load_verify_locations(cadata=authority.decode("ascii", "ignore"))
@@ -399,6 +404,11 @@ def _tls(where: _Place, cluster: Cluster, who: _Place, user: User, credential: C
             context.load_default_certs()
     except (ssl.SSLError, ValueError):
         raise where.fault("certificate-authority holds no certificate (PEM)") from None
+    return context
+
+
+def _show_certificate(context: ssl.SSLContext, who: _Place, user: User, credential: Credential) -> None:
+    """Let a connection show the user's certificate. Its key lies in no file for longer than it takes to read it."""
     pem = who.content("client-certificate", user.client_certificate, user.client_certificate_data)
     if pem:
         pem += b"\n" + who.content("client-key", user.client_key, user.client_key_data)
@@ -411,19 +421,13 @@ def _tls(where: _Place, cluster: Cluster, who: _Place, user: User, credential: C
                 context.load_cert_chain(file.name, password="")  # or OpenSSL asks a person for one
         except (ssl.SSLError, ValueError):
             raise who.fault("client-certificate and client-key are no certificate and its key (PEM)") from None
-    options: dict[str, Any] = {"ssl_context": context}
-    options["cert_reqs"] = ssl.CERT_NONE if cluster.insecure else ssl.CERT_REQUIRED
-    return options | ({"server_hostname": cluster.tls_server_name} if cluster.tls_server_name else {})
 
 
 # --- who asks ----------------------------------------------------------------------------------------------------
 
 
-def _told(where: _Place, cluster: Cluster, server: str) -> dict[str, Any]:
+def _told(cluster: Cluster, server: str, authority: bytes) -> dict[str, Any]:
     """Give what a credential plugin may know of the cluster."""
-    authority = where.content(
-        "certificate-authority", cluster.certificate_authority, cluster.certificate_authority_data
-    )
     told = {
         "server": server,
         "tls-server-name": cluster.tls_server_name,

@@ -152,7 +152,8 @@ def init_checks(context: Context) -> Outcome:
     """May the pod be bounced? Pin its identity."""
     request = context.request
     facts, pods = gather(request, context.cluster, context.look, context.record.old_pod)
-    verdict = checks.judge(facts)
+    unprotected = context.record.protection in (Protection.DISABLED, Protection.UNKNOWN)  # they are asked once more
+    verdict = checks.judge(facts, untouched(context.record)) if unprotected else checks.judge(facts)
     notices = [(answer.check.code, answer.notice) for answer in verdict.answers if answer.notice]
     learned: dict[str, Any] = {"resource": facts.node.reference if facts.node else None}
     if verdict.event in JOINING:
@@ -162,10 +163,7 @@ def init_checks(context: Context) -> Outcome:
     elif facts.pod is not None and facts.pod_uid in (None, facts.pod.uid):  # or an earlier check has ended them
         learned["old_pod"] = pinned = PinnedPod.of(facts.pod, pods, facts.maker)
         notices += short_deadlines(request, pinned)
-    message = verdict.message
-    if context.record.protection in (Protection.DISABLED, Protection.UNKNOWN):  # they are asked once more
-        message = message.replace(checks.UNCHANGED, untouched(context.record))
-    return Outcome(verdict.event, message, verdict.advice, learned=learned, notices=tuple(notices))
+    return Outcome(verdict.event, verdict.message, verdict.advice, learned=learned, notices=tuple(notices))
 
 
 def gather(

@@ -23,6 +23,7 @@ RENAME = (
     "replace the pod."
 )
 WAIT_ON = "what is left is to wait for a replacement of that name."
+WAIT_FOR_ITS_OWN = "what is left is to wait for its replacement."
 SHOULD_HAVE = "should have made it: look at its log and Events. If the name or the namespace is wrong, correct it."
 
 TO_AN_END = (
@@ -549,6 +550,11 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
             "",
         ),
         (
+            {"pinned_uid": "uid-0", "pod": None},
+            f"{POD}: incarnation uid-0 has gone already; nothing is deleted, {WAIT_FOR_ITS_OWN}",
+            "",
+        ),
+        (
             {"pod": None},
             f"{POD} does not exist, although {REF} is not meant to be down. Nothing was changed.",
             f"The operator of expressnodes.express.example.com {SHOULD_HAVE}",
@@ -613,6 +619,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         "node_down",
         "node_down_in_git",
         "already_replaced",
+        "already_replaced_since_it_was_pinned",
         "pod_missing",
         "node_unserved",
         "node_deleting",
