@@ -130,10 +130,9 @@ def _termination(pod: Pod | None, server_now: datetime) -> tuple[str, str] | Non
 def _ended_lately(pod: Pod, server_now: datetime) -> bool:
     """Whether its containers have ended so lately that its kubelet may just need its time to remove it."""
     ends = [status.state.terminated.finished_at for status in pod.status.all_containers if status.state.terminated]
-    # What never ran has not ended: then its deletion counts, whose time is when the grace period ends.
-    begun = pod.metadata.deletion_timestamp
-    grace = timedelta(seconds=pod.metadata.deletion_grace_period_seconds)
-    last = max(filter(None, ends), default=begun - grace if begun else None)
+    # What had ended before, or never ran, is removed once it is deleted: its deletionTimestamp is a grace period later.
+    grace, begun = timedelta(seconds=pod.metadata.deletion_grace_period_seconds), pod.metadata.deletion_timestamp
+    last = max(filter(None, (*ends, begun and begun - grace)), default=None)
     return last is not None and server_now - last < REMOVAL
 
 
