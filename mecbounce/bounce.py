@@ -77,7 +77,8 @@ def advance(
 ) -> Step:
     """Run the present state's handler once: at most one write, no sleep.
 
-    You must save `step.record` before you call `advance` again, and call again after `step.wait.seconds`. `look`
+    You must save `step.record` before you call `advance` again, and call again after `step.wait.seconds`: a DELETE that
+    was announced longer ago than the API timeout is not sent before the checks were asked again. `look`
     returns pods that a watch keeps current; without it the cluster is asked.
     """
     if record.finished:

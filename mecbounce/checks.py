@@ -46,6 +46,10 @@ class Facts:
         return self.pod.controller or (self.pod.owner(named.uid) if named else None)
 
     @property
+    def has_generated_name(self) -> bool:
+        return self.pod is not None and self.pod.is_renamed_by(self.maker)
+
+    @property
     def works_to_an_end(self) -> bool:
         """True for a Job's pod, and for one that need not be kept running, as a step of a workflow.
 
@@ -350,7 +354,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="pod_ended",
         question="Have its containers ended, and is its name generated?",
-        applies=lambda facts: facts.pod is not None and facts.pod.finished and facts.pod.has_generated_name,
+        applies=lambda facts: facts.pod is not None and facts.pod.finished and facts.has_generated_name,
         event=Event.POD_ENDED,
         message=lambda facts: (
             f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} has what it wants: another pod, or "

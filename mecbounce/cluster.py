@@ -278,7 +278,9 @@ class KubernetesCluster:
     def controller(self, namespace: str, owner: Owner) -> Mapping[str, Any]:
         group, _, version = owner.api_version.rpartition("/")
         plural, namespaced = owner.built_in_plural, True
-        if not plural:  # no controller of Kubernetes' own: ask how its type is called
+        if not group and not plural:
+            raise Refused(f"{owner.called} is no controller of pods")
+        if not plural:  # none of Kubernetes' own: ask how its type is called
             found = next((one for one in self._types(group, version) if one["kind"] == owner.kind), None)
             if found is None:
                 raise Refused(f"the API server tells no resource type of {owner.kind} in {owner.api_version}")

@@ -277,7 +277,7 @@ def _wants_none(old: PinnedPod, now: Controller, seen: Absence) -> Iterator[Diag
         why = _joined(over.reason, over.message)
         evidence = f"{called} is over: {over.type}" + (f" ({why})" if why else "")
         yield Diagnosis(code="job_finished", evidence=evidence, who=f"the owners of {called}")
-    if now.suspended:
+    if now.suspended and now.reference.kind == "Job":
         evidence = f"{called} is suspended (spec.suspend)"
         yield Diagnosis(code="job_suspended", evidence=evidence, who=f"whoever suspended {called}")
     if old.of_daemon_set:

@@ -503,12 +503,15 @@ class Pod(FromApi):
 
     @property
     def has_generated_name(self) -> bool:
-        """Whether its replacement gets another name.
+        """Whether its replacement gets another name."""
+        return self.is_renamed_by(self.controller)
+
+    def is_renamed_by(self, maker: Owner | None) -> bool:
+        """Whether what `maker` makes in its place gets another name.
 
         A StatefulSet's pods have a `generateName` too, unused; what nothing controls is made anew by hand.
         """
-        generated = bool(self.metadata.generate_name)
-        return generated and self.controller is not None and self.controller.kind != "StatefulSet"
+        return bool(self.metadata.generate_name) and maker is not None and maker.kind != "StatefulSet"
 
     @property
     def images(self) -> dict[str, str]:
@@ -843,7 +846,7 @@ class PinnedPod(Frozen):
         pinned = cls(
             name=pod.name,
             uid=pod.uid,
-            generated_name=pod.has_generated_name,
+            generated_name=pod.is_renamed_by(controller),
             controller_uid=controller.uid if controller else None,
             controller=controller,
             containers=pod.spec.long_running,

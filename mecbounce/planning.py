@@ -270,7 +270,7 @@ def _rights(
 ) -> Iterator[Right]:
     """List what a bounce needs, if need be without its `writes`. A list by name is authorised by that name."""
     request, pod = facts.request, facts.pod
-    name = "" if pod is not None and pod.has_generated_name else request.pod
+    name = "" if facts.has_generated_name else request.pod
     if (ref := request.node) is not None:
         namespaced = facts.node is None or not facts.node.cluster_scoped
         yield Right(verb="get", resource=ref.plural, group=ref.group, name=ref.name, namespaced=namespaced)

@@ -182,11 +182,11 @@ def gather(
         except UnreadableField as error:
             return replace(facts, unreadable=str(error)), ()
     pods = look(request.pod)
-    pod = next((one for one in pods if one.name == request.pod), None)
-    if pod is not None and pod.has_generated_name:
+    facts = replace(facts, pod=next((one for one in pods if one.name == request.pod), None))
+    if facts.has_generated_name:
         pods = look(None)
-        pod = next((one for one in pods if one.name == request.pod), None)
-    facts = replace(facts, pod=pod)
+        facts = replace(facts, pod=next((one for one in pods if one.name == request.pod), None))
+    pod = facts.pod
     named = facts.node.reference if facts.node else None
     if pod is not None and named is not None:
         above, unread = _controllers_above(pod, named, request.namespace, cluster)
@@ -434,6 +434,10 @@ def _waited(context: Context) -> str:
 
 
 def _advice(old: PinnedPod, why: Diagnosis) -> str:
+    if why.code == "rolled_out":
+        return (
+            "Nothing is to be mended: the rollout goes on by itself. Look at the pods of the ReplicaSet that took over."
+        )
     if old.generated_name:
         return f"To act: {why.who}. Its replacement has a name of its own: look at the newest pods of its controller."
     return f"To act: {why.who}. To wait on without deleting again, begin anew with {_pinned(old)}."

@@ -49,13 +49,18 @@ class ServerClock:
         with suppress(ValueError, TypeError, OverflowError):
             told = parsedate_to_datetime(date or "")
             if told.tzinfo is not None and EARLIEST <= told.year < LATEST:
-                self._told = told.astimezone(UTC), time.monotonic()
+                self._told = told.astimezone(UTC), _ticks()
 
     def now(self) -> datetime | None:
         """Tell the time there; None before the first answer."""
         if (told := self._told) is None:
             return None
-        return told[0] + timedelta(seconds=time.monotonic() - told[1])
+        return told[0] + timedelta(seconds=_ticks() - told[1])
+
+
+def _ticks() -> float:
+    """Seconds that go on while this machine sleeps, where it can tell."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 # --- through which proxy -----------------------------------------------------------------------------------------

@@ -50,12 +50,19 @@ def bounce(
     cluster = KubernetesCluster.from_kubeconfig(sandbox.kubeconfig)
 
     def observe(record: BounceRecord) -> None:
-        if meanwhile and record.state is meanwhile[0] and record.path[-1].at == record.entered_at and once:
-            once.pop()()
+        if meanwhile and record.state is meanwhile[0] and once:
+            try:
+                once.pop()()
+            except Exception as error:  # noqa: BLE001 -- a bounce logs what its callback raises, and goes on
+                failed.append(error)
 
     once = [meanwhile[1]] if meanwhile else []
+    failed: list[Exception] = []
     request = BounceRequest(**{"namespace": "default", "pod": pod, "timeouts": SOON} | fields)
-    return BounceTask(request, cluster, MappingStore({}, flush=lambda: None), observe=observe).perform()
+    result = BounceTask(request, cluster, MappingStore({}, flush=lambda: None), observe=observe).perform()
+    if failed:
+        raise failed[0]
+    return result
 
 
 def code(result: BounceResult) -> str:

@@ -184,7 +184,7 @@ class TestServerTime:
     def test_is_that_of_the_last_answer_and_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """By the monotonic clock: a change of this machine's time changes nothing."""
         clock, now = ServerClock(), 1000.0
-        monkeypatch.setattr(transport, "time", SimpleNamespace(monotonic=lambda: now))
+        monkeypatch.setattr(transport, "_ticks", lambda: now)
         assert clock.now() is None
         clock.hear(THEN)
         assert clock.now() == NOON

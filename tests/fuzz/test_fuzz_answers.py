@@ -26,7 +26,7 @@ from mecbounce.protection import AnnotationProtection
 
 
 def listed(*pods: Any) -> dict[str, Any]:
-    return {"items": [*pods], "metadata": {"resourceVersion": "7"}}
+    return {"kind": "PodList", "items": [*pods], "metadata": {"resourceVersion": "7"}}
 
 
 def made(**fields: Any) -> dict[str, Any]:
@@ -57,7 +57,10 @@ PODS = [
         container={"startupProbe": {"periodSeconds": 2**31 - 1, "failureThreshold": 2**31 - 1}},
     ),
 ]
-NO_LISTS: list[Any] = [{"items": None, "metadata": {"resourceVersion": "7"}}, {"items": [], "metadata": None}]
+NO_LISTS: list[Any] = [
+    {"kind": "PodList", "items": None, "metadata": {"resourceVersion": "7"}},
+    {"kind": "PodList", "items": [], "metadata": None},
+]
 BEYOND_JSON = [b"[" * 100_000, b'{"spec": {"state": "\\ud800"}}', b'{"message": "\\udfff"}', b"9" * 5000, b"\xff", b""]
 RESOURCES: list[Any] = [
     {"spec": {"state": state, "size": 3}, "status": {"state": activity, "since": stamp(0)}}
@@ -284,7 +287,7 @@ def test_a_list_is_pods_or_names_the_field_that_cannot_be_read(examples: int, fi
     @settings(max_examples=100 * examples)
     @given(data=fuzzed(PODS))
     def holds(data: bytes) -> None:
-        raw = b'{"metadata": {"resourceVersion": "7"}, "items": [%s]}' % data
+        raw = b'{"kind": "PodList", "metadata": {"resourceVersion": "7"}, "items": [%s]}' % data
         cluster = CannedCluster(SimpleNamespace(list_namespaced_pod=lambda *_, **__: SimpleNamespace(data=raw)))
         told = outcome(lambda: cluster.pods("default"), Unreachable)
         tried["unreadable" if isinstance(told, Unreachable) else "read"] += 1
