@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,17 @@ import structlog
 from mecbounce import diagnosis, events, probes, steps
 from mecbounce.errors import AccessDenied, ClusterError, DeleteUnanswered, ForeignRecord, Interrupted, Unreachable
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
-from mecbounce.model import BounceRecord, BounceRequest, BounceResult, Notice, Passage, PinnedPod, Pod, Trouble
+from mecbounce.model import (
+    BounceRecord,
+    BounceRequest,
+    BounceResult,
+    Notice,
+    Passage,
+    PinnedPod,
+    Pod,
+    Protection,
+    Trouble,
+)
 from mecbounce.steps import HANDLERS, Context, Look, Outcome, ShutdownProtection, untouched
 
 if TYPE_CHECKING:
@@ -30,6 +40,7 @@ log = structlog.get_logger("mecbounce.bounce")
 LOOK_EVERY = 2.0  # seconds between looks at pods that nothing tells of
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds, while the API server gives no usable answer
 LARGEST_SKEW = 30.0  # seconds between two clocks before it is told
+DETAIL_EVERY = timedelta(seconds=1)  # between two saves of what no next step hangs on
 STOP_EVERY = 0.2  # seconds between two looks at stop() while waiting
 ANEW = "begin anew (the same command; of a task, with an empty step state)"
 
@@ -95,13 +106,16 @@ def _with_skew(record: BounceRecord, outcome: Outcome, server_time: datetime | N
     return replace(outcome, notices=(*outcome.notices, ("clock_skew", told)))
 
 
-def cancel(record: BounceRecord, cluster: Cluster, now: datetime) -> Step | None:
-    """Call a bounce off before its deletion. None: it can only be left, since a DELETE was sent or may have been."""
+def cancel(record: BounceRecord, cluster: Cluster, now: datetime, *, announced_here: bool = False) -> Step | None:
+    """Call a bounce off before its deletion. None: it can only be left, since a DELETE was sent or may be yet.
+
+    `announced_here`: this process itself has brought the bounce into DELETE_POD and knows what it has sent since. Of
+    another one nobody knows: it may be paused right before its DELETE.
+    """
     if record.state not in BEFORE_DELETION:
         return None
     if record.state is State.DELETE_POD:
-        # The saved state announces a DELETE: only a look tells that none has been sent.
-        if record.trouble is not None or record.old_pod is None:
+        if not announced_here or record.trouble is not None or record.old_pod is None:
             return None
         try:
             pod = record.old_pod.find_in(cluster.pods(record.request.namespace, record.old_pod.name))
@@ -178,6 +192,8 @@ class BounceTask:
         self._stop = stop or (lambda: False)
         self._events = events
         self._clock = clock
+        self._announced_here = False  # whether this very task has brought the bounce into DELETE_POD
+        self._saved_detail_at = datetime.min.replace(tzinfo=UTC)
         self._log = log.bind(namespace=request.namespace, pod=request.pod)
 
     def perform(self) -> BounceResult:
@@ -209,7 +225,11 @@ class BounceTask:
         """
         record = self._stored() or self._begun()
         if not record.finished and self._stop():
-            return Step(self._left(record), None)
+            return Step(self._left(self._with_doubt(record)), None)
+        if record.state is State.DELETE_POD and not self._announced_here:
+            # Whoever was to carry the DELETE out before, and is paused, must find itself superseded.
+            record = record.model_copy(update={"revision": record.revision + 1})
+            self._store.save(record)
         return self._step(record, None)
 
     def _stored(self) -> BounceRecord | None:
@@ -221,7 +241,7 @@ class BounceTask:
     def _begun(self) -> BounceRecord:
         record = begin(self._request, self._clock(), server=self._cluster.server)
         self._store.save(record)
-        self._tell(record, notices_told=0)
+        self._tell(record)
         return record
 
     def _resumed(self, record: BounceRecord) -> BounceRecord:
@@ -233,17 +253,31 @@ class BounceTask:
             text += " It goes on with the options that it began with."
         kept = tuple(notice for notice in record.notices if notice.code != "resumed")  # the last one will do
         notices = (*kept, Notice(code="resumed", message=text, at=now))
+        record = self._with_doubt(record)
         # What the cluster was like before says nothing of now: it gets its time anew to answer.
         trouble = record.trouble.model_copy(update={"since": now, "tries": 0}) if record.trouble else None
         after = record.model_copy(update={"notices": notices, "trouble": trouble, "revision": record.revision + 1})
         self._store.save(after)
-        self._tell(after, notices_told=len(kept))
+        self._tell(after, kept)
         return after
+
+    def _with_doubt(self, record: BounceRecord) -> BounceRecord:
+        """Take into account that a runner before may have switched the protection off and not come to save that."""
+        doubtful = record.state is State.DISABLE_PROTECTION and record.protection is None
+        if not doubtful or self._protection is None:
+            return record
+        return record.model_copy(update={"protection": Protection.UNKNOWN})
 
     def _step(self, record: BounceRecord, look: Look | None) -> Step:
         step = advance(record, self._cluster, self._clock(), protection=self._protection, look=look)
         if step.record.state is State.DELETE_POD and record.state is State.DISABLE_PROTECTION:
             step = replace(step, record=_announced(step.record, self._clock()))
+            self._announced_here = True
+        if look is not None and _is_detail(record, step.record):
+            now = self._clock()
+            if now < self._saved_detail_at + DETAIL_EVERY:
+                return Step(record, step.wait)  # the next look brings it again
+            self._saved_detail_at = now
         self._save(record, step.record)
         return step
 
@@ -252,7 +286,7 @@ class BounceTask:
         return pods
 
     def _left(self, record: BounceRecord) -> BounceRecord:
-        step = cancel(record, self._cluster, self._clock())
+        step = cancel(record, self._cluster, self._clock(), announced_here=self._announced_here)
         if step is None:
             self._log.info("bounce.interrupted", bounce=record.bounce_id, state=record.state.value)
             raise Interrupted(
@@ -265,7 +299,7 @@ class BounceTask:
     def _save(self, before: BounceRecord, after: BounceRecord) -> None:
         if after is not before:
             self._store.save(after)
-            self._tell(after, notices_told=len(before.notices))
+            self._tell(after, before.notices)
         if after.state is not before.state and self._events:
             self._tell_kubernetes(after)
 
@@ -279,11 +313,13 @@ class BounceTask:
             why = str(error) if isinstance(error, ClusterError) else type(error).__name__
             self._log.warning("bounce.event_not_written", bounce=record.bounce_id, error=why)
 
-    def _tell(self, record: BounceRecord, notices_told: int) -> None:
+    def _tell(self, record: BounceRecord, told: tuple[Notice, ...] = ()) -> None:
         uid = record.old_pod.uid if record.old_pod else None
         bound = self._log.bind(bounce=record.bounce_id, uid=uid, state=record.state.value)
         bound.info("bounce.saved", revision=record.revision)
-        for notice in record.notices[notices_told:]:
+        for notice in record.notices:
+            if notice in told:
+                continue
             bound.info("bounce.notice", code=notice.code, message=notice.message)
             self._guarded(self._notify, notice)
         self._guarded(self._observe, record)
@@ -312,12 +348,30 @@ def _announced(record: BounceRecord, now: datetime) -> BounceRecord:
     return record.model_copy(update={"path": (*record.path[:-1], record.path[-1].model_copy(update={"at": now}))})
 
 
+def _is_detail(before: BounceRecord, after: BounceRecord) -> bool:
+    """Whether two records differ in nothing that the next step hangs on: in what was seen, and notices of that."""
+    same = {"new_pod": before.new_pod, "notices": before.notices, "revision": before.revision}
+    return after is not before and after.model_copy(update=same) == before
+
+
+def _noted(notices: tuple[Notice, ...], new: Iterable[tuple[str, str]], now: datetime) -> tuple[Notice, ...]:
+    """Add notices. Of those of one code the first and the last are kept, and the last tells how many there were."""
+    kept = list(notices)
+    for code, message in new:
+        alike = [notice for notice in kept if notice.code == code]
+        count = alike[-1].count + 1 if alike else 1
+        if len(alike) > 1:
+            kept.remove(alike[-1])
+        kept.append(Notice(code=code, message=message, at=now, count=count))
+    return tuple(kept)
+
+
 def _followed(record: BounceRecord, outcome: Outcome, now: datetime) -> Step:
     """Write what a handler reported into the record. Trouble, if there was any, is over."""
     changes: dict[str, Any] = {"trouble": None, **outcome.learned}
     told = {(notice.code, notice.message) for notice in record.notices}  # a state may be passed twice
     if new := [one for one in outcome.notices if one not in told]:
-        changes["notices"] = (*record.notices, *(Notice(code=code, message=text, at=now) for code, text in new))
+        changes["notices"] = _noted(record.notices, new, now)
     if outcome.event is not None:
         state = follow(record.state, outcome.event)
         changes["path"] = (*record.path, Passage(state=state, at=now, event=outcome.event))
@@ -354,11 +408,10 @@ def _troubled(context: Context, error: ClusterError) -> Step:
     trouble = record.trouble or Trouble(since=now, tries=0, what="")
     tried: dict[str, Any] = {"delete_tried_at": now} if isinstance(error, DeleteUnanswered) else {}
     trouble = trouble.model_copy(update={"tries": trouble.tries + 1, "what": str(error), **tried})
-    api_timeout = timedelta(seconds=record.request.timeouts.api)
-    last_look = max(trouble.since, record.deadline or trouble.since) + api_timeout
+    last_look = max(trouble.since, record.deadline or trouble.since) + context.api_timeout
     if now >= last_look:
         if before_deletion:
-            text = f"No usable answer from the API server within {api_timeout.total_seconds():.0f} s: {trouble.what}"
+            text = f"No usable answer from the API server within {record.request.timeouts.api:.0f} s: {trouble.what}"
             advice = "Find out why the API server does not answer."
             return _followed(record, _given_up(record, Event.CLUSTER_UNREACHABLE, text, advice), now)
         give_up = steps.not_terminated if record.state is State.AWAIT_TERMINATION else steps.not_back
@@ -369,7 +422,7 @@ def _troubled(context: Context, error: ClusterError) -> Step:
     )
     if not told:
         text = f"No usable answer from the API server, trying on: {trouble.what}."
-        changes["notices"] = (*record.notices, Notice(code="cluster_trouble", message=text, at=now))
+        changes["notices"] = _noted(record.notices, [("cluster_trouble", text)], now)
     asked = error.retry_after if isinstance(error, Unreachable) else 0.0
     pause = max(_pause(record.bounce_id, trouble.tries), min(asked, LONGEST_PAUSE))
     next_look = record.deadline if record.deadline is not None and now < record.deadline else last_look

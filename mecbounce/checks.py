@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mecbounce.machine import Event
+from mecbounce.machine import JOINING, Event
 from mecbounce.model import BounceRequest, Node, Owner, Pod
 
 
@@ -18,7 +18,8 @@ class Facts:
     """What the checks judge.
 
     `missing` and `unreadable` tell what is wrong with the custom resource, if anything; `served`: whether its type is
-    known. `pinned_uid` is the UID of the incarnation that an earlier look of this bounce has pinned.
+    known. `above` is what controls the pod, from below, up to a resource of the named one's type; `unread`: why that
+    could not be followed. `pinned_uid` is the UID of the incarnation that an earlier look of this bounce has pinned.
     """
 
     request: BounceRequest
@@ -27,6 +28,8 @@ class Facts:
     served: bool = True
     unreadable: str = ""
     pod: Pod | None = None
+    above: tuple[Owner, ...] = ()
+    unread: str = ""
     pinned_uid: str | None = None
 
     @property
@@ -77,11 +80,23 @@ class Facts:
     @property
     def other_resource(self) -> Owner | None:
         """The custom resource that the pod is made from, where that is not the request's but another of its type."""
-        owner = self.pod.controller if self.pod else None
         named = self.node.reference if self.node else None
-        if owner is None or named is None or owner.uid == named.uid:
+        if named is None:
             return None
-        return owner if (owner.group, owner.kind) == (named.group, named.kind) else None
+        return next((one for one in self._controllers if one.same_type(named) and one.uid != named.uid), None)
+
+    @property
+    def unverified(self) -> str:
+        """Why it can't be told whether the pod is made from the named resource; empty where it can."""
+        named, top = (self.node.reference if self.node else None), self._controllers[-1:]
+        if named is None or not top or top[0].same_type(named):
+            return ""
+        return self.unread or f"{top[0].called}, which controls it, says nothing of that resource"
+
+    @property
+    def _controllers(self) -> tuple[Owner, ...]:
+        """What controls the pod, from below."""
+        return self.above or ((self.pod.controller,) if self.pod and self.pod.controller else ())
 
     def desired(self, values: frozenset[str]) -> bool:
         return self.node is not None and (self.node.desired or "").casefold() in values
@@ -158,10 +173,10 @@ def _ends(facts: Facts) -> str:
 
 
 def _replaced_message(facts: Facts) -> str:
-    said = (
-        f"{facts.who}: incarnation {facts.pod_uid} has gone already; nothing is deleted, "
-        "what is left is to wait for a replacement of that name."
-    )
+    gone = f"{facts.who}: incarnation {facts.pod_uid} has gone already; nothing is deleted, "
+    if facts.pinned_uid is not None:  # this bounce has seen it, and knows what its replacement is made by
+        return f"{gone}what is left is to wait for its replacement."
+    said = f"{gone}what is left is to wait for a replacement of that name."
     if facts.pod is None and _GENERATED.search(facts.request.pod):
         said += (
             f" If {facts.request.pod} was a generated name, its replacement has another one and is not found: "
@@ -170,8 +185,6 @@ def _replaced_message(facts: Facts) -> str:
     return said
 
 
-UNCHANGED = "Nothing was changed."  # so ends the message of each check that refuses
-
 # A generated name ends in five of these letters and digits: apimachinery's util/rand.
 _GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}$")
 
@@ -179,11 +192,11 @@ _GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}$")
 CHECKS: tuple[Check, ...] = (
     Check(
         code="node_unserved",
-        question="Is its resource type unknown to the API server?",
+        question="Is the resource type unknown to the API server?",
         needs="node",
         applies=lambda facts: bool(facts.missing) and not facts.served,
         event=Event.NODE_UNSERVED,
-        message=lambda facts: f"{facts.missing}. Nothing was changed.",
+        message=lambda facts: f"{facts.missing}.",
         advice=lambda _: "Correct the node's group, version and plural, or have that resource type installed.",
     ),
     Check(
@@ -192,7 +205,7 @@ CHECKS: tuple[Check, ...] = (
         needs="node",
         applies=lambda facts: bool(facts.missing),
         event=Event.NODE_MISSING,
-        message=lambda facts: f"{facts.missing}. Nothing was changed.",
+        message=lambda facts: f"{facts.missing}.",
         advice=lambda _: "Check the namespace and the node's group, version, plural and name.",
     ),
     Check(
@@ -201,7 +214,7 @@ CHECKS: tuple[Check, ...] = (
         needs="node",
         applies=lambda facts: bool(facts.unreadable),
         event=Event.NODE_UNREADABLE,
-        message=lambda facts: f"{facts.request.node}: {facts.unreadable}. Nothing was changed.",
+        message=lambda facts: f"{facts.request.node}: {facts.unreadable}.",
         advice=lambda _: "Check desired_path and activity_path of the NodeRef, or mend the resource.",
     ),
     Check(
@@ -212,7 +225,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.NODE_DELETING,
         message=lambda facts: (
             f"{facts.request.node} is being deleted, so its operator would not make the pod anew. It is not bounced "
-            "(not with force either). Nothing was changed."
+            "(not with force either)."
         ),
         advice=lambda _: "If the node is still wanted, have its resource made anew once it has gone.",
     ),
@@ -223,8 +236,7 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.request.node is not None and facts.desired(facts.request.node.down_values),
         event=Event.NODE_DOWN,
         message=lambda facts: (
-            f"{facts.request.node} is meant to be down, so it is not bounced (not with force either). "
-            "Nothing was changed."
+            f"{facts.request.node} is meant to be down, so it is not bounced (not with force either)."
         ),
         advice=_down_advice,
     ),
@@ -254,7 +266,7 @@ CHECKS: tuple[Check, ...] = (
         message=lambda facts: (
             f"{facts.who} does not exist"
             + (f", although {facts.request.node} is not meant to be down" if facts.request.node else "")
-            + ". Nothing was changed."
+            + "."
         ),
         advice=lambda facts: (
             f"{_maker(facts)} should have made it: look at its log and Events. "
@@ -268,7 +280,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_STATIC,
         message=lambda facts: (
             f"{facts.who} only mirrors a static pod of the kubelet on {_host(facts)}: deleting it restarts nothing "
-            "(not with force either). Nothing was changed."
+            "(not with force either)."
         ),
         advice=lambda facts: (
             f"Restart it on {_host(facts)}: take its manifest out of the kubelet's folder of static pods, and put it "
@@ -283,7 +295,7 @@ CHECKS: tuple[Check, ...] = (
         message=lambda facts: (
             f"{facts.who} has no controller"
             + (f", only owners that do not control it ({facts.owners})" if facts.owners else "")
-            + ", so nothing would recreate it. Nothing was changed."
+            + ", so nothing would recreate it."
         ),
         advice=lambda facts: (
             "Bounce it with force only if you will recreate it yourself."
@@ -307,12 +319,21 @@ CHECKS: tuple[Check, ...] = (
         needs="node",
         applies=lambda facts: facts.other_resource is not None,
         event=Event.POD_FOREIGN,
-        message=lambda facts: (
-            f"{facts.who} is made from {facts.other_resource}, not from {facts.request.node}. Nothing was changed."
-        ),
+        message=lambda facts: f"{facts.who} is made from {facts.other_resource}, not from {facts.request.node}.",
         advice=lambda _: (
             "Name the node that the pod is made from. If that resource was made anew under its name, its operator must "
             "replace the pod."
+        ),
+    ),
+    Check(
+        code="node_unverified",
+        question="Is the pod's link to the custom resource unverified?",
+        needs="node",
+        applies=lambda facts: bool(facts.unverified),
+        event=None,
+        message=lambda facts: (
+            f"Not verified: whether {facts.who} is made from {facts.request.node} ({facts.unverified}). "
+            "Its state is judged all the same."
         ),
     ),
     Check(
@@ -329,7 +350,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_ENDED,
         message=lambda facts: (
             f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} has what it wants: another pod, or "
-            "none. Deleting this one restarts nothing (not with force either). Nothing was changed."
+            "none. Deleting this one restarts nothing (not with force either)."
         ),
         advice=lambda facts: f"Bounce a pod of {_controller(facts)} that runs; this one can be deleted at any time.",
     ),
@@ -349,7 +370,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_OF_JOB,
         message=lambda facts: (
             f"{facts.who} works for {_controller(facts)} to an end ({_ends(facts)}). Once deleted, its work begins "
-            "anew in another pod, or counts as failed and is not done again. Nothing was changed."
+            "anew in another pod, or counts as failed and is not done again."
         ),
         advice=lambda _: "Let it end by itself. To delete it all the same, use force (--force).",
         forced=lambda facts: (
@@ -363,9 +384,7 @@ CHECKS: tuple[Check, ...] = (
         needs="node",
         applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.rebuilding_values),
         event=Event.NODE_REBUILDING,
-        message=lambda facts: (
-            f"{facts.request.node} is rebuilding; a bounce now would make it begin again. Nothing was changed."
-        ),
+        message=lambda facts: f"{facts.request.node} is rebuilding; a bounce now would make it begin again.",
         advice=lambda _: "Wait until it has rebuilt. To bounce it all the same, use force (--force).",
         forced=lambda _: "The node is rebuilding; going on because of force. It will begin to rebuild again.",
     ),
@@ -383,8 +402,8 @@ PASSED = "All checks passed."
 PASSED_WITHOUT_NODE = "All checks passed that can be asked without a custom resource (node)."
 
 
-def judge(facts: Facts) -> Verdict:
-    """Ask the checks in order, until one ends them."""
+def judge(facts: Facts, unchanged: str = "Nothing was changed.") -> Verdict:
+    """Ask the checks in order, until one ends them. A refusal ends with `unchanged`, what the bounce did not do."""
     given = {"node": facts.request.node, "pod_uid": facts.pod_uid}
     answers: list[Answer] = []
     for check in CHECKS:
@@ -398,6 +417,9 @@ def judge(facts: Facts) -> Verdict:
             answers.append(Answer(check, yes=True, ends=False, notice=check.forced(facts)))
         else:
             answers.append(Answer(check, yes=True, ends=True))
-            return Verdict(check.event, check.message(facts), check.advice(facts), tuple(answers))
+            message = check.message(facts)
+            if check.event not in JOINING:
+                message = f"{message} {unchanged}"
+            return Verdict(check.event, message, check.advice(facts), tuple(answers))
     passed = PASSED if facts.request.node else PASSED_WITHOUT_NODE
     return Verdict(Event.CHECKS_PASSED, passed, "", tuple(answers))

@@ -525,8 +525,11 @@ def _main(command: typer.Typer, name: str) -> NoReturn:
             status_code = _complain(name, "Interrupted.", ExitStatus.OTHER)
     except typer.TyperException as error:
         status_code = _complain(name, " ".join(error.format_message().split()), error.exit_code)
-    except _LeftAtOnce:
-        status_code = _complain(name, "Left at once. The record is saved: run again to resume.", ExitStatus.INTERRUPTED)
+    except _LeftAtOnce as left:
+        saved = (
+            "The record is saved: run again to resume." if left.saved else "Nothing was done, and nothing is recorded."
+        )
+        status_code = _complain(name, f"Left at once. {saved}", ExitStatus.INTERRUPTED)
     except (typer.Abort, KeyboardInterrupt):
         status_code = _complain(name, "Interrupted.", ExitStatus.OTHER)
     except MecBounceError as error:
@@ -544,7 +547,11 @@ def _main(command: typer.Typer, name: str) -> NoReturn:
 
 
 class _LeftAtOnce(BaseException):
-    """A second signal. No handler of errors may take it for one."""
+    """A second signal. No handler of errors may take it for one. `saved`: whether there is a record of the bounce."""
+
+    def __init__(self, *, saved: bool = False) -> None:
+        super().__init__()
+        self.saved = saved
 
 
 def _complain(name: str, message: str, status_code: int) -> int:
@@ -689,7 +696,9 @@ def _protection(text: str | None, cluster: Any) -> AnnotationProtection | None:
 
 def _default_record(kube: Kube, request: BounceRequest) -> Path:
     """Give the record's place: of this context of this API server, this namespace and this pod."""
-    folder = _home(os.environ.get("XDG_STATE_HOME") or "~/.local/state") / "mecbounce"
+    given = os.environ.get("XDG_STATE_HOME", "")
+    # A relative path is to be ignored: https://specifications.freedesktop.org/basedir-spec/latest/
+    folder = _home(given if given.startswith("/") else "~/.local/state") / "mecbounce"
     readable = re.sub(r"[^A-Za-z0-9.-]", "-", kube.name)[:60]
     server = hashlib.sha256(f"{kube.name} {kube.cluster.server}".encode()).hexdigest()[:8]
     name = f"{readable}-{server}_{request.namespace}_{request.pod}"
@@ -851,7 +860,8 @@ def _bounce(
     *,
     events: bool = True,
 ) -> int:
-    """Bounce, or resume; what a finished bounce left is set aside first."""
+    """Bounce, or resume. What a finished bounce left is set aside, once its end has been told."""
+    left: BounceRecord | None = None
     with _stop_signals() as stop:
         try:
             if (left := store.load()) is not None:
@@ -859,6 +869,8 @@ def _bounce(
                 refuse_other_pod(left, request, store)
                 if not left.finished:
                     refuse_other_server(left, cluster.server, store)
+                elif is_untold_end(left, request):
+                    return _told_at_last(terminal, left, store)
                 store.set_aside()
             with terminal:
                 result = BounceTask(
@@ -875,12 +887,42 @@ def _bounce(
         except Interrupted:
             terminal.sum_up()
             raise
+        except _LeftAtOnce as at_once:
+            raise _LeftAtOnce(saved=terminal.begun or left is not None) from at_once
         except RecordNotSaved as error:
             if not terminal.begun:
                 raise UsageProblem(f"--state: {error}") from error
             raise
     terminal.end(result)
+    _mark_told(store)
     return exit_status(result)
+
+
+def is_untold_end(left: BounceRecord, request: BounceRequest) -> bool:
+    """Whether a finished record is of the bounce that is asked for, and the run that ended it did not tell so."""
+    pinned = left.old_pod.uid if left.old_pod else left.request.pod_uid
+    same = left.request.node == request.node and request.pod_uid in (None, pinned)
+    return left.finished and not left.told and same
+
+
+def _told_at_last(terminal: BounceInTerminal, left: BounceRecord, store: FileStore) -> int:
+    """Tell how a bounce ended whose run was killed before it could."""
+    at = f"{left.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    with terminal:
+        terminal.observe(left)
+        terminal.say(f"This bounce ended at {at}, and nobody was told. The same command again begins a new one.")
+    result = BounceResult.of(left)
+    terminal.end(result)
+    _mark_told(store)
+    return exit_status(result)
+
+
+def _mark_told(store: FileStore) -> None:
+    """Remember that the end was told: the next run begins anew. Should that fail, it is told once more."""
+    with contextlib.suppress(RecordError, Superseded):
+        record = store.load()
+        if record is not None and record.finished:
+            store.save(record.changed(told=True))
 
 
 def exit_status(result: BounceResult) -> int:

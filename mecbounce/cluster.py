@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import re
 import socket
 import threading
@@ -19,7 +20,7 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import structlog
 import urllib3
@@ -48,6 +49,7 @@ EVENT_TIMEOUT = (1.0, 2.0)  # the same, of a request that holds a bounce up and 
 WATCH_SECONDS = 290  # the API server ends a watch after this long; a list follows
 # Seconds without a word from a watch before one plain look: a quiet one gets a bookmark a minute, up to a second late.
 SILENCE = 75.0
+MOST_CONNECTIONS = 1000  # that are kept for the next request: as many as ever were used at once
 LASTING = 5.0  # seconds: a watch that lived longer did not fail
 LONGEST_PAUSE = 30.0  # seconds between two tries to open a watch that keeps failing
 _MERGE_PATCH = "application/merge-patch+json"
@@ -146,27 +148,42 @@ class KubernetesCluster:
     def __init__(self, connect: Callable[[], Access]) -> None:
         self._connect = connect
         self._clock = ServerClock()
-        self._signing = threading.Lock()
-        self._sign_in()
+        self._access = connect()
+        self.server = _public(self._access.target[0])
+        self._open()
 
-    def _sign_in(self) -> None:
-        self._access = self._connect()
+    def _open(self) -> None:
+        """Make connections of this process' own: two processes on one would mix their answers up."""
+        self._process = os.getpid()
+        self._signing = threading.Lock()
+        self._connect_pool()
+
+    def _connect_pool(self) -> None:
         api = self._api_client()
-        self.server = _public(str(api.configuration.host))
         self._core, self._custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
 
     def _sign_in_anew(self, used: Access) -> None:
-        """Look at the credentials anew, unless another thread has done so meanwhile."""
+        """Look at the credentials anew, unless another thread has done so meanwhile. The target stays what it was."""
         with self._signing:
             if self._access is not used:
                 return
             log.info("cluster.credentials_reloaded")
             try:
-                self._sign_in()
+                found = self._connect()
             except ConfigError as unusable:  # such as a kubeconfig that is being rewritten this moment
                 raise Unreachable(str(unusable)) from unusable
+            if found.target != used.target:
+                now = _public(found.target[0])
+                what = f"at {now}" if now != self.server else "by other certificates"
+                raise Unreachable(
+                    f"the credentials are of another API server by now ({what}): this bounce stays with {self.server}"
+                )
+            self._access = found
+            self._connect_pool()
 
     def _stay_signed_in(self) -> None:
+        if self._process != os.getpid():
+            self._open()
         if self._access.expired:
             self._sign_in_anew(self._access)
 
@@ -189,7 +206,9 @@ class KubernetesCluster:
         Raises ConfigError where it can't be used.
         """
         act_as = ActAs(as_user or "", tuple(as_groups), as_uid or "")
-        return cls(lambda: Kubeconfig(path).access(context, act_as))
+        kubeconfig = Kubeconfig(path)
+        name, _ = kubeconfig.context(context)  # whichever is current later
+        return cls(lambda: kubeconfig.reread().access(name, act_as))
 
     @staticmethod
     def describe_kubeconfig(path: str | Path | None = None, context: str | None = None) -> tuple[str, str]:
@@ -221,14 +240,11 @@ class KubernetesCluster:
 
     @classmethod
     def from_api_client(cls, api_client: client.ApiClient) -> Self:
-        """Use another client's configuration and the headers that it sends; that client itself is left as it is."""
-
-        def connect() -> Access:
-            headers = [(name, value) for name, value in api_client.default_headers.items() if name != "User-Agent"]
-            headers += [("Cookie", api_client.cookie)] if api_client.cookie else []
-            return access_of(api_client.configuration, headers)
-
-        return cls(connect)
+        """Use another client's configuration and the headers that it sends, as they are now; it is left as it is."""
+        headers = [(name, value) for name, value in api_client.default_headers.items() if name != "User-Agent"]
+        headers += [("Cookie", api_client.cookie)] if api_client.cookie else []
+        access = access_of(copy.deepcopy(api_client.configuration), headers)
+        return cls(lambda: access)
 
     @property
     def server_time(self) -> datetime | None:
@@ -286,13 +302,14 @@ class KubernetesCluster:
         return found
 
     def _types(self, group: str, version: str) -> list[Mapping[str, Any]]:
-        """Ask which resource types a group's version has: `name` (plural), `kind`, `namespaced`. None: [] ."""
+        """Ask which resource types a group's version has: `name` (plural), `kind`, `namespaced`. None: empty."""
         try:
             found = self._json(lambda: self._custom.get_api_resources, group, version)
         except NotFound:
             return []
         with _readable("resource types"):
-            return [{key: one[key] for key in ("name", "kind", "namespaced")} for one in found["resources"]]
+            types = [{key: one[key] for key in ("name", "kind", "namespaced")} for one in found["resources"]]
+            return [one for one in types if "/" not in one["name"]]  # a subresource has its resource's kind
 
     def replica_sets(self, namespace: str) -> tuple[Controller, ...]:
         path = "apps", "v1", namespace, "replicasets"
@@ -320,6 +337,9 @@ class KubernetesCluster:
         """List the pods; gives them and the list's resourceVersion, from which a watch goes on."""
         listed = self._json(lambda: self._core.list_namespaced_pod, namespace, **_named(name))
         with _readable("pods"):
+            # A proxy's own answer, or the first page of a list, would be taken for pods that have gone.
+            if listed["kind"] != "PodList" or listed["metadata"].get("continue"):
+                raise Unreachable("the API server's answer was no whole list of pods")
             return _items(Pod, listed, "pods"), str(listed["metadata"]["resourceVersion"])
 
     @contextmanager
@@ -409,20 +429,26 @@ class KubernetesCluster:
         )
 
     def proxy_pod(self, pod: Pod, port: int, path: str, method: str) -> bytes:
-        """Send a request to a port of the pod, through the API server; gives the body of the answer."""
+        """Send a request to a port of the pod, through the API server; gives the body of the answer.
+
+        `path` may have a query. Raises Refused where it has a step upwards, which would leave the pod.
+        """
         self._stay_signed_in()
+        place, mark, query = path.partition("?")
+        if ".." in unquote(place).split("/"):
+            raise Refused(f"the protection's path {place!r} has a step upwards (..), which would leave the pod")
         own = self._api_client()
-        own.configuration.safe_chars_for_path_param = "/:"  # the path's own slashes stay slashes
+        wire: Wire = own.rest_client.pool_manager
+        to = f"/api/v1/namespaces/{quote(pod.metadata.namespace)}/pods/{quote(pod.name)}:{port}/proxy"
+        url = f"{own.configuration.host}{to}/{quote(place.lstrip('/'), safe='/:')}{mark}{query}"
         try:
-            send = getattr(client.CoreV1Api(own), f"connect_{method.lower()}_namespaced_pod_proxy_with_path")
             with _explained(self.server):
-                answer = send(
-                    f"{pod.name}:{port}",
-                    pod.metadata.namespace,
-                    path.lstrip("/"),
-                    _preload_content=False,
-                    _request_timeout=REQUEST_TIMEOUT,
-                )
+                timeout = urllib3.Timeout(connect=REQUEST_TIMEOUT[0], read=REQUEST_TIMEOUT[1])
+                answer = wire.request(method, url, headers=dict(_own_headers(own)), timeout=timeout)
+                if not 200 <= answer.status < 300:  # noqa: PLR2004 -- HTTP
+                    error = ApiException(status=answer.status, reason=answer.reason)
+                    error.body, error.headers = answer.data, answer.headers
+                    raise error
                 return bytes(answer.data)
         finally:
             own.close()
@@ -434,8 +460,7 @@ class KubernetesCluster:
         asked = [("container", container), ("stdout", "true"), ("stderr", "true")]
         query = urlencode([*(("command", word) for word in command), *asked])
         path = f"/api/v1/namespaces/{quote(pod.metadata.namespace)}/pods/{quote(pod.name)}/exec?{query}"
-        headers = [(each["key"], each["value"]) for each in own.configuration.auth_settings().values()]
-        headers += own.default_headers.items()
+        headers = _own_headers(own)
         wire: Wire = own.rest_client.pool_manager
         try:
             with (
@@ -636,6 +661,7 @@ def _api_client(access: Access, clock: ServerClock) -> client.ApiClient:
     configuration = copy.deepcopy(access.configuration)
     configuration.retries = False  # a hidden retry of a DELETE would show a 404 of its own making
     configuration.socket_options = _SOCKET_OPTIONS
+    configuration.connection_pool_maxsize = MOST_CONNECTIONS
     configuration.proxy = None  # the wire knows it
     if (renew := configuration.refresh_api_key_hook) is not None:
         configuration.refresh_api_key_hook = lambda own: _renewed(renew, own)
@@ -644,6 +670,12 @@ def _api_client(access: Access, clock: ServerClock) -> client.ApiClient:
     options = api.rest_client.pool_manager.connection_pool_kw | access.options
     api.rest_client.pool_manager = Wire(options, access.proxy, access.headers, clock)
     return api
+
+
+def _own_headers(api: client.ApiClient) -> list[tuple[str, str]]:
+    """Give the headers that the client would send by itself."""
+    signed_in = [(each["key"], each["value"]) for each in api.configuration.auth_settings().values()]
+    return [*signed_in, *api.default_headers.items()]
 
 
 def _renewed(renew: Callable[[client.Configuration], None], configuration: client.Configuration) -> None:
@@ -805,13 +837,25 @@ def _retry_after(error: ApiException) -> float:
     return float(value) if re.fullmatch(r"\d+", value) else 0.0
 
 
-# After a scheme's name, longer than any word that may follow; or a token of JSON, which begins with `{"` in base64.
-_CREDENTIAL = re.compile(r"(?i:\b(basic|bearer)( |%20))[\w.~+/=%-]{16,}|eyJ[\w-]{8,}[\w.-]*")
+# After a scheme's name, longer than any word that may follow; a token of JSON, which begins with `{"` in base64; what a
+# name before it calls a secret; an address' user and password; keys of clouds and code hosts, by their beginnings.
+_CREDENTIAL = re.compile(
+    r"(?i:\b(basic|bearer)( |%20))[\w.~+/=%-]{16,}"
+    r"|eyJ[\w-]{8,}[\w.-]*"
+    r"|(?i:\b(?P<name>(?:[\w-]*(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|credential)s?))"
+    r"(?P<is>[\"']?\s*[=:]\s*[\"']?))[^\s\"',;&]{4,}"
+    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
+    r"|\b(?:AKIA|ASIA|AIza|ghp_|gho_|ghs_|github_pat_|glpat-|xox[abprs]-|hvs\.)[\w-]{10,}"
+)
 
 
 def _quoted(text: object) -> str:
     """Quote others on one line, without a credential that they quote themselves."""
-    return _CREDENTIAL.sub(r"\1\2***", " ".join(str(text).split()))
+    return _CREDENTIAL.sub(_hidden, " ".join(str(text).split()))
+
+
+def _hidden(found: re.Match[str]) -> str:
+    return f"{found[1] or found['name'] or ''}{found[2] or found['is'] or ''}***"
 
 
 def _short(error: Exception) -> str:

@@ -23,7 +23,6 @@ from mecbounce.model import first_fault
 
 LIMIT = 60.0  # seconds
 INTERACTIVE_LIMIT = 300.0  # seconds, where a person is asked: by a browser, for a code
-_VERSIONS = "client.authentication.k8s.io/"
 _PRINTED = 400  # characters of an installHint
 
 

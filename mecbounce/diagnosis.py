@@ -170,19 +170,25 @@ def not_recreated(old: PinnedPod, seen: Absence) -> Diagnosis:
         for diagnosis in explanation:
             return diagnosis
     made = [pod.name for pod in others(old, seen.pods) if (pod.metadata.creation_timestamp or seen.since) > seen.since]
-    if made and old.controller is not None and old.controller.kind != "StatefulSet":
+    if made and old.controller is not None and not old.generated_name and old.controller.kind != "StatefulSet":
         evidence = f"{old.controller.called} has made {_list('pod', made)} meanwhile, and none of the name {old.name}"
         return Diagnosis(code="other_name", evidence=evidence, who=_maker(old))
     evidence = "nothing has recreated the pod"
-    now = seen.controller
-    unready = (
-        next((one for one in now.conditions if one.type == "Ready" and one.status != "True"), None)
-        if isinstance(now, Controller)
-        else None
-    )
-    if isinstance(now, Controller) and unready is not None and (why := _joined(unready.reason, unready.message)):
-        evidence += f"; {now.reference.called} says of itself that it is not ready: {why}"
+    if isinstance(seen.controller, Controller) and (why := _not_ready(seen.controller)):
+        evidence += f"; {seen.controller.reference.called} says of itself that it is not ready: {why}"
     return Diagnosis(code="not_recreated", evidence=evidence, who=_maker(old))
+
+
+def too_few(old: PinnedPod, gone: int) -> Diagnosis:
+    """A new pod is there, and as many more of its controller's pods have gone as new ones came."""
+    evidence = f"{gone + 1} pods of its controller have gone, and fewer new ones are back"
+    return Diagnosis(code="too_few_replacements", evidence=evidence, who=_maker(old))
+
+
+def _not_ready(controller: Controller) -> str:
+    """Quote the Ready condition of a controller's own status; empty where it is true or says nothing."""
+    unready = next((one for one in controller.conditions if one.type == "Ready" and one.status != "True"), None)
+    return _joined(unready.reason, unready.message) if unready else ""
 
 
 def others(old: PinnedPod, pods: Iterable[Pod]) -> tuple[Pod, ...]:
@@ -318,6 +324,8 @@ def _scaled_down(old: PinnedPod, now: Controller, seen: Absence) -> str:
     if wanted is None:
         return ""
     if ordinal is not None:
+        if ordinal < now.first_ordinal:
+            return f"{called} wants no pod {old.name}: its ordinals begin with {now.first_ordinal}"
         before = ordinal + 1 - now.first_ordinal
         return f"{called} was scaled down, from at least {before} to {wanted}" if wanted < before else ""
     if not old.generated_name:
@@ -331,9 +339,9 @@ def _host_without_daemon(old: PinnedPod, now: Controller, seen: Absence) -> Iter
     if seen.host is not None and not seen.host.metadata.uid:
         evidence = f"Kubernetes node {old.host} no longer exists"
         yield Diagnosis(code="host_gone", evidence=evidence, who=ADMINISTRATORS)
-    elif now.hosts_wanted is not None and now.hosts_wanted == now.hosts_served:
+    elif now.hosts_wanted is not None and now.hosts_wanted == len({pod.spec.host for pod in others(old, seen.pods)}):
         evidence = (
-            f"{now.reference.called} has a pod on each of the {now.hosts_wanted} Kubernetes nodes where it wants one, "
+            f"{now.reference.called} has a pod on every Kubernetes node where it wants one ({now.hosts_wanted}), "
             f"and {old.host} is none of them"
         )
         yield Diagnosis(
@@ -347,7 +355,7 @@ def _creation_refused(old: PinnedPod, seen: Absence) -> Iterator[Diagnosis]:
         evidence = f"the last Warning Event of {old.controller.called}: {warning}"
         found = refusal(warning)
         if found.code == "refused":
-            found = Diagnosis(code="creation_failed", evidence=evidence, who=_maker(old))
+            yield Diagnosis(code="creation_failed", evidence=evidence, who=_maker(old))
         yield found.model_copy(update={"evidence": evidence})
 
 

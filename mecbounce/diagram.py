@@ -112,7 +112,7 @@ def _times(record: BounceRecord | None, state: State) -> str:
     """Say on a line of its own how long a state took, or since when it is the present one."""
     if record is None:
         return ""
-    if state in record.durations:
+    if state in record.durations and state is not record.state:
         failed_here = record.state is State.FAILED and record.path[-2].state is state
         return f"<br/><b>{'failed after' if failed_here else 'passed in'} {record.durations[state]:,.1f} s</b>"
     if record.state is not state:

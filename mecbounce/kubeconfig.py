@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import copy
+import hashlib
 import json
 import os
 import re
@@ -139,10 +141,16 @@ class Access:
     """One look at the credentials: where the API server is, and how to ask it."""
 
     configuration: client.Configuration
+    authority: str = ""  # what stands for the certificates by which the server is known
     headers: Callable[[], list[tuple[str, str]]] = list
     proxy: Proxy | None = None
     options: Mapping[str, Any] = field(default_factory=dict)  # of the pool's connections
     expires: datetime | None = None
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """Which API server that is: its address, and by which certificates it is known."""
+        return str(self.configuration.host), self.authority
 
     @property
     def expired(self) -> bool:
@@ -158,7 +166,10 @@ def access_of(configuration: client.Configuration, headers: list[tuple[str, str]
     elif spared(configuration.host, configuration.no_proxy or ""):
         proxy = None
     else:
-        proxy = Proxy.at(named, configuration.proxy_headers)
+        try:
+            proxy = Proxy.at(named, configuration.proxy_headers)
+        except ConfigError as error:
+            raise ConfigError(f"the client's proxy can't be used: {error}") from None
     return Access(configuration, headers=lambda: headers, proxy=proxy)
 
 
@@ -172,7 +183,18 @@ class Kubeconfig:
         named = str(path or os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config"))  # noqa: PTH111 -- Path raises where there is no home
         self.name = f"kubeconfig {named}"
         files = [os.path.expanduser(one) for one in ([named] if path else named.split(os.pathsep))]  # noqa: PTH111
-        files = [one for one in dict.fromkeys(files) if os.path.isfile(one)]  # noqa: PTH113 -- Path raises for a name that is too long
+        self._files = [os.path.abspath(one) for one in dict.fromkeys(files) if one]  # noqa: PTH100 -- as above
+        self.read()
+
+    def reread(self) -> Kubeconfig:
+        """Read the same files anew, whatever $KUBECONFIG and the working folder are by now."""
+        again = copy.copy(self)
+        again.read()
+        return again
+
+    def read(self) -> None:
+        """Read its files."""
+        files = [one for one in self._files if os.path.isfile(one)]  # noqa: PTH113 -- Path raises for a name that is too long
         if not files:
             raise ConfigError(f"{self.name}: there is no such file, or it is a folder")
         self._current = ""
@@ -207,13 +229,22 @@ class Kubeconfig:
         proxy = _proxy(where, cluster, server)
         impersonated = (act_as or ActAs()).over(user).headers(who.name)
         _refuse_contradictions(where, cluster, who, user)
-        credential = _credential(self.name, who, user, lambda: _told(where, cluster, server))
-        options = _tls(where, cluster, who, user, credential) if server.startswith("https:") else {}
+        authority = where.content(
+            "certificate-authority", cluster.certificate_authority, cluster.certificate_authority_data
+        )
+        credential = _credential(self.name, who, user, lambda: _told(cluster, server, authority))
+        options: dict[str, Any] = {}
+        if server.startswith("https:"):
+            tls = _tls(where, cluster, authority)
+            _show_certificate(tls, who, user, credential)
+            options = {"ssl_context": tls, "cert_reqs": tls.verify_mode}
+            options |= {"server_hostname": cluster.tls_server_name} if cluster.tls_server_name else {}
         authorization = _authorization(who, user, credential, signed_in)
         configuration = client.Configuration()
         configuration.host = server
         return Access(
             configuration,
+            authority=hashlib.sha256(authority + cluster.tls_server_name.encode()).hexdigest(),
             headers=lambda: [*authorization(), *impersonated],
             proxy=proxy,
             options=options,
@@ -363,12 +394,9 @@ def _refuse_contradictions(where: _Place, cluster: Cluster, who: _Place, user: U
             raise place.fault(text)
 
 
-def _tls(where: _Place, cluster: Cluster, who: _Place, user: User, credential: Credential) -> dict[str, Any]:
-    """Give the options of the pool's connections. A private key lies in no file for longer than it takes to read it."""
+def _tls(where: _Place, cluster: Cluster, authority: bytes) -> ssl.SSLContext:
+    """Make the context that knows the API server."""
     context = create_urllib3_context(cert_reqs=ssl.CERT_NONE if cluster.insecure else ssl.CERT_REQUIRED)
-    authority = where.content(
-        "certificate-authority", cluster.certificate_authority, cluster.certificate_authority_data
-    )
     try:
         if authority:
             context.load_verify_locations(cadata=authority.decode("ascii", "ignore"))
@@ -376,6 +404,11 @@ def _tls(where: _Place, cluster: Cluster, who: _Place, user: User, credential: C
             context.load_default_certs()
     except (ssl.SSLError, ValueError):
         raise where.fault("certificate-authority holds no certificate (PEM)") from None
+    return context
+
+
+def _show_certificate(context: ssl.SSLContext, who: _Place, user: User, credential: Credential) -> None:
+    """Let a connection show the user's certificate. Its key lies in no file for longer than it takes to read it."""
     pem = who.content("client-certificate", user.client_certificate, user.client_certificate_data)
     if pem:
         pem += b"\n" + who.content("client-key", user.client_key, user.client_key_data)
@@ -388,19 +421,13 @@ def _tls(where: _Place, cluster: Cluster, who: _Place, user: User, credential: C
                 context.load_cert_chain(file.name, password="")  # or OpenSSL asks a person for one
         except (ssl.SSLError, ValueError):
             raise who.fault("client-certificate and client-key are no certificate and its key (PEM)") from None
-    options: dict[str, Any] = {"ssl_context": context}
-    options["cert_reqs"] = ssl.CERT_NONE if cluster.insecure else ssl.CERT_REQUIRED
-    return options | ({"server_hostname": cluster.tls_server_name} if cluster.tls_server_name else {})
 
 
 # --- who asks ----------------------------------------------------------------------------------------------------
 
 
-def _told(where: _Place, cluster: Cluster, server: str) -> dict[str, Any]:
+def _told(cluster: Cluster, server: str, authority: bytes) -> dict[str, Any]:
     """Give what a credential plugin may know of the cluster."""
-    authority = where.content(
-        "certificate-authority", cluster.certificate_authority, cluster.certificate_authority_data
-    )
     told = {
         "server": server,
         "tls-server-name": cluster.tls_server_name,

@@ -237,6 +237,9 @@ class Owner(FromApi):
         """Its kind and name, as a person would say it."""
         return f"{self.kind} {self.name}"
 
+    def same_type(self, other: Owner) -> bool:
+        return (self.group, self.kind) == (other.group, other.kind)
+
     def same_object(self, other: Owner) -> bool:
         """True for the same group, kind and name: that object itself, or one made anew in its place."""
         return (self.group, self.kind, self.name) == (other.group, other.kind, other.name)
@@ -440,12 +443,19 @@ class Pod(FromApi):
     def terminating(self) -> bool:
         return self.metadata.deletion_timestamp is not None
 
+    def deleted_for(self, at: datetime) -> float | None:
+        """Seconds from its deletion until `at`. None: it is not being deleted.
+
+        A deletionTimestamp is when the grace period ends, not when the deletion was asked for.
+        """
+        ends = self.metadata.deletion_timestamp
+        return (at - ends).total_seconds() + self.metadata.deletion_grace_period_seconds if ends else None
+
     def made_since_deletion_of(self, other: Pod) -> bool:
-        """Whether it was made once `other` was being deleted: a deletionTimestamp is when the grace period ends."""
-        ends, made = other.metadata.deletion_timestamp, self.metadata.creation_timestamp
-        if ends is None or made is None:
-            return False
-        return (ends - made).total_seconds() <= other.metadata.deletion_grace_period_seconds
+        """Whether it was made once `other` was being deleted."""
+        made = self.metadata.creation_timestamp
+        deleted_for = other.deleted_for(made) if made else None
+        return deleted_for is not None and deleted_for >= 0
 
     @property
     def finished(self) -> bool:
@@ -481,6 +491,15 @@ class Pod(FromApi):
     def stands(self) -> bool:
         """True unless it is being deleted or its containers have ended."""
         return not self.terminating and not self.finished
+
+    def surges_past(self, other: Pod) -> bool:
+        """Whether it is a younger pod on the same Kubernetes node: one that a DaemonSet's rollout keeps there instead.
+
+        https://kubernetes.io/docs/tasks/manage-daemon/update-daemon-set/ (maxSurge)
+        """
+        made, before = self.metadata.creation_timestamp, other.metadata.creation_timestamp
+        younger = made is not None and before is not None and made > before
+        return self.stands and younger and self.spec.host == other.spec.host != ""
 
     @property
     def has_generated_name(self) -> bool:
@@ -591,20 +610,18 @@ class Controller(Frozen):
     """Whether a Job is suspended."""
     hosts_wanted: int | None = None
     """On how many Kubernetes nodes a DaemonSet wants a pod."""
-    hosts_served: int | None = None
-    """On how many of these it has one."""
     conditions: tuple[Condition, ...] = ()
     """The conditions of its status."""
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Self:
-        """Read its JSON; only kind, name and UID must be there."""
-        metadata = Metadata.model_validate(found["metadata"])
+        """Read its JSON. Raises ValidationError where it has no name or no UID."""
+        metadata = Metadata.model_validate(found.get("metadata"))
         spec, status = (_mapping(found.get(part)) for part in ("spec", "status"))
         kind, api_version = str(found.get("kind") or ""), str(found.get("apiVersion") or "")
         ordinals = _mapping(spec.get("ordinals"))
         # An older status tells of an older spec.
-        current = _number(status, "observedGeneration") == _number(_mapping(found["metadata"]), "generation")
+        current = _number(status, "observedGeneration") == _number(_mapping(found.get("metadata")), "generation")
         try:
             conditions = PodStatus.model_validate({"conditions": status.get("conditions")}).conditions
         except ValidationError:  # a custom resource may call something else so
@@ -620,7 +637,6 @@ class Controller(Frozen):
             ordered=kind == "StatefulSet" and spec.get("podManagementPolicy", "OrderedReady") == "OrderedReady",
             suspended=spec.get("suspend") is True,
             hosts_wanted=_number(status, "desiredNumberScheduled") if current else None,
-            hosts_served=_number(status, "currentNumberScheduled") if current else None,
             conditions=conditions,
         )
 
@@ -759,6 +775,8 @@ class Notice(Frozen):
     """What to tell a person."""
     at: Instant
     """When it was noticed, in UTC."""
+    count: int = Field(default=1, ge=1)
+    """How many of this code there have been. Of many the first and the last are kept."""
 
 
 class Protection(StrEnum):
@@ -815,6 +833,8 @@ class PinnedPod(Frozen):
     """Its own grace period, in seconds."""
     lookalikes: frozenset[str] = frozenset()
     """The UIDs of the pods that could be mistaken for its replacement."""
+    peers: frozenset[str] = frozenset()
+    """The UIDs of those among them that stood by its side."""
 
     @classmethod
     def of(cls, pod: Pod, pods: Iterable[Pod], controller: Owner | None = None) -> Self:
@@ -846,10 +866,15 @@ class PinnedPod(Frozen):
             if other.uid != self.uid
             and self.is_replaced_by(other)
             and not other.made_since_deletion_of(pod)
-            # A DaemonSet has one pod on a Kubernetes node: one that stands there already takes its place.
-            and not (self.of_daemon_set and other.stands)
+            and not (self.of_daemon_set and other.surges_past(pod))
         )
-        return self.model_copy(update={"lookalikes": lookalikes})
+        standing = frozenset(other.uid for other in pods if other.stands)
+        peers = lookalikes & standing if self.generated_name and not self.of_daemon_set else frozenset()
+        return self.model_copy(update={"lookalikes": lookalikes, "peers": peers})
+
+    def peers_gone(self, pods: Iterable[Pod]) -> int:
+        """How many of the pods that stood by its side stand no more: each may have a replacement among the new ones."""
+        return len(self.peers - {pod.uid for pod in pods if pod.stands})
 
     @property
     def of_daemon_set(self) -> bool:
@@ -974,6 +999,8 @@ class BounceRecord(Frozen):
     """What to do next, once it has ended."""
     diagnosis: Diagnosis | None = None
     """Why it was not deleted, not gone in time or not back in time."""
+    told: bool = False
+    """Whether the command has told how it ended."""
 
     @field_validator("schema_version", mode="before")
     @classmethod
@@ -1006,9 +1033,15 @@ class BounceRecord(Frozen):
         return self.path[-1].at
 
     @property
+    def since_checks(self) -> tuple[Passage, ...]:
+        """The states from the last INIT_CHECKS on: DELETE_POD may have led back there."""
+        start = max(number for number, passage in enumerate(self.path) if passage.state is State.INIT_CHECKS)
+        return self.path[start:]
+
+    @property
     def checked_at(self) -> datetime:
         """When the checks were asked last: what made the pod go has happened since."""
-        return next(passage.at for passage in reversed(self.path) if passage.state is State.INIT_CHECKS)
+        return self.since_checks[0].at
 
     @property
     def finished(self) -> bool:

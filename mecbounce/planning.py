@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from mecbounce import checks, diagnosis, probes, steps
 from mecbounce.bounce import LOOK_EVERY
 from mecbounce.errors import AccessDenied, ClusterError, Refused, Unreachable
@@ -254,7 +256,7 @@ def _waits_for_predecessor(request: BounceRequest, pod: Pod | None, cluster: Pla
     try:
         controller = Controller.read(cluster.controller(request.namespace, owner))
         waits_for = diagnosis.unready_predecessor(controller, pod.name, cluster.pods(request.namespace))
-    except (ClusterError, ValueError, KeyError):
+    except (ClusterError, ValidationError):
         return
     if waits_for:
         yield (

@@ -199,5 +199,5 @@ def deadline_from_start(pod: Pod, *, entered_at: datetime, now: datetime, skew: 
     since = running_since(pod)
     if since is None:
         return None
-    start = min(max(since - skew, entered_at), now)
+    start = min(max(since, entered_at + skew), now + skew) - skew
     return start + timedelta(seconds=ready_timeout(None, pod.spec.long_running))

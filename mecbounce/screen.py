@@ -21,7 +21,7 @@ from rich.text import Text
 
 from mecbounce import diagnosis, probes
 from mecbounce.checks import CHECKS
-from mecbounce.machine import FINAL, WITHOUT_A_LOOK, Event, State
+from mecbounce.machine import FINAL, JOINING, WITHOUT_A_LOOK, Event, State
 from mecbounce.model import BounceRecord, BounceRequest, ClusterType, Notice, Pod, Protection, ReadyWhen
 from mecbounce.planning import Deadline, Plan, Right
 
@@ -29,7 +29,7 @@ WHOLE_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 SHORT_UID = 8  # characters; unique enough for an eye, `-o json` and the commands have the whole
 BAR = range(8, 41)  # columns that a bar may take
 LABEL = 14  # columns of a page's labels
-REMOVAL = timedelta(seconds=30)  # every kubelet takes some seconds to remove a pod whose containers have ended
+REMOVAL = 30.0  # seconds: every kubelet takes some seconds to remove a pod whose containers have ended
 DEEPER = 3  # columns that what belongs to a state stands in from it
 
 
@@ -76,7 +76,8 @@ def screen(record: BounceRecord, now: datetime, width: int, *, where: str = "", 
     lines.append(Text())
     passed, notices = {**record.durations, record.state: _elapsed(record, now)}, _notices(record)
     for state in State:
-        if state in passed:
+        to_come = not record.finished and [*State].index(state) > [*State].index(record.state)  # perhaps once more
+        if state in passed and not to_come:
             lines.append(_row(record, state, passed[state], width))
             for notice in notices.get(state, []):
                 lines += _wrapped(notice.message, width, first=f"{' ' * DEEPER}! ", style="yellow")
@@ -139,11 +140,10 @@ def _termination(pod: Pod | None, server_now: datetime) -> tuple[str, str] | Non
 def _ended_lately(pod: Pod, server_now: datetime) -> bool:
     """Whether its containers have ended so lately that its kubelet may just need its time to remove it."""
     ends = [status.state.terminated.finished_at for status in pod.status.all_containers if status.state.terminated]
-    # What never ran has not ended: then its deletion counts, whose time is when the grace period ends.
-    begun = pod.metadata.deletion_timestamp
-    grace = timedelta(seconds=pod.metadata.deletion_grace_period_seconds)
-    last = max(filter(None, ends), default=begun - grace if begun else None)
-    return last is not None and server_now - last < REMOVAL
+    last = max(filter(None, ends), default=None)
+    # What never ran has not ended: then its deletion counts.
+    ago = (server_now - last).total_seconds() if last else pod.deleted_for(server_now)
+    return ago is not None and ago < REMOVAL
 
 
 def _readiness(record: BounceRecord, candidates: tuple[Pod, ...], server_now: datetime) -> tuple[str, str] | None:
@@ -188,6 +188,8 @@ def _row(record: BounceRecord, state: State, took: float, width: int) -> Text:
         mark, style = "✘", "red"
     elif state is record.state and state is not State.DONE:
         mark, style = "●", "cyan"
+    elif all(passage.state is not state for passage in record.since_checks):
+        mark, style = "·", "dim"  # its intent expired, and the checks are asked again
     else:
         mark, style = "✔", "green"
     row = Text.assemble((mark, style), "  ", (f"{state:18}", style if state is record.state else ""))
@@ -322,16 +324,15 @@ def deletion_happened(record: BounceRecord) -> bool:
 def _changed(record: BounceRecord) -> str:
     """Say whether the pod was deleted, and what became of its protection."""
     events = {passage.event for passage in record.path}
-    deleting = any(passage.state is State.DELETE_POD for passage in record.path)
+    at = record.path[-2 if record.finished else -1].state
     if Event.DELETE_ACCEPTED in events:
         said = "the pod was deleted"
-    elif Event.ALREADY_TERMINATING in events:
-        said = "nothing by this bounce: the pod was being deleted already"
-    elif Event.ALREADY_REPLACED in events:
-        said = "nothing by this bounce: the pod had gone already"
-    elif Event.POD_GONE in events:
+    elif events & {*JOINING} and not any(passage.state is State.DELETE_POD for passage in record.path):
+        how = "was being deleted already" if Event.ALREADY_TERMINATING in events else "had gone already"
+        said = f"nothing by this bounce: the pod {how}"
+    elif events & {*JOINING, Event.POD_GONE}:
         said = "the pod has gone, by this bounce's DELETE or another hand"
-    elif deleting and (not record.finished or events & {*WITHOUT_A_LOOK}):
+    elif at is State.DELETE_POD and (not record.finished or _last_event(record) in WITHOUT_A_LOOK):
         said = "not known: the DELETE may or may not have been carried out"
     else:
         said = "nothing was deleted"
@@ -439,6 +440,7 @@ _LOOK: Mapping[str, Next] = {  # by a diagnosis' code: where to look before wait
     "predecessor_not_ready": Next("See which pods there are", "kubectl get pods -n {namespace}"),
     "controller_paused": _CONTROLLER,
     "creation_failed": _CONTROLLER,
+    "too_few_replacements": _CONTROLLER,
     "other_name": Next("See which pods there are", "kubectl get pods -n {namespace}"),
     "replacement_terminating": _DESCRIBE,
     "other_controller": _DESCRIBE,

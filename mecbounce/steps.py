@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from pydantic import ValidationError
+
 from mecbounce import checks, diagnosis, probes
 from mecbounce.errors import (
     AccessDenied,
@@ -142,6 +144,7 @@ class Outcome:
 
 STILL_WAITING = Outcome()
 MOST_NAMES = 5  # of pods in a message
+MOST_CONTROLLERS = 3  # between a pod and its custom resource, such as a ReplicaSet and a Deployment
 EVENTS_LAST = timedelta(hours=1)  # so long an API server keeps Events, unless it is told otherwise
 
 
@@ -149,7 +152,8 @@ def init_checks(context: Context) -> Outcome:
     """May the pod be bounced? Pin its identity."""
     request = context.request
     facts, pods = gather(request, context.cluster, context.look, context.record.old_pod)
-    verdict = checks.judge(facts)
+    unprotected = context.record.protection in (Protection.DISABLED, Protection.UNKNOWN)  # they are asked once more
+    verdict = checks.judge(facts, untouched(context.record)) if unprotected else checks.judge(facts)
     notices = [(answer.check.code, answer.notice) for answer in verdict.answers if answer.notice]
     learned: dict[str, Any] = {"resource": facts.node.reference if facts.node else None}
     if verdict.event in JOINING:
@@ -159,10 +163,7 @@ def init_checks(context: Context) -> Outcome:
     elif facts.pod is not None and facts.pod_uid in (None, facts.pod.uid):  # or an earlier check has ended them
         learned["old_pod"] = pinned = PinnedPod.of(facts.pod, pods, facts.maker)
         notices += short_deadlines(request, pinned)
-    message = verdict.message
-    if context.record.protection in (Protection.DISABLED, Protection.UNKNOWN):  # they are asked once more
-        message = message.replace(checks.UNCHANGED, untouched(context.record))
-    return Outcome(verdict.event, message, verdict.advice, learned=learned, notices=tuple(notices))
+    return Outcome(verdict.event, verdict.message, verdict.advice, learned=learned, notices=tuple(notices))
 
 
 def gather(
@@ -185,7 +186,28 @@ def gather(
     if pod is not None and pod.has_generated_name:
         pods = look(None)
         pod = next((one for one in pods if one.name == request.pod), None)
-    return replace(facts, pod=pod), pods
+    facts = replace(facts, pod=pod)
+    named = facts.node.reference if facts.node else None
+    if pod is not None and named is not None:
+        above, unread = _controllers_above(pod, named, request.namespace, cluster)
+        facts = replace(facts, above=above, unread=unread)
+    return facts, pods
+
+
+def _controllers_above(pod: Pod, named: Owner, namespace: str, cluster: Cluster) -> tuple[tuple[Owner, ...], str]:
+    """Follow what controls the pod, up to an object of the named one's type; and why it could not be followed."""
+    above = [pod.controller] if pod.controller else []
+    while above and above[-1].built_in_plural and not above[-1].same_type(named):
+        if len(above) > MOST_CONTROLLERS:
+            return tuple(above), f"more than {MOST_CONTROLLERS} controllers stand between"
+        try:
+            found = Controller.read(cluster.controller(namespace, above[-1]))
+        except (ClusterError, ValueError, KeyError) as error:
+            return tuple(above), f"{above[-1].called} could not be read: {one_line(error)}"
+        if found.owner is None:
+            break
+        above.append(found.owner)
+    return tuple(above), ""
 
 
 def short_deadlines(request: BounceRequest, pinned: PinnedPod) -> list[tuple[str, str]]:
@@ -311,15 +333,13 @@ def await_ready(context: Context) -> Outcome:
     pod = candidates[0]
     learned: dict[str, Any] = {"new_pod": SeenPod.of(pod)}
     notices = _about_replacement(old, record.new_pod, candidates)
-    if event := probes.completion_event(pod, context.request.ready_when, context.server_now):
-        if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
-            text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
-            notices.append(("no_startup_probe", text))
-        took = max(0.0, (context.now - record.path[0].at).total_seconds())
-        message = f"Pod {old.name} was bounced: {pod.name} ({pod.uid}) is back after {took:.0f} s."
-        if record.found_replaced:
-            message = f"Nothing was deleted: {old.uid} had gone already, and {pod.name} ({pod.uid}) is back."
-        return Outcome(event, message, learned=learned, notices=tuple(notices))
+    event, gone = _completion(context, pod), old.peers_gone(pods)
+    if gone:
+        text = "More of its controller's pods went meanwhile: which new pod replaces which can't be told."
+        notices.append(("several_gone", text))
+    too_few = event is not None and gone > 0 and not _enough_are_back(context, candidates, pods)
+    if event is not None and not too_few:
+        return _back(context, event, pod, learned, notices)
     if context.request.timeouts.ready is None and not record.deadline_from_start:
         anew = probes.deadline_from_start(pod, entered_at=record.entered_at, now=context.now, skew=context.skew)
         if anew is not None:
@@ -327,9 +347,41 @@ def await_ready(context: Context) -> Outcome:
     deadline: datetime = learned.get("deadline") or record.deadline or context.now
     if context.now < deadline:
         return Outcome(learned=learned, notices=tuple(notices))
-    why = diagnosis.readiness(pod, _host_of(context, pod), _events_of(context, pod.uid), context.server_now)
+    why = diagnosis.too_few(old, gone)
+    if not too_few:
+        why = diagnosis.readiness(pod, _host_of(context, pod), _events_of(context, pod.uid), context.server_now)
     others = tuple(one for one in diagnosis.others(old, pods) if one.uid != pod.uid)
     return not_back(context, why, others=others, learned=learned, notices=tuple(notices))
+
+
+def _completion(context: Context, pod: Pod) -> Event | None:
+    return probes.completion_event(pod, context.request.ready_when, context.server_now)
+
+
+def _back(
+    context: Context, event: Event, pod: Pod, learned: Mapping[str, Any], notices: list[tuple[str, str]]
+) -> Outcome:
+    """Tell that the replacement is back."""
+    record, old = context.record, context.old
+    if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
+        text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
+        notices.append(("no_startup_probe", text))
+    took = max(0.0, (context.now - record.path[0].at).total_seconds())
+    message = f"Pod {old.name} was bounced: {pod.name} ({pod.uid}) is back after {took:.0f} s."
+    if record.found_replaced:
+        message = f"Nothing was deleted: {old.uid} had gone already, and {pod.name} ({pod.uid}) is back."
+    return Outcome(event, message, learned=learned, notices=tuple(notices))
+
+
+def _enough_are_back(context: Context, candidates: tuple[Pod, ...], pods: tuple[Pod, ...]) -> bool:
+    """Whether as many new pods are back as pods of the controller have gone, or as it wants after a scale-down."""
+    old = context.old
+    back = sum(_completion(context, one) is not None for one in candidates)
+    if back > old.peers_gone(pods):
+        return True
+    now = _controller_now(context, old.controller, None, None) if old.controller else None
+    wanted = now.replicas if isinstance(now, Controller) else None
+    return wanted is not None and wanted <= back + len(old.peers) - old.peers_gone(pods)
 
 
 def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ...] = ()) -> Outcome:
@@ -364,6 +416,7 @@ def not_back(
     what = f"its replacement {new_pod.name} ({new_pod.uid}) is not back" if new_pod else "it has no replacement"
     service = "The node is not in service."
     if why.code == "rolled_out":
+        what = "its place was taken by a rollout"
         service = "Whether the node is in service, the pods of that ReplicaSet tell."
     elif others and old.controller is not None:
         service = (
@@ -427,12 +480,14 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
     cluster, namespace, old = context.cluster, context.request.namespace, context.old
     node, resource = _node_now(context)
     if not old.generated_name:
-        pods = _unless_denied(lambda: cluster.pods(namespace)) or pods
+        pods = _best_effort(lambda: cluster.pods(namespace)) or pods
+    if old.replacements(pods):  # it came this moment: the next look judges it
+        return STILL_WAITING
     controller: Controller | str | None = None
     if old.controller is not None:
-        controller = _controller_now(context, old.controller, resource)
+        controller = _controller_now(context, old.controller, node, resource)
     uid = controller.reference.uid if isinstance(controller, Controller) else old.controller_uid
-    rolled_out = old.controller is not None and old.controller.kind == "ReplicaSet"
+    of_replica_set = old.controller is not None and old.controller.kind == "ReplicaSet"
     # Where the pod was gone or going before, so was what its controller told of that.
     joined = any(passage.event in JOINING for passage in context.record.path)
     seen = diagnosis.Absence(
@@ -442,7 +497,7 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
         node=node,
         controller=controller,
         events=_events_of(context, uid) if uid else (),
-        replica_sets=(_unless_denied(lambda: cluster.replica_sets(namespace)) or ()) if rolled_out else (),
+        replica_sets=(_best_effort(lambda: cluster.replica_sets(namespace)) or ()) if of_replica_set else (),
         host=_host_named(context, old.host) if old.of_daemon_set else None,
     )
     return not_back(context, diagnosis.not_recreated(old, seen), others=diagnosis.others(old, pods))
@@ -462,15 +517,18 @@ def _node_now(context: Context) -> tuple[Node | str | None, Mapping[str, Any] | 
         return None, None
 
 
-def _controller_now(context: Context, owner: Owner, resource: Mapping[str, Any] | None) -> Controller | str | None:
-    """Look at the pod's controller; its JSON is known already where it is the custom resource."""
+def _controller_now(
+    context: Context, owner: Owner, node: Node | str | None, resource: Mapping[str, Any] | None
+) -> Controller | str | None:
+    """Look at the pod's controller. Where it is the custom resource, that has been looked at already."""
+    named = node.reference if isinstance(node, Node) else None
     try:
-        if resource is None or resource.get("metadata", {}).get("uid") != owner.uid:
+        if resource is None or named is None or named.uid != owner.uid:
             resource = context.cluster.controller(context.request.namespace, owner)
         return Controller.read(resource)
     except NotFound as error:
         return str(error)
-    except (ClusterError, ValueError, KeyError):  # as everything here, best effort
+    except (ClusterError, ValidationError):  # as everything here, best effort
         return None
 
 
@@ -489,10 +547,10 @@ def _host_named(context: Context, name: str) -> Host | None:
 
 
 def _events_of(context: Context, uid: str) -> tuple[PodEvent, ...]:
-    return _unless_denied(lambda: context.cluster.events(context.request.namespace, uid)) or ()
+    return _best_effort(lambda: context.cluster.events(context.request.namespace, uid)) or ()
 
 
-def _unless_denied(ask: Callable[[], Answer]) -> Answer | None:
+def _best_effort(ask: Callable[[], Answer]) -> Answer | None:
     """Ask for what only serves a diagnosis: None where it can't be had."""
     try:
         return ask()
@@ -503,17 +561,19 @@ def _unless_denied(ask: Callable[[], Answer]) -> Answer | None:
 def _within(seconds: float, call: Callable[[], bool | None]) -> bool | None:
     """Give a protection `seconds`: it may be anybody's code, and a bounce does not hang on it."""
     returned: list[bool | None] = []
-    raised: list[Exception] = []
+    raised: list[BaseException] = []
 
     def run() -> None:
         try:
             returned.append(call())
-        except Exception as error:  # noqa: BLE001 -- handed to the caller below
+        except BaseException as error:  # noqa: BLE001 -- handed to the caller below; SystemExit would end this thread alone
             raised.append(error)
 
     thread = threading.Thread(target=run, name="mecbounce-protection", daemon=True)
     thread.start()
     thread.join(seconds)
+    if raised and not isinstance(raised[0], Exception):
+        raise RuntimeError(f"it raised {type(raised[0]).__name__}") from None
     if raised:
         raise raised[0]
     if not returned:

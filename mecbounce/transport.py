@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
+import os
 import re
 import socket
 import threading
@@ -31,6 +32,8 @@ from urllib3.util import make_headers, parse_url
 from mecbounce.errors import ConfigError
 
 WHOLE = 20.0  # seconds that a request may take, from its connection to the last byte of its answer; a watch may more
+CONNECTED = 10.0  # seconds for the name, the connection and its TLS handshake together
+EARLIEST, LATEST = 1970, 9000  # years of a Date that is believed: near a datetime's ends nothing can be added to it
 PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 Headers = Iterable[tuple[str, str]]
 
@@ -45,7 +48,7 @@ class ServerClock:
         """Take in a `Date` header; one that is missing or malformed tells nothing."""
         with suppress(ValueError, TypeError, OverflowError):
             told = parsedate_to_datetime(date or "")
-            if told.tzinfo is not None:
+            if told.tzinfo is not None and EARLIEST <= told.year < LATEST:
                 self._told = told.astimezone(UTC), time.monotonic()
 
     def now(self) -> datetime | None:
@@ -157,8 +160,9 @@ def _bracketed(host: str) -> str:
 
 # --- for how long at most ----------------------------------------------------------------------------------------
 
-_LOCK = threading.Lock()  # over whose request a connection serves
+_LOCK = threading.RLock()  # over whose request a connection serves
 _running = threading.local()
+os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
 
 
 class _Allowance:
@@ -207,8 +211,30 @@ class _Limited:
 
     def connect(self) -> None:
         self._serve()
-        super().connect()  # type: ignore[misc]
+        self._connect_within(CONNECTED)
         self._serve()
+
+    def _connect_within(self, seconds: float) -> None:
+        """Connect in a thread of its own: a name server that does not answer can't be interrupted, only left."""
+        raised: list[BaseException] = []
+        late = threading.Event()
+
+        def connect() -> None:
+            try:
+                super(_Limited, self).connect()  # type: ignore[misc]
+            except BaseException as error:  # noqa: BLE001 -- handed to whoever waits
+                raised.append(error)
+            if late.is_set():
+                self.close()  # type: ignore[attr-defined]
+
+        thread = threading.Thread(target=connect, name="mecbounce-connect", daemon=True)
+        thread.start()
+        thread.join(seconds)
+        if thread.is_alive():
+            late.set()
+            raise Late(f"no connection within {seconds:.0f} s, name resolution included")
+        if raised:
+            raise raised[0]
 
     def request(self, *args: Any, **options: Any) -> None:
         self._serve()

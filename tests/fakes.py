@@ -27,9 +27,8 @@ class FakeCluster:
     """What a bounce needs of Kubernetes, in memory. It is its own PodWatch.
 
     `script` holds (seconds after NOW, action) pairs, carried out as time passes; `faults` are raised, one a call;
-    `calls` tells what was asked, in order. `controllers` are JSON, by
-    name (None: gone). A deleted pod stays, terminating, until the
-    script takes it away.
+    `calls` tells what was asked, in order. `controllers` are JSON, by name (None: gone). `refuse_delete` answers each
+    DELETE. A deleted pod stays, terminating, until the script takes it away.
     """
 
     server = "https://fake.example.com"
@@ -41,16 +40,25 @@ class FakeCluster:
         self.resource: dict[str, Any] | None = {"spec": {"state": "up"}, "status": {"state": "running"}}
         self.hosts = {"host-1": host()}
         self.told: tuple[PodEvent, ...] = ()
-        self.server_time: datetime | None = None
+        self.skew: timedelta | None = None
         self.controllers: dict[str, dict[str, Any] | None] = {}
         self.replicas: tuple[Controller, ...] = ()
         self.denied: set[str] = set()
         self.budgets: tuple[DisruptionBudget, ...] = ()
         self.script: list[tuple[float, Callable[[], object]]] = []
         self.faults: list[Exception | None] = []
+        self.refuse_delete: Exception | None = None
         self.calls: list[str] = []
         self.deleted: list[str] = []
         self.written: list[Mapping[str, Any]] = []
+
+    def keeps_time(self, skew: float) -> None:
+        """Let the API server have a clock, so many seconds ahead of ours."""
+        self.skew = timedelta(seconds=skew)
+
+    @property
+    def server_time(self) -> datetime | None:
+        return self.clock.now + self.skew if self.skew is not None and self.calls else None
 
     def _called(self, call: str) -> None:
         self.calls.append(call)
@@ -86,6 +94,8 @@ class FakeCluster:
 
     def delete_pod(self, namespace: str, name: str, uid: str, *, dry_run: bool = False) -> None:
         self._called(f"delete {namespace}/{name}" + (" (dry run)" if dry_run else ""))
+        if self.refuse_delete is not None:
+            raise self.refuse_delete
         found = next((pod for pod in self.present.values() if pod.name == name), None)
         if found is None:
             raise NotFound(f'pods "{name}" not found')
@@ -93,7 +103,11 @@ class FakeCluster:
             raise Conflict(f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found.uid}")
         if not dry_run:
             self.deleted.append(uid)
-            ends = self.clock.now + timedelta(seconds=found.spec.termination_grace_period_seconds)
+            ends = (
+                self.clock.now
+                + (self.skew or timedelta())
+                + timedelta(seconds=found.spec.termination_grace_period_seconds)
+            )
             metadata = found.metadata.model_copy(update={"deletion_timestamp": ends})
             self.present[uid] = found.model_copy(update={"metadata": metadata})
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from builders import NODE, NOW, STARTUP_PROBE, later, pod, request
 from fakes import FakeClock, FakeCluster
+from pytest_mock import MockerFixture
 from structlog.testing import capture_logs
 
 from mecbounce.bounce import LOOK_EVERY, BounceTask, Step, Wait, advance, begin, cancel
+from mecbounce.cli import exit_status
 from mecbounce.errors import (
     AccessDenied,
     ClusterError,
@@ -30,6 +34,7 @@ from mecbounce.stores import MappingStore
 OLD = pod(container={"startupProbe": STARTUP_PROBE})
 NEW = pod(uid="uid-2", created=5, container={"startupProbe": STARTUP_PROBE})
 LOST = Unreachable("connection lost")
+STATES_BEFORE_DELETION = (State.INIT_CHECKS, State.DISABLE_PROTECTION, State.DELETE_POD)
 CATCHING_UP = {"spec": {"state": "up"}, "status": {"state": "Catchup"}}
 
 
@@ -322,6 +327,280 @@ class TestResume:
         assert bench.cluster.deleted == ["uid-1"]
 
 
+class SlowSwitch:
+    """A protection that takes its time, or that is switched off at once."""
+
+    def __init__(self, clock: FakeClock, seconds: float = 0, comes_of_it: Any = True) -> None:
+        self.clock, self.seconds, self.comes_of_it = clock, seconds, comes_of_it
+        self.asked: list[str] = []
+
+    def disable(self, pod: Pod) -> bool:
+        self.asked.append(pod.uid)
+        self.clock.now += timedelta(seconds=self.seconds)
+        if isinstance(self.comes_of_it, Exception):
+            raise self.comes_of_it
+        return bool(self.comes_of_it)
+
+
+def left_in_delete_pod(bench: Bench, **options: Any) -> BounceRecord:
+    """Leave a bounce right before its DELETE, with the pod's protection switched off."""
+    record = to_state(bench, State.DELETE_POD, protection=SlowSwitch(bench.clock), **options)
+    bench.state["mecbounce"] = record.model_dump(mode="json")
+    return record
+
+
+class TestAnOldIntent:
+    """A DELETE that was announced long ago is not carried out before the checks have been asked again."""
+
+    @pytest.mark.parametrize(
+        ("age", "standing", "event", "deleted"),
+        [
+            (29.9, OLD, Event.DELETE_ACCEPTED, ["uid-1"]),
+            (30, OLD, Event.INTENT_EXPIRED, []),
+            (9 * 86400, OLD, Event.INTENT_EXPIRED, []),
+            (9 * 86400, pod(deleted=20), Event.DELETE_ACCEPTED, []),
+            (9 * 86400, NEW, Event.POD_GONE, []),
+            (9 * 86400, None, Event.POD_GONE, []),
+            (-3600, OLD, Event.DELETE_ACCEPTED, ["uid-1"]),
+        ],
+        ids=["young", "just_too_old", "days_old", "terminating", "replaced", "gone", "clock_set_back"],
+    )
+    def test_is_carried_out_while_young_and_else_only_looked_at(
+        self, age: float, standing: Pod | None, event: Event, deleted: list[str]
+    ) -> None:
+        bench = Bench()
+        record = left_in_delete_pod(bench)
+        bench.cluster.present = {standing.uid: standing} if standing else {}
+        after = advance(record, bench.cluster, later(age)).record
+        assert (after.path[-1].event, bench.cluster.deleted) == (event, deleted)
+        assert (after.old_pod and after.old_pod.uid, after.protection) == ("uid-1", Protection.DISABLED)
+
+    def test_is_as_old_as_the_api_timeout_allows(self) -> None:
+        bench = Bench()
+        record = left_in_delete_pod(bench, request=request(timeouts={"api": 300}))
+        assert advance(record, bench.cluster, later(299)).record.state is State.AWAIT_TERMINATION
+        record = left_in_delete_pod(bench := Bench(), request=request(timeouts={"api": 300}))
+        assert advance(record, bench.cluster, later(300)).record.state is State.INIT_CHECKS
+
+    def test_resumed_days_later_the_checks_are_asked_again_and_the_pinned_pod_is_deleted_once(self) -> None:
+        bench = Bench()
+        left_in_delete_pod(bench)
+        bench.clock.now += timedelta(days=3)
+        bench.replaced(3 * 86400 + 5, 3 * 86400 + 9)
+        result = bench.task().perform()
+        assert (result.state, result.failed_in, bench.cluster.deleted) == (State.DONE, None, ["uid-1"])
+        assert [one.path[-1].event for one in [bench.record]] == [Event.POD_STARTED]
+        assert [passage.state for passage in bench.record.path] == [
+            *[State.INIT_CHECKS, State.DISABLE_PROTECTION, State.DELETE_POD] * 2,
+            *[State.AWAIT_TERMINATION, State.AWAIT_READY, State.DONE],
+        ]
+        assert bench.codes() == ["resumed", "intent_expired"]
+        assert "announced 259,200 s ago and not carried out" in bench.notices[1].message
+        assert result.protection is Protection.DISABLED
+
+    def test_its_times_add_up_where_a_state_was_passed_twice(self) -> None:
+        bench = Bench()
+        left_in_delete_pod(bench)
+        bench.clock.now += timedelta(hours=1)
+        bench.replaced(3605, 3609)
+        durations = bench.task(protection=SlowSwitch(bench.clock)).perform().durations
+        assert durations[State.DELETE_POD] == 3600
+        assert sum(durations.values()) == 3609
+        assert [*durations] == [state for state in State if state not in (State.DONE, State.FAILED)]
+
+    @pytest.mark.parametrize(
+        ("resource", "standing", "force", "event", "state"),
+        [
+            ({"spec": {"state": "down"}}, OLD, True, Event.NODE_DOWN, State.FAILED),
+            ({"spec": {"state": "down"}}, NEW, True, Event.NODE_DOWN, State.FAILED),
+            ({"spec": {"state": 7}}, NEW, True, Event.NODE_UNREADABLE, State.FAILED),
+            (None, OLD, True, Event.NODE_MISSING, State.FAILED),
+            ({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, OLD, True, Event.NODE_DELETING, State.FAILED),
+            ({"status": {"state": "rebuilding"}}, OLD, False, Event.NODE_REBUILDING, State.FAILED),
+            ({}, NEW, False, Event.ALREADY_REPLACED, State.AWAIT_READY),
+            ({}, None, False, Event.ALREADY_REPLACED, State.AWAIT_READY),
+            ({}, pod(deleted=20), False, Event.ALREADY_TERMINATING, State.AWAIT_TERMINATION),
+            ({}, pod(owner=None), False, Event.POD_UNMANAGED, State.FAILED),
+            ({}, OLD, False, Event.CHECKS_PASSED, State.DISABLE_PROTECTION),
+        ],
+    )
+    def test_meanwhile_anything_may_have_happened_and_it_is_that_incarnation_that_is_judged(
+        self, resource: Any, standing: Pod | None, force: bool, event: Event, state: State
+    ) -> None:
+        bench = Bench()
+        record = advance(left_in_delete_pod(bench, request=request(force=force)), bench.cluster, later(3600)).record
+        bench.cluster.resource, bench.cluster.present = resource, {standing.uid: standing} if standing else {}
+        after = advance(record, bench.cluster, later(3600)).record
+        assert (after.path[-1].event, after.state, bench.cluster.deleted) == (event, state, [])
+        assert after.old_pod is not None
+        assert (after.old_pod.uid, after.old_pod.name) == ("uid-1", "mec-0")
+        assert after == BounceRecord.model_validate_json(after.model_dump_json())
+
+    def test_a_node_turned_down_meanwhile_ends_it_and_says_that_the_protection_is_off(self) -> None:
+        bench = Bench()
+        left_in_delete_pod(bench)
+        bench.clock.now += timedelta(hours=1)
+        bench.cluster.resource = {"spec": {"state": "down"}}
+        result = bench.task().perform()
+        assert (result.state, result.failed_in, result.event) == (State.FAILED, State.INIT_CHECKS, Event.NODE_DOWN)
+        assert (exit_status(result), bench.cluster.deleted) == (3, [])
+        assert "Nothing was changed" not in result.message
+        assert result.message.endswith(
+            "Nothing was deleted: pod mec-0 ran on when last seen, with its shutdown protection switched off."
+        )
+
+    @pytest.mark.parametrize("fault", [LOST, AccessDenied("expired")], ids=["unreachable", "denied"])
+    def test_an_api_server_that_does_not_answer_the_checks_again_leaves_no_doubt_about_the_delete(
+        self, fault: ClusterError
+    ) -> None:
+        bench = Bench()
+        record = advance(left_in_delete_pod(bench), bench.cluster, later(3600)).record
+        bench.state["mecbounce"], bench.clock.now = record.model_dump(mode="json"), later(3600)
+        bench.cluster.faults = [fault] * 99
+        result = bench.task().perform()
+        assert (result.failed_in, exit_status(result)) == (State.INIT_CHECKS, 3)
+        assert "Nothing was deleted: pod mec-0 ran on when last seen, with its shutdown" in result.message
+
+    def test_on_the_way_round_it_can_be_called_off(self) -> None:
+        bench = Bench()
+        record = advance(left_in_delete_pod(bench), bench.cluster, later(3600)).record
+        step = cancel(record, bench.cluster, later(3600))
+        assert step is not None
+        assert step.record.message.endswith("with its shutdown protection switched off.")
+
+    @pytest.mark.parametrize(
+        ("first", "second", "known"),
+        [
+            (True, False, Protection.DISABLED),
+            (True, AccessDenied("no"), Protection.DISABLED),
+            (True, Unreachable("lost"), Protection.DISABLED),
+            (Unreachable("lost"), False, Protection.DISABLED),
+            (Unreachable("lost"), True, Protection.DISABLED),
+            (Unreachable("lost"), AccessDenied("no"), Protection.UNKNOWN),
+            (AccessDenied("no"), True, Protection.DISABLED),
+            (AccessDenied("no"), AccessDenied("no"), Protection.KEPT),
+            (False, False, Protection.OFF),
+            (False, True, Protection.DISABLED),
+        ],
+        ids=repr,
+    )
+    def test_what_came_of_the_protection_is_known_from_both_tries(
+        self, first: Any, second: Any, known: Protection
+    ) -> None:
+        bench = Bench()
+        record = to_state(bench, State.DELETE_POD, protection=SlowSwitch(bench.clock, 0, first))
+        switch = SlowSwitch(bench.clock, 0, second)
+        for _ in range(3):
+            record = advance(record, bench.cluster, later(3600), protection=switch).record
+        assert (record.state, record.protection, switch.asked) == (State.DELETE_POD, known, ["uid-1"])
+
+    def test_what_was_told_the_first_time_is_not_told_again(self) -> None:
+        bench = Bench()
+        bench.cluster.resource = CATCHING_UP
+        record = to_state(
+            bench,
+            State.DELETE_POD,
+            protection=SlowSwitch(bench.clock, 0, AccessDenied("no")),
+            request=request(timeouts={"termination": 1}),
+        )
+        bench.state["mecbounce"] = record.model_dump(mode="json")
+        bench.clock.now = later(3600)
+        bench.task(protection=SlowSwitch(bench.clock, 0, AccessDenied("no"))).perform()
+        assert [notice.code for notice in bench.record.notices if notice.at <= later(3600)] == [
+            *["node_catching_up", "short_termination_timeout", "protection_kept", "resumed", "intent_expired"]
+        ]
+
+    @pytest.mark.parametrize("seconds", [29, 30, 300])
+    def test_a_protection_that_takes_its_time_does_not_age_it(self, seconds: float) -> None:
+        bench = Bench().replaced(400, 401)
+        switch = SlowSwitch(bench.clock, seconds)
+        assert bench.task(protection=switch).perform().state is State.DONE
+        assert (switch.asked, bench.codes()) == (["uid-1"], [])
+        assert bench.record.durations[State.DISABLE_PROTECTION] == seconds
+
+    @pytest.mark.parametrize(
+        ("pace", "expiries"), [(1, 0), (29, 0), (30, 1), (59, 1), (60, 2), (600, 5), (3600, 7), (86400, 12)]
+    )
+    def test_a_runner_that_calls_seldom_is_sent_round_ever_less_often(self, pace: float, expiries: int) -> None:
+        """Each time doubles the age that is allowed, so that in the end the DELETE is sent."""
+        bench, calls = Bench(), 0
+        while (step := bench.task().advance()).wait is not None:
+            calls += 1
+            assert calls <= 3 * expiries + 4 + 600 / pace + 1
+            bench.clock.now += timedelta(seconds=pace)
+            bench.cluster.present = {"uid-2": NEW} if bench.cluster.deleted else bench.cluster.present
+        assert (step.record.state, bench.cluster.deleted) == (State.DONE, ["uid-1"])
+        assert [one.event for one in step.record.path].count(Event.INTENT_EXPIRED) == expiries
+
+    @pytest.mark.parametrize("pace", [0.5, 10, 60, 3600])
+    def test_a_webhook_that_is_down_for_ever_ends_it_at_any_pace(self, pace: float) -> None:
+        bench, calls = Bench(), 0
+        down = Unreachable('Internal error occurred: failed calling webhook "keep.example.com": no route')
+        bench.cluster.refuse_delete = down
+        while (step := bench.task().advance()).wait is not None:
+            calls += 1
+            assert calls <= 99
+            bench.clock.now += timedelta(seconds=max(pace, step.wait.seconds))
+        assert (step.record.path[-1].event, bench.cluster.deleted) == (Event.DELETE_REFUSED, [])
+        assert "the owners of webhook keep.example.com" in step.record.advice
+
+    @pytest.mark.parametrize("before", [*STATES_BEFORE_DELETION])
+    def test_an_api_server_that_is_away_for_31_s_costs_a_runner_that_comes_once_a_minute_nothing(
+        self, before: State
+    ) -> None:
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, before).model_dump(mode="json")
+        bench.cluster.faults = [LOST]
+        for _ in range(20):
+            if bench.task().advance().wait is None:
+                break
+            bench.clock.now += timedelta(seconds=60)
+            bench.cluster.present = {"uid-2": NEW} if bench.cluster.deleted else bench.cluster.present
+        assert (bench.record.state, bench.cluster.deleted) == (State.DONE, ["uid-1"])
+
+    def test_a_delete_that_was_tried_a_moment_ago_is_no_old_intent(self) -> None:
+        """Its age counts from the last try: the checks are not asked between two tries of one DELETE."""
+        bench = Bench()
+        bench.cluster.refuse_delete = LOST
+        record = advance(left_in_delete_pod(bench), bench.cluster, NOW).record
+        bench.state["mecbounce"] = record.model_dump(mode="json")
+        bench.clock.now = later(20)
+        bench.cluster.script = [(45, lambda: setattr(bench.cluster, "refuse_delete", None))]
+        bench.cluster.script += [(50, lambda: bench.cluster.gone("uid-1")), (51, lambda: bench.cluster.add(NEW))]
+        assert bench.task().perform().state is State.DONE
+        assert Event.INTENT_EXPIRED not in [passage.event for passage in bench.record.path]
+
+
+class TestBounds:
+    def test_a_replacement_that_is_replaced_again_and_again_leaves_the_record_small(self) -> None:
+        """Of notices of one code the first and the last are kept; what nothing hangs on is saved once a second."""
+        bench = Bench()
+        bench.cluster.script = [(3, lambda: bench.cluster.gone("uid-1"))]
+
+        def again(number: int) -> Callable[[], None]:
+            def act() -> None:
+                bench.cluster.present.pop(f"new-{number - 1}", None)
+                bench.cluster.add(pod(uid=f"new-{number}", ready=False))
+
+            return act
+
+        bench.cluster.script += [(4 + number / 50, again(number)) for number in range(500)]
+        bench.cluster.script += [(20, lambda: bench.cluster.add(NEW)), (20, lambda: bench.cluster.gone("new-499"))]
+        assert bench.task().perform().state is State.DONE
+        told = [notice for notice in bench.record.notices if notice.code == "replaced_again"]
+        assert len(told) == 2
+        assert told[0].count == 1
+        assert told[1].count > 5
+        assert len(bench.saved) < 40
+        assert len(json.dumps(bench.state)) < 10_000
+
+    def test_each_notice_is_told_once_though_an_older_one_gives_way(self) -> None:
+        bench = Bench().replaced()
+        bench.cluster.faults = [LOST, None, LOST, None, None, LOST]
+        bench.task().perform()
+        assert len(bench.notices) == len({(notice.code, notice.at) for notice in bench.notices})
+
+
 class TestStop:
     def test_before_the_deletion_it_cancels(self) -> None:
         bench = Bench()
@@ -329,12 +608,14 @@ class TestStop:
         assert (result.state, result.event) == (State.FAILED, Event.CANCELLED)
         assert bench.cluster.calls == []
 
+    @staticmethod
+    def in_delete_pod(bench: Bench) -> bool:
+        return bool(bench.state) and bench.record.state is State.DELETE_POD
+
     def test_right_before_the_delete_it_cancels_after_a_look_and_tells_of_the_protection(self) -> None:
         bench = Bench()
-        bench.state["mecbounce"] = (
-            to_state(bench, State.DELETE_POD).changed(protection=Protection.DISABLED).model_dump(mode="json")
-        )
-        result = bench.task(stop=lambda: True).perform()
+        task = bench.task(stop=lambda: self.in_delete_pod(bench), protection=SimpleNamespace(disable=lambda _: None))
+        result = task.perform()
         assert result.event is Event.CANCELLED
         assert "with its shutdown protection switched off" in result.message
         assert bench.cluster.deleted == []
@@ -350,18 +631,61 @@ class TestStop:
     )
     def test_where_a_delete_may_have_been_sent_it_only_leaves(self, spoil: Callable[[Bench], None]) -> None:
         bench = Bench()
-        bench.state["mecbounce"] = to_state(bench, State.DELETE_POD).model_dump(mode="json")
-        spoil(bench)
+
+        def stop() -> bool:
+            if not self.in_delete_pod(bench):
+                return False
+            spoil(bench)
+            return True
+
         with pytest.raises(Interrupted):
-            bench.task(stop=lambda: True).perform()
+            bench.task(stop=stop).perform()
         assert bench.record.state is State.DELETE_POD
+
+    @pytest.mark.parametrize("how", ["perform", "advance"])
+    def test_a_deletion_that_another_process_has_announced_is_never_called_off(self, how: str) -> None:
+        """That process may be paused right before its DELETE; it would send it, once "nothing was deleted" was said."""
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, State.DELETE_POD).model_dump(mode="json")
+        with pytest.raises(Interrupted):
+            getattr(bench.task(stop=lambda: True), how)()
+        assert bench.record.state is State.DELETE_POD
+        assert not any(call.startswith("delete") for call in bench.cluster.calls)
+
+    @pytest.mark.parametrize("how", ["perform", "advance"])
+    def test_whoever_has_announced_a_deletion_finds_itself_superseded_before_it_is_carried_out(
+        self, mocker: MockerFixture, how: str
+    ) -> None:
+        bench = Bench()
+        paused = to_state(bench, State.DELETE_POD)
+        bench.state["mecbounce"] = paused.model_dump(mode="json")
+        seen: list[int] = []
+        mocker.patch.object(bench.cluster, "delete_pod", side_effect=lambda *_: seen.append(bench.record.revision))
+        if how == "advance":
+            bench.task().advance()
+        else:
+            with pytest.raises(Interrupted):
+                bench.task(stop=lambda: bench.record.state is State.AWAIT_TERMINATION).perform()
+        assert [revision > paused.revision for revision in seen] == [True]
+
+    @pytest.mark.parametrize("configured", [True, False])
+    @pytest.mark.parametrize("how", ["perform", "advance"])
+    def test_stopped_after_a_protection_that_nobody_saw_the_end_of_it_says_perhaps(
+        self, how: str, *, configured: bool
+    ) -> None:
+        """A runner was killed between switching the protection off and saving that."""
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, State.DISABLE_PROTECTION).model_dump(mode="json")
+        protection = SimpleNamespace(disable=lambda _: None) if configured else None
+        getattr(bench.task(stop=lambda: True, protection=protection), how)()
+        assert ("perhaps switched off" in bench.record.message) is configured
 
     def test_after_an_unanswered_delete_it_only_leaves(self) -> None:
         bench = Bench()
         record = to_state(bench, State.DELETE_POD)
         bench.cluster.faults = [None, LOST]
         record = advance(record, bench.cluster, bench.clock.now).record
-        assert cancel(record, bench.cluster, bench.clock.now) is None
+        assert cancel(record, bench.cluster, bench.clock.now, announced_here=True) is None
 
     @pytest.mark.parametrize("state", [State.AWAIT_TERMINATION, State.AWAIT_READY])
     def test_after_the_deletion_it_leaves_and_the_next_run_resumes(self, state: State) -> None:
@@ -410,6 +734,73 @@ class TestDeadlines:
         assert result.event is Event.NOT_RECREATED
         assert result.durations[State.AWAIT_READY] == 7
         assert bench.cluster.deleted == ["uid-1"]
+
+
+class TestTwoClocks:
+    @pytest.mark.parametrize(
+        ("skew", "said"),
+        [
+            (-3600, "The API server's clock is 3,600 s behind this machine's."),
+            (-30.5, "The API server's clock is 30 s behind this machine's."),
+            (-30, None),
+            (0, None),
+            (30, None),
+            (31, "The API server's clock is 31 s ahead of this machine's."),
+            (86400, "The API server's clock is 86,400 s ahead of this machine's."),
+            (None, None),
+        ],
+    )
+    def test_that_are_more_than_30_s_apart_are_told_of_once(self, skew: float | None, said: str | None) -> None:
+        bench = Bench().replaced()
+        if skew is not None:
+            bench.cluster.keeps_time(skew)
+        result = bench.task().perform()
+        told = [notice.message for notice in result.notices if notice.code == "clock_skew"]
+        assert len(told) == (said is not None)
+        assert not said or told[0].startswith(said)
+        assert (result.state, bench.cluster.deleted) == (State.DONE, ["uid-1"])
+
+    def test_a_runner_that_steps_or_resumes_is_not_told_again(self) -> None:
+        bench = Bench().replaced()
+        bench.cluster.keeps_time(3600)
+        while (step := bench.task().advance()).wait is not None:
+            bench.cluster.wait(step.wait.seconds)
+        assert bench.codes() == ["clock_skew"]
+
+    def test_a_clock_that_was_set_while_it_waits_is_told_of_once(self) -> None:
+        bench = Bench().replaced(30, 40)
+        bench.cluster.keeps_time(0)
+        bench.cluster.script.append((10, lambda: bench.cluster.keeps_time(90)))
+        bench.task().perform()
+        assert bench.codes() == ["clock_skew"]
+        assert bench.notices[0].at >= later(10)
+
+    def test_a_first_step_that_takes_its_time_is_no_skew(self) -> None:
+        """The answers of a slow step are younger than its beginning; those of the step before are not."""
+        bench = Bench().replaced(300, 301)
+        bench.cluster.keeps_time(0)
+        bench.task(protection=SlowSwitch(bench.clock, 120)).perform()
+        assert bench.codes() == []
+
+    @pytest.mark.parametrize("skew", [-3600, 3600])
+    def test_deadlines_are_kept_by_our_own(self, skew: float) -> None:
+        bench = Bench()
+        bench.cluster.keeps_time(skew)
+        result = bench.task(request=request(timeouts={"termination": 7})).perform()
+        assert (result.event, result.durations[State.AWAIT_TERMINATION]) == (Event.TERMINATION_TIMEOUT, 7)
+        assert result.diagnosis is not None
+        assert result.diagnosis.evidence == "container app still running, 23 s left of the grace period"
+
+    @pytest.mark.parametrize("skew", [-3600, 0, 3600])
+    def test_a_startup_has_its_whole_budget_however_the_clocks_differ(self, skew: float) -> None:
+        bench = Bench()
+        bench.cluster.keeps_time(skew)
+        probe = {"startupProbe": {"periodSeconds": 10, "failureThreshold": 60}}  # 610 s, and 300 more
+        bench.cluster.present = {"uid-1": pod(container=probe)}
+        starts = pod(uid="uid-2", created=skew + 100, container=probe, ready=False)
+        bench.cluster.script = [(3, lambda: bench.cluster.gone("uid-1")), (100, lambda: bench.cluster.add(starts))]
+        result = bench.task().perform()
+        assert (result.event, bench.clock.now) == (Event.READY_TIMEOUT, later(100 + 910))
 
 
 class TestTrouble:

@@ -23,6 +23,7 @@ RENAME = (
     "replace the pod."
 )
 WAIT_ON = "what is left is to wait for a replacement of that name."
+WAIT_FOR_ITS_OWN = "what is left is to wait for its replacement."
 SHOULD_HAVE = "should have made it: look at its log and Events. If the name or the namespace is wrong, correct it."
 
 TO_AN_END = (
@@ -43,6 +44,7 @@ ORDER = [
     ("pod_unmanaged", Event.POD_UNMANAGED),
     ("pod_owned", None),
     ("pod_foreign", Event.POD_FOREIGN),
+    ("node_unverified", None),
     ("already_terminating", Event.ALREADY_TERMINATING),
     ("pod_ended", Event.POD_ENDED),
     ("pod_ended_in_place", None),
@@ -58,10 +60,16 @@ UNCONTROLLED = {"kind": "ExpressNode", "name": "mec-0", "uid": "owner-1"}
 HOST = {"apiVersion": "v1", "kind": "Node", "name": "host-1", "uid": "h-1", "controller": True}
 JOB = {"apiVersion": "batch/v1", "kind": "Job", "name": "backup", "uid": "job-1", "controller": True}
 REPLICA_SET = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "mec-7d9f", "uid": "rs-1", "controller": True}
+DAEMON_SET = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "log", "uid": "ds-1", "controller": True}
+STATEFUL_SET = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "mec", "uid": "sts-1", "controller": True}
+WORKFLOW = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "w", "uid": "w-1", "controller": True}
+MADE_BY = UNCONTROLLED | {"controller": True}
+CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "c-1"}
+MIRROR = {"annotations": {"kubernetes.io/config.mirror": "x"}}
 EVICTED = {"phase": "Failed", "reason": "Evicted"}
 NODES = {
     *("node_unserved", "node_missing", "node_unreadable", "node_deleting", "node_down", "node_silent"),
-    *("pod_owned", "pod_foreign", "node_rebuilding", "node_catching_up"),
+    *("pod_owned", "pod_foreign", "node_unverified", "node_rebuilding", "node_catching_up"),
 }
 
 # For each check, facts that give it a yes and every earlier one a no.
@@ -78,6 +86,7 @@ YES: dict[str, dict[str, Any]] = {
     "pod_unmanaged": {"pod": pod(owner=None)},
     "pod_owned": {"pod": pod(owner=UNCONTROLLED), "node": Node(desired="up", reference=MADE_FROM)},
     "pod_foreign": {"node": Node(desired="up", reference=OTHER)},
+    "node_unverified": {"node": Node(desired="up", reference=MADE_FROM), "pod": pod(owner=STATEFUL_SET)},
     "already_terminating": {"pod": pod(deleted=30)},
     "pod_ended": {"pod": pod(owner=REPLICA_SET, metadata={"generateName": "mec-7d9f-"}, status=EVICTED)},
     "pod_ended_in_place": {"pod": pod(status=EVICTED)},
@@ -87,14 +96,13 @@ YES: dict[str, dict[str, Any]] = {
 }
 
 
+SEEN = ("node", "missing", "served", "unreadable", "pod", "above", "unread", "pinned_uid")
+
+
 def facts(**given: Any) -> Facts:
     """Give the facts of a sound bounce, but for what is given: fields of the facts, or of the request."""
     seen: dict[str, Any] = {"node": UP, "pod": pod()}
-    seen |= {
-        name: given.pop(name)
-        for name in ("node", "missing", "served", "unreadable", "pod", "pinned_uid")
-        if name in given
-    }
+    seen |= {name: given.pop(name) for name in SEEN if name in given}
     return Facts(request(**given), **seen)
 
 
@@ -254,6 +262,188 @@ def test_a_pod_of_another_resource_of_the_same_type_is_not_bounced(named: Owner 
 
 
 @pytest.mark.parametrize(
+    ("owner", "spec", "node", "expected"),
+    [
+        (JOB, {"restartPolicy": "Never"}, None, Event.POD_OF_JOB),
+        (JOB, {"restartPolicy": "OnFailure"}, None, Event.POD_OF_JOB),
+        (JOB, {}, None, Event.POD_OF_JOB),
+        (JOB | {"apiVersion": "batch/v1beta1"}, {}, None, Event.POD_OF_JOB),
+        (JOB | {"apiVersion": "batch.volcano.sh/v1"}, {"restartPolicy": "OnFailure"}, None, Event.POD_OF_JOB),
+        (JOB | {"apiVersion": "batch.volcano.sh/v1"}, {"restartPolicy": "Always"}, None, Event.CHECKS_PASSED),
+        (WORKFLOW, {"restartPolicy": "Never"}, None, Event.POD_OF_JOB),
+        (WORKFLOW | {"kind": "TaskRun"}, {"restartPolicy": "OnFailure"}, None, Event.POD_OF_JOB),
+        (WORKFLOW | {"apiVersion": "v1", "kind": "Pod"}, {"restartPolicy": "Never"}, None, Event.POD_OF_JOB),
+        (WORKFLOW, {"restartPolicy": "Never"}, Node(desired="up", reference=MADE_FROM), Event.POD_OF_JOB),
+        (MADE_BY, {"restartPolicy": "Never"}, None, Event.POD_OF_JOB),
+        (MADE_BY, {"restartPolicy": "Never"}, Node(desired="up", reference=MADE_FROM), Event.CHECKS_PASSED),
+        (UNCONTROLLED, {"restartPolicy": "Never"}, Node(desired="up", reference=MADE_FROM), Event.CHECKS_PASSED),
+        (REPLICA_SET, {"restartPolicy": "Always"}, None, Event.CHECKS_PASSED),
+        (REPLICA_SET, {"restartPolicy": None}, None, Event.CHECKS_PASSED),
+        (None, {"restartPolicy": "Never"}, None, Event.POD_UNMANAGED),
+    ],
+    ids=[
+        "job",
+        "job_on_failure",
+        "job_that_says_nothing",
+        "job_of_an_old_version",
+        "job_of_another_group_to_an_end",
+        "job_of_another_group_that_is_kept",
+        "step_of_a_workflow",
+        "task_run",
+        "works_for_another_pod",
+        "works_for_another_than_the_named_node",
+        "made_by_an_operator_that_was_not_named",
+        "made_by_the_named_node",
+        "owned_by_the_named_node",
+        "replica_set",
+        "null_is_always",
+        "of_nobody",
+    ],
+)
+def test_what_works_to_an_end_is_not_bounced_unless_its_node_was_named(
+    owner: dict[str, Any] | None, spec: dict[str, Any], node: Node | None, expected: Event
+) -> None:
+    """Kubernetes' own controllers keep none but pods with restartPolicy Always; others may not make one anew."""
+    verdict = judge(Facts(request(node=NODE if node else None), node=node, pod=pod(owner=owner, spec=spec)))
+    assert expected is verdict.event
+    if expected is Event.POD_OF_JOB:
+        assert owner is not None
+        assert f"works for {owner['kind']} {owner['name']} to an end" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("owner", "generated", "status", "deleted", "expected"),
+    [
+        (REPLICA_SET, True, {"phase": "Failed", "reason": "Evicted"}, None, Event.POD_ENDED),
+        (REPLICA_SET, True, {"phase": "Succeeded"}, None, Event.POD_ENDED),
+        (REPLICA_SET, True, {"phase": "Failed", "reason": "OutOfcpu"}, None, Event.POD_ENDED),
+        (REPLICA_SET, True, {"phase": "Succeeded"}, 20, Event.ALREADY_TERMINATING),
+        (DAEMON_SET, True, {"phase": "Failed"}, None, Event.POD_ENDED),
+        (JOB, True, {"phase": "Succeeded"}, None, Event.POD_ENDED),
+        (JOB, False, {"phase": "Succeeded"}, None, Event.POD_OF_JOB),
+        (STATEFUL_SET, True, {"phase": "Succeeded"}, None, Event.CHECKS_PASSED),
+        (STATEFUL_SET, True, {"phase": "Failed", "reason": "Evicted"}, None, Event.CHECKS_PASSED),
+        (MADE_BY, False, {"phase": "Failed"}, None, Event.CHECKS_PASSED),
+        (MADE_BY, False, {"phase": "Failed"}, 20, Event.ALREADY_TERMINATING),
+        (REPLICA_SET, True, {"phase": "Unknown"}, None, Event.CHECKS_PASSED),
+        (REPLICA_SET, True, {"phase": "Running", "reason": "Terminated"}, None, Event.CHECKS_PASSED),
+    ],
+    ids=[
+        "evicted",
+        "succeeded",
+        "rejected",
+        "succeeded_as_it_is_deleted",
+        "daemon",
+        "of_a_job_and_generated",
+        "of_a_job_with_a_fixed_name",
+        "succeeded_under_a_stateful_set",
+        "evicted_under_a_stateful_set",
+        "under_an_operator",
+        "under_an_operator_and_deleted",
+        "lost",
+        "shut_down_but_running",
+    ],
+)
+@pytest.mark.parametrize("force", [False, True])
+def test_a_pod_that_has_ended_is_bounced_only_where_its_name_is_to_be_made_anew(
+    owner: dict[str, Any], generated: bool, status: dict[str, str], deleted: float | None, expected: Event, force: bool
+) -> None:
+    """Since Kubernetes 1.27 each pod ends before it is gone: one that is being deleted is still joined."""
+    metadata = {"generateName": "mec-"} if generated else {}
+    seen = pod(owner=owner, metadata=metadata, status=status, deleted=deleted)
+    verdict = judge(Facts(request(node=None, force=force), pod=seen))
+    assert verdict.event is (Event.CHECKS_PASSED if force and expected is Event.POD_OF_JOB else expected)
+    if verdict.event is Event.CHECKS_PASSED:
+        assert seen.finished is ("pod_ended_in_place" in notices(verdict))
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"owner": HOST}, Event.POD_STATIC),
+        ({"owner": None, "metadata": MIRROR}, Event.POD_STATIC),
+        ({"owner": HOST, "metadata": MIRROR, "deleted": 20}, Event.POD_STATIC),
+        ({"owner": HOST, "metadata": MIRROR, "status": {"phase": "Failed"}}, Event.POD_STATIC),
+        ({"owner": HOST, "uid": "uid-2"}, Event.ALREADY_REPLACED),
+        ({"owner": HOST | {"apiVersion": "express.example.com/v1"}}, Event.CHECKS_PASSED),
+    ],
+    ids=["owned_by_its_host", "by_annotation", "being_deleted", "ended", "another_incarnation", "a_custom_node"],
+)
+def test_a_mirror_pod_is_never_bounced(given: dict[str, Any], expected: Event, force: bool) -> None:
+    seen = pod(**given)
+    asked = request(node=None, force=force, pod_uid="uid-1")
+    assert expected is judge(Facts(asked, pod=seen)).event
+
+
+@pytest.mark.parametrize(
+    ("owners", "expected", "said"),
+    [
+        ([UNCONTROLLED], Event.CHECKS_PASSED, f"{REF} owns the pod without `controller: true`"),
+        ([{"kind": "ConfigMap", "name": "c", "uid": "c-1"}, UNCONTROLLED], Event.CHECKS_PASSED, "is trusted"),
+        ([UNCONTROLLED | {"uid": "owner-2"}], Event.POD_UNMANAGED, "(ExpressNode mec-0)"),
+        ([UNCONTROLLED | {"name": "mec-1", "uid": "owner-2"}, CONFIG], Event.POD_UNMANAGED, "(ExpressNode mec-1, "),
+        ([], Event.POD_UNMANAGED, f"{POD} has no controller, so nothing"),
+    ],
+    ids=["owned", "owned_among_others", "by_one_that_was_made_anew", "by_others", "by_nothing"],
+)
+def test_an_owner_that_does_not_control_it_is_trusted_where_it_was_named_and_else_told(
+    owners: list[Any], expected: Event, said: str
+) -> None:
+    seen = pod(owner=None, metadata={"ownerReferences": owners})
+    verdict = judge(facts(node=Node(desired="up", reference=MADE_FROM), pod=seen))
+    assert expected is verdict.event
+    assert said in verdict.message + "".join(notices(verdict).values())
+
+
+def test_where_no_node_was_named_the_owners_are_told_and_what_to_do_about_it() -> None:
+    verdict = judge(Facts(request(node=None), pod=pod(owner=UNCONTROLLED)))
+    assert f"{POD} has no controller, only owners that do not control it (ExpressNode mec-0), so" in verdict.message
+    assert verdict.advice.endswith("If one of its owners makes it anew, name that as the node.")
+    forced = judge(Facts(request(node=None, force=True), pod=pod(owner=UNCONTROLLED)))
+    assert Event.CHECKS_PASSED is forced.event
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"node": Node(desired="down", deleting=True)}, Event.NODE_DELETING),
+        ({"node": Node(desired="up", deleting=True), "force": True}, Event.NODE_DELETING),
+        ({"node": Node(desired="up", deleting=True), "pod": None}, Event.NODE_DELETING),
+        ({"node": Node(desired="up", deleting=True), "pod": pod(deleted=20)}, Event.NODE_DELETING),
+        ({"node": Node(desired="up", deleting=True), "pod_uid": "uid-0"}, Event.NODE_DELETING),
+        ({"node": Node(desired="up", deleting=True), "unreadable": "odd"}, Event.NODE_UNREADABLE),
+        ({"pod": pod(uid="uid-2"), "pinned_uid": "uid-1"}, Event.ALREADY_REPLACED),
+        ({"pod": pod(uid="uid-2"), "pinned_uid": "uid-1", "pod_uid": "uid-2"}, Event.ALREADY_REPLACED),
+        ({"pod": pod(), "pinned_uid": "uid-1"}, Event.CHECKS_PASSED),
+        ({"pod": None, "pinned_uid": "uid-1"}, Event.ALREADY_REPLACED),
+        ({"node": REBUILDING, "pod": pod(owner=JOB)}, Event.POD_OF_JOB),
+    ],
+)
+def test_a_resource_that_goes_and_a_pin_come_before_the_pod(given: dict[str, Any], expected: Event) -> None:
+    assert expected is judge(facts(**given)).event
+
+
+@pytest.mark.parametrize(
+    ("name", "seen", "warned"),
+    [
+        ("mec-7d9f5-x2b4k", None, True),
+        ("log-x2b4k", None, True),
+        ("mec-0", None, False),
+        ("mec-7d9f5-x2b4a", None, False),
+        ("mec-7d9f5-x2b4k", pod("mec-7d9f5-x2b4k", "uid-2"), False),
+    ],
+    ids=["generated", "generated_by_a_daemon_set", "fixed", "no_letter_of_those", "its_name_is_there_again"],
+)
+def test_of_a_generated_name_that_has_gone_it_says_what_waiting_can_not_find(
+    name: str, seen: Any, warned: bool
+) -> None:
+    verdict = judge(Facts(request(node=None, pod=name, pod_uid="uid-1"), pod=seen))
+    assert Event.ALREADY_REPLACED is verdict.event
+    assert warned is ("its replacement has another one and is not found" in verdict.message)
+
+
+@pytest.mark.parametrize(
     ("unasked", "given"),
     [({"already_replaced"}, {"pod_uid": None}), (NODES, {"node": None})],
     ids=["no_uid", "no_node"],
@@ -360,9 +550,51 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
             "",
         ),
         (
+            {"pinned_uid": "uid-0", "pod": None},
+            f"{POD}: incarnation uid-0 has gone already; nothing is deleted, {WAIT_FOR_ITS_OWN}",
+            "",
+        ),
+        (
             {"pod": None},
             f"{POD} does not exist, although {REF} is not meant to be down. Nothing was changed.",
             f"The operator of expressnodes.express.example.com {SHOULD_HAVE}",
+        ),
+        (
+            {"missing": "The API server does not serve it", "served": False},
+            "The API server does not serve it. Nothing was changed.",
+            "Correct the node's group, version and plural, or have that resource type installed.",
+        ),
+        (
+            YES["node_deleting"],
+            (
+                f"{REF} is being deleted, so its operator would not make the pod anew. It is not bounced (not with "
+                "force either). Nothing was changed."
+            ),
+            "If the node is still wanted, have its resource made anew once it has gone.",
+        ),
+        (
+            YES["pod_static"],
+            (
+                f"{POD} only mirrors a static pod of the kubelet on host-1: deleting it restarts nothing (not with "
+                "force either). Nothing was changed."
+            ),
+            "Restart it on host-1: take its manifest out of the kubelet's folder of static pods, and put it back.",
+        ),
+        (
+            YES["pod_ended"],
+            (
+                f"{POD} has ended (Failed: Evicted), and ReplicaSet mec-7d9f has what it wants: another pod, or none. "
+                "Deleting this one restarts nothing (not with force either). Nothing was changed."
+            ),
+            "Bounce a pod of ReplicaSet mec-7d9f that runs; this one can be deleted at any time.",
+        ),
+        (
+            YES["pod_of_job"],
+            (
+                f"{POD} works for Job backup to an end (restartPolicy OnFailure). Once deleted, its work begins anew "
+                "in another pod, or counts as failed and is not done again. Nothing was changed."
+            ),
+            "Let it end by itself. To delete it all the same, use force (--force).",
         ),
         (
             {"pod": pod(owner=None)},
@@ -387,7 +619,13 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         "node_down",
         "node_down_in_git",
         "already_replaced",
+        "already_replaced_since_it_was_pinned",
         "pod_missing",
+        "node_unserved",
+        "node_deleting",
+        "pod_static",
+        "pod_ended",
+        "pod_of_job",
         "pod_unmanaged",
         "pod_foreign",
         "already_terminating",
@@ -422,3 +660,29 @@ def test_what_was_judged_stays_as_it_was(data: Any) -> None:
     field = dataclasses.fields(data)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(data, field, None)
+
+
+@pytest.mark.parametrize(
+    ("above", "unread", "expected"),
+    [
+        ((STATEFUL_SET, MADE_BY), "", None),
+        ((REPLICA_SET, STATEFUL_SET, MADE_BY), "", None),
+        ((STATEFUL_SET, MADE_BY | {"uid": "owner-2"}), "", Event.POD_FOREIGN),
+        ((STATEFUL_SET,), "", "StatefulSet mec, which controls it, says nothing of that resource"),
+        ((STATEFUL_SET, WORKFLOW), "", "Workflow w, which controls it, says nothing of that resource"),
+        ((STATEFUL_SET,), "StatefulSet mec could not be read: 403", "StatefulSet mec could not be read: 403"),
+    ],
+    ids=["through", "through_two", "another", "ends", "of_another_type", "unread"],
+)
+def test_the_resource_is_known_through_the_controllers_between(
+    above: tuple[dict[str, Any], ...], unread: str, expected: Event | str | None
+) -> None:
+    owners = tuple(Owner.model_validate(one) for one in above)
+    node = Node(desired="up", reference=MADE_FROM)
+    verdict = judge(facts(node=node, pod=pod(owner=STATEFUL_SET), above=owners, unread=unread))
+    told = notices(verdict).get("node_unverified", "")
+    if isinstance(expected, Event):
+        assert (expected, "") == (verdict.event, told)
+    else:
+        assert (Event.CHECKS_PASSED, bool(expected)) == (verdict.event, bool(told))
+        assert (expected or "") in told

@@ -70,6 +70,22 @@ def deletes(sandbox: Sandbox) -> int:
     return [one.verb for one in sandbox.requests].count("delete")
 
 
+def ended_in(state: State, event: Event, uid: str) -> BounceRecord:
+    """Give the record of a bounce of incarnation `uid` that has ended in `state`."""
+    end = State.DONE if event is Event.POD_STARTED else State.FAILED
+    begun = begin(request(node=None), NOW)
+    passed = [
+        (State.DISABLE_PROTECTION, Event.CHECKS_PASSED),
+        (State.DELETE_POD, Event.PROTECTION_UNUSED),
+        (State.AWAIT_TERMINATION, Event.DELETE_ACCEPTED),
+        (State.AWAIT_READY, Event.POD_GONE),
+    ]
+    upto = [one for one, _ in passed].index(state) + 1
+    path = [Passage(state=one, event=by, at=NOW) for one, by in [*passed[:upto], (end, event)]]
+    update = {"path": (*begun.path, *path), "old_pod": PinnedPod(name="mec-0", uid=uid), "message": "It ended."}
+    return begun.model_copy(update=update)
+
+
 class TestRun:
     def test_a_bounce_ends_with_0_and_tells_its_states_in_plain_lines(self, command: Command, sandbox: Sandbox) -> None:
         sandbox.add_node("mec-0")
@@ -227,6 +243,51 @@ class TestRecords:
         assert deletes(sandbox) == 2
         folder = Path(os.environ["XDG_STATE_HOME"]) / "mecbounce"
         assert {path.suffix for path in folder.iterdir()} == {".json", ".last"}
+
+    @pytest.mark.parametrize(
+        ("event", "state", "status"),
+        [
+            (Event.POD_STARTED, State.AWAIT_READY, 0),
+            (Event.READY_TIMEOUT, State.AWAIT_READY, 5),
+            (Event.TERMINATION_TIMEOUT, State.AWAIT_TERMINATION, 4),
+            (Event.DELETE_REFUSED, State.DELETE_POD, 3),
+        ],
+    )
+    @pytest.mark.parametrize("output", ["text", "json"])
+    def test_an_end_that_nobody_was_told_is_told_first_and_nothing_is_deleted(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path, event: Event, state: State, status: int, output: str
+    ) -> None:
+        """Its run was killed after it had saved the end. Whoever repeats it wants that bounce, not a second one."""
+        sandbox.add_node("mec-0")
+        ended = ended_in(state, event, str(uid(sandbox)))
+        FileStore(tmp_path / "r.json").save(ended)
+        again = ("run", "mec-0", "--state", tmp_path / "r.json", "-o", output)
+        assert command(*again) == status
+        told = command.out + command.err
+        assert "and nobody was told. The same command again begins a new one." in told
+        assert output == "text" or json.loads(command.out)["event"] == event
+        assert deletes(sandbox) == 0
+        assert command(*again) == 0
+        assert deletes(sandbox) == 1
+
+    def test_an_end_that_nobody_was_told_does_not_stand_in_the_way_of_another_bounce(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        sandbox.add_node("mec-0")
+        FileStore(tmp_path / "r.json").save(ended_in(State.AWAIT_READY, Event.READY_TIMEOUT, GONE))
+        assert command("run", "mec-0", "--state", tmp_path / "r.json", "--pod-uid", str(uid(sandbox))) == 0
+        assert deletes(sandbox) == 1
+
+    def test_a_relative_xdg_state_home_is_ignored(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        monkeypatch.setenv("XDG_STATE_HOME", "state")
+        sandbox.add_node("mec-0")
+        assert command("run", "mec-0") == 0
+        assert len([*(tmp_path / "home/.local/state/mecbounce").iterdir()]) == 1
+        assert not (tmp_path / "state").exists()
 
     def test_an_unfinished_record_is_resumed_and_said_so(
         self, command: Command, sandbox: Sandbox, tmp_path: Path
@@ -489,7 +550,21 @@ class TestInterruption:
             running.send_signal(signal.SIGTERM)
             assert running.wait(PATIENCE) == 75
             assert running.stderr is not None
-            assert b"Left at once" in running.stderr.read()
+            assert b"Left at once. The record is saved: run again to resume." in running.stderr.read()
+
+    def test_left_before_anything_was_saved_it_does_not_say_that_it_was(
+        self, command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Two signals may come while the first record is written."""
+        sandbox.add_node("mec-0")
+
+        def twice(*_: object) -> None:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+
+        monkeypatch.setattr(FileStore, "save", twice)
+        assert command("run", "mec-0") == 75
+        assert command.err == "mecbounce: Left at once. Nothing was done, and nothing is recorded.\n"
 
     def test_a_signal_that_was_ignored_stays_ignored(self) -> None:
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +22,7 @@ import pytest
 from builders import NODE, kubeconfig, pod, pod_json, request, write_kubeconfig
 from kubernetes import client
 from kubernetes.config import ConfigException
+from loopback import NO_PODS, ApiServer, said
 from pytest_mock import MockerFixture
 
 from mecbounce import cluster as module
@@ -27,7 +30,8 @@ from mecbounce.bounce import BounceTask
 from mecbounce.cluster import KubernetesCluster
 from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
 from mecbounce.machine import State
-from mecbounce.model import BounceRequest
+from mecbounce.model import BounceRequest, Owner, Pod
+from mecbounce.protection import ExecProtection, HttpProtection
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.stores import MappingStore
 
@@ -274,8 +278,17 @@ class TestFailures:
             (b'{"items": "\\ud800"}', "not whole JSON"),
             (b"[]", "not a JSON object"),
             (b"{}", "pods can't be read"),
-            (b'{"items": [{}], "metadata": {}}', "field metadata"),
-            (b'{"items": [{"metadata": {"name": 5, "uid": "u"}}], "metadata": {}}', "field metadata.name"),
+            (b'{"kind": "PodList", "items": [{}], "metadata": {}}', "field metadata"),
+            (
+                b'{"kind": "PodList", "items": [{"metadata": {"name": 5, "uid": "u"}}], "metadata": {}}',
+                "field metadata.name",
+            ),
+            (b'{"kind": "List", "items": [], "metadata": {"resourceVersion": "1"}}', "no whole list of pods"),
+            (b'{"kind": "NodeList", "items": [], "metadata": {"resourceVersion": "1"}}', "no whole list of pods"),
+            (
+                b'{"kind": "PodList", "items": [], "metadata": {"resourceVersion": "1", "continue": "more"}}',
+                "no whole list of pods",
+            ),
         ],
     )
     def test_an_answer_that_is_no_answer_is_unreachable(
@@ -347,6 +360,29 @@ class TestFailures:
         sandbox.kubeconfig.write_text("{")
         with pytest.raises(Unreachable, match="it is not YAML"):
             kubernetes.pods("default")
+
+    @pytest.mark.parametrize(
+        ("said", "quoted"),
+        [
+            ("no: password=hunter22, ask later", "no: password=***, ask later"),
+            ('got {"client_secret": "s3cr3t-value"} back', 'got {"client_secret": "***"} back'),
+            ("api_key: abcdef123456", "api_key: ***"),
+            ("the access-key=XYZ12345; region=a", "the access-key=***; region=a"),
+            ("dial https://me:hunter22@db.example.com/x", "dial https://***@db.example.com/x"),
+            ("with AKIAIOSFODNN7EXAMPLE in it", "with *** in it"),
+            ("token ghp_0123456789abcdefABCDEF was used", "token *** was used"),
+            ('pods "token-0" is forbidden: no', 'pods "token-0" is forbidden: no'),
+            ("secret mec-tls not found", "secret mec-tls not found"),
+        ],
+    )
+    def test_what_looks_like_a_secret_is_not_quoted(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str, said: str, quoted: str
+    ) -> None:
+        """A webhook's words may hold what it was configured with."""
+        sandbox.refuse_delete = said
+        with pytest.raises(Refused) as caught:
+            kubernetes.delete_pod("default", "mec-0", uid)
+        assert f'admission webhook "w" denied the request: {quoted}' == str(caught.value)
 
     def test_a_token_that_makes_no_header_is_not_quoted(self, sandbox: Sandbox, tmp_path: Path) -> None:
         path = write_kubeconfig(tmp_path / "kubeconfig", sandbox.url, token="s3cret\n")  # noqa: S106 -- made up
@@ -733,6 +769,136 @@ class TestConfiguration:
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
         assert KubernetesCluster.from_kubeconfig(sandbox.kubeconfig).host("node1").name == "node1"
+
+
+class TestTarget:
+    """Which API server it is, is settled as the cluster is made."""
+
+    @staticmethod
+    def two(tmp_path: Path, here: str, there: str, current: str, **cluster: Any) -> Path:
+        path = tmp_path / "kubeconfig"
+        content = {
+            "clusters": [
+                {"name": "here", "cluster": {"server": here} | cluster},
+                {"name": "there", "cluster": {"server": there}},
+            ],
+            "users": [{"name": "me", "user": {"token": "valid"}}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": "me"}} for name in ("here", "there")],
+            "current-context": current,
+        }
+        path.write_text(json.dumps(content))
+        return path
+
+    def test_another_current_context_is_not_followed(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        """As `kubectl config use-context` in another shell leaves it, when credentials are read anew."""
+        with ApiServer() as elsewhere:
+            cluster = KubernetesCluster.from_kubeconfig(self.two(tmp_path, sandbox.url, elsewhere.url, "here"))
+            self.two(tmp_path, sandbox.url, elsewhere.url, "there")
+            sandbox.fail_next(status=401)
+            assert cluster.host("node1").name == "node1"
+            assert elsewhere.seen == []
+
+    def test_another_kubeconfig_is_not_followed(
+        self, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with ApiServer() as elsewhere:
+            monkeypatch.setenv("KUBECONFIG", str(self.two(tmp_path, sandbox.url, elsewhere.url, "here")))
+            cluster = KubernetesCluster.from_kubeconfig()
+            (tmp_path / "other").mkdir()
+            monkeypatch.setenv("KUBECONFIG", str(self.two(tmp_path / "other", sandbox.url, elsewhere.url, "there")))
+            sandbox.fail_next(status=401)
+            assert cluster.host("node1").name == "node1"
+            assert elsewhere.seen == []
+
+    @pytest.mark.parametrize("changed", ["server", "authority"])
+    def test_a_context_that_has_become_another_api_servers_is_refused_and_both_are_named(
+        self, sandbox: Sandbox, tmp_path: Path, changed: str
+    ) -> None:
+        with ApiServer() as elsewhere:
+            cluster = KubernetesCluster.from_kubeconfig(self.two(tmp_path, sandbox.url, elsewhere.url, "here"))
+            if changed == "server":
+                self.two(tmp_path, elsewhere.url, sandbox.url, "here")
+                told = f"at {elsewhere.url}"
+            else:
+                self.two(tmp_path, sandbox.url, elsewhere.url, "here", **{"tls-server-name": "other.example.com"})
+                told = "by other certificates"
+            sandbox.fail_next(status=401)
+            with pytest.raises(Unreachable) as caught:
+                cluster.host("node1")
+            assert told in str(caught.value)
+            assert f"stays with {sandbox.url}" in str(caught.value)
+            assert elsewhere.seen == []
+
+    @pytest.mark.parametrize("protect", [HttpProtection, ExecProtection], ids=["http", "exec"])
+    def test_protections_go_where_the_bounce_goes(self, sandbox: Sandbox, tmp_path: Path, protect: Any) -> None:
+        with ApiServer() as elsewhere:
+            cluster = KubernetesCluster.from_kubeconfig(self.two(tmp_path, sandbox.url, elsewhere.url, "here"))
+            made = sandbox.add_node("mec-0")
+            self.two(tmp_path, sandbox.url, elsewhere.url, "there")
+            sandbox.on_proxy, sandbox.on_exec = (lambda *_: (200, "")), (lambda *_: (0, ""))
+            given = (8080, "/off") if protect is HttpProtection else (("true",),)
+            sandbox.fail_next(status=401)
+            assert protect(cluster, *given).disable(Pod.model_validate(made)) is True
+            assert elsewhere.seen == []
+
+    def test_what_its_caller_makes_of_another_client_later_changes_nothing(self, sandbox: Sandbox) -> None:
+        configuration = client.Configuration()
+        configuration.host = sandbox.url
+        configuration.api_key = {"authorization": "Bearer sandbox"}
+        own = client.ApiClient(configuration, cookie="session=1")
+        own.set_default_header("Impersonate-User", "nobody")
+        cluster = KubernetesCluster.from_api_client(own)
+        with ApiServer() as elsewhere:
+            own.configuration.host = elsewhere.url
+            own.default_headers.clear()
+            sandbox.fail_next(status=401)
+            cluster.host("node1")
+            assert elsewhere.seen == []
+        assert {request.user for request in sandbox.requests[-1:]} == {"nobody"}
+
+    @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+    def test_a_cluster_used_before_a_fork_has_connections_of_its_own_in_the_child(self, tmp_path: Path) -> None:
+        """Two processes on one connection would read each other's answers."""
+        addresses: list[Any] = []
+
+        def answer(handler: Any) -> None:
+            addresses.append(handler.client_address)
+            said(200, NO_PODS)(handler)
+
+        with ApiServer(answer) as server:
+            cluster = KubernetesCluster.from_kubeconfig(write_kubeconfig(tmp_path / "kubeconfig", server.url))
+            cluster.pods("default")
+            child = os.fork()
+            if child == 0:
+                try:
+                    cluster.pods("default")
+                finally:
+                    os._exit(0)
+            os.waitpid(child, 0)
+            cluster.pods("default")
+        before, of_child, after = addresses
+        assert before == after != of_child
+
+    def test_a_subresource_is_not_taken_for_the_type_of_its_kind(self, tmp_path: Path) -> None:
+        types = [{"name": name, "kind": "Site", "namespaced": True} for name in ("sites/status", "sites")]
+        with ApiServer(said(200, json.dumps({"resources": types}))) as server:
+            cluster = KubernetesCluster.from_kubeconfig(write_kubeconfig(tmp_path / "kubeconfig", server.url))
+            cluster.controller("default", Owner(api_version="x.io/v1", kind="Site", name="here", uid="any"))
+        assert server.seen[-1].target == "/apis/x.io/v1/namespaces/default/sites/here"
+
+    def test_a_hundred_threads_throw_no_connection_away(
+        self, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        cluster = KubernetesCluster.from_kubeconfig(sandbox.kubeconfig)
+        begin = threading.Barrier(100)
+
+        def look(_: int) -> int:
+            begin.wait()
+            return len(cluster.pods("default"))
+
+        with ThreadPoolExecutor(100) as pool:
+            assert [*pool.map(look, range(100))] == [0] * 100
+        assert [record.getMessage() for record in caplog.records if "pool" in record.getMessage()] == []
 
 
 def _is_ready(pod: Any) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from builders import NODE, NOW, STARTUP_PROBE, host, pod, stamp
+from builders import NODE, NOW, STARTUP_PROBE, host, later, pod, stamp
 
 from mecbounce import diagnosis
 from mecbounce.diagnosis import Absence
-from mecbounce.model import Diagnosis, Host, Node, NodeRef, PinnedPod, Pod, PodEvent
+from mecbounce.model import Controller, Diagnosis, Host, Node, NodeRef, Owner, PinnedPod, Pod, PodEvent
 
 ADMINISTRATORS = "the cluster's administrators"
 OPERATOR = "the owners of the operator"
@@ -32,11 +32,24 @@ FAILED_MOUNT = PodEvent(
     type="Warning", reason="FailedMount", message='MountVolume.SetUp failed for volume "data": timed out'
 )
 STARTUP_FAILED = PodEvent(reason="Killing", message="Container app failed startup probe, will be restarted")
+LIVENESS_FAILED = PodEvent(reason="Killing", message="Container app failed liveness probe, will be restarted")
 # As a kubelet writes them.
 IMAGE_REASONS = ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"]
-IMAGE_REASONS += ["RegistryUnavailable"]
+IMAGE_REASONS += ["RegistryUnavailable", "SignatureValidationFailed"]
 CONFIG_REASONS = ["CreateContainerConfigError", "CreateContainerError", "RunContainerError"]
+CONFIG_REASONS += ["PreCreateHookError", "PreStartHookError", "PostStartHookError"]
 VOLUME_EVENTS = ["FailedMount", "FailedAttachVolume", "FailedMapVolume"]
+
+
+OWNERS_OF_BOTH = "the owners of finalizers example.com/a, kueue.x-k8s.io/managed"
+PROBED = {"startupProbe": STARTUP_PROBE}
+
+
+def warning(reason: str, message: str, last: float | None = -1) -> PodEvent:
+    """Give a Warning Event that was seen last so many seconds after NOW; None: it has no time."""
+    return PodEvent(
+        type="Warning", reason=reason, message=message, last_timestamp=None if last is None else later(last)
+    )
 
 
 def code(found: Diagnosis) -> str:
@@ -90,14 +103,6 @@ class TestTermination:
         expected = "container app still running, 5 s over the grace period; finalizers: example.com/a"
         assert expected == diagnosis.termination(old, READY, NOW).evidence
 
-    def test_a_running_sidecar_counts(self) -> None:
-        status = {
-            "containerStatuses": [{"name": "app", "state": COMPLETED}],
-            "initContainerStatuses": [{"name": "migrate", "state": COMPLETED}, {"name": "proxy", "state": RUNNING}],
-        }
-        found = diagnosis.termination(pod(deleted=-5, status=status), READY, NOW)
-        assert "container proxy still running, 5 s over the grace period" == found.evidence
-
     def test_finalizers_hold_a_pod_whose_containers_have_ended(self) -> None:
         old = self.old(-5, ended=("app",), finalizers=("example.com/a", "example.com/b"))
         evidence = "no container runs any more; finalizers left: example.com/a, example.com/b"
@@ -142,6 +147,153 @@ class TestTermination:
 
     def test_a_host_that_could_not_be_read_says_nothing(self) -> None:
         assert "grace_period_exceeded" == code(diagnosis.termination(self.old(-5, "app"), None, NOW))
+
+    @pytest.mark.parametrize("kind", ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"])
+    def test_whatever_kind_of_container_runs_counts(self, kind: str) -> None:
+        status = {"containerStatuses": [{"name": "app", "state": COMPLETED}]}
+        status[kind] = [*status.get(kind, []), {"name": "late", "state": RUNNING}]
+        found = diagnosis.termination(pod(deleted=-5, status=status), READY, NOW)
+        expected = "container late still running, 5 s over the grace period"
+        assert ("grace_period_exceeded", expected) == (found.code, found.evidence)
+
+    @pytest.mark.parametrize("skew", [-3600, 0, 3600])
+    def test_its_grace_period_is_judged_by_the_clusters_clock(self, skew: float) -> None:
+        found = diagnosis.termination(self.old(skew + 20, "app"), READY, later(skew))
+        assert "container app still running, 20 s left of the grace period" == found.evidence
+
+    @pytest.mark.parametrize(
+        ("finalizers", "who"),
+        [
+            (("example.com/a",), "the owners of finalizer example.com/a"),
+            (("example.com/a", "kueue.x-k8s.io/managed"), OWNERS_OF_BOTH),
+            (("kueue.x-k8s.io/managed",), "the owners of finalizer kueue.x-k8s.io/managed"),
+            (("batch.kubernetes.io/job-tracking",), ADMINISTRATORS),
+            (("batch.kubernetes.io/job-tracking", "example.com/a"), "the owners of finalizer example.com/a"),
+            (("foregroundDeletion",), ADMINISTRATORS),
+            (("orphan",), ADMINISTRATORS),
+            (("kubernetes.io/pvc-protection",), ADMINISTRATORS),
+            (("service.k8s.io/load-balancer",), ADMINISTRATORS),
+            (("mykubernetes.io/x",), "the owners of finalizer mykubernetes.io/x"),
+            (("express.example.com/kubernetes.io",), "the owners of finalizer express.example.com/kubernetes.io"),
+        ],
+        ids=str,
+    )
+    def test_a_finalizer_is_of_whoever_its_name_tells(self, finalizers: tuple[str, ...], who: str) -> None:
+        """Those of Kubernetes' own are taken off by its controllers: its administrators look there."""
+        old = self.old(-5, ended=("app",), finalizers=finalizers)
+        assert ("finalizers", who) == ((found := diagnosis.termination(old, READY, NOW)).code, found.who)
+
+    @pytest.mark.parametrize(("running", "expected"), [(True, "grace_period_exceeded"), (False, "not_removed")])
+    def test_its_last_warning_event_is_quoted_once_its_grace_period_is_over(self, running: bool, expected: str) -> None:
+        old = self.old(-5, *(["app"] if running else []), ended=() if running else ("app",))
+        killing = warning("FailedKillPod", "error killing pod: failed to unmount", last=-1)
+        found = diagnosis.termination(old, READY, NOW, [killing, warning("Unhealthy", "probe", last=-9)])
+        assert expected == found.code
+        assert found.evidence.endswith("last Warning Event: FailedKillPod: error killing pod: failed to unmount")
+
+    def test_within_its_grace_period_no_event_is_quoted(self) -> None:
+        found = diagnosis.termination(self.old(5, "app"), READY, NOW, [warning("Unhealthy", "probe")])
+        assert "Unhealthy" not in found.evidence
+
+    def test_a_pod_that_never_ran_has_not_been_removed(self) -> None:
+        """One that its kubelet had rejected, as with OutOfcpu."""
+        old = pod(deleted=-5, status={"phase": "Failed", "reason": "OutOfcpu", "containerStatuses": []})
+        assert "not_removed" == code(diagnosis.termination(old, READY, NOW))
+
+
+QUOTA = 'pods "mec-0" is forbidden: exceeded quota: team-a, requested: pods=1, used: pods=3, limited: pods=3'
+SECURITY = 'pods "mec-x" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false'
+ACCOUNT = 'pods "mec-0" is forbidden: error looking up service account default/mec: serviceaccount "mec" not found'
+CLOSING = 'pods "x" is forbidden: unable to create new content in namespace mec because it is being terminated'
+ANSWERS = [
+    (
+        'Internal error occurred: failed calling webhook "v.k.io": Post "https://k.svc": connection refused',
+        "webhook_failing",
+        "the owners of webhook v.k.io",
+    ),
+    (
+        'Internal error occurred: failed calling admission webhook "v.k.io": timeout',
+        "webhook_failing",
+        "the owners of webhook v.k.io",
+    ),
+    ('admission webhook "v.k.io" denied the request: no', "webhook_denied", "the owners of webhook v.k.io"),
+    (
+        'pods "p" is forbidden: admission webhook "v.k.io" denied the request without explanation',
+        "webhook_denied",
+        "the owners of webhook v.k.io",
+    ),
+    (
+        'Internal error occurred: admission webhook "v.k.io" denied the request: its own backend is away',
+        "webhook_denied",
+        "the owners of webhook v.k.io",
+    ),
+    (
+        "pods \"p\" is forbidden: ValidatingAdmissionPolicy 'keep' with binding 'b' denied request: frozen",
+        "policy_denied",
+        "the owners of ValidatingAdmissionPolicy keep",
+    ),
+    (
+        "pods \"p\" is forbidden: ValidatingAdmissionPolicy 'keep' denied request: frozen",
+        "policy_denied",
+        "the owners of ValidatingAdmissionPolicy keep",
+    ),
+    (QUOTA, "quota_exceeded", "whoever sets ResourceQuota team-a"),
+    ("failed quota: team-a: must specify limits.cpu", "quota_exceeded", "whoever sets ResourceQuota team-a"),
+    (SECURITY, "policy_denied", "whoever sets the Pod Security level of the namespace"),
+    (ACCOUNT, "account_missing", "whoever removed ServiceAccount mec"),
+    (CLOSING, "namespace_deleting", "whoever deletes namespace mec"),
+]
+
+
+@pytest.mark.parametrize(("answer", "expected", "who"), ANSWERS, ids=lambda one: one[:40])
+def test_whoever_says_no_is_named_by_the_answer(answer: str, expected: str, who: str) -> None:
+    assert Diagnosis(code=expected, evidence=answer, who=who) == diagnosis.refusal(answer)
+
+
+@pytest.mark.parametrize("answer", ["pods is forbidden", "too many requests, please try again later.", "", "webhook"])
+def test_any_other_no_is_the_administrators(answer: str) -> None:
+    assert Diagnosis(code="refused", evidence=answer, who=ADMINISTRATORS) == diagnosis.refusal(answer)
+
+
+class TestLastWarning:
+    @pytest.mark.parametrize(
+        ("events", "since", "expected"),
+        [
+            ([("A", -5), ("B", -1), ("C", -9)], None, "B: told"),
+            ([("A", -5), ("B", -1)], -1, "B: told"),
+            ([("A", -5), ("B", -1)], 0, ""),
+            ([("A", None)], None, "A: told"),
+            ([("A", None)], -3600, ""),
+            ([("A", None), ("B", -3600)], None, "B: told"),
+            ([("RecreatingFailedPod", -1), ("B", -5)], None, "B: told"),
+            ([("RecreatingTerminatedPod", -1)], None, ""),
+            ([], None, ""),
+        ],
+    )
+    def test_is_the_one_that_was_seen_last_and_not_before_what_is_asked_about(
+        self, events: list[tuple[str, float | None]], since: float | None, expected: str
+    ) -> None:
+        told = [warning(reason, "told", last=last) for reason, last in events]
+        assert expected == diagnosis.last_warning(told, None if since is None else later(since))
+
+    @pytest.mark.parametrize(
+        "times",
+        [
+            {"eventTime": stamp(-1)},
+            {"eventTime": stamp(-9), "series": {"lastObservedTime": stamp(-1), "count": 4}},
+            {"series": {"lastObservedTime": stamp(-1)}},
+            {"firstTimestamp": stamp(-900), "lastTimestamp": stamp(-1), "count": 40},
+        ],
+        ids=["event_time", "series", "series_alone", "counted"],
+    )
+    def test_is_dated_as_any_version_of_events_dates_it(self, times: dict[str, Any]) -> None:
+        event = PodEvent.model_validate({"type": "Warning", "reason": "New", "message": "told", **times})
+        assert "New: told" == diagnosis.last_warning([event, warning("Old", "told", last=-5)], later(-6))
+
+    def test_a_normal_event_is_no_warning_and_an_ordinary_replacement_no_fault(self) -> None:
+        normal = PodEvent(reason="SuccessfulCreate", message="Created pod: mec-0")
+        harmless = warning("FailedCreate", 'object is being deleted: pods "mec-0" already exists, the server was not')
+        assert "" == diagnosis.last_warning([normal, harmless])
 
 
 class TestNotRecreated:
@@ -213,6 +365,26 @@ class TestNotRecreated:
         assert "not_recreated" == code(absence(self.OLD, [], None, "not found"))
         assert "not_recreated" == code(absence(self.OLD, [], None, None))
 
+    DAEMON: dict[str, Any] = {"kind": "DaemonSet", "name": "ds", "uid": "ds-1", "controller": True}  # noqa: RUF012 -- a table
+
+    def daemon(self, name: str, on: str, **fields: Any) -> Pod:
+        return pod(name, name, owner=self.DAEMON, metadata={"generateName": "ds-"}, spec={"nodeName": on}, **fields)
+
+    @pytest.mark.parametrize(
+        ("wanted", "standing", "expected"),
+        [(1, ["host-2"], "host_not_wanted"), (2, ["host-2"], "not_recreated"), (None, ["host-2"], "not_recreated")],
+        ids=["one_on_each", "one_is_due", "not_told"],
+    )
+    def test_a_daemon_sets_own_pods_tell_whether_it_wants_one_here(
+        self, wanted: int | None, standing: list[str], expected: str
+    ) -> None:
+        """Its status alone may be of a time before the deletion. A new pod elsewhere is none of another name."""
+        old = PinnedPod.of(self.daemon("ds-a", "host-1"), [])
+        elsewhere = [self.daemon(f"ds-{on}", on, created=10) for on in standing]
+        reference = Owner(kind="DaemonSet", name="ds", uid="ds-1")
+        found = absence(old, elsewhere, controller=Controller(reference=reference, hosts_wanted=wanted))
+        assert code(found) == expected
+
     @pytest.mark.parametrize("pods", [[pod()], [pod("mec-1", "uid-3")]], ids=["itself", "another_name"])
     def test_neither_itself_nor_another_name_stands_in_its_place(self, pods: list[Pod]) -> None:
         assert "not_recreated" == code(absence(self.OLD, pods, NODE, self.UP))
@@ -221,6 +393,440 @@ class TestNotRecreated:
     def test_the_resource_explains_more_than_what_stands_in_its_place(self, node: Node | str, expected: str) -> None:
         pods = [pod(uid="uid-2", deleted=20)]
         assert expected == code(absence(self.OLD, pods, NODE, node))
+
+
+def owner(kind: str, name: str, uid: str, group: str = "apps/v1", **fields: Any) -> dict[str, Any]:
+    return {"apiVersion": group, "kind": kind, "name": name, "uid": uid, "controller": True, **fields}
+
+
+def read(of: dict[str, Any], spec: Any = None, status: Any = None, **metadata: Any) -> Controller:
+    named = {"name": of["name"], "uid": of["uid"], **metadata}
+    return Controller.read({**of, "metadata": named, "spec": spec or {}, "status": status or {}})
+
+
+DEPLOYMENT = owner("Deployment", "mec", "d-1")
+REPLICA_SET = owner("ReplicaSet", "mec-7d9f", "rs-1")
+NEXT_SET = owner("ReplicaSet", "mec-5c4b", "rs-2")
+STATEFUL_SET = owner("StatefulSet", "mec", "sts-1")
+DAEMON_SET = owner("DaemonSet", "log", "ds-1")
+JOB = owner("Job", "backup", "job-1", "batch/v1")
+CUSTOM = owner("ExpressNode", "mec-0", "owner-1", "express.example.com/v1")
+EXECUTOR = owner("Pod", "app-driver", "pod-1", "v1")
+
+
+def sibling(uid: str, of: dict[str, Any] = REPLICA_SET, name: str = "", **fields: Any) -> Pod:
+    """Give a running pod of a controller."""
+    return pod(name or f"{of['name']}-{uid}", uid, owner=of, metadata={"generateName": f"{of['name']}-"}, **fields)
+
+
+def pinned(of: dict[str, Any], name: str = "") -> PinnedPod:
+    old = sibling("old", of, name)
+    return PinnedPod.of(old, [old])
+
+
+def ordinal(number: int, **fields: Any) -> Pod:
+    return sibling(f"uid-{number}", STATEFUL_SET, f"mec-{number}", **fields)
+
+
+NOTHING = "nothing has recreated the pod"
+GONE = "it no longer exists"
+OVER = {
+    "type": "Failed",
+    "status": "True",
+    "reason": "BackoffLimitExceeded",
+    "message": "Job has reached the specified backoff limit",
+}
+SCALED = read(REPLICA_SET, {"replicas": 0}, ownerReferences=[DEPLOYMENT])
+WANTED = read(REPLICA_SET, {"replicas": 1}, ownerReferences=[DEPLOYMENT])
+TOOK_OVER = read(NEXT_SET, {"replicas": 1}, ownerReferences=[DEPLOYMENT])
+EMPTY = read(NEXT_SET, {"replicas": 0}, ownerReferences=[DEPLOYMENT])
+OF_ANOTHER = read(NEXT_SET, {"replicas": 1}, ownerReferences=[DEPLOYMENT | {"name": "other", "uid": "d-2"}])
+OF_NOBODY = read(NEXT_SET, {"replicas": 1})
+
+
+class TestWhatTheControllerTells:
+    """Nothing came: what made the pod is looked at itself, and its last Warning Event quoted."""
+
+    @pytest.mark.parametrize(
+        ("old", "now", "pods", "expected", "evidence", "who"),
+        [
+            pytest.param(
+                pinned(STATEFUL_SET, "mec-0"),
+                "it no longer exists",
+                [],
+                "controller_gone",
+                "StatefulSet mec: it no longer exists",
+                "whoever removed StatefulSet mec",
+                id="gone",
+            ),
+            pytest.param(
+                pinned(STATEFUL_SET, "mec-0"),
+                read(STATEFUL_SET, {"replicas": 0}, deletionTimestamp=stamp(-5)),
+                [],
+                "controller_deleting",
+                "StatefulSet mec is being deleted",
+                "whoever deletes StatefulSet mec",
+                id="being_deleted",
+            ),
+            pytest.param(
+                pinned(STATEFUL_SET, "mec-2"),
+                read(STATEFUL_SET, {"replicas": 2}),
+                [ordinal(0), ordinal(1)],
+                "controller_scaled_down",
+                "StatefulSet mec was scaled down, from at least 3 to 2",
+                "whoever scaled StatefulSet mec",
+                id="scaled_down",
+            ),
+            pytest.param(
+                pinned(STATEFUL_SET, "mec-2"),
+                read(STATEFUL_SET, {"replicas": 3}),
+                [ordinal(0), ordinal(1)],
+                "not_recreated",
+                "nothing has recreated the pod",
+                ADMINISTRATORS,
+                id="not_scaled_down",
+            ),
+            pytest.param(
+                pinned(STATEFUL_SET, "mec-6"),
+                read(STATEFUL_SET, {"replicas": 1, "ordinals": {"start": 5}}),
+                [ordinal(5)],
+                "controller_scaled_down",
+                "StatefulSet mec was scaled down, from at least 2 to 1",
+                "whoever scaled StatefulSet mec",
+                id="scaled_down_with_a_first_ordinal",
+            ),
+            pytest.param(
+                pinned(STATEFUL_SET, "mec-5"),
+                read(STATEFUL_SET, {"replicas": 1, "ordinals": {"start": 5}}),
+                [],
+                "not_recreated",
+                "nothing has recreated the pod",
+                ADMINISTRATORS,
+                id="its_first_ordinal",
+            ),
+            pytest.param(
+                pinned(STATEFUL_SET, "mec-2"),
+                read(STATEFUL_SET, {"replicas": 3, "ordinals": {"start": 5}}),
+                [],
+                "controller_scaled_down",
+                "StatefulSet mec wants no pod mec-2: its ordinals begin with 5",
+                "whoever scaled StatefulSet mec",
+                id="before_its_first_ordinal",
+            ),
+            pytest.param(
+                pinned(REPLICA_SET),
+                read(REPLICA_SET, {"replicas": 2}),
+                [sibling("a"), sibling("b")],
+                "controller_scaled_down",
+                "ReplicaSet mec-7d9f was scaled down, from at least 3 to 2",
+                "whoever scaled ReplicaSet mec-7d9f",
+                id="replica_set_scaled_down",
+            ),
+            pytest.param(
+                pinned(REPLICA_SET),
+                read(REPLICA_SET, {"replicas": 0}),
+                [],
+                "controller_scaled_down",
+                "ReplicaSet mec-7d9f was scaled down, from at least 1 to 0",
+                "whoever scaled ReplicaSet mec-7d9f",
+                id="replica_set_scaled_to_nothing",
+            ),
+            pytest.param(
+                pinned(REPLICA_SET),
+                read(REPLICA_SET, {"replicas": 3}),
+                [sibling("a"), sibling("b"), sibling("c", status={"phase": "Failed"}), sibling("d", deleted=5)],
+                "not_recreated",
+                "nothing has recreated the pod",
+                ADMINISTRATORS,
+                id="leftovers_are_no_pods",
+            ),
+            pytest.param(
+                pinned(REPLICA_SET),
+                read(REPLICA_SET, {"replicas": "many"}),
+                [],
+                "not_recreated",
+                "nothing has recreated the pod",
+                ADMINISTRATORS,
+                id="an_odd_field",
+            ),
+            pytest.param(
+                PinnedPod.of(pod(owner=CUSTOM), []),
+                read(CUSTOM, {"replicas": 0}),
+                [],
+                "controller_scaled_down",
+                "ExpressNode mec-0 was scaled down to 0",
+                "whoever scaled ExpressNode mec-0",
+                id="operator_scaled_down",
+            ),
+            pytest.param(
+                PinnedPod.of(pod(owner=CUSTOM), []),
+                read(CUSTOM, {"replicas": 1}),
+                [],
+                "not_recreated",
+                "nothing has recreated the pod",
+                OPERATOR,
+                id="operator",
+            ),
+            pytest.param(
+                PinnedPod.of(pod(owner=CUSTOM), []),
+                read(CUSTOM, {}, {"conditions": [{"type": "Ready", "status": "False", "reason": "DiskFull"}]}),
+                [],
+                "not_recreated",
+                "nothing has recreated the pod; ExpressNode mec-0 says of itself that it is not ready: DiskFull",
+                OPERATOR,
+                id="operator_says_why",
+            ),
+            pytest.param(
+                PinnedPod.of(pod(owner=CUSTOM), []),
+                read(CUSTOM, {}, annotations={"example.com/pause-reconciliation": "true"}),
+                [],
+                "controller_paused",
+                "ExpressNode mec-0 is paused, by spec.paused or an annotation: its operator leaves it alone",
+                "whoever paused ExpressNode mec-0",
+                id="operator_paused",
+            ),
+            pytest.param(
+                pinned(JOB),
+                read(JOB, {}, {"conditions": [{"type": "Complete", "status": "True"}]}),
+                [],
+                "job_finished",
+                "Job backup is over: Complete",
+                "the owners of Job backup",
+                id="job_complete",
+            ),
+            pytest.param(
+                pinned(JOB),
+                read(JOB, {}, {"conditions": [OVER, {"type": "FailureTarget", "status": "True"}]}),
+                [],
+                "job_finished",
+                "Job backup is over: Failed (BackoffLimitExceeded: Job has reached the specified backoff limit)",
+                "the owners of Job backup",
+                id="job_failed",
+            ),
+            pytest.param(
+                pinned(JOB),
+                read(JOB, {"suspend": True}, {"conditions": [{"type": "Suspended", "status": "True"}]}),
+                [],
+                "job_suspended",
+                "Job backup is suspended (spec.suspend)",
+                "whoever suspended Job backup",
+                id="job_suspended",
+            ),
+            pytest.param(
+                pinned(JOB),
+                read(JOB, {"suspend": False}, {"conditions": [{"type": "Complete", "status": "False"}]}),
+                [],
+                "not_recreated",
+                "nothing has recreated the pod",
+                ADMINISTRATORS,
+                id="job_at_work",
+            ),
+            pytest.param(
+                pinned(STATEFUL_SET, "mec-2"),
+                read(STATEFUL_SET, {"replicas": 3}),
+                [ordinal(0), ordinal(1, ready=False)],
+                "predecessor_not_ready",
+                "StatefulSet mec makes its pods in order (OrderedReady), and pod mec-1 is not ready",
+                APPLICATION,
+                id="predecessor_not_ready",
+            ),
+            pytest.param(
+                pinned(STATEFUL_SET, "mec-2"),
+                read(STATEFUL_SET, {"replicas": 3, "podManagementPolicy": "OrderedReady"}),
+                [ordinal(0, deleted=5), ordinal(1, ready=False)],
+                "predecessor_not_ready",
+                "StatefulSet mec makes its pods in order (OrderedReady), and pod mec-0 is terminating",
+                APPLICATION,
+                id="predecessor_terminating",
+            ),
+            pytest.param(
+                pinned(STATEFUL_SET, "mec-7"),
+                read(STATEFUL_SET, {"replicas": 3, "ordinals": {"start": 5}}),
+                [ordinal(5)],
+                "predecessor_not_ready",
+                "StatefulSet mec makes its pods in order (OrderedReady), and pod mec-6 does not exist",
+                APPLICATION,
+                id="predecessor_missing",
+            ),
+            pytest.param(
+                pinned(STATEFUL_SET, "mec-2"),
+                read(STATEFUL_SET, {"replicas": 3, "podManagementPolicy": "Parallel"}),
+                [ordinal(1, ready=False)],
+                "not_recreated",
+                "nothing has recreated the pod",
+                ADMINISTRATORS,
+                id="parallel",
+            ),
+            pytest.param(
+                pinned(STATEFUL_SET, "mec-0"),
+                read(STATEFUL_SET, {"replicas": 3}),
+                [ordinal(1, ready=False), ordinal(2, ready=False)],
+                "not_recreated",
+                "nothing has recreated the pod",
+                ADMINISTRATORS,
+                id="successors_do_not_count",
+            ),
+            pytest.param(
+                pinned(DAEMON_SET),
+                read(DAEMON_SET, {}, {"desiredNumberScheduled": 1}),
+                [sibling("b", DAEMON_SET, spec={"nodeName": "host-2"})],
+                "host_not_wanted",
+                "DaemonSet log has a pod on every Kubernetes node where it wants one (1), and host-1 is none of them",
+                "whoever changed DaemonSet log or host-1",
+                id="host_not_wanted",
+            ),
+            pytest.param(
+                pinned(DAEMON_SET),
+                read(DAEMON_SET, {}, {"desiredNumberScheduled": 3, "currentNumberScheduled": 2}),
+                [],
+                "not_recreated",
+                "nothing has recreated the pod",
+                ADMINISTRATORS,
+                id="daemon_wanted",
+            ),
+            pytest.param(
+                PinnedPod.of(pod("app-exec-1", "old", owner=EXECUTOR), []),
+                read(EXECUTOR),
+                [sibling("new", EXECUTOR, "app-exec-3", created=5), sibling("older", EXECUTOR, "app-exec-2")],
+                "other_name",
+                "Pod app-driver has made pod app-exec-3 meanwhile, and none of the name app-exec-1",
+                "the owners of the operator",
+                id="another_name",
+            ),
+            pytest.param(
+                PinnedPod.of(pod(owner=None), []),
+                None,
+                [],
+                "not_recreated",
+                "nothing has recreated the pod",
+                "whoever made the pod",
+                id="a_bare_pod",
+            ),
+            pytest.param(
+                pinned(STATEFUL_SET, "mec-0"), None, [], "not_recreated", NOTHING, ADMINISTRATORS, id="not_known"
+            ),
+        ],
+    )
+    def test_is_why_nothing_came_and_who_must_act(
+        self, old: PinnedPod, now: Controller | str | None, pods: list[Pod], expected: str, evidence: str, who: str
+    ) -> None:
+        assert Diagnosis(code=expected, evidence=evidence, who=who) == absence(old, pods, controller=now)
+
+    @pytest.mark.parametrize(
+        ("now", "sets", "expected", "evidence"),
+        [
+            (SCALED, [SCALED, TOOK_OVER], "rolled_out", "ReplicaSet mec-7d9f is scaled down to 0, "),
+            (GONE, [TOOK_OVER], "rolled_out", "ReplicaSet mec-7d9f no longer exists, "),
+            (None, [SCALED, TOOK_OVER], "rolled_out", "ReplicaSet mec-7d9f is scaled down to 0, "),
+            (None, [WANTED, TOOK_OVER], "not_recreated", NOTHING),
+            (WANTED, [WANTED, TOOK_OVER], "not_recreated", NOTHING),
+            (SCALED, [SCALED], "controller_scaled_down", "ReplicaSet mec-7d9f was scaled down, from at least 1 to 0"),
+            (SCALED, [SCALED, OF_ANOTHER], "controller_scaled_down", "ReplicaSet mec-7d9f was scaled down, from"),
+            (SCALED, [SCALED, EMPTY], "controller_scaled_down", "ReplicaSet mec-7d9f was scaled down, from"),
+            (SCALED, [SCALED, OF_NOBODY], "controller_scaled_down", "ReplicaSet mec-7d9f was scaled down, from"),
+            (GONE, [OF_ANOTHER], "controller_gone", "ReplicaSet mec-7d9f: it no longer exists"),
+            (GONE, [], "controller_gone", "ReplicaSet mec-7d9f: it no longer exists"),
+        ],
+        ids=[
+            "scaled_down",
+            "removed",
+            "not_read_but_listed",
+            "not_read_and_still_wanted",
+            "still_wanted",
+            "no_other",
+            "of_another_deployment",
+            "other_wants_none",
+            "other_of_nobody",
+            "removed_and_of_another_deployment",
+            "removed_and_no_other",
+        ],
+    )
+    def test_a_rollout_is_told_by_the_replica_set_that_took_over(
+        self, now: Controller | str | None, sets: list[Controller], expected: str, evidence: str
+    ) -> None:
+        found = absence(pinned(REPLICA_SET), [], controller=now, replica_sets=tuple(sets))
+        if expected == "rolled_out":
+            evidence = f"Deployment mec was rolled out: {evidence}ReplicaSet mec-5c4b took over"
+            assert "nobody: look at the pods of that ReplicaSet" == found.who
+        assert expected == found.code
+        assert found.evidence.startswith(evidence)
+
+    @pytest.mark.parametrize(("answer", "expected", "who"), ANSWERS, ids=lambda one: one[:40])
+    def test_a_creation_that_was_refused_is_quoted_and_whoever_refused_it_must_act(
+        self, answer: str, expected: str, who: str
+    ) -> None:
+        told = [
+            warning("FailedCreate", f"create Pod mec-0 in StatefulSet mec failed error: {answer}", last=5),
+            warning("FailedCreate", "something else, before the bounce began", last=-5),
+        ]
+        stands = read(STATEFUL_SET, {"replicas": 3})
+        found = absence(pinned(STATEFUL_SET, "mec-0"), [], controller=stands, events=tuple(told))
+        assert (expected, who) == (found.code, found.who)
+        assert found.evidence.startswith("the last Warning Event of StatefulSet mec: FailedCreate: create Pod mec-0")
+
+    @pytest.mark.parametrize(
+        ("of", "event", "expected", "who"),
+        [
+            (STATEFUL_SET, warning("FailedCreate", "maximum memory usage", last=5), "creation_failed", ADMINISTRATORS),
+            (CUSTOM, warning("CreateFailed", "no licence", last=5), "creation_failed", OPERATOR),
+            (STATEFUL_SET, warning("FailedCreate", QUOTA, last=-1), "not_recreated", ADMINISTRATORS),
+            (STATEFUL_SET, warning("FailedCreate", QUOTA, last=None), "not_recreated", ADMINISTRATORS),
+            (
+                STATEFUL_SET,
+                warning("FailedCreate", 'object is being deleted: pods "mec-0" already exists', last=5),
+                "not_recreated",
+                ADMINISTRATORS,
+            ),
+            (STATEFUL_SET, warning("RecreatingFailedPod", "mec-0", last=5), "not_recreated", ADMINISTRATORS),
+            (STATEFUL_SET, PodEvent(reason="Created", message="x", last_timestamp=later(5)), "not_recreated", None),
+        ],
+        ids=["limit_range", "custom", "before_the_bounce", "undated", "old_pod_still_there", "recreating", "normal"],
+    )
+    def test_another_event_of_the_controller_is_quoted_or_tells_nothing(
+        self, of: dict[str, Any], event: PodEvent, expected: str, who: str | None
+    ) -> None:
+        found = absence(pinned(of, "mec-0"), [], controller=read(of, {"replicas": 3}), events=(event,))
+        assert expected == found.code
+        assert who in (None, found.who)
+        assert (event.message in found.evidence) is (expected == "creation_failed")
+
+    def test_what_the_controller_says_of_itself_comes_before_its_events(self) -> None:
+        told = (warning("FailedCreate", QUOTA, last=5),)
+        scaled = read(STATEFUL_SET, {"replicas": 0})
+        assert "controller_scaled_down" == code(
+            absence(pinned(STATEFUL_SET, "mec-0"), [], controller=scaled, events=told)
+        )
+        paused = read(CUSTOM, {"paused": True})
+        assert "quota_exceeded" == code(
+            absence(PinnedPod.of(pod(owner=CUSTOM), []), [], controller=paused, events=told)
+        )
+
+    def test_a_daemon_sets_pod_has_none_where_its_kubernetes_node_has_gone(self) -> None:
+        found = absence(pinned(DAEMON_SET), [], controller=read(DAEMON_SET), host=Host.removed("host-1"))
+        expected = Diagnosis(code="host_gone", evidence="Kubernetes node host-1 no longer exists", who=ADMINISTRATORS)
+        assert expected == found
+
+    def test_a_resource_that_is_being_deleted_explains_it(self) -> None:
+        found = absence(PinnedPod.of(pod(), []), [], NODE, Node(desired="up", deleting=True))
+        expected = ("node_deleting", f"{REF} is being deleted", "whoever deletes the custom resource")
+        assert expected == (found.code, found.evidence, found.who)
+
+    def test_of_many_new_pods_the_names_are_told(self) -> None:
+        made = [sibling(f"n{number}", EXECUTOR, f"app-exec-{number}", created=5) for number in (3, 4)]
+        found = absence(PinnedPod.of(pod("app-exec-1", "old", owner=EXECUTOR), []), made, controller=read(EXECUTOR))
+        assert "has made pods app-exec-3, app-exec-4 meanwhile" in found.evidence
+
+    def test_the_others_that_stand_are_those_of_its_controller_alone(self) -> None:
+        old = pinned(REPLICA_SET)
+        pods = [
+            sibling("old"),
+            sibling("a"),
+            sibling("b", deleted=5),
+            sibling("c", status={"phase": "Failed"}),
+            sibling("d", NEXT_SET),
+        ]
+        assert ["a"] == [one.uid for one in diagnosis.others(old, pods)]
+        assert () == diagnosis.others(PinnedPod.of(pod(owner=None), []), pods)
 
 
 def new(
@@ -250,7 +856,6 @@ def restarted(exit_code: int, reason: str = "Error", message: str = "", **fields
 
 
 RUNS = {"name": "app", "ready": False, "started": True, "state": RUNNING}
-PROBED = {"startupProbe": STARTUP_PROBE}
 GATE = {"readinessGates": [{"conditionType": "example.com/load-balanced"}]}
 IN_SERVICE = {"name": "app", "ready": True, "started": True, "state": RUNNING}
 
@@ -595,6 +1200,165 @@ class TestReadiness:
         self, status: dict[str, Any], expected: str
     ) -> None:
         assert expected == code(diagnosis.readiness(new(status), READY, [FAILED_MOUNT], NOW))
+
+    @pytest.mark.parametrize(
+        ("spec", "conditions", "expected", "evidence", "who"),
+        [
+            (
+                {"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]},
+                [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}],
+                "scheduling_gated",
+                "scheduling gate kueue.x-k8s.io/admission not removed: no scheduler may look at it yet",
+                "the owners of scheduling gate kueue.x-k8s.io/admission",
+            ),
+            (
+                {"schedulingGates": [{"name": "a.io/x"}, {"name": "b.io/y"}]},
+                [],
+                "scheduling_gated",
+                "scheduling gates a.io/x, b.io/y not removed: no scheduler may look at it yet",
+                "the owners of scheduling gate a.io/x, b.io/y",
+            ),
+            (
+                {"schedulerName": "volcano"},
+                [],
+                "unscheduled",
+                "its scheduler volcano has not looked at it",
+                "whoever runs scheduler volcano",
+            ),
+            (
+                {"schedulerName": "default-scheduler"},
+                [],
+                "unscheduled",
+                "no scheduler has looked at it",
+                ADMINISTRATORS,
+            ),
+            (
+                {"schedulerName": "volcano", "schedulingGates": []},
+                [UNSCHEDULABLE],
+                "unschedulable",
+                "Unschedulable: 0/3 nodes are available: 3 Insufficient cpu.",
+                ADMINISTRATORS,
+            ),
+        ],
+        ids=["gated", "gated_twice", "of_a_scheduler_of_its_own", "of_the_default_one", "unschedulable"],
+    )
+    def test_whatever_holds_it_back_from_a_kubernetes_node_is_named_with_its_owners(
+        self, spec: dict[str, Any], conditions: list[Any], expected: str, evidence: str, who: str
+    ) -> None:
+        seen = new(spec={"nodeName": "", **spec}, conditions=conditions)
+        assert Diagnosis(code=expected, evidence=evidence, who=who) == diagnosis.readiness(seen, None, (), NOW)
+
+    @pytest.mark.parametrize(
+        ("mounted_at", "sandbox_at", "expected", "quoted"),
+        [
+            (-60, -5, "container_waiting", "FailedCreatePodSandBox: no address left"),
+            (-5, -60, "volume", "FailedMount: configmap a not found"),
+            (None, -60, "container_waiting", "FailedCreatePodSandBox: no address left"),
+        ],
+    )
+    def test_of_what_the_pods_events_tell_the_newest_counts(
+        self, mounted_at: float | None, sandbox_at: float, expected: str, quoted: str
+    ) -> None:
+        told = [
+            warning("FailedCreatePodSandBox", "no address left", last=sandbox_at),
+            warning("FailedMount", "configmap a not found", last=mounted_at),
+            PodEvent(reason="Scheduled", message="assigned", last_timestamp=NOW),
+        ]
+        for events in (told, told[::-1]):
+            found = diagnosis.readiness(new(waiting("ContainerCreating")), READY, events, NOW)
+            assert expected == found.code
+            assert found.evidence.endswith(quoted)
+
+    def test_where_the_status_says_little_the_last_warning_event_is_quoted_and_where_it_says_much_not(self) -> None:
+        told = [warning("FailedCreatePodSandBox", "no address left")]
+        found = diagnosis.readiness(new(waiting("ContainerCreating")), READY, told, NOW)
+        quoted = "the pod's last Warning Event: FailedCreatePodSandBox: no address left"
+        assert f"container app does not run yet: ContainerCreating; {quoted}" == found.evidence
+        found = diagnosis.readiness(new(waiting("ErrImagePull", "not found")), READY, told, NOW)
+        assert "container app: ErrImagePull: not found" == found.evidence
+        normal = [PodEvent(reason="Pulling", message="Pulling image")]
+        found = diagnosis.readiness(new(waiting("ContainerCreating")), READY, normal, NOW)
+        assert "container app does not run yet: ContainerCreating" == found.evidence
+
+    @pytest.mark.parametrize("ready", ["False", "Unknown"])
+    def test_a_condition_that_its_containers_belie_tells_of_a_silent_kubelet(self, ready: str) -> None:
+        seen = new(IN_SERVICE, phase="Running", conditions=[{"type": "Ready", "status": ready}])
+        evidence = "all containers were ready, and the pod is not: the kubelet of host-1 may not answer"
+        expected = Diagnosis(code="kubelet_silent", evidence=evidence, who=ADMINISTRATORS)
+        assert expected == diagnosis.readiness(seen, None, (), NOW)
+        assert "host_lost" == code(diagnosis.readiness(seen, LOST, (), NOW))
+
+    @pytest.mark.parametrize(
+        ("status", "evidence"),
+        [
+            (
+                {"reason": "Terminated", "message": "node shutdown"},
+                "it is about to go again: Terminated: node shutdown",
+            ),
+            (
+                {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}]},
+                "it is about to go again: DeletionByTaintManager",
+            ),
+        ],
+        ids=["by_its_status", "by_its_condition"],
+    )
+    def test_a_pod_on_its_way_out_is_told_so(self, status: dict[str, Any], evidence: str) -> None:
+        found = diagnosis.readiness(new(IN_SERVICE, phase="Running", **status), READY, (), NOW)
+        assert ("pod_disrupted", evidence, ADMINISTRATORS) == (found.code, found.evidence, found.who)
+
+    @pytest.mark.parametrize(
+        ("ran", "exit_code", "reason", "events", "expected"),
+        [
+            (29, 137, "Error", (), "startup_kill_loop"),
+            (300, 143, "Error", (), "startup_kill_loop"),
+            (28, 137, "Error", (), "crash_loop"),
+            (None, 137, "Error", (), "startup_kill_loop"),
+            (300, 137, "OOMKilled", (), "crash_loop"),
+            (300, 1, "Error", (), "crash_loop"),
+            (300, 0, "Completed", (), "crash_loop"),
+            (300, 137, "Error", (LIVENESS_FAILED,), "crash_loop"),
+            (2, 137, "Error", (STARTUP_FAILED,), "startup_kill_loop"),
+            (2, 3, "Error", (LIVENESS_FAILED, STARTUP_FAILED), "startup_kill_loop"),
+            (300, 137, "Error", (PodEvent(reason="Unhealthy", message="Startup probe failed"),), "startup_kill_loop"),
+            (2, 137, "Error", (warning("FailedPostStartHook", "PostStartHook failed"),), "crash_loop"),
+        ],
+        ids=[
+            "as_long_as_its_budget",
+            "longer",
+            "shorter",
+            "nobody_knows_how_long",
+            "out_of_memory",
+            "by_itself",
+            "by_itself_without_an_error",
+            "by_its_liveness_probe",
+            "by_its_startup_probe",
+            "by_both",
+            "after_a_failed_try",
+            "by_a_hook",
+        ],
+    )
+    def test_137_alone_does_not_tell_that_the_startup_probe_killed_it(
+        self, ran: float | None, exit_code: int, reason: str, events: tuple[PodEvent, ...], expected: str
+    ) -> None:
+        times = {"startedAt": stamp(-400), "finishedAt": stamp(-400 + ran)} if ran is not None else {}
+        last = {"terminated": {"exitCode": exit_code, "reason": reason, **times}}
+        seen = new(restarted(exit_code, started=False, lastState=last), container=PROBED, phase="Running")
+        assert expected == code(diagnosis.readiness(seen, READY, events, NOW))
+
+    @pytest.mark.parametrize(("since", "expected"), [(-3, "crash_loop"), (-9.9, "crash_loop"), (-10, "unknown")])
+    @pytest.mark.parametrize("restarts", [1, 4])
+    def test_an_unprobed_container_caught_between_two_crashes_is_told_as_one_that_crashes(
+        self, since: float, expected: str, restarts: int
+    ) -> None:
+        status = restarted(1, ready=True, started=True, restartCount=restarts)
+        status["state"] = {"running": {"startedAt": stamp(since)}}
+        seen = new(status, phase="Running", conditions=[{"type": "Ready", "status": "True"}])
+        assert expected == code(diagnosis.readiness(seen, READY, (), NOW))
+
+    def test_what_kubectl_debug_has_left_explains_nothing(self) -> None:
+        aside = [waiting("ErrImagePull", name="debug"), restarted(1, name="shell")]
+        seen = new(RUNS, phase="Running", ephemeralContainerStatuses=aside)
+        assert "readiness_probe" == code(diagnosis.readiness(seen, READY, (), NOW))
 
     def test_a_kill_by_the_startup_probe_is_told_by_its_event_whatever_the_exit_code(self) -> None:
         seen = new(restarted(3), container=PROBED, phase="Running")

@@ -31,6 +31,7 @@ PASSED = (State.DISABLE_PROTECTION, Event.CHECKS_PASSED)
 UNUSED = (State.DELETE_POD, Event.PROTECTION_UNUSED)
 ACCEPTED = (State.AWAIT_TERMINATION, Event.DELETE_ACCEPTED)
 GONE = (State.AWAIT_READY, Event.POD_GONE)
+EXPIRED = (State.INIT_CHECKS, Event.INTENT_EXPIRED)
 WHOLE = [PASSED, UNUSED, ACCEPTED, GONE]
 
 
@@ -146,12 +147,16 @@ class TestBounceOfARecord:
     ) -> None:
         assert expected == marks(diagram.bounce(record(*steps)))
 
-    def test_marks_no_state_twice(self) -> None:
-        """A state cannot be passed and present, whatever a stored path says."""
-        twice = record(*WHOLE, (State.INIT_CHECKS, Event.POD_GONE))
-        drawing = diagram.bounce(twice)
-        assert "present" == marks(drawing)["INIT_CHECKS"]
-        assert 5 == len(re.findall(r"^    class ", drawing, flags=re.MULTILINE))
+    def test_a_state_that_it_came_back_to_is_the_present_one_and_no_more_a_passed_one(self) -> None:
+        drawing = diagram.bounce(record(PASSED, UNUSED, EXPIRED))
+        assert {"INIT_CHECKS": "present", "DISABLE_PROTECTION": "passed", "DELETE_POD": "passed"} == marks(drawing)
+        assert 3 == len(re.findall(r"^    class ", drawing, flags=re.MULTILINE))
+        assert "    DELETE_POD --> INIT_CHECKS : <b>✔ intent_expired</b>\n" in drawing
+        assert "Pin its identity<br/><b>here since 2026-01-01 12#58;00#58;02 UTC</b>\n" in drawing
+
+    def test_a_state_that_was_passed_twice_has_the_time_of_both(self) -> None:
+        drawing = diagram.bounce(record(PASSED, UNUSED, EXPIRED, *WHOLE))
+        assert ["1.0", "2.0", "2.0", "1.0"] == re.findall(r"<b>passed in ([\d.]+) s</b>", drawing)
 
     def test_names_the_bounce_and_its_pod(self) -> None:
         assert "title: Bounce b-1 of mec-0" == diagram.bounce(record()).splitlines()[1]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from builders import NODE, NOW, STARTUP_PROBE, host, later, pod, pod_json, request
+from builders import stamp as at
 from pydantic import BaseModel, ValidationError
 
 from mecbounce.machine import Event, State
@@ -18,6 +19,7 @@ from mecbounce.model import (
     ClusterType,
     Container,
     ContainerStatus,
+    Controller,
     Diagnosis,
     Host,
     Metadata,
@@ -44,6 +46,22 @@ REPLICA_SET = {"kind": "ReplicaSet", "name": "mec-7d9f", "uid": "rs-1", "control
 STATEFUL_SET = {"kind": "StatefulSet", "name": "mec", "uid": "sts-1", "controller": True}
 OPERATOR = {"kind": "ExpressNode", "name": "mec-0", "uid": "owner-1", "controller": True}
 OTHER = {"kind": "ExpressNode", "name": "mec-0", "uid": "owner-2", "controller": True}
+
+
+UNCONTROLLED = {"kind": "ExpressNode", "name": "mec-0", "uid": "owner-1"}
+VM = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "name": "vm", "uid": "vm-1", "controller": True}
+JOB = {"apiVersion": "batch/v1", "kind": "Job", "name": "index-0", "uid": "job-1", "controller": True}
+DAEMON_SET = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "log", "uid": "ds-1", "controller": True}
+
+
+def meant_for(*hosts: str, operator: str = "In", key: str = "metadata.name") -> dict[str, Any]:
+    """Give the affinity that a DaemonSet's pod has."""
+    term = {"matchFields": [{"key": key, "operator": operator, "values": [*hosts]}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
+
+
+def daemon(uid: str, **fields: Any) -> Pod:
+    return pod(f"log-{uid}", uid, owner=DAEMON_SET, **{"metadata": {"generateName": "log-"}, **fields})
 
 
 def record(**fields: Any) -> BounceRecord:
@@ -357,6 +375,10 @@ class TestApiData:
         assert ("Ready", "True") == (seen.ready.type, seen.ready.status)
 
 
+TARGET = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "preempted by x"}
+HOST = {"apiVersion": "v1", "kind": "Node", "name": "host-1", "uid": "h-1", "controller": True}
+
+
 class TestPod:
     @pytest.mark.parametrize(
         ("owners", "expected"),
@@ -420,12 +442,62 @@ class TestPod:
         inits = [{"name": "migrate"}, {"name": "proxy", "restartPolicy": "Always"}]
         assert ["app", "proxy"] == [one.name for one in pod(spec={"initContainers": inits}).spec.long_running]
 
-    def test_its_images_are_those_of_its_main_containers(self) -> None:
+    def test_its_images_are_those_of_its_long_running_containers(self) -> None:
+        """A replacement without its native sidecar is told of."""
+        sidecar = {"name": "proxy", "image": "proxy:3", "restartPolicy": "Always"}
         spec = {
             "containers": [{"name": "app", "image": "app:1"}, {"name": "log", "image": "log:2"}],
-            "initContainers": [{"name": "migrate", "image": "app:1"}],
+            "initContainers": [{"name": "migrate", "image": "app:1"}, sidecar],
         }
-        assert {"app": "app:1", "log": "log:2"} == pod(spec=spec).images
+        images = pod(spec=spec).images
+        assert {"app": "app:1", "log": "log:2", "proxy": "proxy:3"} == images
+        without = {"app": "app:1", "log": "log:2"}
+        assert [("proxy", "proxy:3", "none")] == PinnedPod.of(pod(spec=spec), []).image_changes(without)
+
+    @pytest.mark.parametrize(
+        ("metadata", "owner", "expected"),
+        [
+            ({"annotations": {"kubernetes.io/config.mirror": "x"}}, None, True),
+            ({"annotations": {"kubernetes.io/config.mirror": ""}}, HOST, True),
+            ({}, HOST, True),
+            ({}, HOST | {"controller": False}, False),
+            ({}, HOST | {"apiVersion": "express.example.com/v1"}, False),
+            ({"annotations": {"kubernetes.io/config.source": "file"}}, OPERATOR, False),
+        ],
+    )
+    def test_it_mirrors_a_static_pod_by_its_annotation_or_its_owner(
+        self, metadata: dict[str, Any], owner: dict[str, Any] | None, expected: bool
+    ) -> None:
+        assert expected is pod(owner=owner, metadata=metadata).mirrors_static_pod
+
+    @pytest.mark.parametrize(
+        ("labels", "expected"),
+        [
+            ({"controller-revision-hash": "s-1"}, "s-1"),
+            ({"pod-template-hash": "7d9f"}, "7d9f"),
+            ({"controller-revision-hash": "s-1", "pod-template-hash": "7d9f"}, "s-1"),
+            ({"app": "mec"}, ""),
+            (None, ""),
+        ],
+    )
+    def test_its_revision_is_told_by_a_label(self, labels: Any, expected: str) -> None:
+        assert expected == pod(metadata={"labels": labels}).revision
+
+    @pytest.mark.parametrize(
+        ("status", "expected"),
+        [
+            ({"reason": "Evicted", "message": "The node was low on memory."}, "Evicted: The node was low on memory."),
+            ({"reason": "NodeShutdown"}, "NodeShutdown"),
+            ({"conditions": [TARGET]}, "PreemptionByScheduler: preempted by x"),
+            ({"conditions": [{"type": "DisruptionTarget", "status": "True"}]}, "DisruptionTarget"),
+            ({"conditions": [TARGET | {"status": "False"}]}, ""),
+            ({"reason": "OutOfcpu"}, ""),
+            ({}, ""),
+        ],
+        ids=str,
+    )
+    def test_it_is_disrupted_where_its_status_says_why(self, status: dict[str, Any], expected: str) -> None:
+        assert expected == pod(status=status).disrupted
 
     def test_a_condition_is_found_by_its_type(self) -> None:
         conditions = [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False", "reason": "x"}]
@@ -440,6 +512,134 @@ class TestPod:
         assert proxy is not None
         assert 2 == proxy.restart_count
         assert None is seen.container_status("migrate")
+
+
+class TestPodEvent:
+    @pytest.mark.parametrize(
+        ("times", "expected"),
+        [
+            ({"lastTimestamp": at(-5)}, -5),
+            ({"firstTimestamp": at(-90), "lastTimestamp": at(-5), "count": 9}, -5),
+            ({"eventTime": "2026-01-01T11:59:53.123456Z"}, -6.876544),
+            ({"eventTime": at(-60), "series": {"count": 3, "lastObservedTime": at(-7)}}, -7),
+            ({"eventTime": at(-60), "series": None, "firstTimestamp": None, "lastTimestamp": None}, -60),
+            ({"series": {"lastObservedTime": at(-7)}, "lastTimestamp": None, "eventTime": None}, -7),
+            ({"firstTimestamp": at(-90)}, -90),
+            ({"lastTimestamp": "2026-01-01T13:00:00+01:00"}, 0),
+        ],
+    )
+    def test_was_last_seen_as_any_of_its_times_tells(self, times: dict[str, Any], expected: float) -> None:
+        assert later(expected) == PodEvent.model_validate({"reason": "FailedCreate", **times}).last_seen
+
+    def test_without_a_time_it_was_long_ago(self) -> None:
+        assert PodEvent().last_seen < later(-(10**9))
+
+
+def controller(spec: Any = None, status: Any = None, *, kind: str = "StatefulSet", **metadata: Any) -> Controller:
+    named = {"name": "mec", "uid": "sts-1", **metadata}
+    return Controller.read({"apiVersion": "apps/v1", "kind": kind, "metadata": named, "spec": spec, "status": status})
+
+
+class TestController:
+    @pytest.mark.parametrize(
+        ("spec", "expected"),
+        [
+            ({"replicas": 3}, (3, 0, True, False)),
+            ({"replicas": 0, "podManagementPolicy": "OrderedReady"}, (0, 0, True, False)),
+            ({"replicas": 3, "podManagementPolicy": "Parallel"}, (3, 0, False, False)),
+            ({"replicas": 3, "ordinals": {"start": 5}}, (3, 5, True, False)),
+            ({"ordinals": {"start": None}, "replicas": None, "suspend": None}, (None, 0, True, False)),
+            ({"ordinals": [5], "replicas": "3", "suspend": "true"}, (None, 0, True, False)),
+            ({"replicas": True, "suspend": True}, (None, 0, True, True)),
+            ([], (None, 0, True, False)),
+            (None, (None, 0, True, False)),
+        ],
+    )
+    def test_reads_what_it_wants_and_takes_what_is_odd_for_unknown(
+        self, spec: Any, expected: tuple[int | None, int, bool, bool]
+    ) -> None:
+        """Any operator may call something else so."""
+        found = controller(spec)
+        assert expected == (found.replicas, found.first_ordinal, found.ordered, found.suspended)
+
+    @pytest.mark.parametrize("kind", ["Job", "ReplicaSet", "DaemonSet", "ExpressNode"])
+    def test_no_other_kind_makes_its_pods_in_order(self, kind: str) -> None:
+        assert not controller({"replicas": 3}, kind=kind).ordered
+
+    @pytest.mark.parametrize(
+        ("status", "metadata", "expected"),
+        [
+            ({"desiredNumberScheduled": 3}, {}, 3),
+            (
+                {"desiredNumberScheduled": 3, "observedGeneration": 4},
+                {"generation": 4},
+                3,
+            ),
+            (
+                {"desiredNumberScheduled": 3, "observedGeneration": 3},
+                {"generation": 4},
+                None,
+            ),
+            ({}, {"generation": 1}, None),
+            ({"desiredNumberScheduled": "3"}, {}, None),
+            ([], {}, None),
+        ],
+    )
+    def test_a_daemon_sets_count_is_believed_where_it_is_of_the_present_spec(
+        self, status: Any, metadata: dict[str, Any], expected: int | None
+    ) -> None:
+        found = controller({}, status, kind="DaemonSet", **metadata)
+        assert expected == found.hosts_wanted
+
+    @pytest.mark.parametrize(
+        ("spec", "annotations", "expected"),
+        [
+            ({"paused": True}, {}, True),
+            ({"paused": False}, {}, False),
+            ({"paused": "true"}, {}, False),
+            ({}, {"strimzi.io/pause-reconciliation": "true"}, True),
+            ({}, {"strimzi.io/pause-reconciliation": "false"}, False),
+            ({}, {"example.com/paused": "true"}, True),
+            ({}, {"cluster.x-k8s.io/paused": "true"}, True),
+            ({}, {"example.com/reconcile-pause": "true"}, True),
+            ({}, {"paused": "true"}, True),
+            ({}, {"example.com/unpaused": "true"}, False),
+            ({}, {"example.com/paused-by": "true"}, False),
+            ({}, None, False),
+        ],
+        ids=str,
+    )
+    def test_is_paused_where_somebody_told_its_operator_so(
+        self, spec: dict[str, Any], annotations: Any, expected: bool
+    ) -> None:
+        assert expected is controller(spec, annotations=annotations).paused
+
+    def test_tells_who_controls_it_and_whether_it_goes(self) -> None:
+        deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "mec", "uid": "d-1", "controller": True}
+        aside = {"kind": "ConfigMap", "name": "c", "uid": "c-1"}
+        found = controller({}, ownerReferences=[aside, deployment], deletionTimestamp=at(-5))
+        assert ("Deployment mec", True) == (found.owner and found.owner.called, found.deleting)
+        assert ("StatefulSet mec", "apps") == (found.reference.called, found.reference.group)
+
+    @pytest.mark.parametrize(
+        ("conditions", "expected"),
+        [
+            ([{"type": "Complete", "status": "True"}], True),
+            ([{"type": "Complete", "status": "False"}], False),
+            ([{"type": "Failed", "status": "True"}], False),
+            ({"complete": "yes"}, False),
+            ([{"kind": "Complete"}], False),
+            (None, False),
+        ],
+        ids=str,
+    )
+    def test_reads_its_conditions_where_they_are_such(self, conditions: Any, expected: bool) -> None:
+        assert expected is bool(controller({}, {"conditions": conditions}, kind="Job").condition("Complete"))
+
+    @pytest.mark.parametrize("found", [{}, {"metadata": {"name": "mec"}}, {"metadata": None}], ids=str)
+    def test_without_name_and_uid_it_is_none(self, found: dict[str, Any]) -> None:
+        with pytest.raises((KeyError, ValueError)):
+            Controller.read(found)
 
 
 class TestNode:
@@ -633,6 +833,139 @@ class TestPinnedPod:
         )
         assert ("uid-1",) == tuple(one.uid for one in pinned.replacements([pod(), pod("mec-1", "uid-2")]))
 
+    @pytest.mark.parametrize(
+        ("owner", "of_new", "expected"),
+        [
+            (VM, VM, True),
+            (VM, VM | {"uid": "vm-2"}, True),
+            (VM, VM | {"uid": "vm-2", "apiVersion": "kubevirt.io/v1alpha3"}, True),
+            (VM, VM | {"uid": "vm-2", "apiVersion": "other.io/v1"}, False),
+            (VM, VM | {"uid": "vm-2", "name": "vm2"}, False),
+            (VM, VM | {"uid": "vm-2", "kind": "VirtualMachine"}, False),
+            (JOB, JOB | {"uid": "job-2"}, True),
+            (JOB, JOB | {"uid": "job-2", "controller": False}, False),
+            (REPLICA_SET, None, False),
+        ],
+        ids=[
+            "the_same",
+            "made_anew",
+            "made_anew_in_another_version",
+            "of_another_group",
+            "of_another_name",
+            "of_another_kind",
+            "a_child_job_made_anew",
+            "an_owner_that_is_no_controller",
+            "no_owner",
+        ],
+    )
+    def test_a_controller_that_is_made_anew_replaces_generated_names_too(
+        self, owner: dict[str, Any], of_new: dict[str, Any] | None, expected: bool
+    ) -> None:
+        """As KubeVirt makes a VirtualMachineInstance anew, JobSet a Job, and `helm --force` a ReplicaSet."""
+        generated = {"generateName": "vm-"}
+        old = pod("vm-a", "a", owner=owner, metadata=generated)
+        new = pod("vm-b", "b", owner=of_new, metadata=generated, created=5)
+        if of_new and not of_new.get("controller"):
+            controller = {"kind": "Other", "name": "o", "uid": "o-1", "controller": True}
+            new = pod("vm-b", "b", owner=None, metadata={**generated, "ownerReferences": [of_new, controller]})
+        assert expected is bool(PinnedPod.of(old, [old]).replacements([new]))
+
+    @pytest.mark.parametrize(
+        ("owners", "expected"),
+        [
+            ([UNCONTROLLED], True),
+            ([{"kind": "ConfigMap", "name": "c", "uid": "c-1"}, UNCONTROLLED | {"uid": "owner-7"}], True),
+            ([OPERATOR], True),
+            ([UNCONTROLLED, STATEFUL_SET], False),
+            ([], False),
+            ([UNCONTROLLED | {"name": "mec-1", "uid": "owner-7"}], False),
+        ],
+        ids=["as_before", "made_anew", "now_as_controller", "another_controls_it", "none", "another"],
+    )
+    def test_what_its_resource_owns_without_controlling_it_is_replaced_by_another_such_pod(
+        self, owners: list[Any], expected: bool
+    ) -> None:
+        old = pod(owner=UNCONTROLLED)
+        pinned = PinnedPod.of(old, [old], old.owner("owner-1"))
+        new = pod(uid="uid-2", owner=None, metadata={"ownerReferences": owners})
+        assert expected is bool(pinned.replacements([new]))
+
+    def test_a_record_of_schema_1_knows_its_controller_by_uid_alone(self) -> None:
+        old = PinnedPod.of(pod(), []).model_copy(update={"controller": None})
+        assert old.replacements([pod(uid="uid-2")])
+        assert not old.replacements([pod(uid="uid-2", owner=OTHER)])
+
+    @pytest.mark.parametrize(
+        ("where", "expected"),
+        [
+            ({"nodeName": "host-1"}, True),
+            ({"nodeName": "host-2"}, False),
+            ({"nodeName": "", "affinity": meant_for("host-1")}, True),
+            ({"nodeName": None, "affinity": meant_for("host-2")}, False),
+            ({"nodeName": "host-2", "affinity": meant_for("host-1")}, False),
+            ({"nodeName": "", "affinity": meant_for("host-1", "host-2")}, False),
+            ({"nodeName": "", "affinity": meant_for("host-1", operator="NotIn")}, False),
+            ({"nodeName": "", "affinity": meant_for("host-1", key="metadata.uid")}, False),
+            ({"nodeName": "", "affinity": {"nodeAffinity": None}}, False),
+            ({"nodeName": ""}, False),
+        ],
+    )
+    def test_a_daemon_sets_pod_is_replaced_on_its_own_kubernetes_node(
+        self, where: dict[str, Any], expected: bool
+    ) -> None:
+        """While it is Pending its node affinity tells for which one it is."""
+        old = daemon("a")
+        pinned = PinnedPod.of(old, [old, daemon("b", spec={"nodeName": "host-2"})])
+        assert expected is bool(pinned.replacements([daemon("c", created=5, spec=where)]))
+        assert () == pinned.replacements([daemon("b", spec={"nodeName": "host-2"})])
+
+    @pytest.mark.parametrize(
+        ("other", "expected"),
+        [
+            ({"created": -10}, True),
+            ({"created": -7200}, False),
+            ({"created": -3600}, False),
+            ({"created": -10, "deleted": 20}, False),
+            ({"created": -10, "status": {"phase": "Failed", "reason": "Evicted"}}, False),
+            ({"created": -10, "spec": {"nodeName": "host-2"}}, False),
+        ],
+        ids=["younger", "older", "as_old", "terminating", "evicted", "elsewhere"],
+    )
+    def test_while_a_daemon_set_surges_the_younger_pod_beside_it_takes_its_place_and_no_other(
+        self, other: dict[str, Any], expected: bool
+    ) -> None:
+        old, beside = daemon("a"), daemon("b", **other)
+        assert expected is bool(PinnedPod.of(old, [old, beside]).replacements([beside]))
+
+    def test_a_daemon_sets_pod_of_unknown_kubernetes_node_is_not_replaced_by_one_that_stood_already(self) -> None:
+        """As in a record that a mecbounce from before hosts were kept wrote."""
+        old, beside = daemon("a", spec={"nodeName": ""}), daemon("b", created=-10, spec={"nodeName": "host-2"})
+        assert () == PinnedPod.of(old, [old, beside]).replacements([beside])
+
+    def test_what_was_evicted_or_rejected_before_its_deletion_is_no_replacement_of_it(self) -> None:
+        generated = {"generateName": "mec-7d9f-"}
+        old = pod("mec-7d9f-a", "a", owner=REPLICA_SET, metadata=generated)
+        left = [
+            pod(
+                f"mec-7d9f-{uid}", uid, owner=REPLICA_SET, metadata=generated, status={"phase": "Failed", "reason": why}
+            )
+            for uid, why in (("b", "Evicted"), ("c", "OutOfcpu"), ("d", "UnexpectedAdmissionError"))
+        ]
+        pinned = PinnedPod.of(old, [old, *left])
+        assert frozenset({"b", "c", "d"}) == pinned.lookalikes
+        assert () == pinned.replacements(left)
+
+    def test_pods_that_came_between_the_pinning_and_the_deletion_are_pinned_too(self) -> None:
+        """An autoscaler's, while the protection took its time: they were not made because this one went."""
+        generated = {"generateName": "mec-7d9f-"}
+        old = pod("mec-7d9f-a", "a", owner=REPLICA_SET, metadata=generated)
+        pinned = PinnedPod.of(old, [old])
+        scaled = pod("mec-7d9f-b", "b", owner=REPLICA_SET, metadata=generated, created=3)
+        anew = pinned.seen_among([old, scaled])
+        assert (("b",), ()) == (tuple(one.uid for one in pinned.replacements([scaled])), anew.replacements([scaled]))
+        assert pinned == pinned.seen_among([scaled])  # once it has gone, nothing can be pinned any more
+        assert pinned.model_copy(update={"lookalikes": anew.lookalikes, "peers": anew.lookalikes}) == anew
+
     def test_of_several_the_oldest_comes_first_and_the_ended_last(self) -> None:
         generated = {"generateName": "mec-7d9f-"}
 
@@ -665,6 +998,16 @@ class TestRecord:
     def test_is_finished_in_a_final_state(self, state: State) -> None:
         at_state = record(path=(Passage(state=state, at=NOW),))
         assert (state in (State.DONE, State.FAILED)) is at_state.finished
+
+    def test_knows_when_the_checks_were_asked_last(self) -> None:
+        assert NOW == WHOLE.checked_at
+        again = passages(
+            (State.DISABLE_PROTECTION, Event.CHECKS_PASSED, 1),
+            (State.DELETE_POD, Event.PROTECTION_UNUSED, 2),
+            (State.INIT_CHECKS, Event.INTENT_EXPIRED, 86400),
+            (State.AWAIT_TERMINATION, Event.ALREADY_TERMINATING, 86401),
+        )
+        assert later(86400) == record(path=again).checked_at
 
     def test_a_change_is_a_copy_with_the_next_revision(self) -> None:
         before = record()

@@ -10,7 +10,7 @@ from builders import NOW, STARTUP_PROBE, later, pod, stamp
 
 from mecbounce import probes
 from mecbounce.machine import Event
-from mecbounce.model import Container, Pod, Probe, ReadyWhen
+from mecbounce.model import DISRUPTED_REASONS, Container, Pod, Probe, ReadyWhen
 
 
 def container(name: str = "app", **probe: Any) -> Container:
@@ -217,6 +217,175 @@ def test_it_is_back_as_was_asked_or_as_the_pod_is_made_for(
     assert expected is probes.completion_event(seen, ready_when, NOW)
 
 
+IMAGE = {"name": "app", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
+CRASHING = {"name": "app", "restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+ENDED = {"name": "app", "state": {"terminated": {"exitCode": 0}}}
+PROXY = running("proxy", started=True, ready=True)
+READINESS = {"readinessProbe": {"periodSeconds": 5}}
+
+
+@pytest.mark.parametrize(
+    ("app", "status", "expected"),
+    [
+        ({}, running(started=True), True),
+        ({}, running(started=None), True),
+        ({}, running(), True),
+        ({}, IMAGE, False),
+        ({}, CRASHING, False),
+        ({}, ENDED, False),
+        ({}, {"name": "app", "state": {}}, False),
+        ({}, {"name": "other", **running(started=True, name="other")}, False),
+        (READINESS, running(started=True, ready=False), False),
+        (READINESS, running(started=True, ready=True), True),
+        (READINESS, IMAGE | {"ready": True}, False),
+        (READINESS | PROBED, running(started=True, ready=False), True),
+        (READINESS | PROBED, running(started=False, ready=True), False),
+        ({"livenessProbe": {}}, running(started=True, ready=False), True),
+        ({}, running(since=-9.9, started=True, restartCount=1), False),
+        ({}, running(since=-10, started=True, restartCount=1), True),
+        ({}, running(since=-3600, started=True, restartCount=99), True),
+        ({}, running(since=-1, started=True, restartCount=0), True),
+        (READINESS, running(since=-2, started=True, ready=True, restartCount=2), False),
+        (PROBED, running(since=-1, started=True, restartCount=4), False),
+        (PROBED, running(since=-11, started=True, restartCount=4), True),
+        ({}, {"name": "app", "restartCount": 1, "started": True, "state": {"running": {}}}, False),
+    ],
+    ids=[
+        "runs_unprobed",
+        "runs_unprobed_null",
+        "runs_unprobed_not_said",
+        "image_pull",
+        "crash_loop",
+        "ended",
+        "no_state",
+        "no_status",
+        "not_ready",
+        "ready",
+        "ready_but_waits",
+        "started_is_enough_with_a_startup_probe",
+        "ready_left_from_before_its_restart",
+        "a_liveness_probe_says_nothing",
+        "just_restarted",
+        "restarted_10_s_ago",
+        "restarted_long_ago",
+        "runs_for_the_first_time",
+        "ready_between_two_crashes",
+        "started_is_inherited_from_before_its_restart",
+        "started_anew",
+        "restarted_nobody_knows_when",
+    ],
+)
+@pytest.mark.parametrize("native", [False, True], ids=["beside", "native"])
+def test_beside_a_proxy_whose_startup_probe_has_passed_the_application_counts_too(
+    app: dict[str, Any], status: dict[str, Any], expected: bool, native: bool
+) -> None:
+    """Whether the mesh puts its proxy beside the containers or before them, as a native sidecar."""
+    proxy = {"name": "proxy", **PROBED}
+    one = {"name": "app", **app}
+    spec = {"containers": [one], "initContainers": [proxy | {"restartPolicy": "Always"}]}
+    statuses = {"containerStatuses": [status], "initContainerStatuses": [PROXY]}
+    if not native:
+        spec, statuses = {"containers": [proxy, one]}, {"containerStatuses": [PROXY, status]}
+    ready = {"conditions": [{"type": "Ready", "status": str(bool(status.get("ready")))}]}
+    found = probes.completion_event(pod(spec=spec, status=statuses | ready), ReadyWhen.AUTO, NOW)
+    assert found is (Event.POD_STARTED if expected else None)
+
+
+NOT_READY = {"conditions": [{"type": "Ready", "status": "False"}, {"type": "x", "status": "True"}]}
+ASIDE = {"name": "debug", "state": {"terminated": {"exitCode": 1}}, "restartCount": 3}
+
+
+@pytest.mark.parametrize("proxy", [running("proxy", started=False), WAITING | {"name": "proxy"}], ids=["not", "waits"])
+def test_an_application_that_is_ready_does_not_make_up_for_a_proxy_that_has_not_started(proxy: dict[str, Any]) -> None:
+    spec = {"containers": [{"name": "app"}, {"name": "proxy", **PROBED}]}
+    status = {"containerStatuses": [running(started=True, ready=True), proxy], **NOT_READY}
+    assert None is probes.completion_event(pod(spec=spec, status=status), ReadyWhen.AUTO, NOW)
+
+
+@pytest.mark.parametrize("ready_when", ReadyWhen)
+def test_a_container_of_kubectl_debug_holds_nothing_up(ready_when: ReadyWhen) -> None:
+    status = {"ephemeralContainerStatuses": [ASIDE, running("shell", restartCount=1)]}
+    seen = pod(spec={"ephemeralContainers": [{"name": "debug"}, {"name": "shell"}]}, status=status)
+    assert probes.completion_event(seen, ready_when, NOW)
+
+
+@pytest.mark.parametrize("since", [-9.9, -10, -3600, 5, None])
+@pytest.mark.parametrize("kind", ["containers", "initContainers"])
+def test_a_ready_condition_counts_once_each_restarted_container_has_run_for_10_s(
+    kind: str, since: float | None
+) -> None:
+    """An unprobed one is ready in each moment between two crashes. So may a sidecar be."""
+    running_at = {"startedAt": stamp(since)} if since is not None else {}
+    crashed = {"name": "log", "ready": True, "restartCount": 1, "state": {"running": running_at}}
+    spec: dict[str, Any] = {"containers": [{"name": "app"}], "initContainers": []}
+    spec[kind] = [*spec[kind], {"name": "log", "restartPolicy": "Always"}]
+    main = [running(ready=True), *([crashed] if kind == "containers" else [])]
+    status = {"containerStatuses": main, "initContainerStatuses": [crashed] if kind == "initContainers" else []}
+    back = since is not None and since <= -10
+    for ready_when in (ReadyWhen.AUTO, ReadyWhen.READY):
+        found = probes.completion_event(pod(spec=spec, status=status), ready_when, NOW)
+        assert found is (Event.POD_READY if back else None)
+
+
+def test_an_ordinary_init_container_that_was_tried_again_holds_nothing_up() -> None:
+    status = {"initContainerStatuses": [{"name": "migrate", "restartCount": 3, "state": ENDED["state"]}]}
+    assert probes.completion_event(pod(spec=INIT, status=status), ReadyWhen.READY, NOW)
+
+
+@pytest.mark.parametrize("ready_when", ReadyWhen)
+@pytest.mark.parametrize(
+    ("status", "back"),
+    [
+        *(({"reason": reason}, False) for reason in sorted(DISRUPTED_REASONS)),
+        ({"reason": "Terminated", "message": "Pod was terminated in response to imminent node shutdown."}, False),
+        ({"reason": "SomethingElse"}, True),
+        ({"target": "True"}, False),
+        ({"target": "False"}, True),
+        ({"target": "Unknown"}, True),
+    ],
+    ids=str,
+)
+def test_a_pod_that_is_on_its_way_out_is_not_back_though_it_runs_and_is_ready(
+    status: dict[str, str], back: bool, ready_when: ReadyWhen
+) -> None:
+    target = {"type": "DisruptionTarget", "status": status.get("target"), "reason": "EvictionByEvictionAPI"}
+    conditions = [{"type": "Ready", "status": "True"}, *([target] if target["status"] else [])]
+    seen = pod(status={"conditions": conditions, **status}, container=PROBED)
+    assert bool(probes.completion_event(seen, ready_when, NOW)) is back
+
+
+GATE = {"readinessGates": [{"conditionType": "example.com/load-balanced"}]}
+
+
+@pytest.mark.parametrize(
+    ("ready", "conditions", "gates", "silent"),
+    [
+        (True, [{"type": "Ready", "status": "False"}], {}, True),
+        (True, [{"type": "Ready", "status": "Unknown"}], {}, True),
+        (True, [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}], GATE, False),
+        (True, [{"type": "Ready", "status": "True"}], {}, False),
+        (True, [], {}, False),
+        (False, [{"type": "Ready", "status": "False"}], {}, False),
+    ],
+    ids=["taken", "unknown", "a_gate_may_hold_it", "ready", "not_reported_yet", "not_ready"],
+)
+def test_a_kubelet_that_fell_silent_is_told_by_a_condition_that_its_containers_belie(
+    ready: bool, conditions: list[Any], gates: dict[str, Any], silent: bool
+) -> None:
+    """The node controller takes the Ready condition; what the containers said last stays, `started` too."""
+    seen = pod(spec=gates, container=PROBED, container_status={"ready": ready, "started": True}, status={})
+    seen = seen.model_copy(
+        update={"status": seen.status.model_validate(seen.status.model_dump() | {"conditions": conditions})}
+    )
+    assert probes.kubelet_is_silent(seen) is silent
+    assert probes.completion_event(seen, ReadyWhen.AUTO, NOW) is (None if silent else Event.POD_STARTED)
+
+
+def test_one_container_that_is_not_ready_explains_the_condition() -> None:
+    status = {"containerStatuses": [running(ready=True, started=True), running("db", started=True, ready=False)]}
+    assert not probes.kubelet_is_silent(pod(spec=TWO, ready=False, status=status))
+
+
 @pytest.mark.parametrize("ready_when", ReadyWhen)
 @pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
 def test_a_pod_that_ended_is_not_back_whatever_its_status_still_says(phase: str, ready_when: ReadyWhen) -> None:
@@ -285,6 +454,19 @@ class TestDeadlineFromStart:
         seen = pod(status={"containerStatuses": [running(since=50)]})
         assert later(600) == probes.deadline_from_start(seen, entered_at=later(100), now=NOW, skew=timedelta())
 
+    @pytest.mark.parametrize("skew", [-3600, -45, 45, 3600])
+    def test_is_kept_by_our_own_clock_however_far_the_clusters_is_from_it(self, skew: float) -> None:
+        seen = pod(status={"containerStatuses": [running(since=skew - 40)]})
+        found = probes.deadline_from_start(seen, entered_at=self.ENTERED, now=NOW, skew=timedelta(seconds=skew))
+        assert later(-40 + 600) == found
+
+    @pytest.mark.parametrize("since", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+    @pytest.mark.parametrize("skew", [-3600, 3600])
+    def test_believes_no_time_that_is_none(self, since: str, skew: int) -> None:
+        seen = pod(status={"containerStatuses": [{**running(), "state": {"running": {"startedAt": since}}}]})
+        deadline = probes.deadline_from_start(seen, entered_at=self.ENTERED, now=NOW, skew=timedelta(seconds=skew))
+        assert deadline == later((-100 if since.startswith("0001") else 0) + 600)
+
     def test_gives_the_replacement_its_own_budget(self) -> None:
         seen = pod(container={"startupProbe": {"failureThreshold": 120}}, container_status=running(since=-40))
         expected = later(-40) + timedelta(seconds=120 * 10 + 10 + 300)
@@ -322,6 +504,21 @@ class TestStartupProgress:
     )
     def test_is_none_where_no_startup_probe_is_at_work(self, seen: Pod) -> None:
         assert None is probes.startup_progress(seen, NOW)
+
+    @pytest.mark.parametrize("skew", [-3600, 0, 3600])
+    def test_is_reckoned_by_the_clusters_clock(self, skew: float) -> None:
+        started = running(since=skew - 7)
+        seen = pod(container={"startupProbe": self.PROBE}, ready=False, container_status=started)
+        progress = probes.startup_progress(seen, later(skew))
+        assert progress is not None
+        assert (1, 20) == (progress.tries, progress.left)
+
+    def test_is_of_the_first_container_whose_startup_probe_has_not_passed(self) -> None:
+        spec = {"containers": [{"name": "app", **PROBED}, {"name": "log"}, {"name": "db", "startupProbe": self.PROBE}]}
+        statuses = [running(started=True), running("log", started=True), running("db", since=-7, started=False)]
+        progress = probes.startup_progress(pod(spec=spec, status={"containerStatuses": statuses}), NOW)
+        assert progress is not None
+        assert ("db", 1) == (progress.container, progress.tries)
 
     def test_a_probe_without_a_period_is_taken_for_one_a_second(self) -> None:
         probe = {"periodSeconds": 0, "timeoutSeconds": 0, "failureThreshold": 10}

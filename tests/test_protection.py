@@ -79,6 +79,20 @@ class TestHttp:
         assert HttpProtection(kubernetes, 8080, "/api/v1/protection", "PUT").disable(protected) is True
         assert asked == [("PUT", "/api/v1/protection", "8080")]
 
+    def test_a_query_goes_along_as_one(self, sandbox: Sandbox, kubernetes: KubernetesCluster, protected: Pod) -> None:
+        sandbox.on_proxy = lambda _pod, _request: (200, "off")
+        HttpProtection(kubernetes, 8080, "/protection?state=off&why=a%20bounce").disable(protected)
+        assert sandbox.requests[-1].path.endswith("/pods/mec-0:8080/proxy/protection")
+        assert sandbox.requests[-1].query == {"state": "off", "why": "a bounce"}
+
+    @pytest.mark.parametrize("path", ["../secrets", "/off/../../x", "%2e%2e/secrets", "off/%2E%2e"])
+    def test_a_step_upwards_would_leave_the_pod(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, protected: Pod, path: str
+    ) -> None:
+        with pytest.raises(Refused, match=r"has a step upwards \(\.\.\)"):
+            HttpProtection(kubernetes, 8080, path).disable(protected)
+        assert [request.verb for request in sandbox.requests] == ["list"]
+
     @pytest.mark.parametrize(("status", "error"), [(500, Unreachable), (404, NotFound), (418, Refused)])
     def test_any_answer_but_a_2xx_is_an_error(
         self, sandbox: Sandbox, kubernetes: KubernetesCluster, protected: Pod, status: int, error: type[ClusterError]

@@ -94,7 +94,7 @@ class TestBack:
         ("app", "behaviour", "expected"),
         [
             (APP, Behaviour(image_pull_fails=True), "image_pull"),
-            (APP, Behaviour(crash_exit_code=1), "crash_loop"),
+            (APP, Behaviour(crash_exit_code=1, runs_for=0), "crash_loop"),
             (container("app", readinessProbe=READINESS), Behaviour(starts_after=math.inf), "readiness_probe"),
         ],
         ids=["image_pull", "crash_loop", "readiness_probe"],
@@ -228,9 +228,11 @@ class TestReplacement:
         sandbox.add_host("node2")
         pods = made(sandbox, workload("DaemonSet"), pods=2)
         sandbox.behave(Behaviour(recreates=False), "web")
+        sandbox.behave(Behaviour(stops_after=2), pods[0])
 
-        def another() -> None:
+        def another() -> None:  # before the old pod has gone: it takes that place in what a DaemonSet makes at once
             sandbox.add_host("node3")
+            sandbox.wait_for(lambda: len(names(sandbox)) == 2)
 
         result = bounce(sandbox, pods[0], meanwhile=(State.AWAIT_TERMINATION, another))
         assert result.event is Event.NOT_RECREATED

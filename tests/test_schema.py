@@ -47,7 +47,7 @@ def test_help_tells_the_unit_of_each_time(asked: type[Frozen]) -> None:
 
 def test_every_time_is_held_to_tell_its_unit() -> None:
     """Whatever holds a number or a datetime is among the times, or no time."""
-    counts = {"revision", "tries"}
+    counts = {"revision", "tries", "count"}
     kinds = {
         name: str(field.annotation)
         for one in OURS

@@ -43,6 +43,7 @@ PATH = (
     (State.AWAIT_TERMINATION, Event.DELETE_ACCEPTED, 0.25),
     (State.AWAIT_READY, Event.POD_GONE, 31.75),
 )
+EXPIRED = (State.INIT_CHECKS, Event.INTENT_EXPIRED, 40.0)
 DONE = (State.DONE, Event.POD_STARTED, 91.75)
 REQUEST = request(
     cluster_type="k8s_gitops", force=True, ready_when="started", timeouts={"termination": 90.5, "ready": 700}
@@ -141,6 +142,15 @@ class TestScreen:
             "✘  FAILED: node_down",
         ]
 
+    def test_a_state_that_led_back_to_the_checks_is_not_marked_as_done(self) -> None:
+        ended = record(*PATH[:2], EXPIRED, (State.FAILED, Event.NODE_DOWN, 41))
+        assert shown(screen.screen(ended, later(100), 80))[-4:] == [
+            "✘  INIT_CHECKS           1.0 s",
+            "·  DISABLE_PROTECTION    0.2 s",
+            "·  DELETE_POD           39.8 s",
+            "✘  FAILED: node_down",
+        ]
+
     def test_what_a_terminal_would_obey_is_taken_out(self) -> None:
         evil = Notice(code="x", message="a \x1b[2J\x07b\nc \u202ed", at=later(50))
         text = screen.screen(record(*PATH, notices=(evil,)), later(60), 80).plain
@@ -160,6 +170,63 @@ class TestScreen:
 
     def test_what_a_kubeconfig_calls_its_cluster_is_made_plain(self) -> None:
         assert screen.heading(request(), "a\x1b[2J\nb") == "mec-0 in default (a�[2J b)"
+
+
+class TestTheWayRound:
+    """A bounce that was resumed a day late has gone back from DELETE_POD to the checks."""
+
+    ROUND = (*PATH[:2], (State.INIT_CHECKS, Event.INTENT_EXPIRED, 86400.2))
+    TOLD = (Notice(code="intent_expired", message="Announced long ago.", at=later(86400.2)),)
+
+    def test_what_is_to_come_once_more_is_not_shown_as_passed(self) -> None:
+        lines = shown(screen.screen(record(*self.ROUND, notices=self.TOLD), later(86401.2), 80))
+        assert lines[4:] == [
+            "●  INIT_CHECKS             1 s",
+            "·  DISABLE_PROTECTION",
+            "·  DELETE_POD",
+            "·  AWAIT_TERMINATION",
+            "·  AWAIT_READY",
+        ]
+
+    def test_passed_twice_a_state_has_the_time_of_both(self) -> None:
+        again = ((state, event, at + 86401) for state, event, at in PATH[:3])
+        lines = shown(screen.screen(record(*self.ROUND, *again, notices=self.TOLD), later(86411.25), 80))
+        assert lines[4:8] == [
+            "✔  INIT_CHECKS           0.8 s",
+            "✔  DISABLE_PROTECTION    0.4 s",
+            "✔  DELETE_POD        86,400.1 s",
+            "   ! Announced long ago.",
+        ]
+
+    @pytest.mark.parametrize(
+        ("steps", "said"),
+        [
+            (ROUND, "nothing was deleted"),
+            ((*ROUND, (State.DISABLE_PROTECTION, Event.CHECKS_PASSED, 86401)), "nothing was deleted"),
+            ((*ROUND, *PATH[:2]), "not known: the DELETE may or may not have been carried out"),
+            ((*ROUND, (State.FAILED, Event.CLUSTER_UNREACHABLE, 86431)), "nothing was deleted"),
+            ((*ROUND, (State.FAILED, Event.NODE_DOWN, 86401)), "nothing was deleted"),
+            (
+                (*ROUND, *PATH[:2], (State.FAILED, Event.CLUSTER_UNREACHABLE, 86431)),
+                "not known: the DELETE may or may not have been carried out",
+            ),
+            ((*ROUND, *PATH[:3]), "the pod was deleted"),
+            (
+                (*ROUND, (State.AWAIT_READY, Event.ALREADY_REPLACED, 86401)),
+                "the pod has gone, by this bounce's DELETE or another hand",
+            ),
+        ],
+    )
+    def test_what_was_changed_is_known_of_the_second_time(self, steps: tuple[Any, ...], said: str) -> None:
+        went = record(*steps, protection=Protection.DISABLED, old_pod=OLD)
+        lines = screen.ending(went, GIVEN, PIPED).plain.splitlines()
+        assert f"Changed: {said}; its shutdown protection was switched off" in lines
+
+    def test_a_failure_names_the_state_in_which_it_failed_the_second_time(self) -> None:
+        went = record(*self.ROUND, (State.FAILED, Event.NODE_DOWN, 86401), old_pod=OLD)
+        lines = shown(screen.screen(went, later(86402), 80))
+        assert lines[4] == "✘  INIT_CHECKS           0.8 s"
+        assert lines[-2:] == ["·  DELETE_POD        86,400.0 s", "✘  FAILED: node_down"]
 
 
 class TestWaitingFor:
@@ -371,6 +438,11 @@ class TestChanged:
             ),
             (failed(Event.CLUSTER_UNREACHABLE), "not known: the DELETE may or may not have been carried out"),
             (record(*PATH[:2]), "not known: the DELETE may or may not have been carried out"),
+            (record(*PATH[:2], EXPIRED), "nothing was deleted"),
+            (
+                record(*PATH[:2], EXPIRED, (State.FAILED, Event.CLUSTER_UNREACHABLE, 80)),
+                "nothing was deleted",
+            ),
             (record(*PATH), "the pod was deleted"),
             (
                 record((State.AWAIT_TERMINATION, Event.ALREADY_TERMINATING, 1)),
@@ -503,7 +575,7 @@ def test_as_json_it_is_where_the_bounce_stands() -> None:
         "deadline": "2026-01-01T12:10:31.750000Z",
         "protection": "off",
         "trouble": None,
-        "notices": [{"code": "x", "message": "y", "at": "2026-01-01T12:00:01Z"}],
+        "notices": [{"code": "x", "message": "y", "at": "2026-01-01T12:00:01Z", "count": 1}],
         "message": "",
         "advice": "",
         "diagnosis": None,

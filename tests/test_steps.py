@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
-from builders import NOW, STARTUP_PROBE, later, pod, request
+from builders import NOW, STARTUP_PROBE, later, pod, request, stamp
 from fakes import FakeClock, FakeCluster
 
 from mecbounce import steps
-from mecbounce.bounce import begin
-from mecbounce.errors import AccessDenied, Conflict, NotFound, Refused, Unreachable
+from mecbounce.bounce import advance, begin
+from mecbounce.errors import (
+    AccessDenied,
+    ClusterError,
+    Conflict,
+    DeleteUnanswered,
+    NotFound,
+    Refused,
+    Unreachable,
+)
 from mecbounce.machine import Event, State
-from mecbounce.model import BounceRecord, Passage, PinnedPod, Pod, PodEvent, Protection, SeenPod, Trouble
-from mecbounce.steps import Context, Outcome, ShutdownProtection
+from mecbounce.model import (
+    BounceRecord,
+    Controller,
+    NodeRef,
+    Owner,
+    Passage,
+    PinnedPod,
+    Pod,
+    PodEvent,
+    Protection,
+    SeenPod,
+    Trouble,
+)
+from mecbounce.steps import STILL_WAITING, Context, Outcome, ShutdownProtection
 
 OLD = pod()
+REPLICA_SET = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "rs-1", "controller": True}
+STATEFUL_SET = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "mec", "uid": "sts-1", "controller": True}
+DAEMON_SET = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "log", "uid": "ds-1", "controller": True}
+JOB = {"apiVersion": "batch/v1", "kind": "Job", "name": "backup", "uid": "job-1", "controller": True}
 
 
 def record_in(state: State, *, deadline: float | None = None, old: Pod = OLD, **fields: Any) -> BounceRecord:
@@ -124,6 +151,38 @@ class TestInitChecks:
         cluster = FakeCluster(FakeClock(), pod(container={"startupProbe": STARTUP_PROBE}))
         outcome = run(begin(request(timeouts=timeouts), NOW), cluster)
         assert [code for code, _ in outcome.notices] == codes
+
+    @pytest.mark.parametrize(
+        ("resource", "event"),
+        [
+            ({"spec": {"state": "down"}}, Event.NODE_DOWN),
+            ({"spec": {"state": 5}}, Event.NODE_UNREADABLE),
+            ({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, Event.NODE_DELETING),
+            (None, Event.NODE_MISSING),
+        ],
+    )
+    def test_no_other_incarnation_than_the_one_asked_for_is_ever_pinned(
+        self, resource: dict[str, Any] | None, event: Event
+    ) -> None:
+        """Else its record could not even be read again."""
+        cluster = FakeCluster(FakeClock(), pod(uid="uid-2"))
+        cluster.resource = resource
+        record = advance(begin(request(pod_uid="uid-1"), NOW), cluster, NOW).record
+        assert (record.path[-1].event, record.old_pod) == (event, None)
+        assert record == BounceRecord.model_validate_json(record.model_dump_json())
+
+    def test_an_owner_that_makes_it_anew_without_controlling_it_is_pinned_as_its_controller(self) -> None:
+        owned = pod(owner={"kind": "ExpressNode", "name": "mec-0", "uid": "owner-1"})
+        cluster = FakeCluster(FakeClock(), owned)
+        cluster.resource = {"kind": "ExpressNode", "metadata": {"uid": "owner-1"}, "spec": {"state": "up"}}
+        outcome = run(begin(request(), NOW), cluster)
+        assert (outcome.event, [code for code, _ in outcome.notices]) == (Event.CHECKS_PASSED, ["pod_owned"])
+        assert outcome.learned["old_pod"].controller.called == "ExpressNode mec-0"
+
+    def test_no_check_costs_a_request_more(self, cluster: FakeCluster) -> None:
+        cluster.present = {"uid-1": pod(owner=JOB, status={"phase": "Failed"}, metadata={"finalizers": ["a.io/b"]})}
+        run(begin(request(force=True), NOW), cluster)
+        assert cluster.calls == ["node", "pods default/mec-0"]
 
 
 class TestDisableProtection:
@@ -267,6 +326,115 @@ class TestDeletePod:
         assert cluster.deleted == ["uid-1"]
 
 
+WEBHOOK = Unreachable('Internal error occurred: failed calling webhook "keep.example.com": connection refused')
+DENIED = Refused('admission webhook "keep.example.com" denied the request: not now')
+KEPT_BY_POLICY = Refused("pods \"mec-0\" is forbidden: ValidatingAdmissionPolicy 'keep' denied request: frozen")
+
+
+class AnsweringWith(FakeCluster):
+    """Answers a DELETE by an error, and then is as it is told to be."""
+
+    def __init__(self, answer: Exception, then: Any) -> None:
+        super().__init__(FakeClock(), OLD)
+        self.answer, self.then = answer, then
+        self.deletes = 0
+
+    def delete_pod(self, namespace: str, name: str, uid: str, *, dry_run: bool = False) -> None:  # noqa: ARG002
+        self.deletes += 1
+        if isinstance(self.then, Exception):
+            self.faults = [self.then]
+        else:
+            self.present = {one.uid: one for one in self.then}
+        raise self.answer
+
+
+class TestANoToTheDelete:
+    """Whatever the answer: before it is given up, a last look tells whether the pod was deleted."""
+
+    @pytest.mark.parametrize(
+        ("then", "event"),
+        [
+            ([OLD], Event.DELETE_REFUSED),
+            ([pod(deleted=30)], Event.DELETE_ACCEPTED),
+            ([pod(uid="uid-2")], Event.POD_GONE),
+            ([], Event.POD_GONE),
+        ],
+        ids=["it_stands", "it_terminates", "it_is_replaced", "it_has_gone"],
+    )
+    @pytest.mark.parametrize(
+        ("answer", "final"),
+        [
+            (WEBHOOK, False),
+            (Unreachable("too many requests, please try again later.", retry_after=9), False),
+            (Unreachable("connection reset"), False),
+            (NotFound("404 page not found"), False),
+            (Conflict("the object has been modified"), False),
+            (AccessDenied("pods is forbidden"), True),
+            (DENIED, True),
+            (KEPT_BY_POLICY, True),
+        ],
+        ids=["webhook_down", "throttled", "reset", "404", "409", "403", "webhook", "policy"],
+    )
+    @pytest.mark.parametrize("patience_is_over", [False, True])
+    def test_is_followed_by_a_look_that_decides(
+        self, answer: ClusterError, final: bool, then: list[Pod], event: Event, patience_is_over: bool
+    ) -> None:
+        cluster = AnsweringWith(answer, then)
+        trouble = Trouble(since=NOW, tries=3, what="lost", delete_tried_at=later(29))
+        record = record_in(State.DELETE_POD, trouble=trouble)
+        now = later(30 if patience_is_over else 29.9)
+        looks_at_once = final or patience_is_over or not isinstance(answer, Unreachable)
+        tried_again = not final and not patience_is_over and event is Event.DELETE_REFUSED
+        if tried_again or not looks_at_once:
+            with pytest.raises(DeleteUnanswered) as raised:
+                run(record, cluster, now=now)
+            assert raised.value.retry_after == getattr(answer, "retry_after", 0)
+        else:
+            assert run(record, cluster, now=now).event is event
+        assert cluster.deletes == 1
+
+    @pytest.mark.parametrize(
+        ("answer", "code", "who", "said"),
+        [
+            (WEBHOOK, "webhook_failing", "the owners of webhook keep.example.com", "did not carry out"),
+            (DENIED, "webhook_denied", "the owners of webhook keep.example.com", "refused"),
+            (KEPT_BY_POLICY, "policy_denied", "the owners of ValidatingAdmissionPolicy keep", "refused"),
+            (AccessDenied("pods is forbidden"), "refused", "the cluster's administrators", "refused"),
+            (Unreachable("too many requests"), "refused", "the cluster's administrators", "did not carry out"),
+            (NotFound("404 page not found"), "refused", "the cluster's administrators", "did not carry out"),
+        ],
+        ids=["webhook_down", "webhook", "policy", "403", "429", "404"],
+    )
+    def test_is_quoted_with_who_must_act_and_says_that_the_pod_runs_on(
+        self, answer: ClusterError, code: str, who: str, said: str
+    ) -> None:
+        record = record_in(State.DELETE_POD, trouble=Trouble(since=NOW, tries=3, what="x", delete_tried_at=later(29)))
+        outcome = run(record, AnsweringWith(answer, [OLD]), now=later(30))
+        assert (outcome.event, outcome.message) == (
+            Event.DELETE_REFUSED,
+            f"The API server {said} the deletion: {str(answer).rstrip('.')}. Pod mec-0 runs on.",
+        )
+        assert outcome.diagnosis is not None
+        assert (outcome.diagnosis.code, outcome.diagnosis.who) == (code, who)
+        assert outcome.advice == f"To act: {who}. Settle it with them, then bounce again."
+
+    @pytest.mark.parametrize("answer", [WEBHOOK, DENIED, NotFound("404"), AccessDenied("403")])
+    def test_without_a_last_look_it_is_not_known(self, answer: ClusterError) -> None:
+        cluster = AnsweringWith(answer, Unreachable("lost"))
+        record = record_in(State.DELETE_POD, trouble=Trouble(since=NOW, tries=3, what="x", delete_tried_at=later(29)))
+        after = advance(record, cluster, later(30)).record
+        assert after.path[-1].event is Event.CLUSTER_UNREACHABLE
+        assert "may or may not have been carried out" in after.message
+
+    def test_an_accepted_one_pins_anew_what_stood_beside_it(self) -> None:
+        old, scaled = (pod(f"rs-{uid}", uid, owner=REPLICA_SET, metadata={"generateName": "rs-"}) for uid in "ab")
+        record = record_in(State.DELETE_POD, old=old, request=request(node=None, pod="rs-a"))
+        assert record.old_pod is not None
+        assert record.old_pod.lookalikes == frozenset()
+        outcome = run(record, FakeCluster(FakeClock(), old, scaled))
+        assert outcome.learned["old_pod"].lookalikes == {"b"}
+
+
 class TestAwaitTermination:
     def test_waits_while_the_pinned_uid_exists(self) -> None:
         cluster = FakeCluster(FakeClock(), pod(deleted=30))
@@ -301,6 +469,45 @@ class TestAwaitTermination:
         assert "after 60 s" in outcome.message
         assert "--pod-uid uid-1" in outcome.advice
         assert cluster.deleted == []
+
+    @pytest.mark.parametrize("skew", [-3600, 0, 3600])
+    def test_its_evidence_is_reckoned_by_the_clusters_clock_and_its_deadline_by_ours(self, skew: float) -> None:
+        cluster = FakeCluster(FakeClock(), pod(deleted=skew + 80))
+        cluster.keeps_time(skew + 60)
+        outcome = run(record_in(State.AWAIT_TERMINATION, deadline=60), cluster, now=later(60))
+        assert (outcome.event, outcome.diagnosis and outcome.diagnosis.evidence) == (
+            Event.TERMINATION_TIMEOUT,
+            "container app still running, 20 s left of the grace period",
+        )
+        assert run(record_in(State.AWAIT_TERMINATION, deadline=60), cluster, now=later(59)) == steps.STILL_WAITING
+
+    def test_the_last_warning_event_of_the_pod_is_asked_for_once_at_the_deadline(self) -> None:
+        ended = {"state": {"terminated": {"exitCode": 0}}}
+        cluster = FakeCluster(FakeClock(), pod(deleted=30, container_status=ended))
+        cluster.told = (PodEvent(type="Warning", reason="FailedKillPod", message="busy"),)
+        outcome = run(record_in(State.AWAIT_TERMINATION, deadline=60), cluster, now=later(60))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.evidence.endswith("its last Warning Event: FailedKillPod: busy")
+        assert cluster.calls == ["pods default/mec-0", "host host-1", "events default/uid-1"]
+
+    def test_a_deletion_that_the_pod_never_showed_is_not_called_one(self) -> None:
+        outcome = run(record_in(State.AWAIT_TERMINATION, deadline=60), FakeCluster(FakeClock(), OLD), now=later(60))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "deletion_lost"
+        assert outcome.message.startswith("Pod mec-0 still stands after 60 s: the API server took the deletion")
+        assert "is deleted" not in outcome.message
+
+    @pytest.mark.parametrize("replaced", [False, True])
+    def test_it_says_whether_the_replacement_stands_already(self, replaced: bool) -> None:
+        """A generated name need not wait for the old one to go."""
+        held = {"generateName": "rs-", "finalizers": ["kueue.x-k8s.io/managed"]}
+        ended = {"phase": "Succeeded", "containerStatuses": []}
+        old = pod("rs-a", "a", owner=REPLICA_SET, metadata=held, deleted=30, status=ended)
+        new = pod("rs-b", "b", owner=REPLICA_SET, metadata={"generateName": "rs-"}, created=5)
+        record = record_in(State.AWAIT_TERMINATION, deadline=60, old=old, request=request(node=None, pod="rs-a"))
+        outcome = run(record, FakeCluster(FakeClock(), old, *([new] if replaced else [])), now=later(60))
+        said = "its replacement rs-b stands already." if replaced else "it goes, and is replaced, once that is settled."
+        assert outcome.message.endswith(f"It was not force-deleted; {said}")
 
 
 class TestAwaitReady:
@@ -424,6 +631,25 @@ class TestAwaitReady:
         assert outcome.diagnosis.code == code
         assert "--pod-uid uid-1" in outcome.advice
 
+    def test_a_replacement_that_comes_between_the_last_looks_is_judged_by_the_next(self) -> None:
+        class Late(FakeCluster):
+            def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:
+                self.add(pod(uid="uid-2"))
+                return super().node(namespace, ref)
+
+        cluster, record = Late(FakeClock()), record_in(State.AWAIT_READY, deadline=60)
+        assert run(record, cluster, now=later(60)) == STILL_WAITING
+        assert run(record, cluster, now=later(60)).event is Event.POD_READY
+
+    @pytest.mark.parametrize("metadata", [None, [], "text", {"uid": None}], ids=repr)
+    def test_a_resource_whose_metadata_is_none_does_not_hide_it_either(self, metadata: object) -> None:
+        cluster = FakeCluster(FakeClock())
+        cluster.resource = {"kind": "ExpressNode", "metadata": metadata}
+        cluster.controllers["mec-0"] = {"kind": "ExpressNode", "metadata": metadata}
+        outcome = run(record_in(State.AWAIT_READY, deadline=60), cluster, now=later(60))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "not_recreated"
+
     def test_a_replacement_that_is_not_back_is_explained_by_its_events_too(self) -> None:
         new = pod(uid="uid-2", ready=False, container_status={"state": {"waiting": {"reason": "ContainerCreating"}}})
         cluster = FakeCluster(FakeClock(), new)
@@ -459,6 +685,223 @@ class TestAwaitReady:
         assert outcome.diagnosis.code == "not_recreated"
 
 
+class TestWhatIsOddAboutAReplacement:
+    def told(self, old: Pod, *new: Pod, new_pod: SeenPod | None = None) -> dict[str, str]:
+        asked = request(node=None, pod=old.name)
+        record = record_in(State.AWAIT_READY, deadline=60, old=old, request=asked, new_pod=new_pod)
+        return dict(run(record, FakeCluster(FakeClock(), *new)).notices)
+
+    def test_nothing_is_told_of_one_like_the_old(self) -> None:
+        assert self.told(OLD, pod(uid="uid-2")) == {}
+
+    def test_that_its_controller_was_made_anew(self) -> None:
+        remade = {"kind": "ExpressNode", "name": "mec-0", "uid": "owner-2", "controller": True}
+        assert self.told(OLD, pod(uid="uid-2", owner=remade)) == {
+            "controller_remade": "ExpressNode mec-0 was made anew (owner-1 -> owner-2) and made the replacement."
+        }
+
+    @pytest.mark.parametrize("label", ["controller-revision-hash", "pod-template-hash"])
+    @pytest.mark.parametrize(("before", "after", "told"), [("s-1", "s-2", True), ("s-1", "s-1", False)])
+    def test_that_it_is_made_from_another_revision(self, label: str, before: str, after: str, told: bool) -> None:
+        """As with OnDelete, a partition, or a rollout under way."""
+        old, new = pod(metadata={"labels": {label: before}}), pod(uid="uid-2", metadata={"labels": {label: after}})
+        text = "The replacement is made from revision s-2 of its controller's template, not s-1."
+        assert self.told(old, new) == ({"revision_changed": text} if told else {})
+        assert self.told(old, pod(uid="uid-2")) == {}
+        assert self.told(OLD, new) == {}
+
+    @pytest.mark.parametrize("kind", ["containers", "initContainers"])
+    def test_that_a_sidecar_is_missing_or_new(self, kind: str) -> None:
+        """A mesh whose webhook was down lets pods come back without their proxy."""
+        proxy = {"name": "proxy", "image": "proxy:3", "restartPolicy": "Always"}
+        spec = {"containers": [{"name": "app", "image": "app:1"}], "initContainers": []}
+        meshed = pod(uid="uid-2", spec=spec | {kind: [*spec[kind], proxy]})
+        bare = pod(uid="uid-3")
+        assert self.told(meshed, bare.model_copy(update={"metadata": meshed.metadata})) == {}
+        assert self.told(meshed, bare) == {
+            "images_changed": "The replacement runs other images: proxy: proxy:3 -> none."
+        }
+        assert "proxy: none -> proxy:3" in self.told(bare, meshed)["images_changed"]
+
+    @pytest.mark.parametrize(("rejected", "standing", "told"), [(300, 1, False), (0, 2, True), (300, 2, True)])
+    def test_that_several_stand_and_not_how_many_ended(self, rejected: int, standing: int, told: bool) -> None:
+        """A kubelet may reject hundreds before one is let in."""
+        fields: dict[str, Any] = {"owner": REPLICA_SET, "metadata": {"generateName": "rs-"}, "created": 5}
+        left = [pod(f"rs-r{n}", f"r{n}", **fields, status={"phase": "Failed"}) for n in range(rejected)]
+        new = [pod(f"rs-n{n}", f"n{n}", **fields) for n in range(standing)]
+        old = pod("rs-a", "a", owner=REPLICA_SET, metadata={"generateName": "rs-"})
+        notices = self.told(old, *left, *new)
+        text = f"{standing} pods could be the replacement; waiting for the oldest, rs-n0 (n0)."
+        assert notices == ({"several_replacements": text} if told else {})
+
+
+class TestTwoClocks:
+    """What the cluster's timestamps tell is reckoned by its own clock."""
+
+    @pytest.mark.parametrize(("ran", "back"), [(9.9, False), (10, True)])
+    @pytest.mark.parametrize("skew", [-3600, 0, 3600])
+    def test_a_restarted_container_has_run_as_long_as_the_clusters_clock_says(
+        self, skew: float, ran: float, back: bool
+    ) -> None:
+        runs = {"restartCount": 1, "state": {"running": {"startedAt": stamp(skew - ran)}}}
+        cluster = FakeCluster(FakeClock(), pod(uid="uid-2", container_status=runs))
+        cluster.keeps_time(skew)
+        assert run(record_in(State.AWAIT_READY, deadline=60), cluster).event is (Event.POD_READY if back else None)
+
+    @pytest.mark.parametrize("skew", [-3600, 0, 3600])
+    def test_a_readiness_deadline_is_counted_from_the_containers_start_as_our_clock_has_it(self, skew: float) -> None:
+        runs = {"state": {"running": {"startedAt": stamp(skew + 100)}}}
+        new = pod(uid="uid-2", container={"startupProbe": STARTUP_PROBE}, ready=False, container_status=runs)
+        cluster = FakeCluster(FakeClock(), new)
+        cluster.keeps_time(skew + 140)
+        learned = run(record_in(State.AWAIT_READY, deadline=600), cluster, now=later(140)).learned
+        assert learned["deadline"] == later(100 + 600)
+
+    @pytest.mark.parametrize(("seen", "quoted"), [(-1, False), (0, True), (30, True)])
+    @pytest.mark.parametrize("skew", [-3600, 0, 3600])
+    def test_events_of_the_controller_count_since_the_bounce_began_as_the_clusters_clock_has_it(
+        self, skew: float, seen: float, quoted: bool
+    ) -> None:
+        cluster = FakeCluster(FakeClock())
+        cluster.told = (PodEvent(type="Warning", reason="FailedCreate", message="x", event_time=later(skew + seen)),)
+        cluster.keeps_time(skew + 60)
+        outcome = run(record_in(State.AWAIT_READY, deadline=60), cluster, now=later(60))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == ("creation_failed" if quoted else "not_recreated")
+
+    def test_events_from_before_the_checks_were_asked_again_do_not_count(self) -> None:
+        path = Passage(state=State.INIT_CHECKS, at=later(-86400)), Passage(state=State.INIT_CHECKS, at=NOW)
+        cluster = FakeCluster(FakeClock())
+        cluster.told = (PodEvent(type="Warning", reason="FailedCreate", message="x", event_time=later(-60)),)
+        record = record_in(State.AWAIT_READY, deadline=60, path=(*path, Passage(state=State.AWAIT_READY, at=NOW)))
+        outcome = run(record, cluster, now=later(60))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "not_recreated"
+
+
+class TestNothingCame:
+    """At the deadline the controller is looked at once; all of it is best effort."""
+
+    @pytest.mark.parametrize(
+        ("owner", "generated", "calls"),
+        [
+            (
+                STATEFUL_SET,
+                True,
+                ["pods default/*", "controller default/StatefulSet/mec", "events default/sts-1"],
+            ),
+            (
+                REPLICA_SET,
+                True,
+                ["controller default/ReplicaSet/rs", "events default/rs-1", "replica sets default"],
+            ),
+            (DAEMON_SET, True, ["controller default/DaemonSet/log", "events default/ds-1", "host host-1"]),
+            (JOB, True, ["controller default/Job/backup", "events default/job-1"]),
+            (None, False, ["pods default/*"]),
+        ],
+        ids=["stateful_set", "replica_set", "daemon_set", "job", "bare"],
+    )
+    def test_is_looked_into_with_few_requests(
+        self, owner: dict[str, Any] | None, generated: bool, calls: list[str]
+    ) -> None:
+        old = pod("mec-0", "a", owner=owner, metadata={"generateName": "mec-"} if generated else {})
+        record = record_in(State.AWAIT_READY, deadline=60, old=old, request=request(node=None))
+        cluster = FakeCluster(FakeClock())
+        assert run(record, cluster, now=later(60)).event is Event.NOT_RECREATED
+        assert cluster.calls[1:] == calls
+
+    def test_a_resource_that_is_the_controller_is_read_once(self) -> None:
+        cluster = FakeCluster(FakeClock())
+        cluster.resource = {"kind": "ExpressNode", "metadata": {"name": "mec-0", "uid": "owner-1"}, "spec": {}}
+        run(record_in(State.AWAIT_READY, deadline=60), cluster, now=later(60))
+        assert cluster.calls == ["pods default/mec-0", "node", "pods default/*", "events default/owner-1"]
+
+    @pytest.mark.parametrize(
+        ("found", "code"),
+        [
+            (None, "controller_gone"),
+            ({"metadata": {"name": "mec", "uid": "sts-1", "deletionTimestamp": stamp(5)}}, "controller_deleting"),
+            ({"metadata": {"name": "mec", "uid": "sts-1"}, "spec": {"replicas": 0}}, "controller_scaled_down"),
+            ({"metadata": {"name": "mec"}}, "not_recreated"),
+            ({}, "not_recreated"),
+        ],
+        ids=["gone", "being_deleted", "scaled_down", "without_a_uid", "nothing_of_it"],
+    )
+    def test_is_told_by_what_became_of_the_controller(self, found: dict[str, Any] | None, code: str) -> None:
+        cluster = FakeCluster(FakeClock())
+        cluster.controllers["mec"] = found if found is None else {"kind": "StatefulSet"} | found
+        record = record_in(State.AWAIT_READY, deadline=60, old=pod(owner=STATEFUL_SET))
+        outcome = run(record, cluster, now=later(60))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == code
+
+    @pytest.mark.parametrize("owner", [STATEFUL_SET, REPLICA_SET, DAEMON_SET, JOB])
+    @pytest.mark.parametrize("failing", range(1, 6))
+    @pytest.mark.parametrize("error", [AccessDenied("no"), Unreachable("lost"), NotFound("gone"), Refused("no")])
+    def test_is_told_whichever_look_fails(self, owner: dict[str, Any], failing: int, error: Exception) -> None:
+        cluster = FakeCluster(FakeClock())
+        cluster.faults = [*[None] * failing, error]
+        old = pod(owner=owner, metadata={"generateName": "mec-"})
+        outcome = run(record_in(State.AWAIT_READY, deadline=60, old=old), cluster, now=later(60))
+        assert outcome.event is Event.NOT_RECREATED
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code in ("not_recreated", "controller_gone", "host_gone", "node_missing")
+
+    @pytest.mark.parametrize(
+        ("standing", "said"),
+        [
+            ([], "The node is not in service."),
+            (["b"], "Pods of ReplicaSet rs that stand: rs-b."),
+            ([*"gfedcb"], "Pods of ReplicaSet rs that stand: rs-b, rs-c, rs-d, rs-e, rs-f."),
+        ],
+        ids=["none", "one", "many"],
+    )
+    @pytest.mark.parametrize("came", [False, True])
+    def test_a_node_is_out_of_service_only_where_no_other_pod_of_its_controller_stands(
+        self, standing: list[str], said: str, came: bool
+    ) -> None:
+        generated = {"owner": REPLICA_SET, "metadata": {"generateName": "rs-"}}
+        old, *others = (pod(f"rs-{uid}", uid, **generated) for uid in ("a", *standing))
+        new = pod("rs-z", "z", created=5, ready=False, **generated)
+        asked = request(node=None, pod="rs-a", timeouts={"ready": 60})
+        record = record_in(State.AWAIT_READY, deadline=60, old=old, request=asked)
+        assert record.old_pod is not None
+        record = record.changed(old_pod=record.old_pod.seen_among([old, *others]))
+        outcome = run(record, FakeCluster(FakeClock(), *others, *([new] if came else [])), now=later(60))
+        assert outcome.event is (Event.READY_TIMEOUT if came else Event.NOT_RECREATED)
+        assert outcome.message.endswith(said)
+
+    def test_a_rollout_is_named_and_it_never_says_that_nothing_came(self) -> None:
+        old = pod("rs-a", "a", owner=REPLICA_SET, metadata={"generateName": "rs-"})
+        deployment = Owner(kind="Deployment", name="web", uid="d-1", controller=True)
+        cluster = FakeCluster(FakeClock())
+        cluster.controllers["rs"] = {
+            "kind": "ReplicaSet",
+            "metadata": {
+                "name": "rs",
+                "uid": "rs-1",
+                "ownerReferences": [{"kind": "Deployment", "name": "web", "uid": "d-1", "controller": True}],
+            },
+            "spec": {"replicas": 0},
+        }
+        taken = Owner(kind="ReplicaSet", name="web-2", uid="rs-2")
+        cluster.replicas = (Controller(reference=taken, owner=deployment, replicas=1),)
+        record = record_in(State.AWAIT_READY, deadline=60, old=old, request=request(node=None, pod="rs-a"))
+        outcome = run(record, cluster, now=later(60))
+        assert outcome.message.startswith(
+            "Pod rs-a has gone and its place was taken by a rollout after 60 s: Deployment web was rolled out: "
+            "ReplicaSet rs is scaled down to 0, ReplicaSet web-2 took over."
+        )
+        assert "no replacement" not in outcome.message
+
+    def test_a_bare_pods_maker_is_whoever_made_it(self) -> None:
+        record = record_in(State.AWAIT_READY, deadline=60, old=pod(owner=None), request=request(node=None))
+        outcome = run(record, FakeCluster(FakeClock()), now=later(60))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.who == "whoever made the pod"
+        assert outcome.message.endswith("nothing has recreated the pod. The node is not in service.")
+
+
 def test_every_state_that_is_not_final_has_one_handler() -> None:
     assert set(steps.HANDLERS) == set(State) - {State.DONE, State.FAILED}
 
@@ -472,3 +915,110 @@ def test_a_kubernetes_node_that_no_longer_exists_is_lost(state: State) -> None:
     outcome = run(record, cluster, now=later(60))
     assert outcome.diagnosis is not None
     assert outcome.diagnosis.code == "host_lost"
+
+
+class TestControllersAbove:
+    """Where something stands between the pod and the named resource, it is followed, with a request each."""
+
+    STATEFUL_SET: ClassVar = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "mec", "uid": "sts-1"}
+
+    def cluster(self, owner_uid: str | None) -> FakeCluster:
+        cluster = FakeCluster(FakeClock(), pod(owner=self.STATEFUL_SET | {"controller": True}))
+        metadata: dict[str, Any] = {"name": "mec-0", "uid": "owner-1", "namespace": "default"}
+        cluster.resource = {"apiVersion": "express.example.com/v1", "kind": "ExpressNode", "metadata": metadata}
+        cluster.resource |= {"spec": {"state": "up"}}
+        above = {"apiVersion": "express.example.com/v1", "kind": "ExpressNode", "name": "mec-0", "controller": True}
+        owners = {"ownerReferences": [above | {"uid": owner_uid}]} if owner_uid else {}
+        cluster.controllers["mec"] = {**self.STATEFUL_SET, "metadata": {"name": "mec", "uid": "sts-1", **owners}}
+        return cluster
+
+    @pytest.mark.parametrize(
+        ("owner_uid", "event", "codes"),
+        [
+            ("owner-1", Event.CHECKS_PASSED, set()),
+            ("owner-2", Event.POD_FOREIGN, set()),
+            (None, Event.CHECKS_PASSED, {"node_unverified"}),
+        ],
+    )
+    def test_its_resource_is_compared_with_the_named_one(
+        self, owner_uid: str | None, event: Event, codes: set[str]
+    ) -> None:
+        cluster = self.cluster(owner_uid)
+        outcome = run(begin(request(), NOW), cluster)
+        assert outcome.event is event
+        assert {code for code, _ in outcome.notices} == codes
+        assert cluster.calls == ["node", "pods default/mec-0", "controller default/StatefulSet/mec"]
+
+    def test_where_it_may_not_be_read_a_notice_says_so(self) -> None:
+        cluster = self.cluster("owner-1")
+        cluster.faults = [None, None, AccessDenied("statefulsets are forbidden")]
+        outcome = run(begin(request(), NOW), cluster)
+        assert outcome.event is Event.CHECKS_PASSED
+        ((code, text),) = outcome.notices
+        assert code == "node_unverified"
+        assert "StatefulSet mec could not be read: statefulsets are forbidden" in text
+
+
+class TestPeers:
+    """Where several pods of one ReplicaSet have gone, as many new ones must have come."""
+
+    OWNER: ClassVar = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "rs-1", "controller": True}
+
+    def one(self, name: str, **fields: Any) -> Pod:
+        return pod(name, name, owner=self.OWNER, metadata={"generateName": "rs-"}, **fields)
+
+    @pytest.mark.parametrize(
+        ("present", "replicas", "event"),
+        [
+            (["b", "new-1"], 2, Event.POD_READY),  # the peer stands: nothing else can have been replaced
+            (["new-1"], 2, None),  # the peer has gone too, and one new pod can't be both
+            (["new-1", "new-2"], 2, Event.POD_READY),
+            (["new-1"], 1, Event.POD_READY),  # scaled down
+            (["new-1"], None, None),  # what it wants is not known
+        ],
+    )
+    def test_it_is_back_once_as_many_are(self, present: list[str], replicas: int | None, event: Event | None) -> None:
+        old = self.one("a")
+        record = record_in(State.AWAIT_READY, deadline=60, old=old, request=request(node=None, pod="a"))
+        pinned = PinnedPod.of(old, [old, self.one("b")])
+        record = record.model_copy(update={"old_pod": pinned})
+        cluster = FakeCluster(FakeClock(), *map(self.one, present))
+        spec = {} if replicas is None else {"replicas": replicas}
+        cluster.controllers["rs"] = {**self.OWNER, "metadata": {"name": "rs", "uid": "rs-1"}, "spec": spec}
+        outcome = run(record, cluster, now=later(30))
+        assert outcome.event is event
+        assert ("several_gone" in {code for code, _ in outcome.notices}) is ("b" not in present)
+
+    def test_at_the_deadline_too_few_are_told(self) -> None:
+        old = self.one("a")
+        asked = request(node=None, pod="a", timeouts={"ready": 60})
+        record = record_in(State.AWAIT_READY, deadline=60, old=old, request=asked)
+        record = record.model_copy(update={"old_pod": PinnedPod.of(old, [old, self.one("b")])})
+        cluster = FakeCluster(FakeClock(), self.one("new-1"))
+        cluster.controllers["rs"] = {**self.OWNER, "metadata": {"name": "rs", "uid": "rs-1"}, "spec": {"replicas": 2}}
+        outcome = run(record, cluster, now=later(60))
+        assert outcome.event is Event.READY_TIMEOUT
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "too_few_replacements"
+
+    def test_an_ended_leftover_is_no_peer(self) -> None:
+        old, ended = self.one("a"), self.one("b", status={"phase": "Failed", "reason": "Evicted"})
+        pinned = PinnedPod.of(old, [old, ended])
+        assert (pinned.lookalikes, pinned.peers) == (frozenset({"b"}), frozenset())
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_a_protection_that_would_end_the_process_is_told_at_once_and_its_text_is_not(
+    kind: type[BaseException], capfd: pytest.CaptureFixture[str]
+) -> None:
+    def disable(_: Pod) -> None:
+        raise kind("s3cret")
+
+    record = record_in(State.DISABLE_PROTECTION)
+    began = time.monotonic()
+    outcome = run(record, FakeCluster(FakeClock(), pod()), protection=SimpleNamespace(disable=disable))
+    assert time.monotonic() - began < record.request.timeouts.api
+    assert outcome.event is Event.PROTECTION_KEPT
+    ((code, text),) = outcome.notices
+    assert (code, f"it raised {kind.__name__}" in text) == ("protection_kept", True)
+    assert "s3cret" not in text + "".join(capfd.readouterr())

@@ -20,6 +20,7 @@ import pytest
 from builders import NODE, pod_json, write_kubeconfig
 from loopback import NO_PODS, PATIENCE, ApiServer, Authority, HttpProxy, TlsFront, dripping, said
 from real_cluster import till
+from urllib3.connection import HTTPConnection
 
 from mecbounce import transport
 from mecbounce.cluster import KubernetesCluster
@@ -194,7 +195,15 @@ class TestServerTime:
 
     @pytest.mark.parametrize(
         "date",
-        [None, "", "soon", "2026-01-01T13:00:00Z", "Thu, 99 Jan 2026 12:00:00 GMT", "Thu, 01 Jan 2026 12:00:00 -0000"],
+        [
+            None,
+            "",
+            "soon",
+            "2026-01-01T13:00:00Z",
+            "Thu, 99 Jan 2026 12:00:00 GMT",
+            "Thu, 01 Jan 2026 12:00:00 -0000",
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+        ],
     )
     def test_a_date_that_is_none_is_ignored(self, date: str | None) -> None:
         clock = ServerClock()
@@ -275,3 +284,50 @@ def test_a_watch_acts_as_that_user_too(sandbox: Sandbox) -> None:
         ("list", "bob", ("mec", "ops")),
         ("watch", "bob", ("mec", "ops")),
     ]
+
+
+class TestConnecting:
+    @pytest.mark.parametrize("kind", ["list", "exec"])
+    def test_a_name_server_that_does_not_answer_is_not_waited_for(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    ) -> None:
+        answers = threading.Event()
+
+        def resolve(*_: object, **__: object) -> None:
+            answers.wait(PATIENCE)
+            raise socket.gaierror(socket.EAI_AGAIN, "later")
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        monkeypatch.setattr(transport, "CONNECTED", 0.3)
+        cluster = KubernetesCluster.from_kubeconfig(write_kubeconfig(tmp_path / "kubeconfig", "http://api.example.com"))
+        began = time.monotonic()
+        try:
+            with pytest.raises(Unreachable, match="name resolution included"):
+                ASKS[kind](cluster)
+            assert time.monotonic() - began < PATIENCE / 2
+        finally:
+            answers.set()
+
+    def test_a_connection_that_comes_too_late_is_closed(
+        self, api: ApiServer, cluster: KubernetesCluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        go_on, closed = threading.Event(), threading.Event()
+        connect, close = HTTPConnection.connect, HTTPConnection.close
+
+        def late(self: HTTPConnection) -> None:
+            go_on.wait(PATIENCE)
+            connect(self)
+
+        def told(self: HTTPConnection) -> None:
+            close(self)
+            if go_on.is_set():
+                closed.set()
+
+        monkeypatch.setattr(HTTPConnection, "connect", late)
+        monkeypatch.setattr(HTTPConnection, "close", told)
+        monkeypatch.setattr(transport, "CONNECTED", 0.2)
+        with pytest.raises(Unreachable, match="no connection within 0 s"):
+            cluster.pods("default")
+        go_on.set()
+        assert closed.wait(PATIENCE)
+        assert api.seen == []

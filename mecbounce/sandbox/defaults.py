@@ -66,9 +66,7 @@ DAEMON_COUNTS: Final = ("currentNumberScheduled", "desiredNumberScheduled", "num
 STATUSES: Final[dict[ResourceType, Object]] = {
     REPLICA_SETS: {"replicas": 0},
     STATEFUL_SETS: {"replicas": 0},
-    DAEMON_SETS: dict.fromkeys(
-        ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"), 0
-    ),
+    DAEMON_SETS: dict.fromkeys(DAEMON_COUNTS, 0),
 }
 """Counts that a new object's status has, as they are never left out."""
 

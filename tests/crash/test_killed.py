@@ -7,9 +7,22 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from trials import Site, Tally, Trace, killed, one_of_each_line, points, sites, try_all, undisturbed
+from trials import (
+    Site,
+    Tally,
+    Trace,
+    killed,
+    killed_with_an_old_intent,
+    one_of_each_line,
+    points,
+    points_of_an_old_intent,
+    sites,
+    try_all,
+    undisturbed,
+)
 
 from mecbounce.bounce import BounceTask
+from mecbounce.machine import BEFORE_DELETION
 
 FIRST_LINE = inspect.getsourcelines(BounceTask.wait_till_ok)[1]
 WAITING = range(FIRST_LINE + 2, FIRST_LINE + len(inspect.getsourcelines(BounceTask.wait_till_ok)[0]))
@@ -48,6 +61,20 @@ def test_killed_while_a_step_state_is_saved(figure: Callable[[str], None]) -> No
         tally = try_all(killed, found, at)
     figure(f"killed at {tally.hit} of {len(found)} points within a runner's flush: all DONE")
     assert_survived(tally, len(found))
+
+
+OURS = ("bounce.py", "steps.py")  # where the way round is decided; the rest is killed above
+
+
+def test_killed_with_an_old_intent(at: list[Site], figure: Callable[[str], None]) -> None:
+    """SIGKILL in each state at each line of a bounce that is resumed a day late, and another hand may be quicker."""
+    found = [Trace(point=point) for point in points_of_an_old_intent(at[0]) if point[1] in OURS]
+    assert {trace.point[0] for trace in found if trace.point} > {*BEFORE_DELETION}
+    tally = try_all(killed_with_an_old_intent, found, at)
+    figure(f"killed at {tally.hit} of {len(found)} points on the way of an old intent: all DONE")
+    assert tally.faults == []
+    assert set(tally.ends) == {"DONE"}
+    assert tally.hit > 0.5 * len(found)  # where another hand was quicker, the way is shorter
 
 
 @pytest.mark.parametrize("mutant", ["acts_before_it_saves", "adopts_the_new_pod"])

@@ -10,15 +10,20 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any, Self
 
-from mecbounce.machine import State
+from victims import REQUEST, protection
+
+from mecbounce.bounce import advance, begin
+from mecbounce.cluster import KubernetesCluster
+from mecbounce.machine import BEFORE_DELETION, Event, State
 from mecbounce.model import BounceRecord
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.stores import FileStore
@@ -98,6 +103,16 @@ class Site:
         self._records += 1
         return self._folder / f"record-{self._records}"
 
+    def old_record(self) -> Path:
+        """Make the record of a bounce that announced its DELETE a day ago and was left there."""
+        path, day_ago = self.new_record(), datetime.now(UTC) - timedelta(days=1)
+        cluster = KubernetesCluster.from_kubeconfig(self.sandbox.kubeconfig)
+        record = begin(REQUEST, day_ago, server=cluster.server)
+        while record.state is not State.DELETE_POD:
+            record = advance(record, cluster, day_ago, protection=protection(cluster)).record
+        path.write_text(record.model_dump_json())
+        return path
+
     def bounce(self, record: Path, trace: Trace | None = None) -> Ended:
         """Run one `perform()`; returns once it has ended or stopped."""
         return self._ordered({"record": str(record), "trace": vars(trace) if trace else None, **self._how})
@@ -129,7 +144,15 @@ class Site:
         self.sandbox.wait_for(started)
         return self.pod()
 
-    def faults(self, record: Path, old_uid: str, requests_before: int) -> list[str]:
+    def meanwhile(self, what: str) -> None:
+        """Let another hand do that."""
+        pod = self.pod()
+        if what != "nothing" and pod and "deletionTimestamp" not in pod["metadata"]:
+            self.sandbox.delete("pods", "mec-0")
+        if what == "replaced":
+            self.settled()
+
+    def faults(self, record: Path, old_uid: str, requests_before: int, *, deletes: Container[int] = (1,)) -> list[str]:
         """Tell what became of the pod and the record that must not have; empty where all is well."""
         pod = self.settled()
         uid, protected = pod["metadata"]["uid"], pod["metadata"]["annotations"]["protected"]
@@ -138,7 +161,7 @@ class Site:
         ]
         stored = self.stored(record)
         faults = []
-        if len(deletions) != 1:
+        if len(deletions) not in deletes:
             faults.append(f"{len(deletions)} accepted DELETEs")
         if protected != "yes":
             faults.append("the protection of the new pod was switched off")
@@ -191,6 +214,35 @@ def killed(site: Site, trace: Trace, rng: random.Random, tally: Tally) -> None:
     tally.faults += [f"{trace.point or trace.nth}: {fault}" for fault in site.faults(record, old, before)]
 
 
+MEANWHILE = ("nothing", "nothing", "nothing", "deleted", "replaced")
+
+
+def killed_with_an_old_intent(site: Site, trace: Trace, rng: random.Random, tally: Tally) -> None:
+    """Kill a bounce there that is resumed a day late, kill its recovery somewhere, then let it run to its end.
+
+    Before it is resumed, or after the first kill, another hand may delete the pod.
+    """
+    old, before, record = site.settled()["metadata"]["uid"], len(site.sandbox.requests), site.old_record()
+    first_hand, second_hand = rng.choice(MEANWHILE), rng.choice(MEANWHILE)
+    site.meanwhile(first_hand)
+    first = site.bounce(record, trace)
+    if first.hit:
+        site.meanwhile(second_hand)
+    second = site.bounce(record, Trace(nth=rng.randint(1, LINES_OF_A_RECOVERY)))
+    last = site.bounce(record) if second.hit else second
+    tally.hit += first.hit
+    tally.hit_again += first.hit and second.hit
+    tally.ends[last.outcome] += 1
+    undisturbed = not first.hit or second_hand == "nothing"
+    deletes = (0,) if first_hand != "nothing" else (1,) if undisturbed else (0, 1)
+    found = site.faults(record, old, before, deletes=deletes)
+    stored = site.stored(record)
+    expiries = sum(one.event is Event.INTENT_EXPIRED for one in stored.path) if stored else 0
+    if expiries > 1 or (undisturbed and expiries != (first_hand == "nothing")):
+        found.append(f"the checks were asked again {expiries} times")
+    tally.faults += [f"{trace.point or trace.nth}, {first_hand}, then {second_hand}: {fault}" for fault in found]
+
+
 def paused(site: Site, trace: Trace, rng: random.Random, tally: Tally) -> None:  # noqa: ARG001 -- a Trial
     """Stop a bounce there, let a second runner finish it, then let the first go on."""
     old, before, record = site.settled()["metadata"]["uid"], len(site.sandbox.requests), site.new_record()
@@ -214,6 +266,13 @@ def undisturbed(site: Site, *, bytecodes: bool = False) -> Ended:
     """Run one bounce that is only traced."""
     site.settled()
     return site.bounce(site.new_record(), Trace(number=0, bytecodes=bytecodes))
+
+
+def points_of_an_old_intent(site: Site) -> list[Point]:
+    """Give the points of a bounce that is resumed a day late, up to its DELETE."""
+    site.settled()
+    found = site.bounce(site.old_record(), Trace(number=0)).first
+    return [point for point, _ in found if point[0] in ("nothing saved", *BEFORE_DELETION)]
 
 
 def points(site: Site) -> list[Point]:

@@ -43,6 +43,12 @@ from mecbounce.model import BounceRecord, PinnedPod, Pod
 PACKAGE = str(Path(mecbounce.__file__).parent)
 PATIENCE, PATIENCE_WITH_A_MUTANT = 60.0, 1.0  # seconds, for each wait
 LOCK_WAIT = 0.05  # seconds; a victim may be stopped with the lock in its hands
+REQUEST = BounceRequest(
+    namespace="default",
+    pod="mec-0",
+    node=NodeRef(group="express.example.com", version="v1", plural="expressnodes", name="mec-0"),
+    timeouts=Timeouts(termination=PATIENCE, ready=PATIENCE),
+)
 Point = tuple[str, str, int]  # the state that was saved last, the file, the line
 TraceFunction = Callable[[FrameType, str, Any], Any]
 
@@ -99,9 +105,7 @@ def bounce(
         request = request.model_copy(update={"timeouts": short})
         store = MUTANTS[mutant](store, cluster, request)
     observe = tracer.follow if tracer else None
-    task = BounceTask(
-        request, cluster, store, protection=AnnotationProtection(cluster, "protected", "no"), observe=observe
-    )
+    task = BounceTask(request, cluster, store, protection=protection(cluster), observe=observe)
     if tracer:
         threading.settrace(tracer)
         sys.settrace(tracer)
@@ -111,6 +115,10 @@ def bounce(
         return type(error).__name__
     finally:
         sys.settrace(None)
+
+
+def protection(cluster: KubernetesCluster) -> AnnotationProtection:
+    return AnnotationProtection(cluster, "protected", "no")
 
 
 def step_state(file: Path) -> MappingStore:
@@ -231,11 +239,8 @@ class Victim:
 
 def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    node = NodeRef(group="express.example.com", version="v1", plural="expressnodes", name="mec-0")
-    timeouts = Timeouts(termination=PATIENCE, ready=PATIENCE)
-    request = BounceRequest(namespace="default", pod="mec-0", node=node, timeouts=timeouts)
     with tempfile.TemporaryDirectory() as folder:  # what is imported late is imported now
-        bounce(request, KubernetesCluster.from_kubeconfig(sys.argv[1]), f"{folder}/record")
+        bounce(REQUEST, KubernetesCluster.from_kubeconfig(sys.argv[1]), f"{folder}/record")
     cluster = KubernetesCluster.from_kubeconfig(sys.argv[1])  # without a connection that forks would share
     gc.freeze()
     print("ready", flush=True)  # noqa: T201 -- the first line
@@ -246,7 +251,7 @@ def main() -> None:
             victim = victims.pop(order["go_on"])
             os.kill(victim.pid, signal.SIGCONT)
         else:
-            victim = Victim(request, cluster, order)
+            victim = Victim(REQUEST, cluster, order)
         answer = victim.wait()
         if answer["status"] == "stopped":
             victims[victim.pid] = victim
