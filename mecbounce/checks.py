@@ -172,6 +172,13 @@ def _ends(facts: Facts) -> str:
     return f"restartPolicy {facts.pod.spec.restart_policy}" if facts.pod else ""
 
 
+def _missing_advice(facts: Facts) -> str:
+    said = f"{_maker(facts)} should have made it: look at its log and Events."
+    if _GENERATED.search(facts.request.pod):
+        said = f"If {facts.request.pod} was a generated name, its controller has made another pod or wants none."
+    return f"{said} If the name or the namespace is wrong, correct it."
+
+
 def _replaced_message(facts: Facts) -> str:
     gone = f"{facts.who}: incarnation {facts.pod_uid} has gone already; nothing is deleted, "
     if facts.pinned_uid is not None:  # this bounce has seen it, and knows what its replacement is made by
@@ -268,10 +275,7 @@ CHECKS: tuple[Check, ...] = (
             + (f", although {facts.request.node} is not meant to be down" if facts.request.node else "")
             + "."
         ),
-        advice=lambda facts: (
-            f"{_maker(facts)} should have made it: look at its log and Events. "
-            "If the name or the namespace is wrong, correct it."
-        ),
+        advice=_missing_advice,
     ),
     Check(
         code="pod_static",

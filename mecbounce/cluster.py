@@ -502,7 +502,7 @@ class KubernetesCluster:
             try:
                 return endpoint()(*args, **options, **raw)
             except ApiException as error:
-                if not isinstance(_answered(error), AccessDenied) or error.status != 401:  # noqa: PLR2004 -- HTTP
+                if error.status != 401 or not isinstance(_answered(error), AccessDenied):  # noqa: PLR2004 -- HTTP
                     raise
                 self._sign_in_anew(used)
                 return endpoint()(*args, **options, **raw)

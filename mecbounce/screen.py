@@ -140,10 +140,10 @@ def _termination(pod: Pod | None, server_now: datetime) -> tuple[str, str] | Non
 def _ended_lately(pod: Pod, server_now: datetime) -> bool:
     """Whether its containers have ended so lately that its kubelet may just need its time to remove it."""
     ends = [status.state.terminated.finished_at for status in pod.status.all_containers if status.state.terminated]
-    last = max(filter(None, ends), default=None)
-    # What never ran has not ended: then its deletion counts.
-    ago = (server_now - last).total_seconds() if last else pod.deleted_for(server_now)
-    return ago is not None and ago < REMOVAL
+    # What had ended before, or never ran, is removed once it is deleted.
+    ago = [(server_now - end).total_seconds() for end in ends if end is not None]
+    ago += [] if (deleted := pod.deleted_for(server_now)) is None else [deleted]
+    return min(ago, default=REMOVAL) < REMOVAL
 
 
 def _readiness(record: BounceRecord, candidates: tuple[Pod, ...], server_now: datetime) -> tuple[str, str] | None:

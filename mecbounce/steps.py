@@ -380,8 +380,9 @@ def _enough_are_back(context: Context, candidates: tuple[Pod, ...], pods: tuple[
     if back > old.peers_gone(pods):
         return True
     now = _controller_now(context, old.controller, None, None) if old.controller else None
-    wanted = now.replicas if isinstance(now, Controller) else None
-    return wanted is not None and wanted <= back + len(old.peers) - old.peers_gone(pods)
+    if not isinstance(now, Controller) or now.replicas is None:
+        return context.overdue  # it may have been scaled down: a new pod that is back must do in the end
+    return now.replicas <= back + len(old.peers) - old.peers_gone(pods)
 
 
 def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ...] = ()) -> Outcome:

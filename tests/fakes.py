@@ -32,7 +32,6 @@ class FakeCluster:
     """
 
     server = "https://fake.example.com"
-    server_time: datetime | None = None
 
     def __init__(self, clock: FakeClock, *pods: Pod) -> None:
         self.clock = clock

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -770,10 +771,16 @@ class TestTwoClocks:
     def test_a_clock_that_was_set_while_it_waits_is_told_of_once(self) -> None:
         bench = Bench().replaced(30, 40)
         bench.cluster.keeps_time(0)
-        bench.cluster.script.append((10, lambda: bench.cluster.keeps_time(90)))
+        bench.cluster.script += [(at, partial(bench.cluster.keeps_time, 80 + at)) for at in (10, 12, 20)]
         bench.task().perform()
         assert bench.codes() == ["clock_skew"]
         assert bench.notices[0].at >= later(10)
+
+    def test_a_bounce_that_ends_with_its_first_step_tells_of_them_too(self) -> None:
+        bench = Bench()
+        bench.cluster.resource = None
+        bench.cluster.keeps_time(3600)
+        assert [notice.code for notice in bench.task().perform().notices] == ["clock_skew"]
 
     def test_a_first_step_that_takes_its_time_is_no_skew(self) -> None:
         """The answers of a slow step are younger than its beginning; those of the step before are not."""

@@ -637,6 +637,12 @@ def test_the_words_name_what_it_is_and_what_to_do(given: dict[str, Any], message
     assert (message, advice) == (verdict.message, verdict.advice)
 
 
+def test_a_missing_pod_of_a_generated_name_is_nobodys_fault() -> None:
+    verdict = judge(Facts(request(node=None, pod="web-5b7d9f-x2k8q")))
+    assert "should have made it" not in verdict.advice
+    assert "has made another pod or wants none. If the name or" in verdict.advice
+
+
 def test_without_a_node_a_missing_pod_is_its_controllers_fault() -> None:
     verdict = judge(Facts(request(node=None)))
     assert f"{POD} does not exist. Nothing was changed." == verdict.message

@@ -69,6 +69,16 @@ def test_a_failure_without_a_diagnosis_is_told_by_its_event() -> None:
     assert written(*refused, message="No.")["message"] == "delete_refused: No."
 
 
+def test_a_delete_that_is_announced_once_more_after_its_intent_expired_is_told_once_more() -> None:
+    """What was told a day ago has not come; the checks in between are told of only where they end the bounce."""
+    expired = (*TO_DELETION, (State.INIT_CHECKS, Event.INTENT_EXPIRED))
+    assert events.on_entering(record(*expired), NOW) is None
+    assert events.on_entering(record(*expired, TO_DELETION[0]), NOW) is None
+    assert written(*expired, *TO_DELETION)["reason"] == "Bouncing"
+    ended = written(*expired, (State.FAILED, Event.NODE_DOWN), message="It is meant to be down.")
+    assert (ended["reason"], ended["message"]) == ("BounceFailed", "node_down: It is meant to be down.")
+
+
 @pytest.mark.parametrize(
     ("new", "about"), [(None, OLD), (SeenPod(name="mec-0", uid="uid-2"), NEW)], ids=["old_pod", "new_pod"]
 )

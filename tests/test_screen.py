@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,72 @@ class TestWaitingFor:
     def test_in_await_termination(self, pods: tuple[Pod, ...], said: str | None) -> None:
         found = screen.waiting_for(record(*PATH[:3]), screen.Sight(pods), later(10))
         assert (found and found[1]) == said
+
+    NOT_REMOVED = "no container runs any more and no finalizer is left; its kubelet has not removed it"
+
+    @pytest.mark.parametrize("skew", [-3600, 0, 3600])
+    @pytest.mark.parametrize(
+        ("ended", "deleted", "now", "told"),
+        [
+            ([10], 30, 39.9, False),
+            ([10], 30, 40, True),
+            ([10, 25], 30, 54.9, False),
+            ([10, 25], 30, 55, True),
+            ([None], 30, 29.9, False),
+            ([None], 30, 30, True),
+            ([], 30, 29.9, False),
+            ([], 30, 30, True),
+            ([-900], 30, 29.9, False),
+            ([-900], 30, 30, True),
+        ],
+        ids=[
+            "just_ended",
+            "ended_30_s_ago",
+            "the_last_just_ended",
+            "the_last_30_s_ago",
+            "nobody_knows_when_but_just_deleted",
+            "nobody_knows_when_and_deleted_30_s_ago",
+            "never_ran_and_just_deleted",
+            "never_ran_and_deleted_30_s_ago",
+            "ended_long_before_it_was_deleted",
+            "ended_long_before_it_was_deleted_30_s_ago",
+        ],
+    )
+    def test_that_a_kubelet_takes_its_time_to_remove_an_ended_pod_is_told_after_30_s(
+        self, ended: list[float | None], deleted: float, now: float, told: bool, skew: float
+    ) -> None:
+        """Its grace period of 30 s ends at `deleted`. Whatever the kind of container, and by the cluster's clock."""
+        statuses = [
+            {"name": f"c{n}", "state": {"terminated": {"exitCode": 0, "finishedAt": at and stamp(skew + at)}}}
+            for n, at in enumerate(ended)
+        ]
+        kinds = {"containerStatuses": statuses[:1], "ephemeralContainerStatuses": statuses[1:]}
+        left = pod(uid=OLD_UID, deleted=skew + deleted, status=kinds)
+        sight = screen.Sight((left,), timedelta(seconds=skew))
+        found = screen.waiting_for(record(*PATH[:3]), sight, later(now))
+        assert (found and found[1]) == (self.NOT_REMOVED if told else None)
+
+    @pytest.mark.parametrize("skew", [-3600, 0, 3600])
+    def test_what_the_cluster_times_is_told_by_its_clock(self, skew: float) -> None:
+        """How much of a grace period is left, and of a startup probe's budget."""
+        ahead = timedelta(seconds=skew)
+        going = screen.Sight((pod(uid=OLD_UID, deleted=skew + 30),), ahead)
+        found = screen.waiting_for(record(*PATH[:3]), going, later(10))
+        assert found == ("grace_period_running", "container app still running, 20 s left of the grace period")
+        runs = {"state": {"running": {"startedAt": stamp(skew + 40)}}}
+        starting = screen.Sight((replacement(container_status=runs),), ahead)
+        found = screen.waiting_for(record(*PATH), starting, later(60.9))
+        assert found is not None
+        assert found[1] == "startup probe of app: 20 of at most 30 tries used up, 10 s left of its budget"
+
+    def test_a_container_between_two_crashes_is_waited_for(self) -> None:
+        runs = {"restartCount": 2, "ready": True, "started": True, "state": {"running": {"startedAt": stamp(50)}}}
+        last = {"lastState": {"terminated": {"exitCode": 1}}}
+        seen = screen.Sight((pod(uid=NEW_UID, container_status=runs | last),))
+        found = screen.waiting_for(record(*PATH), seen, later(59))
+        assert found is not None
+        assert found[1] == "container app, restart count 2, last exit code 1"
+        assert screen.waiting_for(record(*PATH), seen, later(60)) is None
 
     def test_an_api_server_that_gives_no_answer_is_what_is_waited_for(self) -> None:
         troubled = record(*PATH, trouble=Trouble(since=later(40), tries=3, what="connection refused"))

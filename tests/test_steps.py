@@ -989,6 +989,17 @@ class TestPeers:
         assert outcome.event is event
         assert ("several_gone" in {code for code, _ in outcome.notices}) is ("b" not in present)
 
+    def test_where_what_is_wanted_cannot_be_read_one_new_pod_must_do_at_the_deadline(self) -> None:
+        old = self.one("a")
+        asked = request(node=None, pod="a", timeouts={"ready": 60})
+        record = record_in(State.AWAIT_READY, deadline=60, old=old, request=asked)
+        record = record.model_copy(update={"old_pod": PinnedPod.of(old, [old, self.one("b")])})
+        cluster = FakeCluster(FakeClock(), self.one("new-1"))
+        cluster.faults = [None, AccessDenied("replicasets are forbidden")]
+        outcome = run(record, cluster, now=later(60))
+        assert outcome.event is Event.POD_READY
+        assert [code for code, _ in outcome.notices] == ["several_gone"]
+
     def test_at_the_deadline_too_few_are_told(self) -> None:
         old = self.one("a")
         asked = request(node=None, pod="a", timeouts={"ready": 60})

@@ -515,6 +515,25 @@ class TestFileStore:
             FileStore(path).save(FIRST)
         assert None is FileStore(path).load()
 
+    @pytest.mark.parametrize("name", ["mec-0.json", "new/folders/mec-0.json"], ids=["folder", "folders_to_make"])
+    def test_a_place_can_be_tried_and_nothing_is_left_there(self, name: str, tmp_path: Path) -> None:
+        FileStore(tmp_path / name).try_place()
+        assert [] == [*tmp_path.iterdir()]
+
+    @pytest.mark.parametrize("place", ["file/mec-0.json", "file/a/b/mec-0.json", "nowhere/mec-0.json"])
+    def test_a_place_that_no_record_could_be_written_to_is_told_beforehand(self, place: str, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        (tmp_path / "nowhere").symlink_to(tmp_path / "not there")
+        path = tmp_path / place
+        with pytest.raises(RecordNotSaved, match=rf"^{path}: the record can't be written: [A-Za-z]+ "):
+            FileStore(path).try_place()
+
+    def test_trying_a_place_leaves_the_record_that_is_there_as_it_is(self, path: Path) -> None:
+        FileStore(path).save(FIRST)
+        before = path.read_bytes(), path.stat().st_mtime_ns
+        FileStore(path).try_place()
+        assert before == (path.read_bytes(), path.stat().st_mtime_ns)
+
     @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
     def test_a_folder_without_the_right_to_write_is_told(self, path: Path) -> None:
         path.parent.chmod(0o500)

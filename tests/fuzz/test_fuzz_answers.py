@@ -146,9 +146,7 @@ class CannedCluster(KubernetesCluster):
         self._answers = answers
         super().__init__(lambda: Access(Configuration()))  # never connects
 
-    def _sign_in(self) -> None:
-        self._access = self._connect()
-        self.server = "https://server"
+    def _connect_pool(self) -> None:
         self._core = self._custom = self._answers
 
 
