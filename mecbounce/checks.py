@@ -382,8 +382,8 @@ CHECKS: tuple[Check, ...] = (
         ),
         advice=lambda _: "Let it end by itself. To delete it all the same, use force (--force).",
         forced=lambda facts: (
-            f"It works for {_controller(facts)} to an end; going on because of force. Its work begins anew, or counts "
-            "as failed and is not done again."
+            f"The pod works for {_controller(facts)} to an end; going on because of force. Its work begins anew, or "
+            "counts as failed and is not done again."
         ),
     ),
     Check(

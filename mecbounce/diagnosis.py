@@ -271,7 +271,8 @@ def _wants_none(old: PinnedPod, now: Controller, seen: Absence) -> Iterator[Diag
     """Why a controller that stands makes no pod now."""
     called = now.reference.called
     if scaled := _scaled_down(old, now, seen):
-        yield Diagnosis(code="controller_scaled_down", evidence=scaled, who=f"whoever scaled {called}")
+        asked = now.owner or now.reference  # a ReplicaSet is scaled by way of its Deployment
+        yield Diagnosis(code="controller_scaled_down", evidence=scaled, who=f"whoever scaled {asked.called}")
     over = (now.condition("Complete") or now.condition("Failed")) if now.reference.kind == "Job" else None
     if over is not None:
         why = _joined(over.reason, over.message)

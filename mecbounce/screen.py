@@ -373,8 +373,12 @@ _LAST_LOGS = Next(
 _HOST = Next("Look at its Kubernetes node", "kubectl describe node {host}")
 _ALIVE = Next("See whether the API server answers", "kubectl get --raw /readyz", diagnosis.ADMINISTRATORS)
 _RESOURCE = Next("See what it holds", "kubectl get {node} -n {namespace} -o yaml")
+_FINALIZERS = Next("See which finalizers hold it", _RESOURCE.command)
 _MAKER = Next("See why nothing makes it", "kubectl describe {node} -n {namespace}", diagnosis.OPERATOR)
 _CONTROLLER = Next("Look at its controller", "kubectl describe {controller} -n {namespace}")
+_WEBHOOKS = Next(
+    "See which webhooks there are", "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations"
+)
 _EVENTS = Next("See what happened there", "kubectl get events -n {namespace} --sort-by=.lastTimestamp")
 _WAIT_ON = Next("Wait on, and delete nothing", "{this_one}")
 _RESUME = Next("Resume it", "{run}")
@@ -387,7 +391,7 @@ _NEXT: Mapping[Event, Next] = {
     ),
     Event.NODE_MISSING: Next("See which there are", "kubectl get {kind} -n {namespace}", "whoever named it so"),
     Event.NODE_UNREADABLE: Next(_RESOURCE.purpose, _RESOURCE.command, diagnosis.OPERATOR),
-    Event.NODE_DELETING: Next(_RESOURCE.purpose, _RESOURCE.command, "whoever deletes it"),
+    Event.NODE_DELETING: Next(_FINALIZERS.purpose, _FINALIZERS.command, "whoever deletes it"),
     Event.NODE_DOWN: Next(_RESOURCE.purpose, _RESOURCE.command, "whoever turned it down"),
     Event.NODE_REBUILDING: Next("Watch it rebuild", "kubectl get {node} -n {namespace} --watch", "nobody, for now"),
     Event.POD_MISSING: _MAKER,
@@ -418,8 +422,8 @@ _LOOK: Mapping[str, Next] = {  # by a diagnosis' code: where to look before wait
     "finalizers": Next("See who set them", "kubectl get pod {pod} -n {namespace} -o yaml"),
     "not_removed": _HOST,
     "deletion_lost": _DESCRIBE,
-    "webhook_failing": Next("See which webhooks there are", "kubectl get validatingwebhookconfigurations"),
-    "webhook_denied": Next("See which webhooks there are", "kubectl get validatingwebhookconfigurations"),
+    "webhook_failing": _WEBHOOKS,
+    "webhook_denied": _WEBHOOKS,
     "policy_denied": Next("See which policies there are", "kubectl get validatingadmissionpolicies"),
     "namespace_deleting": Next("Look at it", "kubectl describe namespace {namespace}"),
     "account_missing": Next("See which accounts there are", "kubectl get serviceaccounts -n {namespace}"),
@@ -427,7 +431,7 @@ _LOOK: Mapping[str, Next] = {  # by a diagnosis' code: where to look before wait
     "refused": Next("See which rights there are", "kubectl auth can-i --list -n {namespace}"),
     diagnosis.UNREACHABLE: _ALIVE,
     "node_missing": Next("See which there are", "kubectl get {kind} -n {namespace}"),
-    "node_deleting": _RESOURCE,
+    "node_deleting": _FINALIZERS,
     "node_down": _RESOURCE,
     "controller_gone": _EVENTS,
     "controller_deleting": _CONTROLLER,
@@ -571,7 +575,8 @@ def plan_page(found: Plan, title: str) -> RenderableType:
         page += ["", Text("How long it would wait", style="bold"), _plan_deadlines(found)]
     if found.rights:
         page += ["", Text("Rights", style="bold"), _plan_rights(found)]
-    page += [Text(f"{MIND[0]} {plain(notice)}", style=MIND[1]) for notice in found.notices]
+    if found.notices:
+        page += ["", *(Text(f"{MIND[0]} {plain(notice)}", style=MIND[1]) for notice in found.notices)]
     if found.eviction:
         page += ["", Text("Disruption budget", style="bold"), Text(plain(found.eviction))]
     page += ["", Text(verdict, style="bold green" if found.goes_on else "bold red")]

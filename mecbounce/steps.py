@@ -417,13 +417,13 @@ def not_back(
     what = f"its replacement {new_pod.name} ({new_pod.uid}) is not back" if new_pod else "it has no replacement"
     service = "The node is not in service."
     if why.code == "rolled_out":
-        what = "its place was taken by a rollout"
-        service = "Whether the node is in service, the pods of that ReplicaSet tell."
+        service = "Whether the node is in service, the pods of the ReplicaSet that took over tell."
     elif others and old.controller is not None:
         service = (
             f"Pods of {old.controller.called} that stand: {', '.join(sorted(pod.name for pod in others)[:MOST_NAMES])}."
         )
-    message = f"Pod {old.name} has gone and {what} after {_waited(context)}: {why.evidence.rstrip('.')}. {service}"
+    what = "a rollout took its place" if why.code == "rolled_out" else f"{what} after {_waited(context)}"
+    message = f"Pod {old.name} has gone and {what}: {why.evidence.rstrip('.')}. {service}"
     if why.code == diagnosis.UNREACHABLE:
         message = f"Pod {old.name} has gone; whether its replacement is back is not known: {why.evidence.rstrip('.')}."
     return Outcome(event, message, _advice(old, why), why, learned, notices)

@@ -27,8 +27,8 @@ WAIT_FOR_ITS_OWN = "what is left is to wait for its replacement."
 SHOULD_HAVE = "should have made it: look at its log and Events. If the name or the namespace is wrong, correct it."
 
 TO_AN_END = (
-    "It works for Job backup to an end; going on because of force. Its work begins anew, or counts as failed and is "
-    "not done again."
+    "The pod works for Job backup to an end; going on because of force. Its work begins anew, or counts as failed "
+    "and is not done again."
 )
 
 ORDER = [

@@ -524,6 +524,15 @@ class TestWhatTheControllerTells:
             ),
             pytest.param(
                 pinned(REPLICA_SET),
+                SCALED,
+                [],
+                "controller_scaled_down",
+                "ReplicaSet mec-7d9f was scaled down, from at least 1 to 0",
+                "whoever scaled Deployment mec",
+                id="deployment_scaled_to_nothing",
+            ),
+            pytest.param(
+                pinned(REPLICA_SET),
                 read(REPLICA_SET, {"replicas": 0}),
                 [],
                 "controller_scaled_down",

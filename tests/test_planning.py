@@ -364,6 +364,11 @@ class TestPage:
         asked.faults = [None] * 9 + [AccessDenied("red \x1b[31m\a")]
         assert not {"\x1b", "\a"} & {*page(plan(request(), asked))}
 
+    def test_what_is_to_be_minded_stands_apart_from_the_rights(self) -> None:
+        """It may be about something else, such as a predecessor that is not ready."""
+        found = plan(request(), cluster()).model_copy(update={"notices": ("Mind this.",)})
+        assert "\n\n! Mind this.\n" in page(found)
+
     def test_shows_what_the_checks_want_noticed(self) -> None:
         asked = cluster()
         asked.resource = {"status": {"state": "catchup"}}

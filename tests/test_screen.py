@@ -486,6 +486,15 @@ class TestPage:
             "  kubectl get expressnodes.v1.express.example.com/mec-0 -n default -o yaml",
         ]
 
+    def test_what_holds_a_resource_that_is_being_deleted_is_to_be_seen(self) -> None:
+        deleting = failed(Event.NODE_DELETING)
+        assert "See which finalizers hold it:" in shown(screen.ending(deleting, Given(), PIPED))
+
+    @pytest.mark.parametrize("code", ["webhook_failing", "webhook_denied"])
+    def test_a_webhook_may_be_of_either_kind(self, code: str) -> None:
+        words = screen.next_commands(failed(Event.DELETE_REFUSED, code), Given())[0][1]
+        assert words[:3] == ["kubectl", "get", "validatingwebhookconfigurations,mutatingwebhookconfigurations"]
+
     def test_a_command_holds_nothing_that_a_terminal_would_obey(self) -> None:
         evil = OLD.model_copy(update={"host": "host\x1b[2J"})
         lost = failed(Event.TERMINATION_TIMEOUT, "host_lost", old_pod=evil)

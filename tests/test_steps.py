@@ -889,7 +889,7 @@ class TestNothingCame:
         record = record_in(State.AWAIT_READY, deadline=60, old=old, request=request(node=None, pod="rs-a"))
         outcome = run(record, cluster, now=later(60))
         assert outcome.message.startswith(
-            "Pod rs-a has gone and its place was taken by a rollout after 60 s: Deployment web was rolled out: "
+            "Pod rs-a has gone and a rollout took its place: Deployment web was rolled out: "
             "ReplicaSet rs is scaled down to 0, ReplicaSet web-2 took over."
         )
         assert "no replacement" not in outcome.message

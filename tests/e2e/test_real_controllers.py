@@ -311,7 +311,7 @@ def ended(bench: Bench) -> Finished:
 
 def test_a_pod_of_a_fixed_name_that_has_ended_is_bounced_with_a_notice(told: Told) -> None:
     ran = told("ended")
-    assert (ran.outcome, ran.notices) == ((0, "pod_ready", None), {"pod_ended"}), ran.result
+    assert (ran.outcome, ran.notices) == ((0, "pod_ready", None), {"pod_ended_in_place"}), ran.result
 
 
 @story

