@@ -154,9 +154,9 @@ class KubernetesCluster:
 
     def _open(self) -> None:
         """Make connections of this process' own: two processes on one would mix their answers up."""
-        self._process = os.getpid()
         self._signing = threading.Lock()
         self._connect_pool()
+        self._process = os.getpid()  # last: until then another thread makes its own rather than use the parent's
 
     def _connect_pool(self) -> None:
         api = self._api_client()

@@ -234,9 +234,10 @@ class Kubeconfig:
         authority = where.content(
             "certificate-authority", cluster.certificate_authority, cluster.certificate_authority_data
         )
+        known_by = f"{cluster.tls_server_name} {cluster.insecure}"
         return Access(
             configuration,
-            authority=hashlib.sha256(authority + cluster.tls_server_name.encode()).hexdigest(),
+            authority=hashlib.sha256(authority + known_by.encode()).hexdigest(),
             headers=lambda: [*authorization(), *impersonated],
             proxy=proxy,
             options=options,
