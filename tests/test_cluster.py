@@ -277,7 +277,12 @@ class TestFailures:
             (b'{"items": ' + b"[" * 100_000, "not whole JSON"),
             (b'{"items": "\\ud800"}', "not whole JSON"),
             (b"[]", "not a JSON object"),
-            (b"{}", "pods can't be read"),
+            (b"{}", "no whole list of pods"),
+            (b'{"kind": "PodList", "items": [], "metadata": {}}', "pods can't be read"),
+            (b'{"kind": "PodList", "items": [], "metadata": null}', "no whole list of pods"),
+            (b'{"kind": "PodList", "items": [], "metadata": "1"}', "no whole list of pods"),
+            (b'{"kind": "PodList", "items": {}, "metadata": {"resourceVersion": "1"}}', "no whole list of pods"),
+            (b'{"kind": "PodList", "items": "", "metadata": {"resourceVersion": "1"}}', "no whole list of pods"),
             (b'{"kind": "PodList", "items": [{}], "metadata": {}}', "field metadata"),
             (
                 b'{"kind": "PodList", "items": [{"metadata": {"name": 5, "uid": "u"}}], "metadata": {}}',
@@ -297,6 +302,8 @@ class TestFailures:
         mocker.patch.object(kubernetes._core, "list_namespaced_pod").return_value.data = body
         with pytest.raises(Unreachable, match=said):
             kubernetes.pods("default")
+        with pytest.raises(Unreachable, match=said):  # its first page would hide a second pod with these labels
+            kubernetes.selected_pods("default", "app=mec")
 
     def test_nobody_listening_is_one_line(self, tmp_path: Path) -> None:
         with socket.socket() as unused:
