@@ -154,9 +154,9 @@ class KubernetesCluster:
 
     def _open(self) -> None:
         """Make connections of this process' own: two processes on one would mix their answers up."""
-        self._process = os.getpid()
         self._signing = threading.Lock()
         self._connect_pool()
+        self._process = os.getpid()  # last: until then another thread makes its own rather than use the parent's
 
     def _connect_pool(self) -> None:
         api = self._api_client()
@@ -326,8 +326,7 @@ class KubernetesCluster:
 
     def selected_pods(self, namespace: str, labels: str) -> tuple[Pod, ...]:
         """List the pods that a label selector selects, such as `app=mec`. Raises Refused where it is none."""
-        listed = self._json(lambda: self._core.list_namespaced_pod, namespace, label_selector=labels)
-        return _items(Pod, listed, "pods")
+        return _all_pods(self._json(lambda: self._core.list_namespaced_pod, namespace, label_selector=labels))[0]
 
     def namespaces(self) -> tuple[str, ...]:
         """List the names of all namespaces."""
@@ -337,12 +336,7 @@ class KubernetesCluster:
 
     def list_pods(self, namespace: str, name: str | None) -> tuple[tuple[Pod, ...], str]:
         """List the pods; gives them and the list's resourceVersion, from which a watch goes on."""
-        listed = self._json(lambda: self._core.list_namespaced_pod, namespace, **_named(name))
-        with _readable("pods"):
-            # A proxy's own answer, or the first page of a list, would be taken for pods that have gone.
-            if listed["kind"] != "PodList" or listed["metadata"].get("continue"):
-                raise Unreachable("the API server's answer was no whole list of pods")
-            return _items(Pod, listed, "pods"), str(listed["metadata"]["resourceVersion"])
+        return _all_pods(self._json(lambda: self._core.list_namespaced_pod, namespace, **_named(name)))
 
     @contextmanager
     def watch(self, namespace: str) -> Iterator[PodWatch]:
@@ -701,6 +695,19 @@ _SOCKET_OPTIONS = [
 
 def _named(name: str | None) -> dict[str, str]:
     return {"field_selector": f"metadata.name={name}"} if name is not None else {}
+
+
+def _all_pods(listed: Mapping[str, Any]) -> tuple[tuple[Pod, ...], str]:
+    """Give the pods of a list and its resourceVersion.
+
+    A proxy's own answer, or the first page of a list, is refused: pods would be taken for gone.
+    """
+    metadata = listed.get("metadata")
+    whole = listed.get("kind") == "PodList" and isinstance(metadata, dict) and not metadata.get("continue")
+    if not whole or not isinstance(listed.get("items"), list):
+        raise Unreachable("the API server's answer was no whole list of pods")
+    with _readable("pods"):
+        return _items(Pod, listed, "pods"), str(listed["metadata"]["resourceVersion"])
 
 
 def _items(kind: type[Item], listed: Mapping[str, Any], what: str) -> tuple[Item, ...]:

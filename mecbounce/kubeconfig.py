@@ -242,9 +242,10 @@ class Kubeconfig:
         authorization = _authorization(who, user, credential, signed_in)
         configuration = client.Configuration()
         configuration.host = server
+        known_by = f"{cluster.tls_server_name} {cluster.insecure}"
         return Access(
             configuration,
-            authority=hashlib.sha256(authority + cluster.tls_server_name.encode()).hexdigest(),
+            authority=hashlib.sha256(authority + known_by.encode()).hexdigest(),
             headers=lambda: [*authorization(), *impersonated],
             proxy=proxy,
             options=options,

@@ -222,10 +222,11 @@ class Owner(FromApi):
 
     @property
     def built_in_plural(self) -> str:
-        """How its type stands in a URL, if it is one of Kubernetes' own controllers of pods; else empty."""
+        """How its type stands in a URL, if it is one of Kubernetes' own that makes pods, or their ReplicaSets."""
         own = {
             ("", "ReplicationController"): "replicationcontrollers",
             ("apps", "DaemonSet"): "daemonsets",
+            ("apps", "Deployment"): "deployments",
             ("apps", "ReplicaSet"): "replicasets",
             ("apps", "StatefulSet"): "statefulsets",
             ("batch", "Job"): "jobs",

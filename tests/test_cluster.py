@@ -277,7 +277,12 @@ class TestFailures:
             (b'{"items": ' + b"[" * 100_000, "not whole JSON"),
             (b'{"items": "\\ud800"}', "not whole JSON"),
             (b"[]", "not a JSON object"),
-            (b"{}", "pods can't be read"),
+            (b"{}", "no whole list of pods"),
+            (b'{"kind": "PodList", "items": [], "metadata": {}}', "pods can't be read"),
+            (b'{"kind": "PodList", "items": [], "metadata": null}', "no whole list of pods"),
+            (b'{"kind": "PodList", "items": [], "metadata": "1"}', "no whole list of pods"),
+            (b'{"kind": "PodList", "items": {}, "metadata": {"resourceVersion": "1"}}', "no whole list of pods"),
+            (b'{"kind": "PodList", "items": "", "metadata": {"resourceVersion": "1"}}', "no whole list of pods"),
             (b'{"kind": "PodList", "items": [{}], "metadata": {}}', "field metadata"),
             (
                 b'{"kind": "PodList", "items": [{"metadata": {"name": 5, "uid": "u"}}], "metadata": {}}',
@@ -297,6 +302,8 @@ class TestFailures:
         mocker.patch.object(kubernetes._core, "list_namespaced_pod").return_value.data = body
         with pytest.raises(Unreachable, match=said):
             kubernetes.pods("default")
+        with pytest.raises(Unreachable, match=said):  # its first page would hide a second pod with these labels
+            kubernetes.selected_pods("default", "app=mec")
 
     def test_nobody_listening_is_one_line(self, tmp_path: Path) -> None:
         with socket.socket() as unused:
@@ -810,7 +817,7 @@ class TestTarget:
             assert cluster.host("node1").name == "node1"
             assert elsewhere.seen == []
 
-    @pytest.mark.parametrize("changed", ["server", "authority"])
+    @pytest.mark.parametrize("changed", ["server", "authority", "verification"])
     def test_a_context_that_has_become_another_api_servers_is_refused_and_both_are_named(
         self, sandbox: Sandbox, tmp_path: Path, changed: str
     ) -> None:
@@ -820,7 +827,9 @@ class TestTarget:
                 self.two(tmp_path, elsewhere.url, sandbox.url, "here")
                 told = f"at {elsewhere.url}"
             else:
-                self.two(tmp_path, sandbox.url, elsewhere.url, "here", **{"tls-server-name": "other.example.com"})
+                known_by: dict[str, Any] = {"tls-server-name": "other.example.com"}
+                known_by = known_by if changed == "authority" else {"insecure-skip-tls-verify": True}
+                self.two(tmp_path, sandbox.url, elsewhere.url, "here", **known_by)
                 told = "by other certificates"
             sandbox.fail_next(status=401)
             with pytest.raises(Unreachable) as caught:
@@ -878,6 +887,28 @@ class TestTarget:
             cluster.pods("default")
         before, of_child, after = addresses
         assert before == after != of_child
+
+    def test_a_thread_of_the_child_does_not_use_the_parents_connections_while_another_makes_new_ones(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cluster = KubernetesCluster.from_kubeconfig(write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:1"))
+        inherited, makes, used = cluster._core, cluster._connect_pool, list[Any]()
+        monkeypatch.setattr(cluster, "_process", -1)  # as a child finds it
+
+        def another() -> None:
+            cluster._stay_signed_in()
+            used.append(cluster._core)
+
+        def while_another_asks() -> None:
+            monkeypatch.setattr(cluster, "_connect_pool", makes)
+            thread = threading.Thread(target=another)
+            thread.start()
+            thread.join()
+            makes()
+
+        monkeypatch.setattr(cluster, "_connect_pool", while_another_asks)
+        cluster._stay_signed_in()
+        assert used != [inherited]
 
     def test_a_subresource_is_not_taken_for_the_type_of_its_kind(self, tmp_path: Path) -> None:
         types = [{"name": name, "kind": "Site", "namespaced": True} for name in ("sites/status", "sites")]

@@ -949,6 +949,15 @@ class TestControllersAbove:
         assert {code for code, _ in outcome.notices} == codes
         assert cluster.calls == ["node", "pods default/mec-0", "controller default/StatefulSet/mec"]
 
+    def test_a_deployment_above_a_replica_set_is_followed_too(self) -> None:
+        cluster = self.cluster("owner-2")
+        sets = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "mec-5d", "uid": "rs-1"}
+        cluster.present = {"uid-1": pod(owner=sets | {"controller": True})}
+        cluster.controllers["mec"] = {**(cluster.controllers["mec"] or {}), "kind": "Deployment"}
+        owner = self.STATEFUL_SET | {"kind": "Deployment", "controller": True}
+        cluster.controllers["mec-5d"] = {**sets, "metadata": {**sets, "ownerReferences": [owner]}}
+        assert run(begin(request(), NOW), cluster).event is Event.POD_FOREIGN
+
     def test_where_it_may_not_be_read_a_notice_says_so(self) -> None:
         cluster = self.cluster("owner-1")
         cluster.faults = [None, None, AccessDenied("statefulsets are forbidden")]
