@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 Look = Callable[[str | None], tuple[Pod, ...]]
 Answer = TypeVar("Answer")
+DATE_TELLS = timedelta(seconds=2)  # a smaller difference of two clocks can't be seen by a Date of whole seconds
 
 
 class ShutdownProtection(Protocol):
@@ -87,8 +88,9 @@ class Context:
 
     @property
     def skew(self) -> timedelta:
-        """How far the API server's clock is ahead of this machine's."""
-        return self.server_now - self.now
+        """How far the API server's clock is ahead of this machine's, as far as a Date of whole seconds can tell."""
+        found = self.server_now - self.now
+        return found if abs(found) >= DATE_TELLS else timedelta()
 
     @property
     def api_timeout(self) -> timedelta:
