@@ -107,16 +107,17 @@ def _with_skew(record: BounceRecord, outcome: Outcome, server_time: datetime | N
     return replace(outcome, notices=(*outcome.notices, ("clock_skew", told)))
 
 
-def cancel(record: BounceRecord, cluster: Cluster, now: datetime, *, announced_here: bool = False) -> Step | None:
+def cancel(record: BounceRecord, cluster: Cluster, now: datetime, *, announced_here: int = 0) -> Step | None:
     """Call a bounce off before its deletion. None: it can only be left, since a DELETE was sent or may be yet.
 
-    `announced_here`: this process itself has brought the bounce into DELETE_POD and knows what it has sent since. Of
-    another one nobody knows: it may be paused right before its DELETE.
+    `announced_here`: how often this process itself has brought the bounce into DELETE_POD, and knows what it has sent
+    since. Of another one nobody knows: it may be paused right before its DELETE, however old that announcement is.
     """
     if record.state not in BEFORE_DELETION:
         return None
-    if record.state is State.DELETE_POD:
-        if not announced_here or record.trouble is not None or record.old_pod is None:
+    announced = sum(passage.state is State.DELETE_POD for passage in record.path)
+    if announced:
+        if announced > announced_here or record.trouble is not None or record.old_pod is None:
             return None
         try:
             pod = record.old_pod.find_in(cluster.pods(record.request.namespace, record.old_pod.name))
@@ -193,7 +194,7 @@ class BounceTask:
         self._stop = stop or (lambda: False)
         self._events = events
         self._clock = clock
-        self._announced_here = False  # whether this very task has brought the bounce into DELETE_POD
+        self._announced_here = 0  # how often this very task has brought the bounce into DELETE_POD
         self._saved_detail_at = datetime.min.replace(tzinfo=UTC)
         self._log = log.bind(namespace=request.namespace, pod=request.pod)
 
@@ -273,7 +274,7 @@ class BounceTask:
         step = advance(record, self._cluster, self._clock(), protection=self._protection, look=look)
         if step.record.state is State.DELETE_POD and record.state is State.DISABLE_PROTECTION:
             step = replace(step, record=_announced(step.record, self._clock()))
-            self._announced_here = True
+            self._announced_here += 1
         if look is not None and _is_detail(record, step.record):
             now = self._clock()
             if now < self._saved_detail_at + DETAIL_EVERY:

@@ -87,8 +87,10 @@ class Proxy:
             raise ConfigError("it is not a URL") from None
         if parts.scheme not in PORTS:
             raise ConfigError(f"its scheme is none of {', '.join(PORTS)}")
-        if not re.fullmatch(r"[\w.:%-]+", parts.hostname or ""):
+        if not _names_a_host(parts.netloc.rpartition("@")[2]):
             raise ConfigError("it names no host")
+        if port == 0:
+            raise ConfigError("its port is 0")
         if parts.scheme.startswith("socks") and importlib.util.find_spec("socks") is None:
             raise ConfigError("a SOCKS proxy needs the package PySocks: pip install 'mecbounce[socks]'")
         user, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
@@ -139,6 +141,7 @@ def spared(server: str, no_proxy: str) -> bool:
             if int(its_port) != port:
                 continue
             entry = name  # noqa: PLW2901 -- the port has been seen to
+        entry = entry.strip("[]")  # noqa: PLW2901 -- as an IPv6 address with a port is written
         domain = entry.removeprefix("*")
         if host == entry or host.endswith(domain if domain.startswith(".") else f".{domain}"):
             return True
@@ -156,6 +159,15 @@ def _is_in(host: str, network: str) -> bool:
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
     except ValueError:
+        return False
+
+
+def _names_a_host(place: str) -> bool:
+    """Whether there is an address, or a name that can be looked up, in `host`, `host:port` or `[address]:port`."""
+    found = re.fullmatch(r"(?:\[([\da-fA-F:.]+(?:%[\w.-]+)?)\]|([\w.-]+))(?::\d*)?", place)
+    try:
+        return found is not None and bool(ipaddress.ip_address(found[1]) if found[1] else found[2].encode("idna"))
+    except ValueError:  # UnicodeError is one
         return False
 
 

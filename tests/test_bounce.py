@@ -462,10 +462,11 @@ class TestAnOldIntent:
         assert (result.failed_in, exit_status(result)) == (State.INIT_CHECKS, 3)
         assert "Nothing was deleted: pod mec-0 ran on when last seen, with its shutdown" in result.message
 
-    def test_on_the_way_round_it_can_be_called_off(self) -> None:
+    def test_on_the_way_round_it_can_be_called_off_by_whoever_announced_it(self) -> None:
         bench = Bench()
         record = advance(left_in_delete_pod(bench), bench.cluster, later(3600)).record
-        step = cancel(record, bench.cluster, later(3600))
+        assert cancel(record, bench.cluster, later(3600)) is None
+        step = cancel(record, bench.cluster, later(3600), announced_here=1)
         assert step is not None
         assert step.record.message.endswith("with its shutdown protection switched off.")
 
@@ -653,6 +654,28 @@ class TestStop:
         assert bench.record.state is State.DELETE_POD
         assert not any(call.startswith("delete") for call in bench.cluster.calls)
 
+    @pytest.mark.parametrize("state", [State.INIT_CHECKS, State.DISABLE_PROTECTION, State.DELETE_POD])
+    def test_nor_is_it_once_it_has_expired_and_the_checks_are_asked_again(self, state: State) -> None:
+        bench = Bench()
+        left_in_delete_pod(bench)
+        bench.clock.now += timedelta(days=3)
+        with pytest.raises(Interrupted, match=f"left in {state}"):
+            bench.task(stop=lambda: len(bench.record.path) > 3 and bench.record.state is state).perform()
+        assert bench.cluster.deleted == []
+
+    def test_its_own_that_has_expired_is_called_off_after_a_look(self) -> None:
+        bench = Bench()
+        task = bench.task(stop=lambda: len(bench.record.path) > 3 if bench.state else False)
+        record = left_in_delete_pod(bench)
+        task._announced_here = 1
+        bench.clock.now += timedelta(days=3)
+        bench.state["mecbounce"] = advance(record, bench.cluster, bench.clock.now).record.model_dump(mode="json")
+        assert task.perform().event is Event.CANCELLED
+        bench.state["mecbounce"] = advance(record, bench.cluster, bench.clock.now).record.model_dump(mode="json")
+        bench.cluster.present.clear()
+        with pytest.raises(Interrupted):
+            task.perform()
+
     @pytest.mark.parametrize("how", ["perform", "advance"])
     def test_whoever_has_announced_a_deletion_finds_itself_superseded_before_it_is_carried_out(
         self, mocker: MockerFixture, how: str
@@ -686,7 +709,7 @@ class TestStop:
         record = to_state(bench, State.DELETE_POD)
         bench.cluster.faults = [None, LOST]
         record = advance(record, bench.cluster, bench.clock.now).record
-        assert cancel(record, bench.cluster, bench.clock.now, announced_here=True) is None
+        assert cancel(record, bench.cluster, bench.clock.now, announced_here=1) is None
 
     @pytest.mark.parametrize("state", [State.AWAIT_TERMINATION, State.AWAIT_READY])
     def test_after_the_deletion_it_leaves_and_the_next_run_resumes(self, state: State) -> None:

@@ -689,6 +689,13 @@ class TestProxy:
         ("http://me:s3cr3t@pro xy", "it names no host"),
         ("http://me:s3cr3t@[::1", "it is not a URL"),
         ("http://me:s3cr3t@proxy:port", "it is not a URL"),
+        ("http://me:s3cr3t@proxy:0", "its port is 0"),
+        ("http://me:s3cr3t@proxy%00:1", "it names no host"),
+        ("http://me:s3cr3t@%70roxy:1", "it names no host"),
+        ("http://me:s3cr3t@proxy..example.com:1", "it names no host"),
+        (f"http://me:s3cr3t@{'a' * 64}:1", "it names no host"),
+        ("http://me:s3cr3t@[::1]x:1", "it "),  # what of it is said depends on Python's version
+        ("http://me:s3cr3t@[1::2::3]:1", "it "),
     ],
 )
 def test_a_proxy_url_that_is_none_is_named_without_its_password(bench: Bench, url: str, says: str) -> None:
@@ -727,6 +734,24 @@ class TestEnvironmentsProxy:
             with pytest.raises(Unreachable, match="Failed to resolve"):
                 cluster.pods("default")
         assert len(proxy.seen) == len(bench.api.seen) == proxied
+
+    @pytest.mark.parametrize(
+        ("no_proxy", "proxied"),
+        [
+            ("fd00::5", False),
+            ("[fd00::5]", False),
+            ("[fd00::5]:80", False),
+            ("[fd00::5]:81", True),
+            ("fd00::/8", False),
+        ],
+    )
+    def test_an_address_of_ipv6_is_spared_however_it_is_written(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, no_proxy: str, *, proxied: bool
+    ) -> None:
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        monkeypatch.setenv("NO_PROXY", no_proxy)
+        made = KubernetesCluster.from_kubeconfig(bench.write(server="http://[fd00::5]"))
+        assert (made._access.proxy is not None) is proxied
 
     def test_a_network_is_spared_by_its_addresses(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         proxy = bench.up(HttpProxy(bench.api.port))
