@@ -115,7 +115,8 @@ def termination(pod: Pod, host: Host | None, server_now: datetime, events: Itera
     if not pod.terminating:
         evidence = "the API server took the deletion, and the pod shows no deletionTimestamp"
         return Diagnosis(code="deletion_lost", evidence=evidence, who=ADMINISTRATORS)
-    warning = last_warning(events)
+    # What was wrong with it before, such as a probe while it started, does not keep it.
+    warning = last_warning(one for one in events if (pod.deleted_for(one.last_seen) or 0) >= 0)
     quoted = f"; its last Warning Event: {warning}" if warning else ""
     running = [one.name for one in pod.status.all_containers if one.state.running]
     grace_ends = pod.metadata.deletion_timestamp

@@ -187,9 +187,16 @@ class TestTermination:
     def test_its_last_warning_event_is_quoted_once_its_grace_period_is_over(self, running: bool, expected: str) -> None:
         old = self.old(-5, *(["app"] if running else []), ended=() if running else ("app",))
         killing = warning("FailedKillPod", "error killing pod: failed to unmount", last=-1)
-        found = diagnosis.termination(old, READY, NOW, [killing, warning("Unhealthy", "probe", last=-9)])
+        found = diagnosis.termination(old, READY, NOW, [killing, warning("Unhealthy", "probe", last=-2)])
         assert expected == found.code
         assert found.evidence.endswith("last Warning Event: FailedKillPod: error killing pod: failed to unmount")
+
+    @pytest.mark.parametrize(("last", "quoted"), [(-36, False), (-35, True), (-1, True), (None, False)])
+    def test_a_warning_event_from_before_its_deletion_is_no_evidence(self, last: float | None, quoted: bool) -> None:
+        """A startup probe that failed while it started does not keep it from being removed."""
+        old = self.old(-5, ended=("app",))
+        found = diagnosis.termination(old, READY, NOW, [warning("Unhealthy", "Startup probe failed", last=last)])
+        assert ("not_removed", quoted) == (found.code, "Startup probe failed" in found.evidence)
 
     def test_within_its_grace_period_no_event_is_quoted(self) -> None:
         found = diagnosis.termination(self.old(5, "app"), READY, NOW, [warning("Unhealthy", "probe")])
