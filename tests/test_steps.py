@@ -484,7 +484,7 @@ class TestAwaitTermination:
     def test_the_last_warning_event_of_the_pod_is_asked_for_once_at_the_deadline(self) -> None:
         ended = {"state": {"terminated": {"exitCode": 0}}}
         cluster = FakeCluster(FakeClock(), pod(deleted=30, container_status=ended))
-        cluster.told = (PodEvent(type="Warning", reason="FailedKillPod", message="busy"),)
+        cluster.told = (PodEvent(type="Warning", reason="FailedKillPod", message="busy", last_timestamp=later(40)),)
         outcome = run(record_in(State.AWAIT_TERMINATION, deadline=60), cluster, now=later(60))
         assert outcome.diagnosis is not None
         assert outcome.diagnosis.evidence.endswith("its last Warning Event: FailedKillPod: busy")
