@@ -5,12 +5,11 @@ Pure: no I/O, no clock. A later check may rely on the earlier ones having said n
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from mecbounce.machine import JOINING, Event
-from mecbounce.model import BounceRequest, Node, Owner, Pod
+from mecbounce.model import BounceRequest, Node, Owner, Pod, looks_generated
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,7 @@ def _ends(facts: Facts) -> str:
 
 def _missing_advice(facts: Facts) -> str:
     said = f"{_maker(facts)} should have made it: look at its log and Events."
-    if _GENERATED.search(facts.request.pod):
+    if looks_generated(facts.request.pod):
         said = f"If {facts.request.pod} was a generated name, its controller has made another pod or wants none."
     return f"{said} If the name or the namespace is wrong, correct it."
 
@@ -188,16 +187,12 @@ def _replaced_message(facts: Facts) -> str:
     if facts.pinned_uid is not None:  # this bounce has seen it, and knows what its replacement is made by
         return f"{gone}what is left is to wait for its replacement."
     said = f"{gone}what is left is to wait for a replacement of that name."
-    if facts.pod is None and _GENERATED.search(facts.request.pod):
+    if facts.pod is None and looks_generated(facts.request.pod):
         said += (
             f" If {facts.request.pod} was a generated name, its replacement has another one and is not found: "
             "look at the newest pods of its controller instead."
         )
     return said
-
-
-# A generated name ends in five of these letters and digits: apimachinery's util/rand.
-_GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}$")
 
 
 CHECKS: tuple[Check, ...] = (

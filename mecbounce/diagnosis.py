@@ -180,6 +180,13 @@ def not_recreated(old: PinnedPod, seen: Absence) -> Diagnosis:
     return Diagnosis(code="not_recreated", evidence=evidence, who=_maker(old))
 
 
+def name_generated() -> Diagnosis:
+    """Nothing came of the name of a pod that had gone before it was seen, and that name looks generated."""
+    evidence = "its name looks generated: then its replacement has another one, and can't be found by this bounce"
+    who = "nobody: look at the newest pods of its controller"
+    return Diagnosis(code="name_generated", evidence=evidence, who=who)
+
+
 def too_few(old: PinnedPod, gone: int) -> Diagnosis:
     """A new pod is there, and as many more of its controller's pods have gone as new ones came."""
     evidence = f"{gone + 1} pods of its controller have gone, and fewer new ones are back"

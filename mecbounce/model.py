@@ -649,6 +649,8 @@ class Controller(Frozen):
         return next((one for one in self.conditions if (one.type, one.status) == (kind, "True")), None)
 
 
+# A generated name ends in five of these letters and digits: apimachinery's util/rand.
+_GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}$")
 _PAUSE = re.compile(r"(^|[/.-])(paused?|pause-reconciliation)$")  # as the operators of the field name it
 
 
@@ -807,6 +809,11 @@ class Diagnosis(Frozen):
     """What was seen."""
     who: str
     """Who must act."""
+
+
+def looks_generated(name: str) -> bool:
+    """Whether a pod's name may have been generated: all that is known of one that had gone before it was seen."""
+    return _GENERATED.search(name) is not None
 
 
 class PinnedPod(Frozen):
@@ -1057,6 +1064,14 @@ class BounceRecord(Frozen):
         passed = {passage.state for passage in self.path}
         joined = any(passage.event is Event.ALREADY_REPLACED for passage in self.path)
         return joined and State.DELETE_POD not in passed
+
+    @property
+    def by_other_name(self) -> bool:
+        """Whether the replacement gets another name, or seems to: of a pod that had gone its name alone is known."""
+        old = self.old_pod
+        if old is None:
+            return False
+        return old.generated_name or (self.found_replaced and self.request.node is None and looks_generated(old.name))
 
     @property
     def limit(self) -> float | None:

@@ -445,6 +445,7 @@ _LOOK: Mapping[str, Next] = {  # by a diagnosis' code: where to look before wait
     "controller_paused": _CONTROLLER,
     "creation_failed": _CONTROLLER,
     "too_few_replacements": _CONTROLLER,
+    "name_generated": Next("See which pods there are", "kubectl get pods -n {namespace}"),
     "other_name": Next("See which pods there are", "kubectl get pods -n {namespace}"),
     "replacement_terminating": _DESCRIBE,
     "other_controller": _DESCRIBE,
@@ -487,9 +488,9 @@ def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[st
     if not record.finished:
         found = [_RESUME]
     else:
-        event, old = _last_event(record), record.old_pod
+        event = _last_event(record)
         found = [_LOOK.get(record.diagnosis.code, _DESCRIBE)] if record.diagnosis else []
-        by_other_name = old is not None and old.generated_name
+        by_other_name = record.by_other_name
         found.append(_WAIT_ON_BY_OTHER_NAME.get(event, _NEXT[event]) if by_other_name else _NEXT[event])
         if event in WITHOUT_A_LOOK and record.path[-2].state is State.DELETE_POD:
             found.append(_THAT_ONE_IF_IT_STANDS if by_other_name else _THAT_ONE_OR_NONE)

@@ -401,7 +401,7 @@ def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ..
         message = f"Pod {old.name} still stands after {_waited(context)}: {evidence}."
     if why.code == diagnosis.UNREACHABLE:
         message = f"Pod {old.name} is deleted; whether it has gone is not known: {evidence}."
-    return Outcome(Event.TERMINATION_TIMEOUT, message, _advice(old, why), why)
+    return Outcome(Event.TERMINATION_TIMEOUT, message, _advice(context.record, why), why)
 
 
 def not_back(
@@ -426,23 +426,25 @@ def not_back(
         )
     what = "a rollout took its place" if why.code == "rolled_out" else f"{what} after {_waited(context)}"
     message = f"Pod {old.name} has gone and {what}: {why.evidence.rstrip('.')}. {service}"
+    if why.code == "name_generated":
+        message = f"No pod {old.name} has come in {_waited(context)}: {why.evidence}."
     if why.code == diagnosis.UNREACHABLE:
         message = f"Pod {old.name} has gone; whether its replacement is back is not known: {why.evidence.rstrip('.')}."
-    return Outcome(event, message, _advice(old, why), why, learned, notices)
+    return Outcome(event, message, _advice(context.record, why), why, learned, notices)
 
 
 def _waited(context: Context) -> str:
     return f"{max(0.0, (context.now - context.record.entered_at).total_seconds()):.0f} s"
 
 
-def _advice(old: PinnedPod, why: Diagnosis) -> str:
+def _advice(record: BounceRecord, why: Diagnosis) -> str:
     if why.code == "rolled_out":
         return (
             "Nothing is to be mended: the rollout goes on by itself. Look at the pods of the ReplicaSet that took over."
         )
-    if old.generated_name:
+    if record.by_other_name or record.old_pod is None:
         return f"To act: {why.who}. Its replacement has a name of its own: look at the newest pods of its controller."
-    return f"To act: {why.who}. To wait on without deleting again, begin anew with {_pinned(old)}."
+    return f"To act: {why.who}. To wait on without deleting again, begin anew with {_pinned(record.old_pod)}."
 
 
 def that_one_or_none(old: PinnedPod) -> str:
@@ -507,7 +509,10 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
         replica_sets=(_best_effort(lambda: cluster.replica_sets(namespace)) or ()) if of_replica_set else (),
         host=_host_named(context, old.host) if old.of_daemon_set else None,
     )
-    return not_back(context, diagnosis.not_recreated(old, seen), others=diagnosis.others(old, pods))
+    why = diagnosis.not_recreated(old, seen)
+    if why.code == "not_recreated" and context.record.by_other_name and not old.generated_name:
+        why = diagnosis.name_generated()
+    return not_back(context, why, others=diagnosis.others(old, pods))
 
 
 def _node_now(context: Context) -> tuple[Node | str | None, Mapping[str, Any] | None]:

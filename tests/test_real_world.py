@@ -111,6 +111,7 @@ class TestBack:
     ) -> None:
         sandbox.add_node("mec-0", containers=[app, PROXY])
         sandbox.behave(behaviour, container="app")
+        sandbox.behave(Behaviour(starts_after=2), container="proxy")  # by then one that crashes has been restarted
         result = bounce(sandbox, node=NODE)
         assert (result.event, code(result)) == (Event.READY_TIMEOUT, expected)
 
@@ -265,6 +266,20 @@ class TestReplacement:
 
 
 class TestNothingCame:
+    def test_of_a_generated_name_that_had_gone_it_is_not_known_whether_the_node_is_in_service(
+        self, sandbox: Sandbox
+    ) -> None:
+        """Its replacement has another name, and nothing tells which: it may well run."""
+        (old,) = made(sandbox, workload("ReplicaSet"))
+        gone = uid(sandbox, old)
+        sandbox.delete("pods", old)
+        sandbox.wait_for(lambda: sandbox.get("pods", old) is None and len(names(sandbox)) == 1)
+        result = bounce(sandbox, old, pod_uid=gone)
+        assert (result.event, code(result)) == (Event.NOT_RECREATED, "name_generated")
+        assert "newest pods of its controller" in result.advice
+        for untrue in ("not in service", "no replacement", "--pod-uid"):
+            assert untrue not in f"{result.message} {result.advice}"
+
     def test_a_quota_is_named_with_the_controllers_own_words(self, sandbox: Sandbox) -> None:
         (pod,) = made(sandbox, workload("StatefulSet"))
         quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
