@@ -79,6 +79,7 @@ BROKEN_SPECS: dict[str, Json] = {
 
 
 CODES = sorted({*BROKEN_CONTAINERS, *BROKEN_SPECS, "init_container"})
+OTHER_IMAGES = {"image_pull", "startup_kill_loop"}  # another image, or another container
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -103,6 +104,10 @@ def broken(shared_site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[
         template = site.spec(**BROKEN_CONTAINERS.get(code, {})) | BROKEN_SPECS.get(code, {})
         if code == "init_container":
             template["initContainers"] = [template["containers"][0] | {"name": "first", "command": ["false"]}]
+        if code == "startup_kill_loop":
+            # An old kubelet kills for a failed startup probe when it next looks at the pod, which it does each minute
+            # and whenever a container ends.
+            template["containers"].append(site.spec("sleep 5", name="ends")["containers"][0])
         site.change(name, template=template)
         runs[code] = ("run", *site.words(name), "--ready-timeout", "45s")  # all start at once
     return Command(tmp_path_factory.mktemp("state")).run_side_by_side(runs)
@@ -116,7 +121,7 @@ def test_a_replacement_that_does_not_come_up_is_diagnosed(
     ran = broken[code]
     assert ran.outcome == (5, "ready_timeout", code), ran.result["diagnosis"]
     assert ran.result["new_pod"]["uid"] == shared_site.pod(code.replace("_", "-")).metadata.uid
-    assert ("images_changed" in ran.notices) == (code == "image_pull")
+    assert ("images_changed" in ran.notices) == (code in OTHER_IMAGES)
 
 
 def test_the_last_warning_event_is_quoted_where_the_status_says_little(broken: dict[str, Finished]) -> None:
