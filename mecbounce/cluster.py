@@ -247,6 +247,12 @@ class KubernetesCluster:
         return cls(lambda: access)
 
     @property
+    def _way(self) -> str:
+        proxy = self._access.proxy
+        through = f" through the proxy {proxy.url}" if proxy else ""
+        return f"the API server {self.server} can't be reached{through}"
+
+    @property
     def server_time(self) -> datetime | None:
         """The time at the API server, by the `Date` header of its last answer; None before the first."""
         return self._clock.now()
@@ -438,7 +444,7 @@ class KubernetesCluster:
         to = f"/api/v1/namespaces/{quote(pod.metadata.namespace)}/pods/{quote(pod.name)}:{port}/proxy"
         url = f"{own.configuration.host}{to}/{quote(place.lstrip('/'), safe='/:')}{mark}{query}"
         try:
-            with _explained(self.server):
+            with _explained(self._way):
                 timeout = urllib3.Timeout(connect=REQUEST_TIMEOUT[0], read=REQUEST_TIMEOUT[1])
                 answer = wire.request(method, url, headers=dict(_own_headers(own)), timeout=timeout)
                 if not 200 <= answer.status < 300:  # noqa: PLR2004 -- HTTP
@@ -460,7 +466,7 @@ class KubernetesCluster:
         wire: Wire = own.rest_client.pool_manager
         try:
             with (
-                _explained(self.server),
+                _explained(self._way),
                 _exec_explained(),
                 wire.websocket(
                     f"{own.configuration.host}{path}", headers, _EXEC_PROTOCOL, REQUEST_TIMEOUT[1]
@@ -473,7 +479,7 @@ class KubernetesCluster:
             raise Refused(f"{command[0]} in container {container} ended with status {code}")
 
     def _json(self, endpoint: Callable[[], Callable[..., Any]], *args: Any, **options: Any) -> Any:
-        with _explained(self.server):
+        with _explained(self._way):
             raw = self._send(endpoint, *args, **options).data
         try:
             answer = from_json(raw)  # unlike json, it refuses half a character and minds how deep it goes
@@ -492,7 +498,7 @@ class KubernetesCluster:
     ) -> Any:
         """Send one request; after a 401 once more, with credentials read anew."""
         raw = {"_preload_content": False, "_request_timeout": timeout}
-        with _explained(self.server):
+        with _explained(self._way):
             self._stay_signed_in()
             used = self._access
             try:
@@ -749,20 +755,20 @@ def _readable(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(server: str) -> Iterator[None]:
-    """Turn whatever the client raises into a ClusterError."""
+def _explained(way: str) -> Iterator[None]:
+    """Turn whatever the client raises into a ClusterError. `way`: which server can't be reached, and through what."""
     try:
         yield
     except ClusterError:
         raise
     except ApiException as error:
         if not error.status:  # no answer: so the client tells of a TLS handshake that failed
-            raise Unreachable(f"the API server {server} can't be reached: {_quoted(error.reason)}") from error
+            raise Unreachable(f"{way}: {_quoted(error.reason)}") from error
         raise _answered(error) from None  # its own text is all headers and the whole body
     except config.ConfigException:  # a token that is read anew: its text may quote it
         raise Unreachable("the credentials could not be read anew") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise Unreachable(f"the API server {server} can't be reached: {_short(error)}") from error
+        raise Unreachable(f"{way}: {_short(error)}") from error
     except ValueError:
         # Not its text, nor its cause: where a credential makes no header, they quote it.
         raise Unreachable("the request could not be made; are the credentials whole?") from None

@@ -39,7 +39,8 @@ from mecbounce.model import first_fault
 from mecbounce.transport import Proxy, proxy_of_environment, spared
 
 _KINDS = ("clusters", "users", "contexts")
-_NAME = re.compile(r"[a-z]{1,16}([A-Z][a-z]{1,16}|-[a-z]{1,16}){0,3}")  # of a field: what else there is may be a secret
+# How a field's name looks: anything else may be a secret.
+_NAME = re.compile(r"[A-Z]?[a-z]{1,16}([A-Z][a-z]{1,16}|[-_][a-z]{1,16}|URL){0,3}")
 _PLUGIN_SETTINGS = "client.authentication.k8s.io/exec"  # the cluster's extension that is meant for its plugin
 _REMOVED = {"gcp": "gke-gcloud-auth-plugin", "azure": "kubelogin"}
 _IN_A_NAME = "!#$&'*+^`|"  # what a header's name may hold beside letters, digits and _.-~
@@ -125,7 +126,7 @@ class ActAs:
         more = {"as-uid": self.uid, "as-groups": self.groups, "as-user-extra": self.extra}
         if not self.user:
             if without := next((option for option, value in more.items() if value), None):
-                raise ConfigError(f"{who}: {without} needs `as`, the user to act as")
+                raise ConfigError(f"{who}: {without} needs `as` (--as), the user to act as")
             return []
         said = [("as", "User", self.user)]
         said += [("as-uid", "Uid", self.uid)] if self.uid else []
@@ -222,7 +223,8 @@ class Kubeconfig:
         name, chosen = self.context(context)
         for kind, other in (("clusters", chosen.cluster), ("users", chosen.user)):
             if other not in self._found[kind] and (other or kind == "clusters"):
-                raise ConfigError(f"{self.name}: context {name!r} names one of the {kind} that it does not have")
+                what = f"{self.name}: context {name!r} names a {kind.removesuffix('s')} that is not among its {kind}"
+                raise ConfigError(what)
         where, cluster = self._entry("clusters", chosen.cluster, Cluster)
         who, user = self._entry("users", chosen.user, User) if chosen.user else (where, User())
         server, signed_in = _server(self.name, cluster)

@@ -949,7 +949,7 @@ class TestActingAs:
     @pytest.mark.parametrize("option", ["--as-group", "--as-uid"])
     def test_a_group_or_a_uid_needs_a_user(self, command: Command, sandbox: Sandbox, option: str) -> None:
         assert command("run", "mec-0", option, "a") == 2
-        assert re.search(r"as-(groups|uid) needs `as`, the user to act as", command.err)
+        assert re.search(r"as-(groups|uid) needs `as` \(--as\), the user to act as", command.err)
         assert sandbox.requests == ()
 
     def test_a_field_that_is_not_known_ends_with_2(self, command: Command, sandbox: Sandbox, tmp_path: Path) -> None:

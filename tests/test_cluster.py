@@ -675,7 +675,7 @@ class TestConfiguration:
         path = tmp_path / "kubeconfig"
         path.write_text(json.dumps(kubeconfig("http://127.0.0.1:1", {}) | {"clusters": []}))
         with pytest.raises(
-            ConfigError, match=r"^kubeconfig .*: context 'it' names one of the clusters that it does not"
+            ConfigError, match=r"^kubeconfig .*: context 'it' names a cluster that is not among its clusters"
         ):
             KubernetesCluster.from_kubeconfig(path, "it")
 

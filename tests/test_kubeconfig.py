@@ -440,7 +440,7 @@ def _(bench: Bench) -> None:
     ]
     for kind in ("users", "clusters"):
         bench.path.write_text(json.dumps(content | {kind: content[kind][:1]}))
-        with pytest.raises(ConfigError, match=f"context 'that' names one of the {kind} that it does not have"):
+        with pytest.raises(ConfigError, match=f"context 'that' names a {kind[:-1]} that is not among its {kind}"):
             KubernetesCluster.from_kubeconfig(bench.path, "that")
     bench.path.write_text(json.dumps(content | {"users": content["users"] + content["users"]}))
     with pytest.raises(ConfigError, match="two of its users have the same name"):
@@ -487,7 +487,10 @@ def fresh(bench: Bench) -> Bench:
 
 @pytest.mark.parametrize(
     ("user", "cluster"),
-    [({"As": "nobody"}, {}), ({"impersonate": "nobody"}, {}), ({}, {"proxy_url ": "x"}), ({}, {"proxyUrl": "x"})],
+    [
+        *(({"As": "nobody"}, {}), ({"impersonate": "nobody"}, {}), ({"as_user": "nobody"}, {})),
+        *(({"proxy_url": "x"}, {}), ({}, {"proxyUrl": "x"}), ({}, {"proxyURL": "x"})),
+    ],
 )
 def test_a_field_of_the_user_or_the_cluster_that_is_not_known_is_refused(
     bench: Bench, user: dict[str, Any], cluster: dict[str, Any]
@@ -495,7 +498,23 @@ def test_a_field_of_the_user_or_the_cluster_that_is_not_known_is_refused(
     """kubectl ignores it. Misspelt, it would have another one act, or elsewhere."""
     said = bench.refusal({"token": "t"} | user, **cluster)
     assert "is no field that is known here; a misspelt one could have somebody else act, or elsewhere" in said
-    assert any(name in said for name in (*user, *cluster)) or "one of its fields" in said
+    assert any(f"{name} is no field" in said for name in (*user, *cluster))
+
+
+@pytest.mark.parametrize("name", ["proxy_url ", "ghp_16C7e42F292c6912E7710c838347Ae178B4a", "a" * 17, "a: b"])
+def test_a_field_that_may_be_a_secret_is_not_named(bench: Bench, name: str) -> None:
+    """A value that has lost its field, or its colon, stands where a field does."""
+    said = bench.refusal({"token": "t", name: "x"})
+    assert "one of its fields is no field" in said
+    assert name not in said
+
+
+def test_a_proxy_that_can_not_be_reached_is_named(bench: Bench) -> None:
+    """Without it, the API server would be looked at; its password is not told."""
+    path = bench.write({"token": "t"}, **{"proxy-url": "http://me:secret@127.0.0.1:1"})
+    with pytest.raises(Unreachable, match=r"can't be reached through the proxy http://127\.0\.0\.1:1: ") as raised:
+        KubernetesCluster.from_kubeconfig(path).pods("default")
+    assert "secret" not in str(raised.value)
 
 
 def test_what_is_unknown_elsewhere_is_ignored_as_kubectl_does(bench: Bench) -> None:
@@ -589,7 +608,7 @@ class TestActAs:
         assert (*seen.all("Impersonate-User"), *seen.all("Impersonate-Uid"), seen.all("Impersonate-Group")) == sent
 
     def test_a_group_without_a_user_is_refused(self, bench: Bench) -> None:
-        with pytest.raises(ConfigError, match="as-groups needs `as`, the user to act as"):
+        with pytest.raises(ConfigError, match=r"as-groups needs `as` \(--as\), the user to act as"):
             KubernetesCluster.from_kubeconfig(bench.write({"token": "t"}), as_groups=("a",))
 
     def test_another_clients_headers_are_kept(self, bench: Bench) -> None:
