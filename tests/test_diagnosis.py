@@ -763,7 +763,7 @@ class TestWhatTheControllerTells:
         found = absence(pinned(REPLICA_SET), [], controller=now, replica_sets=tuple(sets))
         if expected == "rolled_out":
             evidence = f"Deployment mec was rolled out: {evidence}ReplicaSet mec-5c4b took over"
-            assert "nobody: look at the pods of that ReplicaSet" == found.who
+            assert "nobody: look at the pods of ReplicaSet mec-5c4b" == found.who
         assert expected == found.code
         assert found.evidence.startswith(evidence)
 
