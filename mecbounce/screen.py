@@ -429,6 +429,7 @@ _LOOK: Mapping[str, Next] = {  # by a diagnosis' code: where to look before wait
     "account_missing": Next("See which accounts there are", "kubectl get serviceaccounts -n {namespace}"),
     "quota_exceeded": Next("See what is used up", "kubectl describe resourcequota -n {namespace}"),
     "refused": Next("See which rights there are", "kubectl auth can-i --list -n {namespace}"),
+    "delete_failing": _ALIVE,
     diagnosis.UNREACHABLE: _ALIVE,
     "node_missing": Next("See which there are", "kubectl get {kind} -n {namespace}"),
     "node_deleting": _FINALIZERS,
@@ -577,7 +578,8 @@ def plan_page(found: Plan, title: str) -> RenderableType:
     if found.rights:
         page += ["", Text("Rights", style="bold"), _plan_rights(found)]
     if found.notices:
-        page += ["", *(Text(f"{MIND[0]} {plain(notice)}", style=MIND[1]) for notice in found.notices)]
+        page += ["", Text("Notices", style="bold")]
+        page += [Text(f"{MIND[0]} {plain(notice)}", style=MIND[1]) for notice in found.notices]
     if found.eviction:
         page += ["", Text("Disruption budget", style="bold"), Text(plain(found.eviction))]
     page += ["", Text(verdict, style="bold green" if found.goes_on else "bold red")]

@@ -337,7 +337,7 @@ class TestPage:
             "! ready within 600 s as given, and too short: container app's startup probe allows 60 × 30 s",  # noqa: RUF001 -- a product
             "✔ yes delete pods",
             "! no watch pods",
-            "! No right to watch pods: a bounce looks every 2 s instead.",
+            "Notices ! No right to watch pods: a bounce looks every 2 s instead.",
             "PodDisruptionBudget mec allows 0 more disruptions now",
             "A bounce would go on.",
         ):
