@@ -79,11 +79,13 @@ def unreachable(what: str) -> Diagnosis:
     return Diagnosis(code=UNREACHABLE, evidence=what, who=ADMINISTRATORS)
 
 
-def refusal(answer: str) -> Diagnosis:
-    """Who said no to a write, by the API server's answer."""
+def refusal(answer: str, *, final: bool = True) -> Diagnosis:
+    """Who said no to a write, by the API server's answer; `final`: that is a no, not an error or a lack of answers."""
     for pattern, code, who in REFUSALS:
         if found := re.search(pattern, answer):
             return Diagnosis(code=code, evidence=answer, who=who.format(found[1]))
+    if not final:
+        return Diagnosis(code="delete_failing", evidence=answer, who=ADMINISTRATORS)
     return Diagnosis(code="refused", evidence=answer, who=ADMINISTRATORS)
 
 
@@ -522,7 +524,9 @@ def _probes(pod: Pod, events: tuple[PodEvent, ...]) -> Iterator[Diagnosis]:
         condition = pod.condition(gate.condition_type)
         if condition is None or condition.status != "True":
             evidence = f"readiness gate {gate.condition_type} is {condition.status if condition else 'not reported'}"
-            yield Diagnosis(code="readiness_gate", evidence=evidence, who="the owners of that readiness gate")
+            yield Diagnosis(
+                code="readiness_gate", evidence=evidence, who=f"the owners of readiness gate {gate.condition_type}"
+            )
 
 
 def _killed_by_startup_probe(container: Container, status: ContainerStatus, events: tuple[PodEvent, ...]) -> bool:

@@ -292,8 +292,8 @@ def delete_pod(context: Context) -> Outcome:
 
 def _refused(context: Context, answer: ClusterError) -> Outcome:
     """Give up: the DELETE was answered by a no, or by an error for as long as the API timeout, and the pod stands."""
-    old, why = context.old, diagnosis.refusal(str(answer))
-    refused = "refused" if isinstance(answer, (AccessDenied, Refused)) else "did not carry out"
+    old, final = context.old, isinstance(answer, (AccessDenied, Refused))
+    why, refused = diagnosis.refusal(str(answer), final=final), "refused" if final else "did not carry out"
     return Outcome(
         Event.DELETE_REFUSED,
         f"The API server {refused} the deletion: {why.evidence.rstrip('.')}. Pod {old.name} runs on"

@@ -189,7 +189,9 @@ class TestRun:
         record = begin(request(timeouts={"api": 0.5}), NOW)
         FileStore(tmp_path / "r.json").save(record)
         assert command("run", "mec-0", "--node", NODE, "--state", tmp_path / "r.json") == 3
-        assert "FAILED: delete_refused, refused" in command.out
+        assert "FAILED: delete_refused, delete_failing" in command.out
+        assert "kubectl get --raw /readyz" in command.out
+        assert "can-i" not in command.out
         assert "did not carry out the deletion" in command.out
 
     def test_without_that_look_it_makes_no_claim_about_the_pod(

@@ -1113,7 +1113,7 @@ class TestReadiness:
                 new(IN_SERVICE, spec=GATE, phase="Running"),
                 "readiness_gate",
                 "readiness gate example.com/load-balanced is not reported",
-                "the owners of that readiness gate",
+                "the owners of readiness gate example.com/load-balanced",
                 id="readiness_gate_not_reported",
             ),
             pytest.param(
@@ -1125,7 +1125,7 @@ class TestReadiness:
                 ),
                 "readiness_gate",
                 "readiness gate example.com/load-balanced is False",
-                "the owners of that readiness gate",
+                "the owners of readiness gate example.com/load-balanced",
                 id="readiness_gate",
             ),
             pytest.param(
