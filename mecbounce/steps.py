@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import ValidationError
@@ -272,8 +272,8 @@ def delete_pod(context: Context) -> Outcome:
     if done := _deleted(old, pods):
         return done
     if context.intent_expired:
-        age = (context.now - context.record.entered_at).total_seconds()
-        text = f"The deletion was announced {age:,.0f} s ago and not carried out: asking the checks again first."
+        at = f"{context.record.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        text = f"The deletion was announced at {at} and not carried out: asking the checks again first."
         return Outcome(Event.INTENT_EXPIRED, notices=(("intent_expired", text),))
     try:
         context.cluster.delete_pod(context.request.namespace, old.name, old.uid)
@@ -369,7 +369,7 @@ def _back(
         text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
         notices.append(("no_startup_probe", text))
     took = max(0.0, (context.now - record.path[0].at).total_seconds())
-    message = f"Pod {old.name} was bounced: {pod.name} ({pod.uid}) is back after {took:.0f} s."
+    message = f"Pod {old.name} was bounced: {pod.name} ({pod.uid}) is back after {took:,.0f} s."
     if record.found_replaced:
         message = f"Nothing was deleted: {old.uid} had gone already, and {pod.name} ({pod.uid}) is back."
     return Outcome(event, message, learned=learned, notices=tuple(notices))
@@ -451,7 +451,7 @@ def that_one_or_none(old: PinnedPod) -> str:
     """Say how to bounce it where its DELETE may or may not have been carried out."""
     if old.generated_name:  # once it has gone, nothing would tell its replacement from others
         return f"look whether {old.uid} still stands; only if so, begin anew with {_pinned(old)}."
-    return f"begin anew with {_pinned(old)}: that one or none."
+    return f"begin anew with {_pinned(old)}, which can delete no other one."
 
 
 def _pinned(old: PinnedPod) -> str:

@@ -817,7 +817,7 @@ class TestPlan:
         assert command("plan", "mec-1", "--node", NODE) == 3
         assert "✘  yes  Is the pod made from another custom resource?" in command.out
         assert command("run", "mec-1", "--node", NODE) == 3
-        assert "Who must act: whoever named the node\n" in command.out
+        assert "Who must act: whoever began this bounce\n" in command.out
         assert deletes(sandbox) == 0
 
     def test_without_events_none_is_planned(self, command: Command, sandbox: Sandbox) -> None:

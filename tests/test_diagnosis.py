@@ -764,6 +764,8 @@ class TestWhatTheControllerTells:
         if expected == "rolled_out":
             evidence = f"Deployment mec was rolled out: {evidence}ReplicaSet mec-5c4b took over"
             assert "nobody: look at the pods of ReplicaSet mec-5c4b" == found.who
+        if expected == "controller_scaled_down":
+            assert found.who == "whoever scaled Deployment mec"
         assert expected == found.code
         assert found.evidence.startswith(evidence)
 
