@@ -499,8 +499,9 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
     of_replica_set = old.controller is not None and old.controller.kind == "ReplicaSet"
     # Where the pod was gone or going before, so was what its controller told of that.
     joined = any(passage.event in JOINING for passage in context.record.path)
+    since = context.record.checked_at + context.skew - (EVENTS_LAST if joined else timedelta())
     seen = diagnosis.Absence(
-        since=context.record.checked_at + context.skew - (EVENTS_LAST if joined else timedelta()),
+        since=since.replace(microsecond=0),  # an Event tells whole seconds: one of that second may have come after it
         pods=pods,
         ref=context.request.node,
         node=node,
