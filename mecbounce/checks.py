@@ -171,6 +171,10 @@ def _phase(facts: Facts) -> str:
     return ": ".join(filter(None, (status.phase, status.reason))) if status else ""
 
 
+def _ended(facts: Facts) -> bool:
+    return facts.pod is not None and facts.pod.finished
+
+
 def _ends(facts: Facts) -> str:
     return f"restartPolicy {facts.pod.spec.restart_policy}" if facts.pod else ""
 
@@ -349,7 +353,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="pod_ended",
         question="Have its containers ended, and is its name generated?",
-        applies=lambda facts: facts.pod is not None and facts.pod.finished and facts.has_generated_name,
+        applies=lambda facts: facts.pod is not None and _ended(facts) and facts.has_generated_name,
         event=Event.POD_ENDED,
         message=lambda facts: (
             f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} has what it wants: another pod, or "
@@ -360,11 +364,9 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="pod_ended_in_place",
         question="Have its containers ended, under a fixed name?",
-        applies=lambda facts: facts.pod is not None and facts.pod.finished,
+        applies=_ended,
         event=None,
-        message=lambda facts: (
-            f"The pod has ended ({_phase(facts)}): the bounce removes it, so that it can be made anew."
-        ),
+        message=lambda facts: f"The pod has ended ({_phase(facts)}): a bounce removes it, so that it can be made anew.",
     ),
     Check(
         code="pod_of_job",
@@ -372,13 +374,16 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.works_to_an_end,
         event=Event.POD_OF_JOB,
         message=lambda facts: (
-            f"{facts.who} works for {_controller(facts)} to an end ({_ends(facts)}). Once deleted, its work begins "
-            "anew in another pod, or counts as failed and is not done again."
+            f"{facts.who} belongs to {_controller(facts)} and runs only until its work is done ({_ends(facts)}). Once "
+            "deleted, its work begins anew in another pod, or counts as failed and is not done again."
         ),
-        advice=lambda _: "Let it end by itself. To delete it all the same, use force (--force).",
+        advice=lambda facts: (
+            f"{'It has ended: leave it' if _ended(facts) else 'Let it end by itself'}. To delete it all the same, use "
+            "force (--force)."
+        ),
         forced=lambda facts: (
-            f"The pod works for {_controller(facts)} to an end; going on because of force. Its work begins anew, or "
-            "counts as failed and is not done again."
+            f"The pod belongs to {_controller(facts)} and runs only until its work is done; going on because of force. "
+            "Its work begins anew, or counts as failed and is not done again."
         ),
     ),
     Check(

@@ -79,11 +79,13 @@ def unreachable(what: str) -> Diagnosis:
     return Diagnosis(code=UNREACHABLE, evidence=what, who=ADMINISTRATORS)
 
 
-def refusal(answer: str) -> Diagnosis:
-    """Who said no to a write, by the API server's answer."""
+def refusal(answer: str, *, final: bool = True) -> Diagnosis:
+    """Who said no to a write, by the API server's answer; `final`: that is a no, not an error or a lack of answers."""
     for pattern, code, who in REFUSALS:
         if found := re.search(pattern, answer):
             return Diagnosis(code=code, evidence=answer, who=who.format(found[1]))
+    if not final:
+        return Diagnosis(code="delete_failing", evidence=answer, who=ADMINISTRATORS)
     return Diagnosis(code="refused", evidence=answer, who=ADMINISTRATORS)
 
 
@@ -262,8 +264,7 @@ def _controller(old: PinnedPod, seen: Absence) -> Iterator[Diagnosis]:
     pinned, now = old.controller, seen.controller
     if pinned is None:
         return
-    if taken_over := _rolled_out(old, pinned, seen):
-        yield Diagnosis(code="rolled_out", evidence=taken_over, who="nobody: look at the pods of that ReplicaSet")
+    yield from _rolled_out(old, pinned, seen)
     if isinstance(now, str):
         yield Diagnosis(
             code="controller_gone", evidence=f"{pinned.called}: {now}", who=f"whoever removed {pinned.called}"
@@ -296,15 +297,15 @@ def _wants_none(old: PinnedPod, now: Controller, seen: Absence) -> Iterator[Diag
         yield Diagnosis(code="predecessor_not_ready", evidence=evidence, who=APPLICATION)
 
 
-def _rolled_out(old: PinnedPod, pinned: Owner, seen: Absence) -> str:
-    """Say which ReplicaSet of the same Deployment has taken over from one that wants no more pods than it has."""
+def _rolled_out(old: PinnedPod, pinned: Owner, seen: Absence) -> Iterator[Diagnosis]:
+    """Which ReplicaSet of the same Deployment has taken over from one that wants no more pods than it has."""
     if pinned.kind != "ReplicaSet":
-        return ""
+        return
     now = seen.controller
     listed = (one for one in seen.replica_sets if one.reference.uid == pinned.uid)
     known = now if isinstance(now, Controller) else next(listed, None)
     if known is not None and not _has_enough(old, known, seen):
-        return ""
+        return
     # The old one may have been removed already: then its name tells whose it was.
     maker = known.owner.uid if known and known.owner else pinned.name.rpartition("-")[0]
     siblings = (
@@ -317,9 +318,10 @@ def _rolled_out(old: PinnedPod, pinned: Owner, seen: Absence) -> str:
     )
     successor = max(siblings, key=lambda other: other.replicas or 0, default=None)
     if successor is None or successor.owner is None:
-        return ""
-    was = f"is scaled down to {known.replicas}" if known else "no longer exists"
-    return f"{successor.owner.called} was rolled out: {pinned.called} {was}, {successor.reference.called} took over"
+        return
+    was, new = f"is scaled down to {known.replicas}" if known else "no longer exists", successor.reference.called
+    evidence = f"{successor.owner.called} was rolled out: {pinned.called} {was}, {new} took over"
+    yield Diagnosis(code="rolled_out", evidence=evidence, who=f"nobody: look at the pods of {new}")
 
 
 def _has_enough(old: PinnedPod, now: Controller, seen: Absence) -> bool:
@@ -522,7 +524,9 @@ def _probes(pod: Pod, events: tuple[PodEvent, ...]) -> Iterator[Diagnosis]:
         condition = pod.condition(gate.condition_type)
         if condition is None or condition.status != "True":
             evidence = f"readiness gate {gate.condition_type} is {condition.status if condition else 'not reported'}"
-            yield Diagnosis(code="readiness_gate", evidence=evidence, who="the owners of that readiness gate")
+            yield Diagnosis(
+                code="readiness_gate", evidence=evidence, who=f"the owners of readiness gate {gate.condition_type}"
+            )
 
 
 def _killed_by_startup_probe(container: Container, status: ContainerStatus, events: tuple[PodEvent, ...]) -> bool:

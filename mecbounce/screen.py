@@ -382,14 +382,14 @@ _WEBHOOKS = Next(
 _EVENTS = Next("See what happened there", "kubectl get events -n {namespace} --sort-by=.lastTimestamp")
 _WAIT_ON = Next("Wait on, and delete nothing", "{this_one}")
 _RESUME = Next("Resume it", "{run}")
-_THAT_ONE_OR_NONE = Next("Then bounce that incarnation or none", "{this_one}")
+_THAT_ONE_OR_NONE = Next("Then bounce that incarnation, and no other", "{this_one}")
 _THAT_ONE_IF_IT_STANDS = Next("Then see whether it still stands", "kubectl get pod {pod} -n {namespace}")
 
 _NEXT: Mapping[Event, Next] = {
     Event.NODE_UNSERVED: Next(
-        "See which types there are", "kubectl api-resources --api-group={group}", "whoever named it so"
+        "See which types there are", "kubectl api-resources --api-group={group}", "whoever began this bounce"
     ),
-    Event.NODE_MISSING: Next("See which there are", "kubectl get {kind} -n {namespace}", "whoever named it so"),
+    Event.NODE_MISSING: Next("See which there are", "kubectl get {kind} -n {namespace}", "whoever began this bounce"),
     Event.NODE_UNREADABLE: Next(_RESOURCE.purpose, _RESOURCE.command, diagnosis.OPERATOR),
     Event.NODE_DELETING: Next(_FINALIZERS.purpose, _FINALIZERS.command, "whoever deletes it"),
     Event.NODE_DOWN: Next(_RESOURCE.purpose, _RESOURCE.command, "whoever turned it down"),
@@ -399,10 +399,10 @@ _NEXT: Mapping[Event, Next] = {
         "See what made it", "kubectl get pod {pod} -n {namespace} -o yaml", "whoever made the pod"
     ),
     Event.POD_FOREIGN: Next(
-        "See what made it", "kubectl get pod {pod} -n {namespace} -o yaml", "whoever named the node"
+        "See what made it", "kubectl get pod {pod} -n {namespace} -o yaml", "whoever began this bounce"
     ),
     Event.POD_STATIC: Next("Look at it", _DESCRIBE.command, diagnosis.ADMINISTRATORS),
-    Event.POD_ENDED: Next("See which pods there are", "kubectl get pods -n {namespace}", "whoever named the pod"),
+    Event.POD_ENDED: Next("See which pods there are", "kubectl get pods -n {namespace}", "whoever began this bounce"),
     Event.POD_OF_JOB: Next("Look at it", _DESCRIBE.command, "the owners of what it works for"),
     Event.CANCELLED: Next("Bounce it after all", "{run}", "nobody"),
     Event.ACCESS_DENIED: Next(
@@ -429,6 +429,7 @@ _LOOK: Mapping[str, Next] = {  # by a diagnosis' code: where to look before wait
     "account_missing": Next("See which accounts there are", "kubectl get serviceaccounts -n {namespace}"),
     "quota_exceeded": Next("See what is used up", "kubectl describe resourcequota -n {namespace}"),
     "refused": Next("See which rights there are", "kubectl auth can-i --list -n {namespace}"),
+    "delete_failing": _ALIVE,
     diagnosis.UNREACHABLE: _ALIVE,
     "node_missing": Next("See which there are", "kubectl get {kind} -n {namespace}"),
     "node_deleting": _FINALIZERS,
@@ -577,7 +578,8 @@ def plan_page(found: Plan, title: str) -> RenderableType:
     if found.rights:
         page += ["", Text("Rights", style="bold"), _plan_rights(found)]
     if found.notices:
-        page += ["", *(Text(f"{MIND[0]} {plain(notice)}", style=MIND[1]) for notice in found.notices)]
+        page += ["", Text("Notices", style="bold")]
+        page += [Text(f"{MIND[0]} {plain(notice)}", style=MIND[1]) for notice in found.notices]
     if found.eviction:
         page += ["", Text("Disruption budget", style="bold"), Text(plain(found.eviction))]
     page += ["", Text(verdict, style="bold green" if found.goes_on else "bold red")]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import ValidationError
@@ -272,8 +272,8 @@ def delete_pod(context: Context) -> Outcome:
     if done := _deleted(old, pods):
         return done
     if context.intent_expired:
-        age = (context.now - context.record.entered_at).total_seconds()
-        text = f"The deletion was announced {age:,.0f} s ago and not carried out: asking the checks again first."
+        at = f"{context.record.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        text = f"The deletion was announced at {at} and not carried out: asking the checks again first."
         return Outcome(Event.INTENT_EXPIRED, notices=(("intent_expired", text),))
     try:
         context.cluster.delete_pod(context.request.namespace, old.name, old.uid)
@@ -292,8 +292,8 @@ def delete_pod(context: Context) -> Outcome:
 
 def _refused(context: Context, answer: ClusterError) -> Outcome:
     """Give up: the DELETE was answered by a no, or by an error for as long as the API timeout, and the pod stands."""
-    old, why = context.old, diagnosis.refusal(str(answer))
-    refused = "refused" if isinstance(answer, (AccessDenied, Refused)) else "did not carry out"
+    old, final = context.old, isinstance(answer, (AccessDenied, Refused))
+    why, refused = diagnosis.refusal(str(answer), final=final), "refused" if final else "did not carry out"
     return Outcome(
         Event.DELETE_REFUSED,
         f"The API server {refused} the deletion: {why.evidence.rstrip('.')}. Pod {old.name} runs on"
@@ -369,7 +369,7 @@ def _back(
         text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
         notices.append(("no_startup_probe", text))
     took = max(0.0, (context.now - record.path[0].at).total_seconds())
-    message = f"Pod {old.name} was bounced: {pod.name} ({pod.uid}) is back after {took:.0f} s."
+    message = f"Pod {old.name} was bounced: {pod.name} ({pod.uid}) is back after {took:,.0f} s."
     if record.found_replaced:
         message = f"Nothing was deleted: {old.uid} had gone already, and {pod.name} ({pod.uid}) is back."
     return Outcome(event, message, learned=learned, notices=tuple(notices))
@@ -451,7 +451,7 @@ def that_one_or_none(old: PinnedPod) -> str:
     """Say how to bounce it where its DELETE may or may not have been carried out."""
     if old.generated_name:  # once it has gone, nothing would tell its replacement from others
         return f"look whether {old.uid} still stands; only if so, begin anew with {_pinned(old)}."
-    return f"begin anew with {_pinned(old)}: that one or none."
+    return f"begin anew with {_pinned(old)}, which can delete no other one."
 
 
 def _pinned(old: PinnedPod) -> str:
@@ -499,8 +499,9 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
     of_replica_set = old.controller is not None and old.controller.kind == "ReplicaSet"
     # Where the pod was gone or going before, so was what its controller told of that.
     joined = any(passage.event in JOINING for passage in context.record.path)
+    since = context.record.checked_at + context.skew - (EVENTS_LAST if joined else timedelta())
     seen = diagnosis.Absence(
-        since=context.record.checked_at + context.skew - (EVENTS_LAST if joined else timedelta()),
+        since=since.replace(microsecond=0),  # an Event tells whole seconds: one of that second may have come after it
         pods=pods,
         ref=context.request.node,
         node=node,

@@ -27,8 +27,8 @@ WAIT_FOR_ITS_OWN = "what is left is to wait for its replacement."
 SHOULD_HAVE = "should have made it: look at its log and Events. If the name or the namespace is wrong, correct it."
 
 TO_AN_END = (
-    "The pod works for Job backup to an end; going on because of force. Its work begins anew, or counts as failed "
-    "and is not done again."
+    "The pod belongs to Job backup and runs only until its work is done; going on because of force. Its work begins "
+    "anew, or counts as failed and is not done again."
 )
 
 ORDER = [
@@ -308,7 +308,7 @@ def test_what_works_to_an_end_is_not_bounced_unless_its_node_was_named(
     assert expected is verdict.event
     if expected is Event.POD_OF_JOB:
         assert owner is not None
-        assert f"works for {owner['kind']} {owner['name']} to an end" in verdict.message
+        assert f"belongs to {owner['kind']} {owner['name']} and runs only until its work is done" in verdict.message
 
 
 @pytest.mark.parametrize(
@@ -591,10 +591,20 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             YES["pod_of_job"],
             (
-                f"{POD} works for Job backup to an end (restartPolicy OnFailure). Once deleted, its work begins anew "
-                "in another pod, or counts as failed and is not done again. Nothing was changed."
+                f"{POD} belongs to Job backup and runs only until its work is done (restartPolicy OnFailure). Once "
+                "deleted, its work begins anew in another pod, or counts as failed and is not done again. Nothing was "
+                "changed."
             ),
             "Let it end by itself. To delete it all the same, use force (--force).",
+        ),
+        (
+            {"pod": pod(owner=WORKFLOW, spec={"restartPolicy": "Never"}, status={"phase": "Succeeded"})},
+            (
+                f"{POD} belongs to Workflow w and runs only until its work is done (restartPolicy Never). Once "
+                "deleted, its work begins anew in another pod, or counts as failed and is not done again. Nothing was "
+                "changed."
+            ),
+            "It has ended: leave it. To delete it all the same, use force (--force).",
         ),
         (
             {"pod": pod(owner=None)},
@@ -626,6 +636,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         "pod_static",
         "pod_ended",
         "pod_of_job",
+        "pod_of_workflow_that_ended",
         "pod_unmanaged",
         "pod_foreign",
         "already_terminating",

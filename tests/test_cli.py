@@ -189,7 +189,9 @@ class TestRun:
         record = begin(request(timeouts={"api": 0.5}), NOW)
         FileStore(tmp_path / "r.json").save(record)
         assert command("run", "mec-0", "--node", NODE, "--state", tmp_path / "r.json") == 3
-        assert "FAILED: delete_refused, refused" in command.out
+        assert "FAILED: delete_refused, delete_failing" in command.out
+        assert "kubectl get --raw /readyz" in command.out
+        assert "can-i" not in command.out
         assert "did not carry out the deletion" in command.out
 
     def test_without_that_look_it_makes_no_claim_about_the_pod(
@@ -815,7 +817,7 @@ class TestPlan:
         assert command("plan", "mec-1", "--node", NODE) == 3
         assert "✘  yes  Is the pod made from another custom resource?" in command.out
         assert command("run", "mec-1", "--node", NODE) == 3
-        assert "Who must act: whoever named the node\n" in command.out
+        assert "Who must act: whoever began this bounce\n" in command.out
         assert deletes(sandbox) == 0
 
     def test_without_events_none_is_planned(self, command: Command, sandbox: Sandbox) -> None:

@@ -763,7 +763,9 @@ class TestWhatTheControllerTells:
         found = absence(pinned(REPLICA_SET), [], controller=now, replica_sets=tuple(sets))
         if expected == "rolled_out":
             evidence = f"Deployment mec was rolled out: {evidence}ReplicaSet mec-5c4b took over"
-            assert "nobody: look at the pods of that ReplicaSet" == found.who
+            assert "nobody: look at the pods of ReplicaSet mec-5c4b" == found.who
+        if expected == "controller_scaled_down":
+            assert found.who == "whoever scaled Deployment mec"
         assert expected == found.code
         assert found.evidence.startswith(evidence)
 
@@ -1113,7 +1115,7 @@ class TestReadiness:
                 new(IN_SERVICE, spec=GATE, phase="Running"),
                 "readiness_gate",
                 "readiness gate example.com/load-balanced is not reported",
-                "the owners of that readiness gate",
+                "the owners of readiness gate example.com/load-balanced",
                 id="readiness_gate_not_reported",
             ),
             pytest.param(
@@ -1125,7 +1127,7 @@ class TestReadiness:
                 ),
                 "readiness_gate",
                 "readiness gate example.com/load-balanced is False",
-                "the owners of that readiness gate",
+                "the owners of readiness gate example.com/load-balanced",
                 id="readiness_gate",
             ),
             pytest.param(

@@ -337,7 +337,7 @@ class TestPage:
             "! ready within 600 s as given, and too short: container app's startup probe allows 60 × 30 s",  # noqa: RUF001 -- a product
             "✔ yes delete pods",
             "! no watch pods",
-            "! No right to watch pods: a bounce looks every 2 s instead.",
+            "Notices ! No right to watch pods: a bounce looks every 2 s instead.",
             "PodDisruptionBudget mec allows 0 more disruptions now",
             "A bounce would go on.",
         ):
@@ -367,7 +367,7 @@ class TestPage:
     def test_what_is_to_be_minded_stands_apart_from_the_rights(self) -> None:
         """It may be about something else, such as a predecessor that is not ready."""
         found = plan(request(), cluster()).model_copy(update={"notices": ("Mind this.",)})
-        assert "\n\n! Mind this.\n" in page(found)
+        assert "\n\nNotices\n! Mind this.\n" in page(found)
 
     def test_shows_what_the_checks_want_noticed(self) -> None:
         asked = cluster()

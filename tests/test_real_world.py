@@ -259,7 +259,8 @@ class TestReplacement:
         new = next(one for one in sandbox.objects("replicasets") if one["spec"]["replicas"])["metadata"]["name"]
         assert f"ReplicaSet {new} took over" in result.diagnosis.evidence
         assert "Deployment web was rolled out" in result.diagnosis.evidence
-        assert "not in service" not in result.message
+        for untrue in ("not in service", "no replacement", "that ReplicaSet"):
+            assert untrue not in f"{result.message} {result.advice}"
 
 
 # --- nothing came ------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -400,8 +400,8 @@ class TestANoToTheDelete:
             (DENIED, "webhook_denied", "the owners of webhook keep.example.com", "refused"),
             (KEPT_BY_POLICY, "policy_denied", "the owners of ValidatingAdmissionPolicy keep", "refused"),
             (AccessDenied("pods is forbidden"), "refused", "the cluster's administrators", "refused"),
-            (Unreachable("too many requests"), "refused", "the cluster's administrators", "did not carry out"),
-            (NotFound("404 page not found"), "refused", "the cluster's administrators", "did not carry out"),
+            (Unreachable("too many requests"), "delete_failing", "the cluster's administrators", "did not carry out"),
+            (NotFound("404 page not found"), "delete_failing", "the cluster's administrators", "did not carry out"),
         ],
         ids=["webhook_down", "webhook", "policy", "403", "429", "404"],
     )
@@ -768,6 +768,16 @@ class TestTwoClocks:
         outcome = run(record_in(State.AWAIT_READY, deadline=60), cluster, now=later(60))
         assert outcome.diagnosis is not None
         assert outcome.diagnosis.code == ("creation_failed" if quoted else "not_recreated")
+
+    def test_an_event_of_the_second_in_which_the_bounce_began_counts(self) -> None:
+        """It tells whole seconds: a controller that was refused at once tells of the same second."""
+        record = record_in(State.AWAIT_READY, deadline=60)
+        began = tuple(one.model_copy(update={"at": one.at + timedelta(seconds=0.7)}) for one in record.path)
+        cluster = FakeCluster(FakeClock())
+        cluster.told = (PodEvent(type="Warning", reason="FailedCreate", message="x", last_timestamp=NOW),)
+        outcome = run(record.model_copy(update={"path": began}), cluster, now=later(61))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "creation_failed"
 
     def test_events_from_before_the_checks_were_asked_again_do_not_count(self) -> None:
         path = Passage(state=State.INIT_CHECKS, at=later(-86400)), Passage(state=State.INIT_CHECKS, at=NOW)
