@@ -6,26 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from mecbounce.bounce import BounceTask, Step, Wait, advance, begin, cancel
 from mecbounce.errors import ClusterError, ConfigError, Interrupted, MecBounceError, RecordError, Superseded
+from mecbounce.kubernetes_api import Cluster, PlanCluster
 from mecbounce.machine import Event, State
-from mecbounce.model import (
-    BounceRecord,
-    BounceRequest,
-    BounceResult,
-    ClusterType,
-    Diagnosis,
-    NodeRef,
-    Notice,
-    Protection,
-    ReadyWhen,
-    Timeouts,
-)
 from mecbounce.planning import Plan, plan
 from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection
+from mecbounce.record import BounceRecord, BounceResult, Diagnosis, Notice, Protection
+from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
 from mecbounce.steps import ShutdownProtection
 from mecbounce.stores import FileStore, MappingStore, Store
 
 if TYPE_CHECKING:
-    from mecbounce.cluster import Cluster, KubernetesCluster, PlanCluster
+    from mecbounce.kubernetes_api.client import KubernetesCluster
 
 __all__ = [
     "AnnotationProtection",
@@ -69,8 +60,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what needs the Kubernetes client only when it is asked for: that takes a third of a second."""
-    if name in ("Cluster", "KubernetesCluster", "PlanCluster"):
-        from mecbounce import cluster  # noqa: PLC0415 -- the very point
+    if name == "KubernetesCluster":
+        from mecbounce.kubernetes_api.client import KubernetesCluster  # noqa: PLC0415 -- the very point
 
-        return getattr(cluster, name)
+        return KubernetesCluster
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

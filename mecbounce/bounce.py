@@ -17,22 +17,14 @@ import structlog
 
 from mecbounce import diagnosis, events, probes, steps
 from mecbounce.errors import AccessDenied, ClusterError, DeleteUnanswered, ForeignRecord, Interrupted, Unreachable
+from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
-from mecbounce.model import (
-    BounceRecord,
-    BounceRequest,
-    BounceResult,
-    Notice,
-    Passage,
-    PinnedPod,
-    Pod,
-    Protection,
-    Trouble,
-)
+from mecbounce.record import BounceRecord, BounceResult, Notice, Passage, PinnedPod, Protection, Trouble
+from mecbounce.request import BounceRequest
 from mecbounce.steps import HANDLERS, Context, Look, Outcome, ShutdownProtection, untouched
 
 if TYPE_CHECKING:
-    from mecbounce.cluster import Cluster, PodWatch
+    from mecbounce.kubernetes_api import Cluster, PodWatch
     from mecbounce.stores import Store
 
 log = structlog.get_logger("mecbounce.bounce")

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mecbounce.kubernetes_api.objects import Node, Owner, Pod
 from mecbounce.machine import JOINING, Event
-from mecbounce.model import BounceRequest, Node, Owner, Pod, looks_generated
+from mecbounce.record import looks_generated
+from mecbounce.request import BounceRequest
 
 
 @dataclass(frozen=True)

@@ -55,22 +55,13 @@ from mecbounce.errors import (
     Refused,
     Superseded,
 )
+from mecbounce.fields import LONGEST, first_fault
+from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import WAITING, WITHOUT_A_LOOK, Event, State
-from mecbounce.model import (
-    LONGEST,
-    BounceRecord,
-    BounceRequest,
-    BounceResult,
-    ClusterType,
-    NodeRef,
-    Notice,
-    Pod,
-    ReadyWhen,
-    Timeouts,
-    first_fault,
-)
 from mecbounce.planning import plan
 from mecbounce.protection import AnnotationProtection
+from mecbounce.record import BounceRecord, BounceResult, Notice
+from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
 from mecbounce.stores import FileStore
 
 
@@ -143,7 +134,7 @@ def _completion(ask: Callable[[dict[str, Any], str], Iterable[str]]) -> Completi
 
         looking = threading.Thread(target=look, daemon=True)
         with contextlib.redirect_stderr(io.StringIO()):  # a warning would land in the line that is being typed
-            from mecbounce import cluster  # noqa: F401, PLC0415 -- its import takes long by itself: before the time runs
+            from mecbounce.kubernetes_api import client  # noqa: F401, PLC0415 -- its import takes long by itself: before the time runs
 
             looking.start()
             looking.join(COMPLETION_SECONDS)
@@ -153,7 +144,7 @@ def _completion(ask: Callable[[dict[str, Any], str], Iterable[str]]) -> Completi
 
 
 def _contexts(options: dict[str, Any], _incomplete: str) -> Iterable[str]:
-    from mecbounce.cluster import KubernetesCluster  # noqa: PLC0415 -- takes a third of a second
+    from mecbounce.kubernetes_api.client import KubernetesCluster  # noqa: PLC0415 -- takes a third of a second
 
     return KubernetesCluster.contexts(options["kubeconfig"])
 
@@ -571,7 +562,7 @@ class Kube:
     """The cluster that the options name, and as whom to ask it."""
 
     def __init__(self, kubeconfig: Path | None, context: str | None, acting: Mapping[str, Any] | None = None) -> None:
-        from mecbounce.cluster import KubernetesCluster  # noqa: PLC0415 -- takes a third of a second
+        from mecbounce.kubernetes_api.client import KubernetesCluster  # noqa: PLC0415 -- takes a third of a second
 
         no_kubeconfig = kubeconfig is None and context is None and not os.environ.get("KUBECONFIG")
         if no_kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ and not _home("~/.kube/config").exists():

@@ -10,24 +10,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mecbounce.model import Controller, Diagnosis
+from mecbounce.kubernetes_api.objects import Controller
 from mecbounce.probes import kubelet_is_silent, runs_steadily, startup_budget
+from mecbounce.record import Diagnosis
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from mecbounce.model import (
-        Container,
-        ContainerStatus,
-        Host,
-        Node,
-        NodeRef,
-        Owner,
-        PinnedPod,
-        Pod,
-        PodEvent,
-    )
+    from mecbounce.kubernetes_api.objects import Container, ContainerStatus, Host, Node, Owner, Pod, PodEvent
+    from mecbounce.record import PinnedPod
+    from mecbounce.request import NodeRef
 
 UNREACHABLE = "cluster_unreachable"
 LONGEST_QUOTE = 300  # characters of what others say

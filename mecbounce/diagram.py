@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mecbounce.checks import CHECKS
 from mecbounce.machine import FINAL, TRANSITIONS, Event, State, follow
-from mecbounce.model import BounceRecord
+from mecbounce.record import BounceRecord
 from mecbounce.schema import schemas
 from mecbounce.steps import HANDLERS
 

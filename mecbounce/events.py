@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mecbounce.machine import FINAL, WAITING, State
-from mecbounce.model import BounceRecord, PinnedPod, SeenPod
+from mecbounce.record import BounceRecord, PinnedPod, SeenPod
 
 COMPONENT = "mecbounce"
 LONGEST_MESSAGE = 1000  # characters; the API server's own limit for newer Events is 1,024 bytes

@@ -10,13 +10,16 @@ from pydantic import ValidationError
 from mecbounce import checks, diagnosis, probes, steps
 from mecbounce.bounce import LOOK_EVERY
 from mecbounce.errors import AccessDenied, ClusterError, Refused, Unreachable
+from mecbounce.fields import Frozen
+from mecbounce.kubernetes_api.objects import Controller, Pod
 from mecbounce.machine import JOINING, Event, State, follow
-from mecbounce.model import BounceRequest, Controller, Frozen, Pod, SeenPod
 from mecbounce.protection import AnnotationProtection
+from mecbounce.record import SeenPod
+from mecbounce.request import BounceRequest
 from mecbounce.steps import ShutdownProtection
 
 if TYPE_CHECKING:
-    from mecbounce.cluster import PlanCluster
+    from mecbounce.kubernetes_api import PlanCluster
 
 
 class Finding(Frozen):

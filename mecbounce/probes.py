@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeGuard
 
+from mecbounce.fields import LONGEST
 from mecbounce.machine import Event
-from mecbounce.model import LONGEST, ReadyWhen
+from mecbounce.request import ReadyWhen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mecbounce.model import Container, ContainerStatus, Pod, Probe
+    from mecbounce.kubernetes_api.objects import Container, ContainerStatus, Pod, Probe
 
 DEFAULT_TIMEOUT = 600.0
 GRACE_MARGIN = 60.0

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mecbounce.cluster import KubernetesCluster
-    from mecbounce.model import Pod
+    from mecbounce.kubernetes_api.client import KubernetesCluster
+    from mecbounce.kubernetes_api.objects import Pod
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core.core_schema import ModelSchema
 
-from mecbounce.model import FIELDS, BounceRecord, BounceRequest, BounceResult, Frozen
+from mecbounce.fields import FIELDS, Frozen
+from mecbounce.record import BounceRecord, BounceResult
+from mecbounce.request import BounceRequest
 
 
 class _Generator(GenerateJsonSchema):

@@ -21,9 +21,11 @@ from rich.text import Text
 
 from mecbounce import diagnosis, probes
 from mecbounce.checks import CHECKS
+from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import FINAL, JOINING, WITHOUT_A_LOOK, Event, State
-from mecbounce.model import BounceRecord, BounceRequest, ClusterType, Notice, Pod, Protection, ReadyWhen
 from mecbounce.planning import Deadline, Plan, Right
+from mecbounce.record import BounceRecord, Notice, Protection
+from mecbounce.request import BounceRequest, ClusterType, ReadyWhen
 
 WHOLE_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 SHORT_UID = 8  # characters; unique enough for an eye, `-o json` and the commands have the whole

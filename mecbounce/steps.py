@@ -24,25 +24,13 @@ from mecbounce.errors import (
     Refused,
     Unreachable,
 )
+from mecbounce.kubernetes_api.objects import Controller, Host, Node, Owner, Pod, PodEvent, UnreadableField
 from mecbounce.machine import JOINING, Event, State
-from mecbounce.model import (
-    BounceRecord,
-    BounceRequest,
-    Controller,
-    Diagnosis,
-    Host,
-    Node,
-    Owner,
-    PinnedPod,
-    Pod,
-    PodEvent,
-    Protection,
-    SeenPod,
-    UnreadableField,
-)
+from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod
+from mecbounce.request import BounceRequest
 
 if TYPE_CHECKING:
-    from mecbounce.cluster import Cluster
+    from mecbounce.kubernetes_api import Cluster
 
 Look = Callable[[str | None], tuple[Pod, ...]]
 Answer = TypeVar("Answer")

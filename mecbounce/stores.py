@@ -23,7 +23,8 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from mecbounce.errors import DamagedRecord, RecordError, RecordNotSaved, Superseded, UnknownSchema
-from mecbounce.model import READABLE, BounceRecord, first_fault
+from mecbounce.fields import first_fault
+from mecbounce.record import READABLE, BounceRecord
 
 LOCK_WAIT = 10.0  # seconds; another runner may be frozen in the middle of a save
 _LOCK_AGAIN = 0.02  # seconds

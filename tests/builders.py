@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from mecbounce.model import BounceRequest, Host, NodeRef, Pod
+from mecbounce.kubernetes_api.objects import Host, Pod
+from mecbounce.request import BounceRequest, NodeRef
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 NODE = NodeRef(group="express.example.com", version="v1", plural="expressnodes", name="mec-0")

@@ -10,7 +10,8 @@ from typing import Any
 from builders import NOW, host
 
 from mecbounce.errors import Conflict, NotFound
-from mecbounce.model import Controller, DisruptionBudget, Host, NodeRef, Owner, Pod, PodEvent
+from mecbounce.kubernetes_api.objects import Controller, DisruptionBudget, Host, Owner, Pod, PodEvent
+from mecbounce.request import NodeRef
 
 
 class FakeClock:

@@ -23,8 +23,9 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from mecbounce import BounceRequest, BounceTask, FileStore, KubernetesCluster, NodeRef, State, screen
-from mecbounce.model import BounceRecord, Pod
+from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.planning import plan
+from mecbounce.record import BounceRecord
 from mecbounce.sandbox import Sandbox
 from mecbounce.sandbox.scenarios import SCENARIOS
 

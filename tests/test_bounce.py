@@ -28,8 +28,9 @@ from mecbounce.errors import (
     Superseded,
     Unreachable,
 )
+from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import Event, State
-from mecbounce.model import BounceRecord, BounceResult, Notice, Pod, Protection, Trouble
+from mecbounce.record import BounceRecord, BounceResult, Notice, Protection, Trouble
 from mecbounce.stores import MappingStore
 
 OLD = pod(container={"startupProbe": STARTUP_PROBE})

@@ -9,8 +9,8 @@ import pytest
 from builders import NODE, pod, request
 
 from mecbounce.checks import CHECKS, Facts, Verdict, judge
+from mecbounce.kubernetes_api.objects import Node, Owner
 from mecbounce.machine import TRANSITIONS, Event, State
-from mecbounce.model import Node, Owner
 
 UP = Node(desired="up", activity="running")
 DOWN = Node(desired="down", activity="running")

@@ -20,10 +20,10 @@ from rich.text import Text
 
 from mecbounce import cli, screen
 from mecbounce.bounce import BounceTask, begin
-from mecbounce.cluster import KubernetesCluster
 from mecbounce.errors import ImpossibleEvent
+from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.machine import Event, State
-from mecbounce.model import BounceRecord, Passage, PinnedPod
+from mecbounce.record import BounceRecord, Passage, PinnedPod
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.sandbox.scenarios import PROTECTION, SCENARIOS
 from mecbounce.stores import FileStore

@@ -25,13 +25,15 @@ from kubernetes.config import ConfigException
 from loopback import NO_PODS, ApiServer, said
 from pytest_mock import MockerFixture
 
-from mecbounce import cluster as module
 from mecbounce.bounce import BounceTask
-from mecbounce.cluster import KubernetesCluster
 from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
+from mecbounce.kubernetes_api import client as module
+from mecbounce.kubernetes_api import watch as watching
+from mecbounce.kubernetes_api.client import KubernetesCluster
+from mecbounce.kubernetes_api.objects import Owner, Pod
 from mecbounce.machine import State
-from mecbounce.model import BounceRequest, Owner, Pod
 from mecbounce.protection import ExecProtection, HttpProtection
+from mecbounce.request import BounceRequest
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.stores import MappingStore
 
@@ -423,7 +425,7 @@ class TestWatch:
     @pytest.fixture
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> Seconds:
         clock = Seconds()
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock, sleep=time.sleep))
+        monkeypatch.setattr(watching, "time", SimpleNamespace(monotonic=clock, sleep=time.sleep))
         return clock
 
     @pytest.fixture
@@ -447,17 +449,17 @@ class TestWatch:
         watch.wait(0)
         sandbox.wait_for(lambda: len(sandbox.requests) == 2)
         asked = sandbox.requests[1].query
-        assert (asked["timeoutSeconds"], asked["allowWatchBookmarks"].lower()) == (str(module.WATCH_SECONDS), "true")
+        assert (asked["timeoutSeconds"], asked["allowWatchBookmarks"].lower()) == (str(watching.WATCH_SECONDS), "true")
 
     @pytest.mark.parametrize("kind", ["ERROR", "SOMETHING NEW"])
     def test_what_is_no_change_of_a_pod_ends_the_watch(self, kubernetes: KubernetesCluster, kind: str) -> None:
         """An expired version comes as an ERROR with status 200: what the watch has is no longer all there is."""
-        stream = module._Stream(kubernetes, "default", ("mec-0", (pod(),), "1"), threading.Event())
+        stream = watching._Stream(kubernetes, "default", ("mec-0", (pod(),), "1"), threading.Event())
         assert not stream._take({"type": kind, "object": {"kind": "Status", "code": 410}})
 
     def test_a_deletion_takes_away_that_incarnation_and_no_other(self, kubernetes: KubernetesCluster) -> None:
         listed = ("mec-0", (pod(uid="uid-2"),), "1")
-        stream = module._Stream(kubernetes, "default", listed, threading.Event())
+        stream = watching._Stream(kubernetes, "default", listed, threading.Event())
         for uid, left in (("uid-1", ["uid-2"]), ("uid-2", [])):
             assert stream._take({"type": "DELETED", "object": pod_json(uid=uid)})
             assert [one.uid for one in stream.pods()] == left
@@ -493,7 +495,7 @@ class TestWatch:
         assert [one.verb for one in sandbox.requests] == ["list", "watch", "list", "list", "list"]
 
     def test_a_silent_watch_gets_one_plain_look(self, sandbox: Sandbox, watch: Any, uid: str, clock: Seconds) -> None:
-        for seconds, lists in ((0, 1), (module.SILENCE, 1), (module.SILENCE + 1, 2)):
+        for seconds, lists in ((0, 1), (watching.SILENCE, 1), (watching.SILENCE + 1, 2)):
             clock.now += seconds
             assert [pod.uid for pod in watch.look("mec-0")] == [uid]
             watch.wait(0)
@@ -519,7 +521,7 @@ class TestWatch:
         watch.look("mec-0")
         watch.wait(0)
         for label in "ab":
-            clock.now += module.SILENCE - 1
+            clock.now += watching.SILENCE - 1
             sandbox.patch("pods", "mec-0", {"metadata": {"labels": {"told": label}}})
             assert watch.wait(5)
             assert [one.uid for one in watch.look("mec-0")] == [uid]
@@ -528,7 +530,7 @@ class TestWatch:
     def test_one_that_lived_for_a_while_makes_up_for_those_that_failed(
         self, sandbox: Sandbox, watch: Any, uid: str, clock: Seconds
     ) -> None:
-        for pause, lives in ((0, 0), (2, module.LASTING + 1), (0, 0)):
+        for pause, lives in ((0, 0), (2, watching.LASTING + 1), (0, 0)):
             assert [one.uid for one in watch.look("mec-0")] == [uid]
             clock.now += pause
             watch.wait(0)

@@ -9,7 +9,9 @@ from builders import NODE, NOW, STARTUP_PROBE, host, later, pod, stamp
 
 from mecbounce import diagnosis
 from mecbounce.diagnosis import Absence
-from mecbounce.model import Controller, Diagnosis, Host, Node, NodeRef, Owner, PinnedPod, Pod, PodEvent
+from mecbounce.kubernetes_api.objects import Controller, Host, Node, Owner, Pod, PodEvent
+from mecbounce.record import Diagnosis, PinnedPod
+from mecbounce.request import NodeRef
 
 ADMINISTRATORS = "the cluster's administrators"
 OPERATOR = "the owners of the operator"

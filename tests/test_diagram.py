@@ -13,7 +13,7 @@ from mecbounce import diagram
 from mecbounce.bounce import begin
 from mecbounce.checks import CHECKS
 from mecbounce.machine import FINAL, TRANSITIONS, Event, State
-from mecbounce.model import BounceRecord, Diagnosis, Passage
+from mecbounce.record import BounceRecord, Diagnosis, Passage
 from mecbounce.steps import HANDLERS
 
 ROOT = Path(__file__).parents[1]

@@ -31,18 +31,10 @@ from typer.main import get_command
 
 from mecbounce import cli, diagnosis, errors, screen
 from mecbounce.bounce import begin
+from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.machine import TRANSITIONS, Event, State
-from mecbounce.model import (
-    BounceRecord,
-    BounceRequest,
-    BounceResult,
-    Diagnosis,
-    NodeRef,
-    Owner,
-    Passage,
-    PinnedPod,
-    Timeouts,
-)
+from mecbounce.record import BounceRecord, BounceResult, Diagnosis, Passage, PinnedPod
+from mecbounce.request import BounceRequest, NodeRef, Timeouts
 from mecbounce.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent

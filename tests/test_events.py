@@ -10,8 +10,9 @@ from builders import NOW, later, pod, request
 
 from mecbounce import events
 from mecbounce.bounce import begin
+from mecbounce.kubernetes_api.objects import Owner, Pod
 from mecbounce.machine import Event, State
-from mecbounce.model import BounceRecord, Diagnosis, Owner, Passage, PinnedPod, Pod, SeenPod
+from mecbounce.record import BounceRecord, Diagnosis, Passage, PinnedPod, SeenPod
 
 OWNER = {
     "apiVersion": "express.example.com/v1",

@@ -20,8 +20,10 @@ from builders import NOW, host, pod_json, request
 
 from mecbounce.bounce import advance, begin, cancel
 from mecbounce.errors import AccessDenied, Conflict, NotFound, Refused, Unreachable
+from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.machine import BEFORE_DELETION, TRANSITIONS, WAITING, Event, State, Transition
-from mecbounce.model import BounceRecord, BounceRequest, Controller, Host, NodeRef, Owner, Pod, PodEvent, Protection
+from mecbounce.record import BounceRecord, Protection
+from mecbounce.request import BounceRequest, NodeRef
 
 
 class Life(StrEnum):

@@ -22,10 +22,10 @@ from loopback import ApiServer, Authority, HttpProxy, Seen, SocksProxy, TlsFront
 from real_cluster import till
 from urllib3.exceptions import InsecureRequestWarning
 
-from mecbounce import credentials
-from mecbounce.cluster import KubernetesCluster
 from mecbounce.errors import AccessDenied, ConfigError, Refused, Unreachable
-from mecbounce.model import Pod
+from mecbounce.kubernetes_api import credentials
+from mecbounce.kubernetes_api.client import KubernetesCluster
+from mecbounce.kubernetes_api.objects import Pod
 
 V1 = "client.authentication.k8s.io/v1"
 # What client-go reads (tools/clientcmd/api/v1/types.go), by the JSON names of its types.

@@ -11,35 +11,33 @@ from builders import NODE, NOW, STARTUP_PROBE, host, later, pod, pod_json, reque
 from builders import stamp as at
 from pydantic import BaseModel, ValidationError
 
-from mecbounce.machine import Event, State
-from mecbounce.model import (
-    BounceRecord,
-    BounceRequest,
-    BounceResult,
-    ClusterType,
+from mecbounce.fields import first_fault
+from mecbounce.kubernetes_api.objects import (
     Container,
     ContainerStatus,
     Controller,
-    Diagnosis,
     Host,
     Metadata,
     Node,
-    NodeRef,
-    Notice,
     Owner,
-    Passage,
-    PinnedPod,
     Pod,
     PodEvent,
     Probe,
-    Protection,
-    ReadyWhen,
-    SeenPod,
-    Timeouts,
-    Trouble,
     UnreadableField,
-    first_fault,
 )
+from mecbounce.machine import Event, State
+from mecbounce.record import (
+    BounceRecord,
+    BounceResult,
+    Diagnosis,
+    Notice,
+    Passage,
+    PinnedPod,
+    Protection,
+    SeenPod,
+    Trouble,
+)
+from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
 
 WEEK = 7 * 24 * 3600.0
 REPLICA_SET = {"kind": "ReplicaSet", "name": "mec-7d9f", "uid": "rs-1", "controller": True}

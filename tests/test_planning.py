@@ -12,8 +12,8 @@ from fakes import FakeClock, FakeCluster
 from rich.console import Console
 
 from mecbounce.errors import AccessDenied, Unreachable
+from mecbounce.kubernetes_api.objects import DisruptionBudget, Pod
 from mecbounce.machine import Event
-from mecbounce.model import DisruptionBudget, Pod
 from mecbounce.planning import Plan, plan
 from mecbounce.protection import AnnotationProtection
 from mecbounce.screen import plan_page

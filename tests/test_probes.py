@@ -9,8 +9,9 @@ import pytest
 from builders import NOW, STARTUP_PROBE, later, pod, stamp
 
 from mecbounce import probes
+from mecbounce.kubernetes_api.objects import DISRUPTED_REASONS, Container, Pod, Probe
 from mecbounce.machine import Event
-from mecbounce.model import DISRUPTED_REASONS, Container, Pod, Probe, ReadyWhen
+from mecbounce.request import ReadyWhen
 
 
 def container(name: str = "app", **probe: Any) -> Container:

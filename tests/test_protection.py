@@ -8,9 +8,9 @@ import pytest
 from pytest_mock import MockerFixture
 from websocket import ABNF, WebSocket, WebSocketTimeoutException
 
-from mecbounce.cluster import KubernetesCluster
 from mecbounce.errors import ClusterError, Conflict, NotFound, Refused, Unreachable
-from mecbounce.model import Pod
+from mecbounce.kubernetes_api.client import KubernetesCluster
+from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection
 from mecbounce.sandbox import Sandbox
 

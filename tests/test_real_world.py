@@ -28,7 +28,8 @@ from mecbounce import (
     plan,
 )
 from mecbounce.errors import NotFound
-from mecbounce.model import BounceRecord, Owner
+from mecbounce.kubernetes_api.objects import Owner
+from mecbounce.record import BounceRecord
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.sandbox.resources import ResourceType
 

@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 from builders import NOW, later, pod, request
 
-from mecbounce import BounceRecord, BounceRequest, BounceResult, NodeRef, Timeouts, begin, model
+from mecbounce import BounceRecord, BounceRequest, BounceResult, NodeRef, Timeouts, begin
+from mecbounce import record as of_record
+from mecbounce import request as of_request
+from mecbounce.fields import Frozen
 from mecbounce.machine import Event, State
-from mecbounce.model import Diagnosis, Frozen, Notice, Passage, PinnedPod, SeenPod, Trouble
+from mecbounce.record import Diagnosis, Notice, Passage, PinnedPod, SeenPod, Trouble
 from mecbounce.schema import schemas
 
-OURS = [one for one in vars(model).values() if isinstance(one, type) and issubclass(one, Frozen) and one.model_fields]
-OURS = [one for one in OURS if one not in (model.Node, model.Controller)]  # read, and neither written nor handed out
+OURS = [one for one in (vars(of_request) | vars(of_record)).values() if isinstance(one, type)]
+OURS = [one for one in OURS if issubclass(one, Frozen) and one.model_fields]
 TIMES = {"termination", "ready", "api", "grace_period", "durations", "timeouts"}  # the fields that hold seconds
 INSTANTS = {"at", "since", "deadline", "delete_tried_at"}  # and those that hold a point in time
 EACH = pytest.mark.parametrize("asked", OURS, ids=lambda one: one.__name__)

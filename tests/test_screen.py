@@ -20,19 +20,10 @@ from typer.main import get_command
 
 from mecbounce import cli, diagnosis, screen
 from mecbounce.bounce import begin
+from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import TRANSITIONS, Event, State
-from mecbounce.model import (
-    BounceRecord,
-    BounceRequest,
-    Diagnosis,
-    Notice,
-    Passage,
-    PinnedPod,
-    Pod,
-    Protection,
-    SeenPod,
-    Trouble,
-)
+from mecbounce.record import BounceRecord, Diagnosis, Notice, Passage, PinnedPod, Protection, SeenPod, Trouble
+from mecbounce.request import BounceRequest
 from mecbounce.screen import Given
 
 OLD_UID, NEW_UID = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002"

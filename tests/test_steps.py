@@ -24,20 +24,10 @@ from mecbounce.errors import (
     Refused,
     Unreachable,
 )
+from mecbounce.kubernetes_api.objects import Controller, Owner, Pod, PodEvent
 from mecbounce.machine import Event, State
-from mecbounce.model import (
-    BounceRecord,
-    Controller,
-    NodeRef,
-    Owner,
-    Passage,
-    PinnedPod,
-    Pod,
-    PodEvent,
-    Protection,
-    SeenPod,
-    Trouble,
-)
+from mecbounce.record import BounceRecord, Passage, PinnedPod, Protection, SeenPod, Trouble
+from mecbounce.request import NodeRef
 from mecbounce.steps import STILL_WAITING, Context, Outcome, ShutdownProtection
 
 OLD = pod()

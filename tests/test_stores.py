@@ -25,7 +25,7 @@ from pytest_mock import MockerFixture
 
 from mecbounce.errors import DamagedRecord, RecordError, RecordNotSaved, Superseded, UnknownSchema
 from mecbounce.machine import Event, State
-from mecbounce.model import BounceRecord, Passage, PinnedPod
+from mecbounce.record import BounceRecord, Passage, PinnedPod
 from mecbounce.stores import FileStore, MappingStore, Store
 
 FIRST = BounceRecord(bounce_id="b-1", revision=1, request=request(), path=(Passage(state=State.INIT_CHECKS, at=NOW),))

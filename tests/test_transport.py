@@ -22,12 +22,12 @@ from loopback import NO_PODS, PATIENCE, ApiServer, Authority, HttpProxy, TlsFron
 from real_cluster import till
 from urllib3.connection import HTTPConnection
 
-from mecbounce import transport
-from mecbounce.cluster import KubernetesCluster
 from mecbounce.errors import AccessDenied, ClusterError, NotFound, Refused, Unreachable
-from mecbounce.model import Pod
+from mecbounce.kubernetes_api import transport
+from mecbounce.kubernetes_api.client import KubernetesCluster
+from mecbounce.kubernetes_api.objects import Pod
+from mecbounce.kubernetes_api.transport import ServerClock
 from mecbounce.sandbox import Sandbox
-from mecbounce.transport import ServerClock
 
 POD = Pod.model_validate(pod_json())
 EVENT = {"metadata": {"generateName": "mec-0."}, "involvedObject": {"kind": "Pod", "name": "mec-0"}}

@@ -22,9 +22,9 @@ from typing import Any, Self
 from victims import REQUEST, protection
 
 from mecbounce.bounce import advance, begin
-from mecbounce.cluster import KubernetesCluster
+from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.machine import BEFORE_DELETION, Event, State
-from mecbounce.model import BounceRecord
+from mecbounce.record import BounceRecord
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.stores import FileStore
 

@@ -38,7 +38,8 @@ from mecbounce import (
     stores,
 )
 from mecbounce.errors import MecBounceError
-from mecbounce.model import BounceRecord, PinnedPod, Pod
+from mecbounce.kubernetes_api.objects import Pod
+from mecbounce.record import BounceRecord, PinnedPod
 
 PACKAGE = str(Path(mecbounce.__file__).parent)
 PATIENCE, PATIENCE_WITH_A_MUTANT = 60.0, 1.0  # seconds, for each wait

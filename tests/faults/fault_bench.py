@@ -17,12 +17,13 @@ import structlog
 from builders import NODE, request, write_kubeconfig
 from fault_proxy import FaultProxy
 
-from mecbounce import bounce, cluster
+from mecbounce import bounce
 from mecbounce.bounce import BounceTask
-from mecbounce.cluster import KubernetesCluster
+from mecbounce.kubernetes_api import client, watch
+from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.machine import State
-from mecbounce.model import BounceRecord, BounceResult
 from mecbounce.protection import AnnotationProtection
+from mecbounce.record import BounceRecord, BounceResult
 from mecbounce.sandbox import Sandbox
 from mecbounce.sandbox.cluster import is_started
 from mecbounce.stores import MappingStore, Store
@@ -39,9 +40,9 @@ def hasten(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LOOK_EVERY", "FIRST_PAUSE", "LONGEST_PAUSE", "STOP_EVERY"):
         monkeypatch.setattr(bounce, name, getattr(bounce, name) / HASTE)
     fast = SimpleNamespace(monotonic=lambda: time.monotonic() * HASTE, sleep=time.sleep)
-    monkeypatch.setattr(cluster, "time", fast)
-    monkeypatch.setattr(cluster, "SILENCE", 10.0)  # by the fast clock
-    monkeypatch.setattr(cluster, "EVENT_TIMEOUT", (1.0, 2 / HASTE))
+    monkeypatch.setattr(watch, "time", fast)
+    monkeypatch.setattr(watch, "SILENCE", 10.0)  # by the fast clock
+    monkeypatch.setattr(client, "EVENT_TIMEOUT", (1.0, 2 / HASTE))
     sends_with = KubernetesCluster._send.__kwdefaults__
     assert sends_with is not None
     monkeypatch.setitem(sends_with, "timeout", (1.0, 10 / HASTE))

@@ -11,7 +11,8 @@ from builders import STARTUP_PROBE, pod
 from fakes import FakeClock, FakeCluster
 
 from mecbounce.errors import AccessDenied, Conflict, NotFound, Refused, Unreachable
-from mecbounce.model import NodeRef, Pod
+from mecbounce.kubernetes_api.objects import Pod
+from mecbounce.request import NodeRef
 
 OPERATOR = {"kind": "ExpressNode", "name": "mec-0", "uid": "owner-1", "controller": True}
 REPLICA_SET = {"kind": "ReplicaSet", "name": "web", "uid": "owner-2", "controller": True}

@@ -15,7 +15,7 @@ from fault_bench import Bench, Killed, benched, hasten
 from fault_proxy import READ_FAULTS, STALE, WATCH_FAULTS, WRITE_FAULTS, Exchange, Fault
 
 from mecbounce.machine import Event
-from mecbounce.model import BounceRecord, BounceResult
+from mecbounce.record import BounceRecord, BounceResult
 from mecbounce.sandbox import Sandbox
 from mecbounce.sandbox.errors import ApiError
 from mecbounce.stores import MappingStore

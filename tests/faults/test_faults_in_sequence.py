@@ -32,7 +32,7 @@ from mecbounce import bounce, probes, steps
 from mecbounce.bounce import BounceTask, Step, Wait, begin
 from mecbounce.errors import ClusterError, Interrupted, NotFound
 from mecbounce.machine import FINAL, TRANSITIONS, Event, State
-from mecbounce.model import BounceRecord, PinnedPod
+from mecbounce.record import BounceRecord, PinnedPod
 from mecbounce.steps import HANDLERS, Context, Outcome
 
 API, TERMINATION, READY = 30.0, 60.0, 90.0  # seconds that the bounce is given

@@ -32,9 +32,9 @@ from fault_proxy import (
     once,
 )
 
-from mecbounce import cluster
-from mecbounce.cluster import KubernetesCluster
 from mecbounce.errors import Unreachable
+from mecbounce.kubernetes_api import watch
+from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.machine import WAITING, Event, State
 from mecbounce.sandbox import Behaviour
 from mecbounce.stores import FileStore
@@ -123,7 +123,7 @@ class TestASilentWatch:
 
     @pytest.fixture(autouse=True)
     def is_trusted_for_long(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cluster, "SILENCE", 3600.0)
+        monkeypatch.setattr(watch, "SILENCE", 3600.0)
         bench.proxy.plan = always(SILENT, "watch")
 
     def test_is_not_believed_at_a_deadline(self, bench: Bench) -> None:

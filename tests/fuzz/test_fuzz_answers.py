@@ -16,13 +16,15 @@ from kubernetes.client import ApiException, Configuration
 from mutations import ANY_JSON, EXAMPLES, TEXT, TIMES, almost, as_bytes, mixed, outcome, spoilt
 
 from mecbounce.bounce import advance, begin
-from mecbounce.cluster import KubernetesCluster, _Stream
 from mecbounce.errors import ClusterError, Unreachable
-from mecbounce.kubeconfig import Access
+from mecbounce.kubernetes_api.client import KubernetesCluster
+from mecbounce.kubernetes_api.kubeconfig import Access
+from mecbounce.kubernetes_api.objects import Pod
+from mecbounce.kubernetes_api.watch import _Stream
 from mecbounce.machine import Event, State
-from mecbounce.model import BounceRecord, Passage, PinnedPod, Pod
 from mecbounce.planning import plan
 from mecbounce.protection import AnnotationProtection
+from mecbounce.record import BounceRecord, Passage, PinnedPod
 
 
 def listed(*pods: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from mutations import ANY_JSON, EXAMPLES, TIMES, almost, as_bytes, mixed, outcom
 from mecbounce.bounce import BounceTask, advance, begin, cancel
 from mecbounce.errors import DamagedRecord, Superseded, UnknownSchema, Unreachable
 from mecbounce.machine import BEFORE_DELETION, Event, State
-from mecbounce.model import BounceRecord, BounceResult
+from mecbounce.record import BounceRecord, BounceResult
 from mecbounce.stores import FileStore, MappingStore
 
 OLD = pod(container={"startupProbe": STARTUP_PROBE})

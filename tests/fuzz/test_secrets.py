@@ -22,9 +22,9 @@ from structlog.testing import capture_logs
 
 from mecbounce import cli
 from mecbounce.bounce import BounceTask
-from mecbounce.cluster import KubernetesCluster
 from mecbounce.errors import ConfigError, MecBounceError, RecordNotSaved
-from mecbounce.model import Pod
+from mecbounce.kubernetes_api.client import KubernetesCluster
+from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.planning import plan
 from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection
 from mecbounce.sandbox import Sandbox

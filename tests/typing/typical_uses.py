@@ -40,7 +40,8 @@ from mecbounce import (
     cancel,
     plan,
 )
-from mecbounce.model import PinnedPod, Pod, SeenPod
+from mecbounce.kubernetes_api.objects import Pod
+from mecbounce.record import PinnedPod, SeenPod
 
 
 def asks() -> BounceRequest:

@@ -33,10 +33,10 @@ from kubernetes import client
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from mecbounce.credentials import Credential, Exec, ask
 from mecbounce.errors import ConfigError
-from mecbounce.model import first_fault
-from mecbounce.transport import Proxy, proxy_of_environment, spared
+from mecbounce.fields import first_fault
+from mecbounce.kubernetes_api.credentials import Credential, Exec, ask
+from mecbounce.kubernetes_api.transport import Proxy, proxy_of_environment, spared
 
 _KINDS = ("clusters", "users", "contexts")
 # How a field's name looks: anything else may be a secret.

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mecbounce.errors import ConfigError
-from mecbounce.model import first_fault
+from mecbounce.fields import first_fault
 
 LIMIT = 60.0  # seconds
 INTERACTIVE_LIMIT = 300.0  # seconds, where a person is asked: by a browser, for a code

@@ -1,8 +1,8 @@
-"""What a bounce needs of Kubernetes, and the one module that speaks to it.
+"""The one real `Cluster`: an API server, through the official client.
 
-The official client builds URLs, authenticates and pools connections; its models, its retries and its watch are left
-aside (each hides a failure that a bounce must see). Every request has a timeout, every answer is read as JSON, and
-every failure comes out as a ClusterError.
+The client builds URLs, authenticates and pools connections; its models, its retries and its watch are left aside (each
+hides a failure that a bounce must see). Every request has a timeout, every answer is read as JSON, and every failure
+comes out as a ClusterError.
 """
 
 from __future__ import annotations
@@ -10,133 +10,38 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import re
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import structlog
 import urllib3
 from kubernetes import client, config
 from kubernetes.client import ApiException
-from pydantic import ValidationError
 from pydantic_core import from_json
-from websocket import (
-    ABNF,
-    WebSocket,
-    WebSocketBadStatusException,
-    WebSocketConnectionClosedException,
-    WebSocketException,
-    WebSocketTimeoutException,
-)
 
-from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
-from mecbounce.kubeconfig import Access, ActAs, Kubeconfig, access_of
-from mecbounce.model import Controller, DisruptionBudget, FromApi, Host, NodeRef, Owner, Pod, PodEvent, first_fault
-from mecbounce.transport import ServerClock, Wire
+from mecbounce.errors import AccessDenied, ConfigError, Conflict, NotFound, Refused, Unreachable
+from mecbounce.kubernetes_api import PodWatch
+from mecbounce.kubernetes_api.answers import as_cluster_errors, error_of_answer, read_items, read_pod_list, readable
+from mecbounce.kubernetes_api.kubeconfig import Access, ActAs, Kubeconfig, access_of
+from mecbounce.kubernetes_api.objects import Controller, DisruptionBudget, Host, Owner, Pod, PodEvent
+from mecbounce.kubernetes_api.pod_exec import EXEC_PROTOCOL, as_exec_errors, exit_code
+from mecbounce.kubernetes_api.transport import ServerClock, Wire
+from mecbounce.kubernetes_api.watch import SILENCE, WATCH_SECONDS, KubernetesPodWatch
+from mecbounce.request import NodeRef
 
 log = structlog.get_logger("mecbounce.cluster")
 
 REQUEST_TIMEOUT = (3.05, 10.0)  # seconds to connect, and between two bytes
 EVENT_TIMEOUT = (1.0, 2.0)  # the same, of a request that holds a bounce up and that nothing hangs on
-WATCH_SECONDS = 290  # the API server ends a watch after this long; a list follows
-# Seconds without a word from a watch before one plain look: a quiet one gets a bookmark a minute, up to a second late.
-SILENCE = 75.0
 MOST_CONNECTIONS = 1000  # that are kept for the next request: as many as ever were used at once
-LASTING = 5.0  # seconds: a watch that lived longer did not fail
-LONGEST_PAUSE = 30.0  # seconds between two tries to open a watch that keeps failing
 _MERGE_PATCH = "application/merge-patch+json"
-_EXEC_PROTOCOL, _ERROR_CHANNEL = "v4.channel.k8s.io", b"\x03"
-Item = TypeVar("Item", bound=FromApi)
-
-
-class PodWatch(Protocol):
-    """A namespace's pods kept current: a list and the watch that starts from it are one source of full looks."""
-
-    def look(self, name: str | None) -> tuple[Pod, ...]:
-        """Give the pods of that name, or all. Raises ClusterError."""
-        ...
-
-    def wait(self, seconds: float) -> bool:
-        """Wait until something changed since the last look (True), or for so long (False)."""
-        ...
-
-    def pause(self, seconds: float) -> None:
-        """Wait for so long, whatever changes."""
-        ...
-
-
-class Cluster(Protocol):
-    """What a bounce asks of Kubernetes. Each method is one request and raises ClusterError.
-
-    `server` is the address of its API server, without credentials; `server_time` is the time there, once it answered.
-    """
-
-    @property
-    def server(self) -> str: ...
-
-    @property
-    def server_time(self) -> datetime | None:
-        """The API server's own time now, by its last answer. None before the first."""
-        ...
-
-    def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:
-        """Read the custom resource, as JSON. Raises NotFound; `served` tells whether there is such a type."""
-        ...
-
-    def controller(self, namespace: str, owner: Owner) -> Mapping[str, Any]:
-        """Read the object that an owner reference names, as JSON. Raises NotFound where it no longer exists."""
-        ...
-
-    def replica_sets(self, namespace: str) -> tuple[Controller, ...]:
-        """List the ReplicaSets."""
-        ...
-
-    def pods(self, namespace: str, name: str | None = None) -> tuple[Pod, ...]:
-        """List the pods, of that name or all."""
-        ...
-
-    def watch(self, namespace: str) -> AbstractContextManager[PodWatch]:
-        """Open a context manager that gives a PodWatch. Nothing is asked before its first look."""
-        ...
-
-    def delete_pod(self, namespace: str, name: str, uid: str, *, dry_run: bool = False) -> None:
-        """Delete that incarnation, with its own grace period. A server-side `dry_run` changes nothing."""
-        ...
-
-    def host(self, name: str) -> Host:
-        """Read a Kubernetes node."""
-        ...
-
-    def events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
-        """List the Kubernetes Events about the object of that UID."""
-        ...
-
-    def tell(self, namespace: str, event: Mapping[str, Any]) -> None:
-        """Write a Kubernetes Event, given as JSON. Nothing hangs on it: it must give up soon."""
-        ...
-
-
-class PlanCluster(Cluster, Protocol):
-    """What a plan asks beyond that. Each method raises ClusterError."""
-
-    def may(self, namespace: str, verb: str, resource: str, *, group: str = "", name: str = "") -> bool:
-        """Tell whether these credentials have that right, to the object of that name or else to all.
-
-        A resource that lies in no namespace has an empty one.
-        """
-        ...
-
-    def disruption_budgets(self, namespace: str) -> tuple[DisruptionBudget, ...]:
-        """List the PodDisruptionBudgets that may select pods; an old API server needs a second request."""
-        ...
 
 
 class KubernetesCluster:
@@ -315,14 +220,14 @@ class KubernetesCluster:
             found = self._json(lambda: self._custom.get_api_resources, group, version)
         except NotFound:
             return []
-        with _readable("resource types"):
+        with readable("resource types"):
             types = [{key: one[key] for key in ("name", "kind", "namespaced")} for one in found["resources"]]
             return [one for one in types if "/" not in one["name"]]  # a subresource has its resource's kind
 
     def replica_sets(self, namespace: str) -> tuple[Controller, ...]:
         path = "apps", "v1", namespace, "replicasets"
         listed = self._json(lambda: self._custom.list_namespaced_custom_object, *path)
-        with _readable("ReplicaSets"):  # the items of a list lack their own kind
+        with readable("ReplicaSets"):  # the items of a list lack their own kind
             return tuple(
                 Controller.read({"apiVersion": "apps/v1", "kind": "ReplicaSet"} | item) for item in listed["items"]
             )
@@ -332,21 +237,21 @@ class KubernetesCluster:
 
     def selected_pods(self, namespace: str, labels: str) -> tuple[Pod, ...]:
         """List the pods that a label selector selects, such as `app=mec`. Raises Refused where it is none."""
-        return _all_pods(self._json(lambda: self._core.list_namespaced_pod, namespace, label_selector=labels))[0]
+        return read_pod_list(self._json(lambda: self._core.list_namespaced_pod, namespace, label_selector=labels))[0]
 
     def namespaces(self) -> tuple[str, ...]:
         """List the names of all namespaces."""
         listed = self._json(lambda: self._core.list_namespace)
-        with _readable("namespaces"):
+        with readable("namespaces"):
             return tuple(str(item["metadata"]["name"]) for item in listed["items"])
 
     def list_pods(self, namespace: str, name: str | None) -> tuple[tuple[Pod, ...], str]:
         """List the pods; gives them and the list's resourceVersion, from which a watch goes on."""
-        return _all_pods(self._json(lambda: self._core.list_namespaced_pod, namespace, **_named(name)))
+        return read_pod_list(self._json(lambda: self._core.list_namespaced_pod, namespace, **_named(name)))
 
     @contextmanager
     def watch(self, namespace: str) -> Iterator[PodWatch]:
-        watch = _KubernetesPodWatch(self, namespace)
+        watch = KubernetesPodWatch(self, namespace)
         try:
             yield watch
         finally:
@@ -379,13 +284,13 @@ class KubernetesCluster:
 
     def host(self, name: str) -> Host:
         found = self._json(lambda: self._core.read_node, name)
-        with _readable("node"):
+        with readable("node"):
             return Host.model_validate(found)
 
     def events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
         selector = f"involvedObject.uid={uid}"
         listed = self._json(lambda: self._core.list_namespaced_event, namespace, field_selector=selector)
-        return _items(PodEvent, listed, "events")
+        return read_items(PodEvent, listed, "events")
 
     def tell(self, namespace: str, event: Mapping[str, Any]) -> None:
         self._json(lambda: self._core.create_namespaced_event, namespace, dict(event), timeout=EVENT_TIMEOUT)
@@ -399,7 +304,7 @@ class KubernetesCluster:
         }
         create = "authorization.k8s.io", "v1", "selfsubjectaccessreviews", review
         answer = self._json(lambda: self._custom.create_cluster_custom_object, *create)
-        with _readable("access review"):
+        with readable("access review"):
             return answer["status"]["allowed"] is True
 
     def disruption_budgets(self, namespace: str) -> tuple[DisruptionBudget, ...]:
@@ -407,7 +312,7 @@ class KubernetesCluster:
         def listed(version: str) -> tuple[DisruptionBudget, ...]:
             path = "policy", version, namespace, "poddisruptionbudgets"
             answer = self._json(lambda: self._custom.list_namespaced_custom_object, *path)
-            return _items(DisruptionBudget, answer, "PodDisruptionBudgets")
+            return read_items(DisruptionBudget, answer, "PodDisruptionBudgets")
 
         try:
             return listed("v1")
@@ -444,7 +349,7 @@ class KubernetesCluster:
         to = f"/api/v1/namespaces/{quote(pod.metadata.namespace)}/pods/{quote(pod.name)}:{port}/proxy"
         url = f"{own.configuration.host}{to}/{quote(place.lstrip('/'), safe='/:')}{mark}{query}"
         try:
-            with _explained(self._way):
+            with as_cluster_errors(self._way):
                 timeout = urllib3.Timeout(connect=REQUEST_TIMEOUT[0], read=REQUEST_TIMEOUT[1])
                 answer = wire.request(method, url, headers=dict(_own_headers(own)), timeout=timeout)
                 if not 200 <= answer.status < 300:  # noqa: PLR2004 -- HTTP
@@ -466,20 +371,18 @@ class KubernetesCluster:
         wire: Wire = own.rest_client.pool_manager
         try:
             with (
-                _explained(self._way),
-                _exec_explained(),
-                wire.websocket(
-                    f"{own.configuration.host}{path}", headers, _EXEC_PROTOCOL, REQUEST_TIMEOUT[1]
-                ) as opened,
+                as_cluster_errors(self._way),
+                as_exec_errors(),
+                wire.websocket(f"{own.configuration.host}{path}", headers, EXEC_PROTOCOL, REQUEST_TIMEOUT[1]) as opened,
             ):
-                code = _exit_code(opened, f"{command[0]} in container {container}")
+                code = exit_code(opened, f"{command[0]} in container {container}", REQUEST_TIMEOUT[1])
         finally:
             own.close()
         if code != 0:
             raise Refused(f"{command[0]} in container {container} ended with status {code}")
 
     def _json(self, endpoint: Callable[[], Callable[..., Any]], *args: Any, **options: Any) -> Any:
-        with _explained(self._way):
+        with as_cluster_errors(self._way):
             raw = self._send(endpoint, *args, **options).data
         try:
             answer = from_json(raw)  # unlike json, it refuses half a character and minds how deep it goes
@@ -498,159 +401,16 @@ class KubernetesCluster:
     ) -> Any:
         """Send one request; after a 401 once more, with credentials read anew."""
         raw = {"_preload_content": False, "_request_timeout": timeout}
-        with _explained(self._way):
+        with as_cluster_errors(self._way):
             self._stay_signed_in()
             used = self._access
             try:
                 return endpoint()(*args, **options, **raw)
             except ApiException as error:
-                if error.status != 401 or not isinstance(_answered(error), AccessDenied):  # noqa: PLR2004 -- HTTP
+                if error.status != 401 or not isinstance(error_of_answer(error), AccessDenied):  # noqa: PLR2004 -- HTTP
                     raise
                 self._sign_in_anew(used)
                 return endpoint()(*args, **options, **raw)
-
-
-class _KubernetesPodWatch:
-    """A list, and the watch from its resourceVersion on. On any doubt, list again."""
-
-    def __init__(self, cluster: KubernetesCluster, namespace: str) -> None:
-        self._cluster = cluster
-        self._namespace = namespace
-        self._listed: tuple[str | None, tuple[Pod, ...], str] | None = None
-        self._stream: _Stream | None = None
-        self._changed = threading.Event()
-        self._failures = 0
-        self._not_before = 0.0
-
-    def look(self, name: str | None) -> tuple[Pod, ...]:
-        if self._listed and self._listed[0] == name:
-            stream = self._following()
-            if stream is not None:
-                return stream.pods()
-        self.close()
-        self._listed = None
-        pods, resource_version = self._cluster.list_pods(self._namespace, name)
-        self._listed = (name, pods, resource_version)
-        return pods
-
-    def wait(self, seconds: float) -> bool:
-        self._following()
-        changed = self._changed.wait(seconds)
-        if changed:  # or a change right after the time-out would be lost
-            self._changed.clear()
-        return changed
-
-    def pause(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-    def close(self) -> None:
-        if self._stream is not None:
-            self._stream.stop()
-            self._stream = None
-
-    def _following(self) -> _Stream | None:
-        """Give the watch that goes on from the last list, opened if need be; None: there is none to be trusted."""
-        if self._listed is None:
-            return None
-        now = time.monotonic()
-        if self._stream is None:
-            if now < self._not_before:
-                return None
-            self._stream = _Stream(self._cluster, self._namespace, self._listed, self._changed)
-            self._stream.start()
-            return self._stream
-        if self._stream.ended:
-            lived = now - self._stream.opened
-            self._failures = 0 if lived > LASTING else self._failures + 1
-            pause = min(2.0**self._failures, LONGEST_PAUSE) if self._failures else 0.0
-            self._not_before = now + pause
-            self._listed = None
-            return None
-        if now - self._stream.heard > SILENCE:
-            self._listed = None
-            return None
-        return self._stream
-
-
-class _Stream(threading.Thread):
-    """Reads one watch until it ends, for whatever reason, and keeps the pods as it tells."""
-
-    def __init__(
-        self,
-        cluster: KubernetesCluster,
-        namespace: str,
-        listed: tuple[str | None, tuple[Pod, ...], str],
-        changed: threading.Event,
-    ) -> None:
-        super().__init__(name="mecbounce-watch", daemon=True)
-        self._cluster = cluster
-        self._namespace = namespace
-        self._pod_name, pods, self._resource_version = listed
-        self._pods = {pod.uid: pod for pod in pods}
-        self._changed = changed
-        self._response: Any = None
-        self._stopped = False
-        self._lock = threading.Lock()
-        self.opened = self.heard = time.monotonic()
-        self.ended = False
-
-    def pods(self) -> tuple[Pod, ...]:
-        with self._lock:
-            return tuple(self._pods.values())
-
-    def stop(self) -> None:
-        with self._lock:
-            self._stopped = True
-            response = self._response
-        if response is not None:
-            with suppress(OSError, ValueError, RuntimeError):  # it may end by itself at the same time
-                response.shutdown()
-        self.join(1.0)
-
-    def run(self) -> None:
-        try:
-            response = self._cluster.open_watch(self._namespace, self._pod_name, self._resource_version)
-            with self._lock:
-                self._response = response
-                stopped = self._stopped
-            for line in () if stopped else _lines(response):
-                if self._stopped or not self._take(from_json(line)):
-                    break
-            why = "closed"
-        except Exception as error:  # noqa: BLE001 -- whatever ends a watch, the next look is a list
-            why = type(error).__name__
-        finally:
-            self.ended = True
-            if self._response is not None:
-                with suppress(Exception):
-                    self._response.close()
-        if not self._stopped:
-            log.info("cluster.watch_ended", why=why)
-            self._changed.set()
-
-    def _take(self, event: Mapping[str, Any]) -> bool:
-        """Take one event in; False ends the watch."""
-        self.heard = time.monotonic()
-        kind = event["type"]
-        if kind == "BOOKMARK":
-            return True
-        if kind not in ("ADDED", "MODIFIED", "DELETED"):
-            return False
-        pod = Pod.model_validate(event["object"])
-        with self._lock:
-            if kind == "DELETED":
-                self._pods.pop(pod.uid, None)
-            else:
-                self._pods[pod.uid] = pod
-        self._changed.set()
-        return True
-
-
-def _lines(response: Any) -> Iterator[bytes]:
-    rest = b""
-    for chunk in response.stream(amt=None, decode_content=False):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from filter(None, lines)
 
 
 def _public(address: str) -> str:
@@ -703,24 +463,6 @@ def _named(name: str | None) -> dict[str, str]:
     return {"field_selector": f"metadata.name={name}"} if name is not None else {}
 
 
-def _all_pods(listed: Mapping[str, Any]) -> tuple[tuple[Pod, ...], str]:
-    """Give the pods of a list and its resourceVersion.
-
-    A proxy's own answer, or the first page of a list, is refused: pods would be taken for gone.
-    """
-    metadata = listed.get("metadata")
-    whole = listed.get("kind") == "PodList" and isinstance(metadata, dict) and not metadata.get("continue")
-    if not whole or not isinstance(listed.get("items"), list):
-        raise Unreachable("the API server's answer was no whole list of pods")
-    with _readable("pods"):
-        return _items(Pod, listed, "pods"), str(listed["metadata"]["resourceVersion"])
-
-
-def _items(kind: type[Item], listed: Mapping[str, Any], what: str) -> tuple[Item, ...]:
-    with _readable(what):
-        return tuple(kind.model_validate(item) for item in listed["items"])
-
-
 @contextmanager
 def _unquoted_plugin() -> Iterator[list[logging.LogRecord]]:
     """Keep what a failed credential plugin printed out of the root logger, where the client puts it; gives that."""
@@ -741,139 +483,3 @@ def _unquoted_plugin() -> Iterator[list[logging.LogRecord]]:
     finally:
         root.removeHandler(handler)
         root.removeFilter(passes)
-
-
-@contextmanager
-def _readable(what: str) -> Iterator[None]:
-    try:
-        yield
-    except ValidationError as error:
-        field, fault = first_fault(error)
-        raise Unreachable(f"the API server's {what} can't be read: field {field}: {fault}") from None
-    except (KeyError, TypeError) as error:
-        raise Unreachable(f"the API server's {what} can't be read: {type(error).__name__}: {error}") from error
-
-
-@contextmanager
-def _explained(way: str) -> Iterator[None]:
-    """Turn whatever the client raises into a ClusterError. `way`: which server can't be reached, and through what."""
-    try:
-        yield
-    except ClusterError:
-        raise
-    except ApiException as error:
-        if not error.status:  # no answer: so the client tells of a TLS handshake that failed
-            raise Unreachable(f"{way}: {_quoted(error.reason)}") from error
-        raise _answered(error) from None  # its own text is all headers and the whole body
-    except config.ConfigException:  # a token that is read anew: its text may quote it
-        raise Unreachable("the credentials could not be read anew") from None
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise Unreachable(f"{way}: {_short(error)}") from error
-    except ValueError:
-        # Not its text, nor its cause: where a credential makes no header, they quote it.
-        raise Unreachable("the request could not be made; are the credentials whole?") from None
-
-
-@contextmanager
-def _exec_explained() -> Iterator[None]:
-    """Explain a WebSocket that could not be opened, or ended in between."""
-    try:
-        yield
-    except WebSocketBadStatusException as error:
-        said = _status(error.resp_body).get("message") or f"the API server answered {error.status_message}"
-        raise Refused(f"exec was refused: {_quoted(said)}") from None
-    except WebSocketException as error:
-        raise Unreachable(f"exec was cut off: {_quoted(error)}") from None
-
-
-def _exit_code(opened: WebSocket, what: str) -> int:
-    """Wait until a command has ended, and tell its status: the last thing that comes, on a channel of its own."""
-    until = time.monotonic() + REQUEST_TIMEOUT[1]
-    try:
-        while (left := until - time.monotonic()) > 0:
-            opened.settimeout(left)
-            opcode, data = opened.recv_data()
-            if opcode == ABNF.OPCODE_CLOSE:
-                break
-            if data[:1] == _ERROR_CHANNEL:
-                status = from_json(data[1:])
-                if status["status"] == "Success":
-                    return 0
-                if status.get("reason", "NonZeroExitCode") != "NonZeroExitCode":
-                    raise Refused(f"{what} could not be run: {_quoted(status['message'])}")
-                return int(status["details"]["causes"][0]["message"])
-    except WebSocketTimeoutException:
-        left = 0.0
-    except (WebSocketConnectionClosedException, ValueError, TypeError, LookupError) as error:
-        raise Unreachable(f"how {what} ended was not told") from error
-    if left > 0:
-        raise Unreachable(f"how {what} ended was not told")
-    raise Unreachable(f"{what} has not ended after {REQUEST_TIMEOUT[1]:.0f} s")
-
-
-def _answered(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answer a status
-    """Explain an answer that is not a 2xx."""
-    status = _status(error.body)
-    said = _quoted(status.get("message") or f"the API server answered {error.reason or 'an error'}")
-    if _DENIAL.search(said):  # a decision, whatever status the webhook or policy gave it
-        return Refused(said)
-    match error.status:
-        case 401:
-            return AccessDenied("the API server does not accept these credentials (401 Unauthorized)")
-        case 403:
-            return AccessDenied(said)
-        case 404:
-            return NotFound(said, served=bool(status))
-        case 407:
-            return AccessDenied("the proxy does not accept its credentials (407 Proxy Authentication Required)")
-        case 409:
-            return Conflict(said)
-        case 408 | 410 | 429:
-            return Unreachable(f"{said} ({error.status})", retry_after=_retry_after(error))
-        case code if code >= 500:  # noqa: PLR2004 -- HTTP
-            return Unreachable(f"{said} ({code})", retry_after=_retry_after(error))
-    return Refused(said)
-
-
-_DENIAL = re.compile(r"denied (the )?request")  # as admission webhooks and policies are quoted by the API server
-
-
-def _status(body: Any) -> Mapping[str, Any]:
-    """Read a Kubernetes Status object; empty where the body is none: an application's answer is not quoted."""
-    try:
-        status = from_json(body or "")
-    except ValueError:
-        return {}
-    return status if isinstance(status, dict) and status.get("kind") == "Status" else {}
-
-
-def _retry_after(error: ApiException) -> float:
-    value = (error.headers or {}).get("Retry-After", "")
-    return float(value) if re.fullmatch(r"\d+", value) else 0.0
-
-
-# After a scheme's name, longer than any word that may follow; a token of JSON, which begins with `{"` in base64; what a
-# name before it calls a secret; an address' user and password; keys of clouds and code hosts, by their beginnings.
-_CREDENTIAL = re.compile(
-    r"(?i:\b(basic|bearer)( |%20))[\w.~+/=%-]{16,}"
-    r"|eyJ[\w-]{8,}[\w.-]*"
-    r"|(?i:\b(?P<name>(?:[\w-]*(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|credential)s?))"
-    r"(?P<is>[\"']?\s*[=:]\s*[\"']?))[^\s\"',;&]{4,}"
-    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
-    r"|\b(?:AKIA|ASIA|AIza|ghp_|gho_|ghs_|github_pat_|glpat-|xox[abprs]-|hvs\.)[\w-]{10,}"
-)
-
-
-def _quoted(text: object) -> str:
-    """Quote others on one line, without a credential that they quote themselves."""
-    return _CREDENTIAL.sub(_hidden, " ".join(str(text).split()))
-
-
-def _hidden(found: re.Match[str]) -> str:
-    return f"{found[1] or found['name'] or ''}{found[2] or found['is'] or ''}***"
-
-
-def _short(error: Exception) -> str:
-    cause = next((one for one in error.args if isinstance(one, BaseException)), error)
-    text = _quoted(cause)
-    return re.sub(r"^.*?(object at 0x[0-9a-f]+>|\(host=[^)]*\)): ", "", text) or type(error).__name__

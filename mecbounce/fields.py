@@ -1,0 +1,86 @@
+"""The building blocks of our data: frozen models, checked names, and what `help()` and an error say of a field."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
+
+
+@dataclass(frozen=True)
+class _Matching:
+    """A check whose error a person can act on, unlike that of a bare pattern."""
+
+    pattern: str
+    longest: int
+    rule: str
+
+    def __repr__(self) -> str:
+        return self.rule  # it stands in the signatures that `help()` shows
+
+    def _check(self, value: str) -> str:
+        if len(value) > self.longest or not re.fullmatch(self.pattern, value):
+            raise ValueError(f"{value[:80]!r} is not {self.rule}, at most {self.longest} characters")
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^({self.pattern})$", "maxLength": self.longest}
+
+
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_LETTERS = "lower case letters, digits and '-', a letter or digit at both ends"
+Label = Annotated[str, _Matching(_LABEL, 63, f"a name of {_LETTERS}")]
+ObjectName = Annotated[str, _Matching(rf"{_LABEL}(\.{_LABEL})*", 253, f"a name of {_LETTERS}, in parts joined by '.'")]
+Uid = Annotated[str, _Matching(r"[A-Za-z0-9-]+", 128, "a UID of letters, digits and '-'")]
+FieldPath = Annotated[str, _Matching(r"[^.\s]+(\.[^.\s]+)*", 253, "a dotted path such as spec.state")]
+# Far enough from a datetime's ends for any deadline and any time zone.
+Instant = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9000, 1, 1, tzinfo=UTC))]
+LONGEST = 7 * 24 * 3600  # seconds: all that may be asked for, or is believed of a pod; far beyond it a date overflows
+Seconds = Annotated[float, Field(gt=0, le=LONGEST, allow_inf_nan=False)]
+
+
+class Frozen(BaseModel):
+    """Data of ours: unknown fields are faults. The text below a field says what it is, and its unit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Let `help()` list the fields."""
+        fields = "\n".join(_explained(name, field) for name, field in cls.model_fields.items())
+        cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or '')}{FIELDS}{fields}"
+
+
+FIELDS = "\n\nFields:\n"
+
+
+def _explained(name: str, field: FieldInfo) -> str:
+    default = field.default
+    shown = sorted(default) if isinstance(default, frozenset) else getattr(default, "value", default)  # of an Enum
+    text = f"{name}: {field.description or ''} {'Required.' if field.is_required() else f'Default: {shown!r}.'}"
+    return textwrap.fill(" ".join(text.split()), 100, initial_indent="    ", subsequent_indent="        ")
+
+
+def first_fault(error: ValidationError) -> tuple[str, str]:
+    """Give the field, dotted, and what is wrong with it. The value itself stays out: it may be a secret."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")

@@ -1,0 +1,137 @@
+"""How answers are read, and what failed requests mean: whatever the client raises becomes a ClusterError."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import urllib3
+from kubernetes import config
+from kubernetes.client import ApiException
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from mecbounce.errors import AccessDenied, ClusterError, Conflict, NotFound, Refused, Unreachable
+from mecbounce.fields import first_fault
+from mecbounce.kubernetes_api.objects import FromApi, Pod
+
+Item = TypeVar("Item", bound=FromApi)
+
+
+def read_pod_list(listed: Mapping[str, Any]) -> tuple[tuple[Pod, ...], str]:
+    """Give the pods of a list and its resourceVersion.
+
+    A proxy's own answer, or the first page of a list, is refused: pods would be taken for gone.
+    """
+    metadata = listed.get("metadata")
+    whole = listed.get("kind") == "PodList" and isinstance(metadata, dict) and not metadata.get("continue")
+    if not whole or not isinstance(listed.get("items"), list):
+        raise Unreachable("the API server's answer was no whole list of pods")
+    with readable("pods"):
+        return read_items(Pod, listed, "pods"), str(listed["metadata"]["resourceVersion"])
+
+
+def read_items(kind: type[Item], listed: Mapping[str, Any], what: str) -> tuple[Item, ...]:
+    with readable(what):
+        return tuple(kind.model_validate(item) for item in listed["items"])
+
+
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        field, fault = first_fault(error)
+        raise Unreachable(f"the API server's {what} can't be read: field {field}: {fault}") from None
+    except (KeyError, TypeError) as error:
+        raise Unreachable(f"the API server's {what} can't be read: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def as_cluster_errors(way: str) -> Iterator[None]:
+    """Turn whatever the client raises into a ClusterError. `way`: which server can't be reached, and through what."""
+    try:
+        yield
+    except ClusterError:
+        raise
+    except ApiException as error:
+        if not error.status:  # no answer: so the client tells of a TLS handshake that failed
+            raise Unreachable(f"{way}: {quoted(error.reason)}") from error
+        raise error_of_answer(error) from None  # its own text is all headers and the whole body
+    except config.ConfigException:  # a token that is read anew: its text may quote it
+        raise Unreachable("the credentials could not be read anew") from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise Unreachable(f"{way}: {_short(error)}") from error
+    except ValueError:
+        # Not its text, nor its cause: where a credential makes no header, they quote it.
+        raise Unreachable("the request could not be made; are the credentials whole?") from None
+
+
+def error_of_answer(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answer a status
+    """Explain an answer that is not a 2xx."""
+    status = read_status(error.body)
+    said = quoted(status.get("message") or f"the API server answered {error.reason or 'an error'}")
+    if _DENIAL.search(said):  # a decision, whatever status the webhook or policy gave it
+        return Refused(said)
+    match error.status:
+        case 401:
+            return AccessDenied("the API server does not accept these credentials (401 Unauthorized)")
+        case 403:
+            return AccessDenied(said)
+        case 404:
+            return NotFound(said, served=bool(status))
+        case 407:
+            return AccessDenied("the proxy does not accept its credentials (407 Proxy Authentication Required)")
+        case 409:
+            return Conflict(said)
+        case 408 | 410 | 429:
+            return Unreachable(f"{said} ({error.status})", retry_after=_retry_after(error))
+        case code if code >= 500:  # noqa: PLR2004 -- HTTP
+            return Unreachable(f"{said} ({code})", retry_after=_retry_after(error))
+    return Refused(said)
+
+
+_DENIAL = re.compile(r"denied (the )?request")  # as admission webhooks and policies are quoted by the API server
+
+
+def read_status(body: Any) -> Mapping[str, Any]:
+    """Read a Kubernetes Status object; empty where the body is none: an application's answer is not quoted."""
+    try:
+        status = from_json(body or "")
+    except ValueError:
+        return {}
+    return status if isinstance(status, dict) and status.get("kind") == "Status" else {}
+
+
+def _retry_after(error: ApiException) -> float:
+    value = (error.headers or {}).get("Retry-After", "")
+    return float(value) if re.fullmatch(r"\d+", value) else 0.0
+
+
+# After a scheme's name, longer than any word that may follow; a token of JSON, which begins with `{"` in base64; what a
+# name before it calls a secret; an address' user and password; keys of clouds and code hosts, by their beginnings.
+_CREDENTIAL = re.compile(
+    r"(?i:\b(basic|bearer)( |%20))[\w.~+/=%-]{16,}"
+    r"|eyJ[\w-]{8,}[\w.-]*"
+    r"|(?i:\b(?P<name>(?:[\w-]*(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|credential)s?))"
+    r"(?P<is>[\"']?\s*[=:]\s*[\"']?))[^\s\"',;&]{4,}"
+    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
+    r"|\b(?:AKIA|ASIA|AIza|ghp_|gho_|ghs_|github_pat_|glpat-|xox[abprs]-|hvs\.)[\w-]{10,}"
+)
+
+
+def quoted(text: object) -> str:
+    """Quote others on one line, without a credential that they quote themselves."""
+    return _CREDENTIAL.sub(_hidden, " ".join(str(text).split()))
+
+
+def _hidden(found: re.Match[str]) -> str:
+    return f"{found[1] or found['name'] or ''}{found[2] or found['is'] or ''}***"
+
+
+def _short(error: Exception) -> str:
+    cause = next((one for one in error.args if isinstance(one, BaseException)), error)
+    text = quoted(cause)
+    return re.sub(r"^.*?(object at 0x[0-9a-f]+>|\(host=[^)]*\)): ", "", text) or type(error).__name__

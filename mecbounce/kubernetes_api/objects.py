@@ -1,0 +1,601 @@
+"""Views of Kubernetes' objects: the part of their JSON that a bounce needs. The rest is ignored, a null is missing.
+
+Times are aware datetimes in UTC, durations are seconds. A Kubernetes node is a `Host` here: `Node` is the
+application's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from mecbounce.fields import Frozen
+from mecbounce.request import NodeRef
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+class FromApi(BaseModel):
+    """Data of the API server's: camel case, unknown fields ignored, a null is a missing field."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_missing(cls, data: Any) -> Any:
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+class Owner(FromApi):
+    """An object as an entry of `metadata.ownerReferences` names it; `controller`: whether it is the pod's."""
+
+    api_version: str = ""
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name} ({self.uid})"
+
+    @property
+    def group(self) -> str:
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def built_in_plural(self) -> str:
+        """How its type stands in a URL, if it is one of Kubernetes' own that makes pods, or their ReplicaSets."""
+        own = {
+            ("", "ReplicationController"): "replicationcontrollers",
+            ("apps", "DaemonSet"): "daemonsets",
+            ("apps", "Deployment"): "deployments",
+            ("apps", "ReplicaSet"): "replicasets",
+            ("apps", "StatefulSet"): "statefulsets",
+            ("batch", "Job"): "jobs",
+        }
+        return own.get((self.group, self.kind), "")
+
+    @property
+    def called(self) -> str:
+        """Its kind and name, as a person would say it."""
+        return f"{self.kind} {self.name}"
+
+    def same_type(self, other: Owner) -> bool:
+        return (self.group, self.kind) == (other.group, other.kind)
+
+    def same_object(self, other: Owner) -> bool:
+        """True for the same group, kind and name: that object itself, or one made anew in its place."""
+        return (self.group, self.kind, self.name) == (other.group, other.kind, other.name)
+
+
+class Metadata(FromApi):
+    """https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/ ."""
+
+    name: str
+    namespace: str = ""
+    uid: str
+    generate_name: str = ""
+    creation_timestamp: AwareDatetime | None = None
+    deletion_timestamp: AwareDatetime | None = None
+    deletion_grace_period_seconds: int = 0
+    finalizers: tuple[str, ...] = ()
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = Field(default={}, repr=False)  # anything may be in there, secrets too
+    owner_references: tuple[Owner, ...] = ()
+
+
+class Probe(FromApi):
+    """A probe's times, in seconds, with the API's defaults."""
+
+    initial_delay_seconds: int = 0
+    failure_threshold: int = 3
+    period_seconds: int = 10
+    timeout_seconds: int = 1
+
+
+class Container(FromApi):
+    """A container as the pod's spec asks for it."""
+
+    name: str
+    image: str = ""
+    restart_policy: str = ""
+    startup_probe: Probe | None = None
+    readiness_probe: Probe | None = None
+
+
+class Waiting(FromApi):
+    """Why a container does not run yet."""
+
+    reason: str = ""
+    message: str = ""
+
+
+class Running(FromApi):
+    """Since when a container runs."""
+
+    started_at: AwareDatetime | None = None
+
+
+class Terminated(FromApi):
+    """How a container ended."""
+
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+
+
+class ContainerState(FromApi):
+    """At most one of the three."""
+
+    waiting: Waiting | None = None
+    running: Running | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(FromApi):
+    """A container as its kubelet reports it.
+
+    `started` turns true when its startup probe has passed, or, without one, when it runs. None: not reported, as by
+    kubelets before 1.16.
+    """
+
+    name: str
+    ready: bool = False
+    started: bool | None = None
+    restart_count: int = 0
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+
+
+class Condition(FromApi):
+    """A condition of a pod or of a Kubernetes node; `status` is "True", "False" or "Unknown"."""
+
+    type: str
+    status: str = "Unknown"
+    reason: str = ""
+    message: str = ""
+
+
+class ReadinessGate(FromApi):
+    """An extra condition that must be true before the pod counts as ready."""
+
+    condition_type: str
+
+
+class SchedulingGate(FromApi):
+    """What keeps a pod from its scheduler until it is removed (KEP-3521)."""
+
+    name: str
+
+
+class _NodeSelector(FromApi):
+    """Which Kubernetes nodes a pod may run on: any of the terms. A DaemonSet names its one host in a field."""
+
+    class _Term(FromApi):
+        class _Field(FromApi):
+            key: str = ""
+            operator: str = ""
+            values: tuple[str, ...] = ()
+
+        match_fields: tuple[_Field, ...] = ()
+
+    node_selector_terms: tuple[_Term, ...] = ()
+
+
+class _Affinity(FromApi):
+    class _NodeAffinity(FromApi):
+        required_during_scheduling_ignored_during_execution: _NodeSelector = _NodeSelector()
+
+    node_affinity: _NodeAffinity = _NodeAffinity()
+
+
+class PodSpec(FromApi):
+    """The part of a pod's spec that a bounce needs."""
+
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+    restart_policy: str = "Always"
+    node_name: str = ""
+    scheduler_name: str = ""
+    scheduling_gates: tuple[SchedulingGate, ...] = ()
+    affinity: _Affinity = _Affinity()
+    termination_grace_period_seconds: int = 30
+    readiness_gates: tuple[ReadinessGate, ...] = ()
+
+    @property
+    def host(self) -> str:
+        """The Kubernetes node that it runs on, or the one that it is meant for; empty where neither is told.
+
+        A DaemonSet's pod that is not scheduled yet names its host in its node affinity.
+        """
+        terms = self.affinity.node_affinity.required_during_scheduling_ignored_during_execution.node_selector_terms
+        named = {
+            field.values
+            for term in terms
+            for field in term.match_fields
+            if (field.key, field.operator, len(field.values)) == ("metadata.name", "In", 1)
+        }
+        return self.node_name or (named.pop()[0] if len(named) == 1 else "")
+
+    @property
+    def long_running(self) -> tuple[Container, ...]:
+        """The containers that run as long as the pod: the main ones and the native sidecars (KEP-753)."""
+        sidecars = (one for one in self.init_containers if one.restart_policy == "Always")
+        return (*self.containers, *sidecars)
+
+
+class PodStatus(FromApi):
+    """The part of a pod's status that a bounce needs."""
+
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    conditions: tuple[Condition, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
+    ephemeral_container_statuses: tuple[ContainerStatus, ...] = ()
+
+    @property
+    def all_containers(self) -> tuple[ContainerStatus, ...]:
+        """Containers of every kind, those of `kubectl debug` too."""
+        return (*self.init_container_statuses, *self.container_statuses, *self.ephemeral_container_statuses)
+
+
+# As kubelets of all versions write them into the status of a pod that they evict or shut down.
+DISRUPTED_REASONS = {"Evicted", "NodeLost", "NodeShutdown", "Preempting", "Shutdown", "Terminated"}
+
+
+class Pod(FromApi):
+    """One incarnation of a pod, as the API server showed it."""
+
+    metadata: Metadata
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+    @property
+    def uid(self) -> str:
+        return self.metadata.uid
+
+    @property
+    def terminating(self) -> bool:
+        return self.metadata.deletion_timestamp is not None
+
+    def deleted_for(self, at: datetime) -> float | None:
+        """Seconds from its deletion until `at`. None: it is not being deleted.
+
+        A deletionTimestamp is when the grace period ends, not when the deletion was asked for.
+        """
+        ends = self.metadata.deletion_timestamp
+        return (at - ends).total_seconds() + self.metadata.deletion_grace_period_seconds if ends else None
+
+    def made_since_deletion_of(self, other: Pod) -> bool:
+        """Whether it was made once `other` was being deleted."""
+        made = self.metadata.creation_timestamp
+        deleted_for = other.deleted_for(made) if made else None
+        return deleted_for is not None and deleted_for >= 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether its containers have all ended for good, as those of an evicted pod have."""
+        return self.status.phase in ("Succeeded", "Failed")
+
+    @property
+    def controller(self) -> Owner | None:
+        return next((owner for owner in self.metadata.owner_references if owner.controller), None)
+
+    @property
+    def controller_uid(self) -> str | None:
+        return self.controller.uid if self.controller else None
+
+    def owner(self, uid: str) -> Owner | None:
+        return next((owner for owner in self.metadata.owner_references if owner.uid == uid), None)
+
+    @property
+    def mirrors_static_pod(self) -> bool:
+        """True if its kubelet shows a static pod by it: the containers are not the API server's to end.
+
+        https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/
+        """
+        on_host = self.controller is not None and (self.controller.group, self.controller.kind) == ("", "Node")
+        return on_host or "kubernetes.io/config.mirror" in self.metadata.annotations
+
+    def belongs_to(self, controller: Owner) -> bool:
+        """True if `controller`, or what was made anew in its place, controls it; or owns it and nothing controls it."""
+        owners = (self.controller,) if self.controller else self.metadata.owner_references
+        return any(owner.uid == controller.uid or owner.same_object(controller) for owner in owners)
+
+    @property
+    def stands(self) -> bool:
+        """True unless it is being deleted or its containers have ended."""
+        return not self.terminating and not self.finished
+
+    def surges_past(self, other: Pod) -> bool:
+        """Whether it is a younger pod on the same Kubernetes node: one that a DaemonSet's rollout keeps there instead.
+
+        https://kubernetes.io/docs/tasks/manage-daemon/update-daemon-set/ (maxSurge)
+        """
+        made, before = self.metadata.creation_timestamp, other.metadata.creation_timestamp
+        younger = made is not None and before is not None and made > before
+        return self.stands and younger and self.spec.host == other.spec.host != ""
+
+    @property
+    def has_generated_name(self) -> bool:
+        """Whether its replacement gets another name."""
+        return self.is_renamed_by(self.controller)
+
+    def is_renamed_by(self, maker: Owner | None) -> bool:
+        """Whether what `maker` makes in its place gets another name.
+
+        A StatefulSet's pods have a `generateName` too, unused; what nothing controls is made anew by hand.
+        """
+        return bool(self.metadata.generate_name) and maker is not None and maker.kind != "StatefulSet"
+
+    @property
+    def images(self) -> dict[str, str]:
+        return {container.name: container.image for container in self.spec.long_running}
+
+    @property
+    def revision(self) -> str:
+        """Which revision of its controller's template it is made from; empty where none is told."""
+        labels = self.metadata.labels
+        return labels.get("controller-revision-hash") or labels.get("pod-template-hash", "")
+
+    @property
+    def disrupted(self) -> str:
+        """Why it is about to go although it may still look Running; empty if it is not.
+
+        https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
+        """
+        if self.status.reason in DISRUPTED_REASONS:
+            return ": ".join(filter(None, (self.status.reason, self.status.message)))
+        target = self.condition("DisruptionTarget")
+        if target is None or target.status != "True":
+            return ""
+        return ": ".join(filter(None, (target.reason, target.message))) or "DisruptionTarget"
+
+    def condition(self, kind: str) -> Condition | None:
+        return next((one for one in self.status.conditions if one.type == kind), None)
+
+    def container_status(self, name: str) -> ContainerStatus | None:
+        statuses = (*self.status.container_statuses, *self.status.init_container_statuses)
+        return next((one for one in statuses if one.name == name), None)
+
+
+class Host(FromApi):
+    """A Kubernetes node: what runs the pods, not the application's node."""
+
+    class _Status(FromApi):
+        conditions: tuple[Condition, ...] = ()
+
+    metadata: Metadata
+    status: _Status = _Status()
+
+    @classmethod
+    def removed(cls, name: str) -> Self:
+        """Stand for one that a pod still names and that no longer exists."""
+        ready = Condition(type="Ready", reason="NotFound", message="it no longer exists")
+        return cls(metadata=Metadata(name=name, uid=""), status=cls._Status(conditions=(ready,)))
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+    @property
+    def ready(self) -> Condition:
+        return next((one for one in self.status.conditions if one.type == "Ready"), Condition(type="Ready"))
+
+
+class PodEvent(FromApi):
+    """A Kubernetes Event about a pod or its controller."""
+
+    class _Series(FromApi):
+        last_observed_time: AwareDatetime | None = None
+
+    reason: str = ""
+    message: str = ""
+    type: str = "Normal"
+    first_timestamp: AwareDatetime | None = None
+    last_timestamp: AwareDatetime | None = None
+    event_time: AwareDatetime | None = None
+    series: _Series = _Series()
+
+    @property
+    def last_seen(self) -> datetime:
+        """When it happened last; long ago where that is not told."""
+        times = (self.series.last_observed_time, self.last_timestamp, self.event_time, self.first_timestamp)
+        return max((time for time in times if time is not None), default=_LONG_AGO)
+
+
+class Controller(Frozen):
+    """What makes pods, such as a StatefulSet or a custom resource, as it was last seen.
+
+    The values of its spec and status are None where it has none of that name and type.
+    """
+
+    reference: Owner
+    """It itself."""
+    owner: Owner | None = None
+    """What controls it in turn, such as a ReplicaSet's Deployment."""
+    deleting: bool = False
+    """Whether it has a deletionTimestamp."""
+    paused: bool = False
+    """Whether somebody told its operator to leave it alone, by `spec.paused` or an annotation of that meaning."""
+    replicas: int | None = None
+    """How many pods it wants."""
+    first_ordinal: int = 0
+    """The number of a StatefulSet's first pod."""
+    ordered: bool = False
+    """Whether a StatefulSet makes a pod only when all pods of a lower number are ready (OrderedReady)."""
+    suspended: bool = False
+    """Whether a Job is suspended."""
+    hosts_wanted: int | None = None
+    """On how many Kubernetes nodes a DaemonSet wants a pod."""
+    conditions: tuple[Condition, ...] = ()
+    """The conditions of its status."""
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> Self:
+        """Read its JSON. Raises ValidationError where it has no name or no UID."""
+        metadata = Metadata.model_validate(found.get("metadata"))
+        spec, status = (_mapping(found.get(part)) for part in ("spec", "status"))
+        kind, api_version = str(found.get("kind") or ""), str(found.get("apiVersion") or "")
+        ordinals = _mapping(spec.get("ordinals"))
+        # An older status tells of an older spec.
+        current = _number(status, "observedGeneration") == _number(_mapping(found.get("metadata")), "generation")
+        try:
+            conditions = PodStatus.model_validate({"conditions": status.get("conditions")}).conditions
+        except ValidationError:  # a custom resource may call something else so
+            conditions = ()
+        return cls(
+            reference=Owner(api_version=api_version, kind=kind, name=metadata.name, uid=metadata.uid),
+            owner=next((owner for owner in metadata.owner_references if owner.controller), None),
+            deleting=metadata.deletion_timestamp is not None,
+            paused=spec.get("paused") is True
+            or any(_PAUSE.search(key) and value == "true" for key, value in metadata.annotations.items()),
+            replicas=_number(spec, "replicas"),
+            first_ordinal=_number(ordinals, "start") or 0,
+            ordered=kind == "StatefulSet" and spec.get("podManagementPolicy", "OrderedReady") == "OrderedReady",
+            suspended=spec.get("suspend") is True,
+            hosts_wanted=_number(status, "desiredNumberScheduled") if current else None,
+            conditions=conditions,
+        )
+
+    def condition(self, kind: str) -> Condition | None:
+        """The condition of that type, if it is true."""
+        return next((one for one in self.conditions if (one.type, one.status) == (kind, "True")), None)
+
+
+_PAUSE = re.compile(r"(^|[/.-])(paused?|pause-reconciliation)$")  # as the operators of the field name it
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(found: Mapping[str, Any], key: str) -> int | None:
+    value = found.get(key)
+    return value if type(value) is int else None
+
+
+class Requirement(FromApi):
+    """One of a label selector's expressions."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        match self.operator:
+            case "In":
+                return labels.get(self.key) in self.values
+            case "NotIn":
+                return labels.get(self.key) not in self.values
+            case "Exists":
+                return self.key in labels
+            case "DoesNotExist":
+                return self.key not in labels
+        return False
+
+
+class LabelSelector(FromApi):
+    """https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/label-selector/ ."""
+
+    match_labels: Mapping[str, str] = {}
+    match_expressions: tuple[Requirement, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        return not self.match_labels and not self.match_expressions
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        alike = all(labels.get(key) == value for key, value in self.match_labels.items())
+        return alike and all(one.holds(labels) for one in self.match_expressions)
+
+
+class DisruptionBudget(FromApi):
+    """A PodDisruptionBudget: how many of the pods that it selects may be evicted now."""
+
+    class _Spec(FromApi):
+        selector: LabelSelector | None = None
+
+    class _Status(FromApi):
+        disruptions_allowed: int = 0
+
+    metadata: Metadata
+    spec: _Spec = _Spec()
+    status: _Status = _Status()
+
+    def covers(self, pod: Pod) -> bool:
+        return self.spec.selector is not None and self.spec.selector.matches(pod.metadata.labels)
+
+
+class UnreadableField(ValueError):
+    """A field of the custom resource holds something other than text."""
+
+
+class Node(Frozen):
+    """The application's node, as its custom resource tells: what is wanted and what it does. None: it doesn't say.
+
+    `reference` is what names the custom resource itself in other objects, such as its pod. `deleting`: it has a
+    deletionTimestamp. `cluster_scoped`: it lies in no namespace.
+    """
+
+    desired: str | None = None
+    activity: str | None = None
+    reference: Owner | None = None
+    deleting: bool = False
+    cluster_scoped: bool = False
+
+    @classmethod
+    def read(cls, resource: Mapping[str, Any], ref: NodeRef) -> Self:
+        """Read a custom resource's JSON.
+
+        Raises UnreadableField, which names the field, where there is something other than text.
+        """
+        api_version, kind, uid = (_text_at(resource, path) for path in ("apiVersion", "kind", "metadata.uid"))
+        return cls(
+            desired=_text_at(resource, ref.desired_path),
+            activity=_text_at(resource, ref.activity_path),
+            reference=Owner(api_version=api_version or "", kind=kind, name=ref.name, uid=uid) if kind and uid else None,
+            deleting=_text_at(resource, "metadata.deletionTimestamp") is not None,
+            cluster_scoped=bool(uid) and not _text_at(resource, "metadata.namespace"),
+        )
+
+
+def _text_at(resource: Mapping[str, Any], path: str) -> str | None:
+    found: Any = resource
+    walked: list[str] = []
+    for key in path.split("."):
+        if found is None:
+            return None
+        if not isinstance(found, Mapping):
+            raise UnreadableField(f"{'.'.join(walked)} holds {_shown(found)}, expected an object with {path!r}")
+        found = found.get(key)
+        walked.append(key)
+    if found is not None and not isinstance(found, str):
+        raise UnreadableField(f"{path} holds {_shown(found)}, expected text")
+    return found
+
+
+def _shown(value: Any) -> str:
+    """Name a value's JSON type; the value itself stays out of messages."""
+    names = {bool: "a boolean", int: "a number", float: "a number", list: "a list", str: "text"}
+    return names.get(type(value), "an object")

@@ -1,0 +1,59 @@
+"""A command in a container: what comes back over its WebSocket, and how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pydantic_core import from_json
+from websocket import (
+    ABNF,
+    WebSocket,
+    WebSocketBadStatusException,
+    WebSocketConnectionClosedException,
+    WebSocketException,
+    WebSocketTimeoutException,
+)
+
+from mecbounce.errors import Refused, Unreachable
+from mecbounce.kubernetes_api.answers import quoted, read_status
+
+EXEC_PROTOCOL, _ERROR_CHANNEL = "v4.channel.k8s.io", b"\x03"
+
+
+@contextmanager
+def as_exec_errors() -> Iterator[None]:
+    """Explain a WebSocket that could not be opened, or ended in between."""
+    try:
+        yield
+    except WebSocketBadStatusException as error:
+        said = read_status(error.resp_body).get("message") or f"the API server answered {error.status_message}"
+        raise Refused(f"exec was refused: {quoted(said)}") from None
+    except WebSocketException as error:
+        raise Unreachable(f"exec was cut off: {quoted(error)}") from None
+
+
+def exit_code(opened: WebSocket, what: str, seconds: float) -> int:
+    """Wait until a command has ended, and tell its status: the last thing that comes, on a channel of its own."""
+    until = time.monotonic() + seconds
+    try:
+        while (left := until - time.monotonic()) > 0:
+            opened.settimeout(left)
+            opcode, data = opened.recv_data()
+            if opcode == ABNF.OPCODE_CLOSE:
+                break
+            if data[:1] == _ERROR_CHANNEL:
+                status = from_json(data[1:])
+                if status["status"] == "Success":
+                    return 0
+                if status.get("reason", "NonZeroExitCode") != "NonZeroExitCode":
+                    raise Refused(f"{what} could not be run: {quoted(status['message'])}")
+                return int(status["details"]["causes"][0]["message"])
+    except WebSocketTimeoutException:
+        left = 0.0
+    except (WebSocketConnectionClosedException, ValueError, TypeError, LookupError) as error:
+        raise Unreachable(f"how {what} ended was not told") from error
+    if left > 0:
+        raise Unreachable(f"how {what} ended was not told")
+    raise Unreachable(f"{what} has not ended after {seconds:.0f} s")

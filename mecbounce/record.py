@@ -1,0 +1,401 @@
+"""What a bounce remembers, and how it ended: frozen data that is saved as JSON.
+
+Times are aware datetimes in UTC, durations are seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from mecbounce.fields import Frozen, Instant
+from mecbounce.kubernetes_api.objects import _LONG_AGO, Container, Owner, Pod
+from mecbounce.machine import FINAL, TRANSITIONS, WAITING, Event, State
+from mecbounce.request import BounceRequest
+
+# A generated name ends in five of these letters and digits: apimachinery's util/rand.
+_GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}$")
+
+
+class Notice(Frozen):
+    """Something worth knowing that did not stop the bounce."""
+
+    code: str
+    """A stable name of what it is about."""
+    message: str
+    """What to tell a person."""
+    at: Instant
+    """When it was noticed, in UTC."""
+    count: int = Field(default=1, ge=1)
+    """How many of this code there have been. Of many the first and the last are kept."""
+
+
+class Protection(StrEnum):
+    """What came of switching the pod's shutdown protection off.
+
+    `disabled`: done. `off`: there was nothing to switch off: it was off, or there was none. `unused`: none is
+    configured, or the pod was going already. `kept`: it could not be done. `unknown`: there was no answer, so it may
+    have been done.
+    """
+
+    DISABLED = "disabled"
+    OFF = "off"
+    UNUSED = "unused"
+    KEPT = "kept"
+    UNKNOWN = "unknown"
+
+
+class Diagnosis(Frozen):
+    """One look at the moment of failure: a stable code, what was seen, and who must act."""
+
+    code: str
+    """A stable name of what it is, such as image_pull."""
+    evidence: str
+    """What was seen."""
+    who: str
+    """Who must act."""
+
+
+def looks_generated(name: str) -> bool:
+    """Whether a pod's name may have been generated: all that is known of one that had gone before it was seen."""
+    return _GENERATED.search(name) is not None
+
+
+class PinnedPod(Frozen):
+    """The identity of the pod to bounce, written down before anything is changed.
+
+    Where the pod had gone before it was seen, its name and UID are all there is.
+    """
+
+    name: str
+    """Its name."""
+    uid: str
+    """Its UID, which no other incarnation has."""
+    generated_name: bool = False
+    """Whether its replacement gets another name."""
+    controller_uid: str | None = None
+    """The UID of what controls it. None: nothing does."""
+    controller: Owner | None = None
+    """What controls it, as its Events need it. Records of schema 1 have its UID alone."""
+    containers: tuple[Container, ...] = ()
+    """Its long-running containers, with their probes, whose times are in seconds."""
+    images: Mapping[str, str] = {}
+    """The image of each of its containers, by the container's name."""
+    revision: str = ""
+    """Which revision of its controller's template it was made from. Empty: not told."""
+    host: str = ""
+    """Its Kubernetes node."""
+    grace_period: int = 30
+    """Its own grace period, in seconds."""
+    lookalikes: frozenset[str] = frozenset()
+    """The UIDs of the pods that could be mistaken for its replacement."""
+    peers: frozenset[str] = frozenset()
+    """The UIDs of those among them that stood by its side."""
+
+    @classmethod
+    def of(cls, pod: Pod, pods: Iterable[Pod], controller: Owner | None = None) -> Self:
+        """Pin `pod`, as it stands among `pods`. `controller`: who makes it anew, where that is not its controller."""
+        controller = controller or pod.controller
+        pinned = cls(
+            name=pod.name,
+            uid=pod.uid,
+            generated_name=pod.is_renamed_by(controller),
+            controller_uid=controller.uid if controller else None,
+            controller=controller,
+            containers=pod.spec.long_running,
+            images=pod.images,
+            revision=pod.revision,
+            host=pod.spec.host,
+            grace_period=pod.spec.termination_grace_period_seconds,
+        )
+        return pinned.seen_among((pod, *pods))
+
+    def seen_among(self, pods: Iterable[Pod]) -> Self:
+        """Pin anew which pods could be mistaken for its replacement, as long as it stands among `pods` itself."""
+        pods = tuple(pods)
+        pod = self.find_in(pods)
+        if pod is None:
+            return self
+        lookalikes = frozenset(
+            other.uid
+            for other in pods
+            if other.uid != self.uid
+            and self.is_replaced_by(other)
+            and not other.made_since_deletion_of(pod)
+            and not (self.of_daemon_set and other.surges_past(pod))
+        )
+        standing = frozenset(other.uid for other in pods if other.stands)
+        peers = lookalikes & standing if self.generated_name and not self.of_daemon_set else frozenset()
+        return self.model_copy(update={"lookalikes": lookalikes, "peers": peers})
+
+    def peers_gone(self, pods: Iterable[Pod]) -> int:
+        """How many of the pods that stood by its side stand no more: each may have a replacement among the new ones."""
+        return len(self.peers - {pod.uid for pod in pods if pod.stands})
+
+    @property
+    def of_daemon_set(self) -> bool:
+        return self.controller is not None and self.controller.kind == "DaemonSet"
+
+    def find_in(self, pods: Iterable[Pod]) -> Pod | None:
+        """The pinned incarnation itself, or None where it has gone."""
+        return next((pod for pod in pods if pod.uid == self.uid), None)
+
+    def image_changes(self, images: Mapping[str, str]) -> list[tuple[str, str, str]]:
+        """The containers whose image differs in the replacement's `images`: name, image before, image after."""
+        if not self.images:  # it was never seen
+            return []
+        pairs = [(name, self.images.get(name, "none"), images.get(name, "none")) for name in {*self.images, *images}]
+        return sorted(pair for pair in pairs if pair[1] != pair[2])
+
+    def replacements(self, pods: Iterable[Pod]) -> tuple[Pod, ...]:
+        """The pods that replace it, the one to wait for first: running before ended, then the oldest."""
+        fit = (
+            pod
+            for pod in pods
+            if not pod.terminating
+            and pod.uid != self.uid
+            and pod.uid not in self.lookalikes
+            and self.is_replaced_by(pod)
+        )
+        return tuple(sorted(fit, key=lambda pod: (pod.finished, pod.metadata.creation_timestamp or _LONG_AGO, pod.uid)))
+
+    def is_replaced_by(self, pod: Pod) -> bool:
+        """True if name, controller and, for a DaemonSet, Kubernetes node fit.
+
+        Where nothing controlled it, whoever takes its fixed name replaces it.
+        """
+        if self.controller is not None and not pod.belongs_to(self.controller):
+            return False
+        if self.controller is None and self.controller_uid not in (None, pod.controller_uid):  # a record of schema 1
+            return False
+        if self.of_daemon_set:
+            return self.host in ("", pod.spec.host)
+        return self.generated_name or pod.name == self.name
+
+
+class SeenPod(Frozen):
+    """A pod as it is named in a result."""
+
+    name: str
+    """Its name."""
+    uid: str
+    """Its UID."""
+    images: Mapping[str, str] = {}
+    """The image of each of its containers, by the container's name."""
+    host: str = ""
+    """Its Kubernetes node."""
+
+    @classmethod
+    def of(cls, pod: Pod) -> Self:
+        return cls(name=pod.name, uid=pod.uid, images=pod.images, host=pod.spec.node_name)
+
+
+class Passage(Frozen):
+    """When a state was entered, and through which event."""
+
+    state: State
+    """The state."""
+    at: Instant
+    """When it was entered, in UTC."""
+    event: Event | None = None
+    """What led to it. None: the beginning."""
+
+
+class Trouble(Frozen):
+    """The API server gives no usable answer."""
+
+    since: Instant
+    """Since when, in UTC."""
+    tries: int = Field(ge=0)
+    """How many tries in a row have failed."""
+    what: str
+    """What came instead of an answer."""
+    delete_tried_at: Instant | None = None
+    """When a DELETE was sent last that got no usable answer, in UTC. None: none was."""
+
+
+SCHEMA_VERSION: Literal[3] = 3
+READABLE = (1, 2, 3)  # what a later one has added may be missing
+
+
+class BounceRecord(Frozen):
+    """Everything that a bounce must remember: one small JSON document."""
+
+    schema_version: Literal[3] = SCHEMA_VERSION
+    """The version of this layout. One that an older mecbounce wrote becomes this one as it is read."""
+    bounce_id: str
+    """The bounce's own name, which its logs bear too."""
+    revision: int = Field(ge=1, lt=2**53)
+    """Rises by one with each save, and is what a store compares and swaps on."""
+    request: BounceRequest
+    """What was asked for as it began."""
+    path: Annotated[tuple[Passage, ...], Field(min_length=1)]
+    """The states that it has entered, the present one last."""
+    deadline: Instant | None = None
+    """When the present waiting state ends, in UTC. None: it does not wait."""
+    deadline_from_start: bool = False
+    """Whether the deadline has been taken anew from a container's start."""
+    server: str = ""
+    """The address of its API server. Empty: not known."""
+    resource: Owner | None = None
+    """The custom resource, as its Events need it. None: none was read."""
+    old_pod: PinnedPod | None = None
+    """The one incarnation that is bounced. None: not yet pinned."""
+    new_pod: SeenPod | None = None
+    """Its replacement. None: not yet seen."""
+    protection: Protection | None = None
+    """What came of switching its shutdown protection off. None: not yet tried."""
+    trouble: Trouble | None = None
+    """What keeps the API server from being asked just now. None: nothing."""
+    notices: tuple[Notice, ...] = ()
+    """What is worth knowing and did not stop it, in the order in which it was noticed."""
+    message: str = ""
+    """What happened, once it has ended."""
+    advice: str = ""
+    """What to do next, once it has ended."""
+    diagnosis: Diagnosis | None = None
+    """Why it was not deleted, not gone in time or not back in time."""
+    told: bool = False
+    """Whether the command has told how it ended."""
+
+    @field_validator("schema_version", mode="before")
+    @classmethod
+    def _from_older(cls, version: Any) -> Any:
+        return SCHEMA_VERSION if type(version) is int and version in READABLE else version
+
+    @model_validator(mode="after")
+    def _can_have_happened(self) -> Self:
+        """Refuse a path that the table has not, and a state without what its handler relies on."""
+        if (self.path[0].state, self.path[0].event) != (State.INIT_CHECKS, None):
+            raise ValueError(f"path.0: no bounce begins in {self.path[0].state} by {self.path[0].event}")
+        for number, (before, here) in enumerate(pairwise(self.path), start=1):
+            if (before.state, here.event, here.state) not in TRANSITIONS:
+                raise ValueError(f"path.{number}: {here.event} does not lead from {before.state} to {here.state}")
+        if not self.finished and (self.deadline is None) is (self.state in WAITING):
+            raise ValueError(f"deadline: {self.state} has {'one' if self.state in WAITING else 'none'}")
+        old, request = self.old_pod, self.request
+        if old is None and any(passage.state not in (State.INIT_CHECKS, State.FAILED) for passage in self.path):
+            raise ValueError(f"old_pod: {self.state} has one")
+        if old is not None and (old.name != request.pod or request.pod_uid not in (None, old.uid)):
+            raise ValueError("old_pod: it is not the pod of the request")
+        return self
+
+    @property
+    def state(self) -> State:
+        return self.path[-1].state
+
+    @property
+    def entered_at(self) -> datetime:
+        return self.path[-1].at
+
+    @property
+    def since_checks(self) -> tuple[Passage, ...]:
+        """The states from the last INIT_CHECKS on: DELETE_POD may have led back there."""
+        start = max(number for number, passage in enumerate(self.path) if passage.state is State.INIT_CHECKS)
+        return self.path[start:]
+
+    @property
+    def checked_at(self) -> datetime:
+        """When the checks were asked last: what made the pod go has happened since."""
+        return self.since_checks[0].at
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINAL
+
+    @property
+    def found_replaced(self) -> bool:
+        """Whether the pod had gone before this bounce came to delete it."""
+        passed = {passage.state for passage in self.path}
+        joined = any(passage.event is Event.ALREADY_REPLACED for passage in self.path)
+        return joined and State.DELETE_POD not in passed
+
+    @property
+    def by_other_name(self) -> bool:
+        """Whether the replacement gets another name, or seems to: of a pod that had gone its name alone is known."""
+        old = self.old_pod
+        if old is None:
+            return False
+        return old.generated_name or (self.found_replaced and self.request.node is None and looks_generated(old.name))
+
+    @property
+    def limit(self) -> float | None:
+        """How long the present state may take, in seconds. None: it does not wait."""
+        return max(0.0, (self.deadline - self.entered_at).total_seconds()) if self.deadline else None
+
+    @property
+    def durations(self) -> dict[State, float]:
+        """How long each state took that it has left, in seconds, in the order in which they were first passed."""
+        took: dict[State, float] = {}
+        for here, after in pairwise(self.path):  # a state may be passed twice: DELETE_POD leads back to INIT_CHECKS
+            took[here.state] = took.get(here.state, 0.0) + max(0.0, (after.at - here.at).total_seconds())
+        return took
+
+    def changed(self, **changes: Any) -> Self:
+        """Give a copy with `changes` and the next revision, or the record itself where they change nothing."""
+        if all(getattr(self, name) == value for name, value in changes.items()):
+            return self
+        return self.model_copy(update={**changes, "revision": self.revision + 1})
+
+
+class BounceResult(Frozen):
+    """How a bounce ended."""
+
+    state: State
+    """DONE or FAILED."""
+    event: Event
+    """What ended it."""
+    failed_in: State | None
+    """The state in which it failed. None: it is DONE."""
+    message: str
+    """What happened, for a person."""
+    advice: str
+    """What to do next; empty where nothing is to be done."""
+    diagnosis: Diagnosis | None
+    """Why it was not deleted, not gone in time or not back in time. None: none of these."""
+    old_pod: SeenPod | None
+    """The pod that was to be bounced. None: it was never seen."""
+    new_pod: SeenPod | None
+    """Its replacement. None: none was seen."""
+    protection: Protection | None
+    """What came of switching the pod's shutdown protection off. None: it was not tried."""
+    durations: Mapping[State, float]
+    """How long each state took, in seconds, in the order in which they were passed."""
+    notices: tuple[Notice, ...]
+    """What is worth knowing and did not stop it, in the order in which it was noticed."""
+
+    @classmethod
+    def of(cls, record: BounceRecord) -> Self:
+        """Summarise a finished record."""
+        event = record.path[-1].event
+        if not record.finished or event is None:
+            raise ValueError(f"the bounce is still in {record.state}")
+        old = record.old_pod
+        return cls(
+            state=record.state,
+            event=event,
+            failed_in=record.path[-2].state if record.state is State.FAILED else None,
+            message=record.message,
+            advice=record.advice,
+            diagnosis=record.diagnosis,
+            old_pod=SeenPod(name=old.name, uid=old.uid, images=old.images, host=old.host) if old else None,
+            new_pod=record.new_pod,
+            protection=record.protection,
+            durations=record.durations,
+            notices=record.notices,
+        )
+
+    @property
+    def deletion_was_possible(self) -> bool:
+        """Whether the bounce reached DELETE_POD, so that a DELETE may have been sent."""
+        return State.DELETE_POD in self.durations
