@@ -72,7 +72,7 @@ def prose(name: str) -> str:
 def table(name: str, heading: str) -> list[list[str]]:
     """Give the rows, cell by cell, that stand under a heading and those below it; each begins with some code."""
     level = heading.partition(" ")[0]
-    section = prose(name).partition(f"\n{heading}\n")[2]
+    section = f"\n{prose(name)}".partition(f"\n{heading}\n")[2]
     assert section, f"{name} has no {heading!r}"
     section = re.split(rf"^#{{1,{len(level)}}} ", section, maxsplit=1, flags=re.MULTILINE)[0]
     rows = [line for line in section.splitlines() if line.startswith("| `")]
@@ -380,7 +380,7 @@ def test_a_diagnosis_shows_the_command_of_the_failure_page(row: list[str]) -> No
 
 
 def test_every_field_stands_in_the_configuration_with_its_default() -> None:
-    rows = {row[0].strip("`"): row[2] for row in table("README.md", "## Configuration")}
+    rows = {row[0].strip("`"): row[2] for row in table("configuration.md", "# Configuration")}
     fields = {
         f"{prefix}{name}": field for prefix, model in MODELS.items() for name, field in model.model_fields.items()
     }
@@ -403,7 +403,7 @@ def shown(default: Any) -> str:
 
 
 def test_every_option_of_run_stands_in_the_configuration() -> None:
-    cells = [cell for row in table("README.md", "## Configuration") for cell in row[:2]]
+    cells = [cell for row in table("configuration.md", "# Configuration") for cell in row[:2]]
     named = {option for cell in cells for option in re.findall(r"`(--?[\w-]+)", cell)}
     assert options(COMMAND.commands["run"]) == named
 

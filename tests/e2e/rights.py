@@ -1,4 +1,4 @@
-"""The rights of the README's manifest, granted to the user `bouncer` in a namespace of a test's own."""
+"""The rights of docs/rights.yaml, granted to the user `bouncer` in a namespace of a test's own."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from real_cluster import if_found, till
 from .helpers import Json
 from .real import Site
 
-README = Path(__file__).parent.parent.parent / "README.md"
+MANIFEST = Path(__file__).parent.parent.parent / "docs" / "rights.yaml"
 NODES = ("nodes", "get")  # of the whole cluster: left out only once the other cases are over
 
 
 def manifests() -> list[Json]:
-    text = README.read_text().partition("\n## Rights\n")[2].partition("```yaml\n")[2].partition("```")[0]
-    return list(yaml.safe_load_all(text))
+    return list(yaml.safe_load_all(MANIFEST.read_text(encoding="utf-8")))
 
 
 def grant(site: Site, resource: str = "", verb: str = "") -> None:
-    """Apply the README's manifest to the site's namespace, under its name; less that verb of that resource."""
+    """Apply the manifest to the site's namespace, under its name; less that verb of that resource."""
     rbac, access = client.RbacAuthorizationV1Api(site.api), client.AuthorizationV1Api(site.api)
     manifest = {item["kind"]: item for item in manifests()}
     for item in manifest.values():

@@ -71,7 +71,7 @@ def test_every_request_is_made_as_the_user_of_the_kubeconfig(
 
 
 def test_the_options_as_kubectl_has_them_do_the_same(site: Site, command: Command, audit: Audit) -> None:
-    """`--as` alone has the rights of that user, here those of the README's manifest; `--as-group` adds a group's."""
+    """`--as` alone has the rights of that user, here those of docs/rights.yaml; `--as-group` adds a group's."""
     site.node()
     refused = command.run("run", *site.words(), "--as", "nobody", "--as-group", "strangers")
     assert refused.refused("access_denied"), refused.result

@@ -1,4 +1,4 @@
-"""What the README's manifest grants is enough for everything, and all of it is necessary: what each lack leads to."""
+"""What docs/rights.yaml grants is enough for everything, and all of it is necessary: what each lack leads to."""
 
 from __future__ import annotations
 
