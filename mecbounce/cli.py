@@ -902,7 +902,7 @@ def is_untold_end(left: BounceRecord, request: BounceRequest) -> bool:
     """Whether a finished record is of the bounce that is asked for, and the run that ended it did not tell so."""
     pinned = left.old_pod.uid if left.old_pod else left.request.pod_uid
     same = left.request.node == request.node and request.pod_uid in (None, pinned)
-    return left.finished and not left.told and same
+    return left.finished and left.untold and same
 
 
 def _told_at_last(terminal: BounceInTerminal, left: BounceRecord, store: FileStore) -> int:
@@ -922,14 +922,14 @@ def _mark_told(store: FileStore) -> None:
     with contextlib.suppress(RecordError, Superseded):
         record = store.load()
         if record is not None and record.finished:
-            store.save(record.changed(told=True))
+            store.save(record.changed(untold=False))
 
 
 def exit_status(result: BounceResult) -> int:
     """Give the command's exit status for a finished bounce."""
     if result.state is State.DONE:
         return ExitStatus.DONE
-    if result.event in WITHOUT_A_LOOK and result.failed_in is State.DELETE_POD:
+    if result.event in WITHOUT_A_LOOK and result.deletion_was_possible:
         return ExitStatus.OTHER
     return _STATUS_OF.get(result.event, ExitStatus.REFUSED)
 

@@ -90,7 +90,10 @@ BEFORE_DELETION = (State.INIT_CHECKS, State.DISABLE_PROTECTION, State.DELETE_POD
 WAITING = (State.AWAIT_TERMINATION, State.AWAIT_READY)
 FINAL = (State.DONE, State.FAILED)
 JOINING = (Event.ALREADY_TERMINATING, Event.ALREADY_REPLACED)  # another hand has deleted it: this bounce does not
-WITHOUT_A_LOOK = (Event.ACCESS_DENIED, Event.CLUSTER_UNREACHABLE)  # in DELETE_POD: nobody knows whether it was deleted
+WITHOUT_A_LOOK = (
+    Event.ACCESS_DENIED,
+    Event.CLUSTER_UNREACHABLE,
+)  # what came of a DELETE before, nobody knows
 
 TRANSITIONS: tuple[Transition, ...] = (
     Transition(State.INIT_CHECKS, Event.CHECKS_PASSED, State.DISABLE_PROTECTION),

@@ -165,7 +165,23 @@ def init_checks(context: Context) -> Outcome:
     elif facts.pod is not None and facts.pod_uid in (None, facts.pod.uid):  # or an earlier check has ended them
         learned["old_pod"] = pinned = PinnedPod.of(facts.pod, pods, facts.maker)
         notices += short_deadlines(request, pinned)
+    if verdict.event is Event.CHECKS_PASSED:
+        learned["protection"] = _protection_announced(context)
+    elif verdict.event not in JOINING and (done := _carried_out(context)):
+        return done
     return Outcome(verdict.event, verdict.message, verdict.advice, learned=learned, notices=tuple(notices))
+
+
+def _carried_out(context: Context) -> Outcome | None:
+    """Look once more before an end that says that nothing was deleted, where a DELETE may have been sent before."""
+    if not context.record.deletion_was_possible:
+        return None
+    done = _deleted(context.old, context.look_afresh())
+    if done is None:
+        return None
+    event = Event.ALREADY_REPLACED if done.event is Event.POD_GONE else Event.ALREADY_TERMINATING
+    text = "The deletion that was announced before has happened meanwhile: waiting on, whatever the checks say now."
+    return replace(done, event=event, notices=((event.value, text),))
 
 
 def gather(
@@ -244,10 +260,19 @@ _BOTH: Mapping[tuple[Protection | None, Protection], Protection] = {
 }
 
 
+def _protection_announced(context: Context) -> Protection | None:
+    """What to save before a protection is tried. None: until more is saved, nobody knows what came of it."""
+    before = context.record.protection
+    if context.protection is None:
+        return _BOTH.get((before, Protection.UNUSED), Protection.UNUSED)
+    return before if before in (Protection.DISABLED, Protection.OFF, Protection.UNKNOWN) else None
+
+
 def _disable(context: Context) -> tuple[Event, Protection, tuple[tuple[str, str], ...]]:
     protection = context.protection
-    if protection is None:
-        return Event.PROTECTION_UNUSED, Protection.UNUSED, ()
+    if protection is None:  # a runner before may have had one
+        in_doubt = context.record.protection_in_doubt
+        return Event.PROTECTION_UNUSED, Protection.UNKNOWN if in_doubt else Protection.UNUSED, ()
     pod = context.old.find_in(context.pods())
     if pod is None or pod.terminating:
         return Event.PROTECTION_UNUSED, Protection.UNUSED, ()
@@ -398,7 +423,7 @@ def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ..
         f"It was not force-deleted; {then}."
     )
     if why.code == "deletion_lost":
-        message = f"Pod {old.name} still stands after {_waited(context)}: {evidence}."
+        message = f"Pod {old.name} still stands after {_waited(context)}{protection_off(context.record)}: {evidence}."
     if why.code == diagnosis.UNREACHABLE:
         message = f"Pod {old.name} is deleted; whether it has gone is not known: {evidence}."
     return Outcome(Event.TERMINATION_TIMEOUT, message, _advice(context.record, why), why)
@@ -442,6 +467,8 @@ def _advice(record: BounceRecord, why: Diagnosis) -> str:
         return (
             "Nothing is to be mended: the rollout goes on by itself. Look at the pods of the ReplicaSet that took over."
         )
+    if why.code == "deletion_lost" and record.old_pod is not None:
+        return f"To act: {why.who}. Then {that_one_or_none(record.old_pod)}"
     if record.by_other_name or record.old_pod is None:
         return f"To act: {why.who}. Its replacement has a name of its own: look at the newest pods of its controller."
     return f"To act: {why.who}. To wait on without deleting again, begin anew with {_pinned(record.old_pod)}."

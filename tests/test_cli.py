@@ -82,7 +82,8 @@ def ended_in(state: State, event: Event, uid: str) -> BounceRecord:
     ]
     upto = [one for one, _ in passed].index(state) + 1
     path = [Passage(state=one, event=by, at=NOW) for one, by in [*passed[:upto], (end, event)]]
-    update = {"path": (*begun.path, *path), "old_pod": PinnedPod(name="mec-0", uid=uid), "message": "It ended."}
+    old = PinnedPod(name="mec-0", uid=uid)
+    update = {"path": (*begun.path, *path), "old_pod": old, "message": "It ended.", "untold": True}
     return begun.model_copy(update=update)
 
 
@@ -270,6 +271,18 @@ class TestRecords:
         assert output == "text" or json.loads(command.out)["event"] == event
         assert deletes(sandbox) == 0
         assert command(*again) == 0
+        assert deletes(sandbox) == 1
+
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_an_end_that_an_older_version_wrote_is_not_told_again(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path, version: int
+    ) -> None:
+        """Else the first run after an upgrade would end with 0, and bounce nothing."""
+        sandbox.add_node("mec-0")
+        ended = ended_in(State.AWAIT_READY, Event.POD_STARTED, str(uid(sandbox))).model_dump(mode="json")
+        del ended["untold"]
+        (tmp_path / "r.json").write_text(json.dumps(ended | {"schema_version": version}))
+        assert command("run", "mec-0", "--state", tmp_path / "r.json") == 0
         assert deletes(sandbox) == 1
 
     def test_an_end_that_nobody_was_told_does_not_stand_in_the_way_of_another_bounce(
