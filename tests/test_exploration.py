@@ -210,6 +210,7 @@ class Place:
         asking = record.state in BEFORE_DELETION  # the checks, now or once more
         return (
             record.state,
+            (record.path[-1].event, record.deletion_was_possible) if record.finished else None,
             record.request.force if asking else None,
             record.old_pod.uid if record.old_pod else record.request.pod_uid,
             record.new_pod and record.new_pod.uid,
