@@ -202,7 +202,7 @@ class BounceTask:
         """Bounce, from where the stored record stands; a finished one is only reported again. Blocks until the end.
 
         Raises Interrupted, Superseded, and RecordError where the record can't be read or saved. What `stop` itself
-        raises goes through: the record is saved.
+        raises goes through: the last step was saved.
         """
         record = self._stored()
         if record is None:
@@ -285,7 +285,7 @@ class BounceTask:
         if step is None:
             self._log.info("bounce.interrupted", bounce=record.bounce_id, state=record.state.value)
             raise Interrupted(
-                f"Bounce of {record.request.pod} left in {record.state}, its record is {self._store}. "
+                f"Bounce of {record.request.pod} left in {record.state}, its record was saved in {self._store}. "
                 "Run again to resume it."
             )
         self._save(record, step.record)

@@ -193,7 +193,7 @@ class FileStore:
                 if time.monotonic() >= until:
                     raise RecordNotSaved(
                         f"{self}: another runner has held its folder's lock for {LOCK_WAIT:.0f} s: it is frozen in "
-                        "the middle of a save, or the disk is. The record is as it was; run again to resume."
+                        "the middle of a save, or the disk is. Nothing was written: run again once that is over."
                     ) from error
             time.sleep(_LOCK_AGAIN)
 

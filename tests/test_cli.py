@@ -33,6 +33,10 @@ PATIENCE = 120.0  # seconds for the command on a busy machine: only a hang takes
 
 NODE = "express.example.com/v1/expressnodes/mec-0"
 
+NOTHING_DELETED = "This run deleted nothing. Run again to begin the bounce, or to resume it if a record was saved."
+SAVED = "The record was saved: run again to resume."
+UNTOLD = "The bounce has ended, and its record was saved: run again to be told how."
+
 
 class Command:
     """Runs `mecbounce` in this process."""
@@ -529,7 +533,7 @@ class TestInterruption:
             running.send_signal(number)
             assert running.wait(PATIENCE) == 75
             assert running.stderr.read() == (
-                f"mecbounce: Bounce of mec-0 left in {state}, its record is {tmp_path / 'r.json'}. "
+                f"mecbounce: Bounce of mec-0 left in {state}, its record was saved in {tmp_path / 'r.json'}. "
                 "Run again to resume it.\n"
             )
             words = shlex.split(running.stdout.read().splitlines()[-1])
@@ -565,21 +569,98 @@ class TestInterruption:
             running.send_signal(signal.SIGTERM)
             assert running.wait(PATIENCE) == 75
             assert running.stderr is not None
-            assert b"Left at once. The record is saved: run again to resume." in running.stderr.read()
+            assert b"Left at once. The record was saved: run again to resume." in running.stderr.read()
 
-    def test_left_before_anything_was_saved_it_does_not_say_that_it_was(
-        self, command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+    @pytest.mark.parametrize(
+        ("method", "times", "said"),
+        [("save", 1, NOTHING_DELETED), ("save", 3, SAVED), ("set_aside", 1, NOTHING_DELETED)],
+        ids=["first_save", "later_save", "set_aside"],
+    )
+    def test_left_in_the_middle_of_writing_it_tells_no_more_than_what_was_saved(
+        self,
+        command: Command,
+        sandbox: Sandbox,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        method: str,
+        times: int,
+        said: str,
+        *,
+        done: bool,
     ) -> None:
-        """Two signals may come while the first record is written."""
+        """Two signals come before or after a file is put in its place."""
         sandbox.add_node("mec-0")
+        path = tmp_path / "r.json"
+        if method == "set_aside":
+            ended = ended_in(State.AWAIT_READY, Event.READY_TIMEOUT, GONE)
+            FileStore(path).save(ended.model_copy(update={"untold": False}))
+        calls: list[object] = []
+        original = getattr(FileStore, method)
 
-        def twice(*_: object) -> None:
+        def interrupted(*arguments: object) -> Any:
+            calls.append(arguments)
+            last = len(calls) == times
+            returned = original(*arguments) if done or not last else None
+            if last:
+                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
+            return returned
+
+        monkeypatch.setattr(FileStore, method, interrupted)
+        assert command("run", "mec-0", "--state", path) == 75
+        assert command.err == f"mecbounce: Left at once. {said}\n"
+
+    @pytest.mark.parametrize(
+        ("left", "method", "said"),
+        [(None, "saw", SAVED), (State.AWAIT_TERMINATION, "__enter__", SAVED), (State.FAILED, "say", UNTOLD)],
+        ids=["while_it_waits", "as_it_resumes", "as_it_tells_an_end"],
+    )
+    def test_left_at_once_it_does_not_ask_the_disk_again(
+        self,
+        command: Command,
+        sandbox: Sandbox,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        left: State | None,
+        method: str,
+        said: str,
+    ) -> None:
+        """A disk that does not answer may be why somebody leaves at once."""
+        sandbox.add_node("mec-0")
+        path = tmp_path / "r.json"
+        if left is not None:
+            record = ended_in(State.AWAIT_READY, Event.READY_TIMEOUT, str(uid(sandbox)))
+            if left is State.AWAIT_TERMINATION:
+                record = record.model_copy(update={"path": record.path[:4], "deadline": NOW, "untold": False})
+            FileStore(path).save(record.model_copy(update={"server": sandbox.url}))
+
+        def interrupted(*_: object) -> None:
+            monkeypatch.setattr(FileStore, "load", lambda _: pytest.fail("the record was read"))
             signal.raise_signal(signal.SIGTERM)
             signal.raise_signal(signal.SIGTERM)
 
-        monkeypatch.setattr(FileStore, "save", twice)
-        assert command("run", "mec-0") == 75
-        assert command.err == "mecbounce: Left at once. Nothing was done, and nothing is recorded.\n"
+        monkeypatch.setattr(cli.BounceInTerminal, method, interrupted)
+        assert command("run", "mec-0", "--state", path) == 75
+        assert command.err == f"mecbounce: Left at once. {said}\n"
+
+    def test_left_after_the_end_it_says_so(
+        self, command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        sandbox.add_node("mec-0")
+        original = cli.BounceInTerminal.observe
+
+        def interrupted(terminal: cli.BounceInTerminal, record: BounceRecord) -> None:
+            original(terminal, record)
+            if record.finished:
+                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
+
+        monkeypatch.setattr(cli.BounceInTerminal, "observe", interrupted)
+        assert command("run", "mec-0", "--state", tmp_path / "r.json") == 75
+        assert command.err == f"mecbounce: Left at once. {UNTOLD}\n"
+        monkeypatch.undo()
+        assert deletes(sandbox) == 1
 
     def test_a_signal_that_was_ignored_stays_ignored(self) -> None:
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
