@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from mecbounce import diagnosis, events, probes, steps
-from mecbounce.errors import AccessDenied, ClusterError, DeleteUnanswered, ForeignRecord, Interrupted, Unreachable
+from mecbounce.errors import (
+    AccessDenied,
+    ClusterError,
+    DeleteUnanswered,
+    ForeignRecord,
+    Interrupted,
+    Unreachable,
+    one_line,
+)
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
 from mecbounce.model import (
     BounceRecord,
@@ -305,7 +313,7 @@ class BounceTask:
             if event is not None:
                 self._cluster.tell(record.request.namespace, event)
         except Exception as error:  # noqa: BLE001 -- best effort: nothing that comes of it may change the bounce
-            why = str(error) if isinstance(error, ClusterError) else type(error).__name__
+            why = one_line(error) if isinstance(error, ClusterError) else type(error).__name__
             self._log.warning("bounce.event_not_written", bounce=record.bounce_id, error=why)
 
     def _tell(self, record: BounceRecord, told: tuple[Notice, ...] = ()) -> None:
@@ -405,10 +413,10 @@ def _troubled(context: Context, error: ClusterError) -> Step:
     before_deletion = record.state in BEFORE_DELETION
     if before_deletion and isinstance(error, AccessDenied):
         advice = "Have that right granted, or the credentials renewed."
-        return _given_up(_with_doubt(record), now, Event.ACCESS_DENIED, str(error), advice)
+        return _given_up(_with_doubt(record), now, Event.ACCESS_DENIED, one_line(error), advice)
     trouble = record.trouble or Trouble(since=now, tries=0, what="")
     tried: dict[str, Any] = {"delete_tried_at": now} if isinstance(error, DeleteUnanswered) else {}
-    trouble = trouble.model_copy(update={"tries": trouble.tries + 1, "what": str(error), **tried})
+    trouble = trouble.model_copy(update={"tries": trouble.tries + 1, "what": one_line(error), **tried})
     last_look = max(trouble.since, record.deadline or trouble.since) + context.api_timeout
     if now >= last_look:
         if before_deletion:

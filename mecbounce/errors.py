@@ -98,3 +98,12 @@ class Conflict(ClusterError):
 
 class Refused(ClusterError):
     """Any other final no: an admission webhook, an invalid request."""
+
+
+def one_line(error: BaseException) -> str:
+    """Give an error's text without line ends; its type's name where it has no text, or raises as it is asked for it."""
+    try:
+        text = str(error).encode(errors="backslashreplace").decode()  # no half characters
+    except Exception:  # noqa: BLE001 -- it may be anybody's class
+        text = ""
+    return " ".join(text.split()).rstrip(".") or type(error).__name__

@@ -23,6 +23,7 @@ from mecbounce.errors import (
     NotFound,
     Refused,
     Unreachable,
+    one_line,
 )
 from mecbounce.machine import JOINING, Event, State
 from mecbounce.model import (
@@ -196,7 +197,7 @@ def gather(
         try:
             facts = replace(facts, node=Node.read(cluster.node(request.namespace, request.node), request.node))
         except NotFound as error:
-            return replace(facts, missing=str(error), served=error.served), ()
+            return replace(facts, missing=one_line(error), served=error.served), ()
         except UnreadableField as error:
             return replace(facts, unreadable=str(error)), ()
     pods = look(request.pod)
@@ -308,17 +309,17 @@ def delete_pod(context: Context) -> Outcome:
         if context.patience_is_over:
             return _deleted(old, context.look_afresh()) or _refused(context, error)
         if isinstance(error, Unreachable):
-            raise DeleteUnanswered(str(error), retry_after=error.retry_after) from error
+            raise DeleteUnanswered(one_line(error), retry_after=error.retry_after) from error
         if done := _deleted(old, context.look_afresh()):
             return done
-        raise DeleteUnanswered(str(error)) from error
+        raise DeleteUnanswered(one_line(error)) from error
     return Outcome(Event.DELETE_ACCEPTED, learned={"old_pod": old.seen_among(pods)})
 
 
 def _refused(context: Context, answer: ClusterError) -> Outcome:
     """Give up: the DELETE was answered by a no, or by an error for as long as the API timeout, and the pod stands."""
     old, final = context.old, isinstance(answer, (AccessDenied, Refused))
-    why, refused = diagnosis.refusal(str(answer), final=final), "refused" if final else "did not carry out"
+    why, refused = diagnosis.refusal(one_line(answer), final=final), "refused" if final else "did not carry out"
     return Outcome(
         Event.DELETE_REFUSED,
         f"The API server {refused} the deletion: {why.evidence.rstrip('.')}. Pod {old.name} runs on"
@@ -552,7 +553,7 @@ def _node_now(context: Context) -> tuple[Node | str | None, Mapping[str, Any] | 
         resource = context.cluster.node(context.request.namespace, ref)
         return Node.read(resource, ref), resource
     except NotFound as error:
-        return str(error), None
+        return one_line(error), None
     except (ClusterError, UnreadableField):
         return None, None
 
@@ -567,7 +568,7 @@ def _controller_now(
             resource = context.cluster.controller(context.request.namespace, owner)
         return Controller.read(resource)
     except NotFound as error:
-        return str(error)
+        return one_line(error)
     except (ClusterError, ValidationError):  # as everything here, best effort
         return None
 
@@ -636,12 +637,6 @@ def protection_off(record: BounceRecord) -> str:
         Protection.UNKNOWN: ", with its shutdown protection perhaps switched off",
     }
     return off.get(record.protection, "") if record.protection else ""
-
-
-def one_line(error: Exception) -> str:
-    """Give an error's text, or else its name, without line ends."""
-    text = (str(error) or type(error).__name__).encode(errors="backslashreplace").decode()  # no half characters
-    return " ".join(text.split()).rstrip(".")
 
 
 HANDLERS: Mapping[State, Callable[[Context], Outcome]] = {

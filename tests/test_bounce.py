@@ -907,6 +907,16 @@ class TestTrouble:
         assert bench.task().perform().state is State.DONE
         assert bench.codes() == ["cluster_trouble"]
 
+    @pytest.mark.parametrize("kind", [Unreachable, AccessDenied])
+    @pytest.mark.parametrize(("said", "told"), [("", ""), (" two\nlines. ", "two lines")], ids=["no_words", "lines"])
+    def test_what_a_cluster_of_ones_own_says_is_told_in_one_line(
+        self, kind: type[ClusterError], said: str, told: str
+    ) -> None:
+        bench = Bench()
+        bench.cluster.faults = [kind(said)] * 99
+        result = bench.task().perform()
+        assert f"{told or kind.__name__}. Nothing was deleted." in result.message
+
     def test_trouble_that_comes_and_goes_is_told_once_a_state(self) -> None:
         bench = Bench()
         bench.cluster.faults = [*[None] * 4, LOST, None, LOST]
