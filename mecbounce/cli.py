@@ -55,7 +55,7 @@ from mecbounce.errors import (
     Refused,
     Superseded,
 )
-from mecbounce.machine import WAITING, WITHOUT_A_LOOK, Event, State
+from mecbounce.machine import NOT_DELETED, WAITING, Event, State
 from mecbounce.model import (
     LONGEST,
     BounceRecord,
@@ -872,7 +872,7 @@ def _bounce(
     except _LeftAtOnce as at_once:
         raise _LeftAtOnce(_what_is_recorded(terminal.record or saved)) from at_once
     except RecordNotSaved as error:
-        if terminal.record is None:
+        if terminal.record is None and saved is None:
             raise UsageProblem(f"--state: {error}") from error
         raise
     terminal.end(result)
@@ -944,9 +944,11 @@ def exit_status(result: BounceResult) -> int:
     """Give the command's exit status for a finished bounce."""
     if result.state is State.DONE:
         return ExitStatus.DONE
-    if result.event in WITHOUT_A_LOOK and result.deletion_was_possible:
+    if result.event in _STATUS_OF:
+        return _STATUS_OF[result.event]
+    if result.deletion_was_possible and result.event not in NOT_DELETED:
         return ExitStatus.OTHER
-    return _STATUS_OF.get(result.event, ExitStatus.REFUSED)
+    return ExitStatus.REFUSED
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from mecbounce import diagnosis, probes
 from mecbounce.checks import CHECKS
-from mecbounce.machine import FINAL, JOINING, WAITING, WITHOUT_A_LOOK, Event, State
+from mecbounce.machine import BEFORE_DELETION, FINAL, JOINING, NOT_DELETED, WAITING, Event, State
 from mecbounce.model import BounceRecord, BounceRequest, ClusterType, Notice, Pod, Protection, ReadyWhen
 from mecbounce.planning import Deadline, Plan, Right
 
@@ -326,8 +326,10 @@ def _deletion_lost(record: BounceRecord) -> bool:
 
 
 def _deletion_unknown(record: BounceRecord) -> bool:
-    """Whether a DELETE may have been sent, and no look has told what came of it."""
-    return record.deletion_was_possible and (not record.finished or _last_event(record) in WITHOUT_A_LOOK)
+    """Whether a DELETE may have been sent, or may be yet, and nothing has told what came of it."""
+    if record.finished and (_last_event(record) in NOT_DELETED or record.path[-2].state not in BEFORE_DELETION):
+        return False
+    return record.deletion_was_possible
 
 
 def _changed(record: BounceRecord) -> str:

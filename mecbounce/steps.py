@@ -155,9 +155,10 @@ def init_checks(context: Context) -> Outcome:
     """May the pod be bounced? Pin its identity."""
     request = context.request
     facts, pods = gather(request, context.cluster, context.look, context.record.old_pod)
-    unprotected = context.record.protection in (Protection.DISABLED, Protection.UNKNOWN)  # they are asked once more
-    verdict = checks.judge(facts, untouched(context.record)) if unprotected else checks.judge(facts)
+    again = context.record.deletion_was_possible  # the deletion was announced, and that intent has expired
+    verdict = checks.judge(facts, _perhaps_deleted(context.record)) if again else checks.judge(facts)
     notices = [(answer.check.code, answer.notice) for answer in verdict.answers if answer.notice]
+    advice = verdict.advice
     learned: dict[str, Any] = {"resource": facts.node.reference if facts.node else None}
     if verdict.event in JOINING:
         notices.append((verdict.event.value, verdict.message))
@@ -168,15 +169,23 @@ def init_checks(context: Context) -> Outcome:
         notices += short_deadlines(request, pinned)
     if verdict.event is Event.CHECKS_PASSED:
         learned["protection"] = _protection_announced(context)
-    elif verdict.event not in JOINING and (done := _carried_out(context)):
-        return done
-    return Outcome(verdict.event, verdict.message, verdict.advice, learned=learned, notices=tuple(notices))
+    elif verdict.event not in JOINING and again:
+        if done := _carried_out(context):
+            return done
+        advice += f" For that, {that_one_or_none(context.old)}"
+    return Outcome(verdict.event, verdict.message, advice, learned=learned, notices=tuple(notices))
+
+
+def _perhaps_deleted(record: BounceRecord) -> str:
+    """Say what is known of a pod whose DELETE was announced: whoever did so may be paused right before it."""
+    return (
+        f"Pod {record.request.pod} ran on when last seen{protection_off(record)}. "
+        "The DELETE that was announced before may still be carried out."
+    )
 
 
 def _carried_out(context: Context) -> Outcome | None:
-    """Look once more before an end that says that nothing was deleted, where a DELETE may have been sent before."""
-    if not context.record.deletion_was_possible:
-        return None
+    """Look once more before the checks end a bounce whose DELETE may have been sent before."""
     done = _deleted(context.old, context.look_afresh())
     if done is None:
         return None

@@ -449,17 +449,23 @@ class TestAnOldIntent:
         assert (after.old_pod.uid, after.old_pod.name) == ("uid-1", "mec-0")
         assert after == BounceRecord.model_validate_json(after.model_dump_json())
 
-    def test_a_node_turned_down_meanwhile_ends_it_and_says_that_the_protection_is_off(self) -> None:
+    def test_a_node_turned_down_meanwhile_ends_it_and_does_not_say_that_nothing_was_deleted(self) -> None:
+        """Whoever announced the deletion may be paused right before its DELETE. The protection is off."""
         bench = Bench()
         left_in_delete_pod(bench)
         bench.clock.now += timedelta(hours=1)
         bench.cluster.resource = {"spec": {"state": "down"}}
         result = bench.task().perform()
         assert (result.state, result.failed_in, result.event) == (State.FAILED, State.INIT_CHECKS, Event.NODE_DOWN)
-        assert (exit_status(result), bench.cluster.deleted) == (3, [])
-        assert "Nothing was changed" not in result.message
+        assert (exit_status(result), bench.cluster.deleted) == (1, [])
+        assert "Nothing was" not in result.message
         assert result.message.endswith(
-            "Nothing was deleted: pod mec-0 ran on when last seen, with its shutdown protection switched off."
+            "Pod mec-0 ran on when last seen, with its shutdown protection switched off. "
+            "The DELETE that was announced before may still be carried out."
+        )
+        assert result.advice.endswith(
+            " For that, begin anew with --pod-uid uid-1 (of a task: pod_uid, and an empty step state), "
+            "which can delete no other one."
         )
 
     @pytest.mark.parametrize("fault", [LOST, AccessDenied("expired")], ids=["unreachable", "denied"])

@@ -21,7 +21,7 @@ from rich.text import Text
 from mecbounce import cli, screen
 from mecbounce.bounce import BounceTask, begin
 from mecbounce.cluster import KubernetesCluster
-from mecbounce.errors import ImpossibleEvent
+from mecbounce.errors import ImpossibleEvent, RecordNotSaved
 from mecbounce.machine import Event, State
 from mecbounce.model import BounceRecord, Passage, PinnedPod
 from mecbounce.sandbox import Behaviour, Sandbox
@@ -570,6 +570,23 @@ class TestInterruption:
             assert running.wait(PATIENCE) == 75
             assert running.stderr is not None
             assert b"Left at once. The record was saved: run again to resume." in running.stderr.read()
+
+    def test_a_bounce_that_can_not_be_saved_as_it_is_resumed_is_not_called_untouched(
+        self, command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """Exit 2 says so, and the run before may have deleted its pod."""
+        sandbox.add_node("mec-0")
+        path = tmp_path / "r.json"
+        record = ended_in(State.AWAIT_READY, Event.READY_TIMEOUT, str(uid(sandbox)))
+        going_on = {"path": record.path[:4], "deadline": NOW, "untold": False, "server": sandbox.url}
+        FileStore(path).save(record.model_copy(update=going_on))
+
+        def full(*_: object) -> None:
+            raise RecordNotSaved("r.json: the record can't be written: No space left on device")
+
+        monkeypatch.setattr(FileStore, "save", full)
+        assert command("run", "mec-0", "--state", path) == 1
+        assert command.err == "mecbounce: --state: r.json: the record can't be written: No space left on device\n"
 
     @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
     @pytest.mark.parametrize(

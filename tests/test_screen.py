@@ -213,7 +213,10 @@ class TestTheWayRound:
                 "not known: the DELETE may or may not have been carried out",
             ),
             ((*ROUND, (State.FAILED, Event.CANCELLED, 86401)), "nothing was deleted"),
-            ((*ROUND, (State.FAILED, Event.NODE_DOWN, 86401)), "nothing was deleted"),
+            (
+                (*ROUND, (State.FAILED, Event.NODE_DOWN, 86401)),
+                "not known: the DELETE may or may not have been carried out",
+            ),
             (
                 (*ROUND, *PATH[:2], (State.FAILED, Event.CLUSTER_UNREACHABLE, 86431)),
                 "not known: the DELETE may or may not have been carried out",
@@ -531,7 +534,11 @@ class TestChanged:
                 record(*PATH[:2], EXPIRED, (State.FAILED, Event.CLUSTER_UNREACHABLE, 80)),
                 "not known: the DELETE may or may not have been carried out",
             ),
-            (record(*PATH[:2], EXPIRED, (State.FAILED, Event.NODE_DOWN, 80)), "nothing was deleted"),
+            (
+                record(*PATH[:2], EXPIRED, (State.FAILED, Event.NODE_DOWN, 80)),
+                "not known: the DELETE may or may not have been carried out",
+            ),
+            (record(*PATH[:2], EXPIRED, (State.FAILED, Event.CANCELLED, 80)), "nothing was deleted"),
             (
                 failed(Event.TERMINATION_TIMEOUT, "deletion_lost"),
                 "nothing: the DELETE was accepted, and the pod still stands",
