@@ -755,6 +755,20 @@ class TestStop:
         assert bench.record.protection is Protection.UNKNOWN
         assert "runs on, with its shutdown protection perhaps switched off" in bench.record.message
 
+    @pytest.mark.parametrize("version", [1, 2, 3])
+    @pytest.mark.parametrize("now", [None, AccessDenied("no")], ids=["none_now", "fails_now"])
+    def test_resumed_from_any_versions_record_it_says_perhaps(self, version: int, now: Exception | None) -> None:
+        """The next run has no protection, or one that fails: neither tells what came of the try before."""
+        bench = Bench()
+        record = to_state(bench, State.DISABLE_PROTECTION, protection=SlowSwitch(bench.clock)).model_dump(mode="json")
+        del record["untold"]
+        bench.state["mecbounce"] = record | {"schema_version": version}
+        bench.cluster.refuse_delete = Refused("webhook")
+        protection = SlowSwitch(bench.clock, 0, now) if now else None
+        result = bench.task(protection=protection).perform()
+        assert result.protection is Protection.UNKNOWN
+        assert "runs on, with its shutdown protection perhaps switched off" in result.message
+
     @pytest.mark.parametrize("fault", [LOST, AccessDenied("expired")], ids=["unreachable", "denied"])
     def test_given_up_after_a_protection_that_nobody_saw_the_end_of_it_says_perhaps(self, fault: ClusterError) -> None:
         bench = Bench()
