@@ -21,7 +21,7 @@ from rich.text import Text
 
 from mecbounce import diagnosis, probes
 from mecbounce.checks import CHECKS
-from mecbounce.machine import FINAL, JOINING, WITHOUT_A_LOOK, Event, State
+from mecbounce.machine import BEFORE_DELETION, FINAL, JOINING, NOT_DELETED, WAITING, Event, State
 from mecbounce.model import BounceRecord, BounceRequest, ClusterType, Notice, Pod, Protection, ReadyWhen
 from mecbounce.planning import Deadline, Plan, Right
 
@@ -318,21 +318,35 @@ def _rows(rows: Mapping[str, str], width: int | None) -> list[Text]:
 
 def deletion_happened(record: BounceRecord) -> bool:
     """Whether the pod has been deleted, by this bounce or another hand, as far as the record knows."""
-    return any(passage.state in (State.AWAIT_TERMINATION, State.AWAIT_READY) for passage in record.path)
+    return not _deletion_lost(record) and any(passage.state in WAITING for passage in record.path)
+
+
+def _deletion_lost(record: BounceRecord) -> bool:
+    return record.diagnosis is not None and record.diagnosis.code == "deletion_lost"
+
+
+def _deletion_unknown(record: BounceRecord) -> bool:
+    """Whether a DELETE may have been sent, or may be yet, and nothing has told what came of it."""
+    if record.finished and (_last_event(record) in NOT_DELETED or record.path[-2].state not in BEFORE_DELETION):
+        return False
+    return record.deletion_was_possible
 
 
 def _changed(record: BounceRecord) -> str:
     """Say whether the pod was deleted, and what became of its protection."""
     events = {passage.event for passage in record.path}
-    at = record.path[-2 if record.finished else -1].state
-    if Event.DELETE_ACCEPTED in events:
+    if _deletion_lost(record):
+        said = "nothing: the DELETE was accepted, and the pod still stands"
+    elif Event.DELETE_ACCEPTED in events:
         said = "the pod was deleted"
-    elif events & {*JOINING} and not any(passage.state is State.DELETE_POD for passage in record.path):
+    elif events & {*JOINING} and not record.deletion_was_possible:
         how = "was being deleted already" if Event.ALREADY_TERMINATING in events else "had gone already"
         said = f"nothing by this bounce: the pod {how}"
-    elif events & {*JOINING, Event.POD_GONE}:
+    elif events & {Event.ALREADY_REPLACED, Event.POD_GONE}:
         said = "the pod has gone, by this bounce's DELETE or another hand"
-    elif at is State.DELETE_POD and (not record.finished or _last_event(record) in WITHOUT_A_LOOK):
+    elif Event.ALREADY_TERMINATING in events:
+        said = "the pod is being deleted, by this bounce's DELETE or another hand"
+    elif _deletion_unknown(record):
         said = "not known: the DELETE may or may not have been carried out"
     else:
         said = "nothing was deleted"
@@ -342,7 +356,8 @@ def _changed(record: BounceRecord) -> str:
         Protection.KEPT: "; its shutdown protection could not be switched off",
         Protection.UNKNOWN: "; its shutdown protection may have been switched off",
     }
-    return said + (protection.get(record.protection, "") if record.protection else "")
+    known = Protection.UNKNOWN if record.protection_in_doubt else record.protection
+    return said + (protection.get(known, "") if known else "")
 
 
 def _last_event(record: BounceRecord) -> Event:
@@ -492,8 +507,9 @@ def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[st
         event = _last_event(record)
         found = [_LOOK.get(record.diagnosis.code, _DESCRIBE)] if record.diagnosis else []
         by_other_name = record.by_other_name
-        found.append(_WAIT_ON_BY_OTHER_NAME.get(event, _NEXT[event]) if by_other_name else _NEXT[event])
-        if event in WITHOUT_A_LOOK and record.path[-2].state is State.DELETE_POD:
+        if not _deletion_lost(record):
+            found.append(_WAIT_ON_BY_OTHER_NAME.get(event, _NEXT[event]) if by_other_name else _NEXT[event])
+        if _deletion_lost(record) or _deletion_unknown(record):
             found.append(_THAT_ONE_IF_IT_STANDS if by_other_name else _THAT_ONE_OR_NONE)
     return [(purpose, words) for one in found for purpose, words in [_filled(one, record, given)]]
 

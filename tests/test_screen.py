@@ -202,11 +202,21 @@ class TestTheWayRound:
     @pytest.mark.parametrize(
         ("steps", "said"),
         [
-            (ROUND, "nothing was deleted"),
-            ((*ROUND, (State.DISABLE_PROTECTION, Event.CHECKS_PASSED, 86401)), "nothing was deleted"),
+            (ROUND, "not known: the DELETE may or may not have been carried out"),
+            (
+                (*ROUND, (State.DISABLE_PROTECTION, Event.CHECKS_PASSED, 86401)),
+                "not known: the DELETE may or may not have been carried out",
+            ),
             ((*ROUND, *PATH[:2]), "not known: the DELETE may or may not have been carried out"),
-            ((*ROUND, (State.FAILED, Event.CLUSTER_UNREACHABLE, 86431)), "nothing was deleted"),
-            ((*ROUND, (State.FAILED, Event.NODE_DOWN, 86401)), "nothing was deleted"),
+            (
+                (*ROUND, (State.FAILED, Event.CLUSTER_UNREACHABLE, 86431)),
+                "not known: the DELETE may or may not have been carried out",
+            ),
+            ((*ROUND, (State.FAILED, Event.CANCELLED, 86401)), "nothing was deleted"),
+            (
+                (*ROUND, (State.FAILED, Event.NODE_DOWN, 86401)),
+                "not known: the DELETE may or may not have been carried out",
+            ),
             (
                 (*ROUND, *PATH[:2], (State.FAILED, Event.CLUSTER_UNREACHABLE, 86431)),
                 "not known: the DELETE may or may not have been carried out",
@@ -215,6 +225,10 @@ class TestTheWayRound:
             (
                 (*ROUND, (State.AWAIT_READY, Event.ALREADY_REPLACED, 86401)),
                 "the pod has gone, by this bounce's DELETE or another hand",
+            ),
+            (
+                (*ROUND, (State.AWAIT_TERMINATION, Event.ALREADY_TERMINATING, 86401)),
+                "the pod is being deleted, by this bounce's DELETE or another hand",
             ),
         ],
     )
@@ -506,7 +520,8 @@ class TestChanged:
         ("of", "said"),
         [
             (failed(Event.CANCELLED), "nothing was deleted"),
-            (record(*PATH[:1]), "nothing was deleted"),
+            (record(*PATH[:1], protection=Protection.UNUSED), "nothing was deleted"),
+            (record(*PATH[:1]), "nothing was deleted; its shutdown protection may have been switched off"),
             (record((State.FAILED, Event.CLUSTER_UNREACHABLE, 1)), "nothing was deleted"),
             (
                 failed(Event.DELETE_REFUSED, protection=Protection.DISABLED),
@@ -514,10 +529,19 @@ class TestChanged:
             ),
             (failed(Event.CLUSTER_UNREACHABLE), "not known: the DELETE may or may not have been carried out"),
             (record(*PATH[:2]), "not known: the DELETE may or may not have been carried out"),
-            (record(*PATH[:2], EXPIRED), "nothing was deleted"),
+            (record(*PATH[:2], EXPIRED), "not known: the DELETE may or may not have been carried out"),
             (
                 record(*PATH[:2], EXPIRED, (State.FAILED, Event.CLUSTER_UNREACHABLE, 80)),
-                "nothing was deleted",
+                "not known: the DELETE may or may not have been carried out",
+            ),
+            (
+                record(*PATH[:2], EXPIRED, (State.FAILED, Event.NODE_DOWN, 80)),
+                "not known: the DELETE may or may not have been carried out",
+            ),
+            (record(*PATH[:2], EXPIRED, (State.FAILED, Event.CANCELLED, 80)), "nothing was deleted"),
+            (
+                failed(Event.TERMINATION_TIMEOUT, "deletion_lost"),
+                "nothing: the DELETE was accepted, and the pod still stands",
             ),
             (record(*PATH), "the pod was deleted"),
             (
@@ -592,6 +616,13 @@ class TestNextCommand:
     def test_a_replacement_of_another_name_is_waited_for_by_kubectl(self, event: Event, expected: str) -> None:
         generated = OLD.model_copy(update={"generated_name": True})
         assert commands(failed(event, "unknown", old_pod=generated))[-1] == expected
+
+    def test_a_deletion_that_was_lost_is_not_waited_for_and_the_pod_is_no_replacement(self) -> None:
+        lost = failed(Event.TERMINATION_TIMEOUT, "deletion_lost")
+        page = screen.ending(lost, GIVEN, PIPED).plain
+        assert "Then bounce that incarnation, and no other:" in page
+        assert "delete nothing" not in page
+        assert "deletes the replacement" not in page
 
     def test_a_delete_without_an_answer_is_followed_by_that_incarnation_or_none(self) -> None:
         found = commands(failed(Event.CLUSTER_UNREACHABLE), GIVEN)
