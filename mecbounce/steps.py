@@ -115,10 +115,12 @@ class Context:
     def pods(self) -> tuple[Pod, ...]:
         """Look at the pods that the pinned identity is about.
 
-        What a watch tells is good enough, except to judge a deadline, or a DELETE whose answer was lost.
+        What a watch tells is good enough, except to judge a deadline, a DELETE whose answer was lost, or which pods
+        stand beside one of a generated name: whatever the watch has not told of yet would be taken for its replacement.
         """
-        unanswered = self.record.state is State.DELETE_POD and self.record.trouble is not None
-        return self.look_afresh() if self.overdue or unanswered else self.look(self._name)
+        doubtful = self.record.trouble is not None or self.old.generated_name
+        afresh = self.overdue or (self.record.state is State.DELETE_POD and doubtful)
+        return self.look_afresh() if afresh else self.look(self._name)
 
     def look_afresh(self) -> tuple[Pod, ...]:
         """Look at them with a request of its own."""

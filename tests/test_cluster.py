@@ -31,7 +31,7 @@ from mecbounce.cluster import KubernetesCluster
 from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
 from mecbounce.machine import State
 from mecbounce.model import BounceRequest, Owner, Pod
-from mecbounce.protection import ExecProtection, HttpProtection
+from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.stores import MappingStore
 
@@ -616,20 +616,67 @@ class TestWholeBounce:
             "Bounced": (node["metadata"]["uid"], result.new_pod.uid),
         }
 
-    def test_a_generated_name_takes_one_more(self, sandbox: Sandbox) -> None:
+    def two_of_a_kind(self, sandbox: Sandbox, *owners: dict[str, Any]) -> list[str]:
+        """Let a ReplicaSet make two pods, and give their names."""
         labels = {"app": "web"}
-        template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "app:1"}]}}
+        marked = {"labels": labels, "annotations": {"example.com/protected": "on"}}
+        template = {"metadata": marked, "spec": {"containers": [{"name": "app", "image": "app:1"}]}}
         spec = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
-        metadata = {"name": "web", "namespace": "default"}
+        metadata = {"name": "web", "namespace": "default", "ownerReferences": [*owners]}
         sandbox.create({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": spec})
+        return self.ready(sandbox, 2)
+
+    def ready(self, sandbox: Sandbox, number: int) -> list[str]:
+        """Wait until so many pods are ready, and give their names."""
         kubernetes = KubernetesCluster.from_kubeconfig(sandbox.kubeconfig)
-        sandbox.wait_for(lambda: len([pod for pod in kubernetes.pods("default") if _is_ready(pod)]) == 2)
-        names = {pod.name for pod in kubernetes.pods("default")}
+        found: list[Pod] = []
+
+        def are_ready() -> bool:
+            found[:] = kubernetes.selected_pods("default", "app=web")
+            return [_is_ready(pod) for pod in found] == [True] * number
+
+        sandbox.wait_for(are_ready)
+        return sorted(pod.name for pod in found)
+
+    def test_a_generated_name_takes_two_more(self, sandbox: Sandbox) -> None:
+        """A list of all pods beside that of its name, and one right before the DELETE."""
+        names = self.two_of_a_kind(sandbox)
         before = len(sandbox.requests)
-        result = self.bounce(sandbox, request(pod=min(names), node=None), events=False)
+        result = self.bounce(sandbox, request(pod=names[0], node=None), events=False)
         assert result.state is State.DONE
         assert result.new_pod.name not in names
-        assert sorted(one.verb for one in sandbox.requests[before:]) == ["delete", "list", "list", "watch"]
+        assert sorted(one.verb for one in sandbox.requests[before:]) == ["delete", "list", "list", "list", "watch"]
+
+    def test_the_most_that_it_takes_without_trouble(self, sandbox: Sandbox, kubernetes: KubernetesCluster) -> None:
+        """Seven for a generated name with a custom resource and an annotation; one for the controller in between."""
+        sandbox.add_node("mec-0")
+        node = sandbox.get("expressnodes", "mec-0")
+        assert node is not None
+        owner = {"name": "mec-0", "uid": node["metadata"]["uid"], "controller": True}
+        names = self.two_of_a_kind(sandbox, {"apiVersion": node["apiVersion"], "kind": node["kind"], **owner})
+        before = len(sandbox.requests)
+        protection = AnnotationProtection(kubernetes, "example.com/protected", "off")
+        result = self.bounce(sandbox, request(pod=names[-1]), protection=protection, events=False)
+        assert (result.state, result.notices) == (State.DONE, ())
+        asked = [(one.verb, one.path.partition("/default/")[2].partition("/")[0]) for one in sandbox.requests[before:]]
+        assert sorted(map(" ".join, asked)) == [
+            *("delete pods", "get expressnodes", "get replicasets"),
+            *("list pods", "list pods", "list pods", "patch pods", "watch pods"),
+        ]
+
+    def test_a_pod_that_a_scale_up_made_right_before_the_delete_is_not_the_replacement(self, sandbox: Sandbox) -> None:
+        """The watch has not told of it yet: it shows the list that it began with."""
+        names = self.two_of_a_kind(sandbox)
+        scaled: list[str] = []
+
+        def scale_up(record: Any) -> None:
+            if record.state is State.DELETE_POD:
+                sandbox.patch("replicasets", "web", {"spec": {"replicas": 3}})
+                scaled.extend({*self.ready(sandbox, 3)} - {*names})
+
+        result = self.bounce(sandbox, request(pod=names[0], node=None), events=False, observe=scale_up)
+        assert result.state is State.DONE
+        assert result.new_pod.name not in {*names, *scaled}
 
     def test_survives_a_watch_that_is_dropped_and_an_answer_that_is_lost(self, sandbox: Sandbox, uid: str) -> None:
         sandbox.behave(Behaviour(stops_after=2))

@@ -426,6 +426,17 @@ class TestANoToTheDelete:
         assert after.path[-1].event is Event.CLUSTER_UNREACHABLE
         assert "may or may not have been carried out" in after.message
 
+    @pytest.mark.parametrize("generated", [True, False])
+    def test_the_look_before_one_of_a_generated_name_is_no_watchs(self, generated: bool) -> None:
+        """What a scale-up has made meanwhile, and the watch has not told of, would be taken for the replacement."""
+        named = {"generateName": "rs-"} if generated else {}
+        old, scaled = (pod(f"rs-{uid}", uid, owner=REPLICA_SET, metadata=named) for uid in "ab")
+        record = record_in(State.DELETE_POD, old=old, request=request(node=None, pod="rs-a"))
+        cluster = FakeCluster(FakeClock(), old, scaled)
+        outcome = steps.delete_pod(Context(record, NOW, cluster, lambda _: (old,)))
+        assert outcome.learned["old_pod"].lookalikes == ({"b"} if generated else set())
+        assert cluster.calls == [*(["pods default/*"] if generated else []), "delete default/rs-a"]
+
     def test_an_accepted_one_pins_anew_what_stood_beside_it(self) -> None:
         old, scaled = (pod(f"rs-{uid}", uid, owner=REPLICA_SET, metadata={"generateName": "rs-"}) for uid in "ab")
         record = record_in(State.DELETE_POD, old=old, request=request(node=None, pod="rs-a"))
