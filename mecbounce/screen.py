@@ -22,7 +22,7 @@ from rich.text import Text
 from mecbounce import diagnosis, probes
 from mecbounce.checks import CHECKS
 from mecbounce.machine import FINAL, JOINING, WITHOUT_A_LOOK, Event, State
-from mecbounce.model import BounceRecord, BounceRequest, ClusterType, Notice, Pod, Protection, ReadyWhen
+from mecbounce.model import BounceRecord, BounceRequest, ClusterType, Notice, PinnedPod, Pod, Protection, ReadyWhen
 from mecbounce.planning import Deadline, Plan, Right
 
 WHOLE_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -124,7 +124,7 @@ def waiting_for(record: BounceRecord, sight: Sight | None, now: datetime) -> tup
     if record.state is State.AWAIT_TERMINATION:
         return _termination(old.find_in(sight.pods), now + sight.skew)
     if record.state is State.AWAIT_READY:
-        return _readiness(record, old.replacements(sight.pods), now + sight.skew)
+        return _readiness(record, old, sight.pods, now + sight.skew)
     return None
 
 
@@ -146,7 +146,13 @@ def _ended_lately(pod: Pod, server_now: datetime) -> bool:
     return min(ago, default=REMOVAL) < REMOVAL
 
 
-def _readiness(record: BounceRecord, candidates: tuple[Pod, ...], server_now: datetime) -> tuple[str, str] | None:
+def _readiness(
+    record: BounceRecord, old: PinnedPod, pods: tuple[Pod, ...], server_now: datetime
+) -> tuple[str, str] | None:
+    if again := old.find_in(pods):
+        why = diagnosis.standing_again(again)
+        return why.code, why.evidence
+    candidates = old.replacements(pods)
     if not candidates:
         return "not_recreated", "nothing has recreated the pod yet"
     pod = candidates[0]

@@ -239,7 +239,10 @@ class TestWaitingFor:
         [
             (None, None),
             ((), "nothing has recreated the pod yet"),
-            ((pod(uid=OLD_UID, deleted=30),), "nothing has recreated the pod yet"),
+            (
+                (pod(uid=OLD_UID, deleted=30),),
+                "the old pod had gone, and the API server shows it again, being deleted",
+            ),
             ((replacement(spec={"nodeName": ""}),), "no scheduler has looked at it"),
             (
                 (replacement(container_status=STARTED),),
