@@ -116,10 +116,12 @@ class Context:
     def pods(self) -> tuple[Pod, ...]:
         """Look at the pods that the pinned identity is about.
 
-        What a watch tells is good enough, except to judge a deadline, or a DELETE whose answer was lost.
+        What a watch tells is good enough, except to judge a deadline, a DELETE whose answer was lost, or which pods
+        stand beside one of a generated name: whatever the watch has not told of yet would be taken for its replacement.
         """
-        unanswered = self.record.state is State.DELETE_POD and self.record.trouble is not None
-        return self.look_afresh() if self.overdue or unanswered else self.look(self._name)
+        doubtful = self.record.trouble is not None or self.old.generated_name
+        afresh = self.overdue or (self.record.state is State.DELETE_POD and doubtful)
+        return self.look_afresh() if afresh else self.look(self._name)
 
     def look_afresh(self) -> tuple[Pod, ...]:
         """Look at them with a request of its own."""
@@ -364,6 +366,9 @@ def await_ready(context: Context) -> Outcome:
     """Wait until its replacement has started."""
     record, old = context.record, context.old
     pods = context.pods()
+    again = old.find_in(pods)
+    if again is not None:  # the API server's data went back, or a cache did: nothing can be said to have replaced it
+        return not_back(context, diagnosis.standing_again(again)) if context.overdue else STILL_WAITING
     candidates = old.replacements(pods)
     if not candidates:
         return _not_recreated(context, pods) if context.overdue else STILL_WAITING
@@ -435,7 +440,7 @@ def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ..
     if why.code == "deletion_lost":
         message = f"Pod {old.name} still stands after {_waited(context)}{protection_off(context.record)}: {evidence}."
     if why.code == diagnosis.UNREACHABLE:
-        message = f"Pod {old.name} is deleted; whether it has gone is not known: {evidence}."
+        message = f"The deletion of pod {old.name} was accepted; whether it has gone is not known: {evidence}."
     return Outcome(Event.TERMINATION_TIMEOUT, message, _advice(context.record, why), why)
 
 
@@ -464,7 +469,9 @@ def not_back(
     if why.code == "name_generated":
         message = f"No pod {old.name} has come in {_waited(context)}: {why.evidence}."
     if why.code == diagnosis.UNREACHABLE:
-        message = f"Pod {old.name} has gone; whether its replacement is back is not known: {why.evidence.rstrip('.')}."
+        message = f"Pod {old.name} had gone; whether its replacement is back is not known: {why.evidence.rstrip('.')}."
+    if why.code in diagnosis.STANDING:
+        message = f"Pod {old.name} ({old.uid}) stands again: {why.evidence}. It was left as it is."
     return Outcome(event, message, _advice(context.record, why), why, learned, notices)
 
 
@@ -478,9 +485,12 @@ def _advice(record: BounceRecord, why: Diagnosis) -> str:
             "Nothing is to be mended: the rollout goes on by itself. Look at the pods of the ReplicaSet that took over."
         )
     if why.code == "deletion_lost" and record.old_pod is not None:
-        return f"To act: {why.who}. Then {that_one_or_none(record.old_pod)}"
+        once_more = f"begin anew with {_pinned(record.old_pod)}, which deletes this incarnation only"
+        return f"To act: {why.who}. To try once more, {once_more}."
     if record.by_other_name or record.old_pod is None:
         return f"To act: {why.who}. Its replacement has a name of its own: look at the newest pods of its controller."
+    if why.code == diagnosis.UNREACHABLE and record.state is State.AWAIT_TERMINATION:  # its DELETE may have been lost
+        return f"To act: {why.who}. To wait on, {that_one_or_none(record.old_pod)}"
     return f"To act: {why.who}. To wait on without deleting again, begin anew with {_pinned(record.old_pod)}."
 
 
@@ -538,6 +548,7 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
     joined = any(passage.event in JOINING for passage in context.record.path)
     since = context.record.checked_at + context.skew - (EVENTS_LAST if joined else timedelta())
     seen = diagnosis.Absence(
+        came=context.record.new_pod,
         since=since.replace(microsecond=0),  # an Event tells whole seconds: one of that second may have come after it
         pods=pods,
         ref=context.request.node,
