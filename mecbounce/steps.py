@@ -40,6 +40,7 @@ from mecbounce.model import (
     SeenPod,
     UnreadableField,
 )
+from mecbounce.quoting import quoted
 
 if TYPE_CHECKING:
     from mecbounce.cluster import Cluster
@@ -612,9 +613,9 @@ def protection_off(record: BounceRecord) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """Give an error's text, or else its name, without line ends."""
+    """Give an error's text, or else its name, fit to be told."""
     text = (str(error) or type(error).__name__).encode(errors="backslashreplace").decode()  # no half characters
-    return " ".join(text.split()).rstrip(".")
+    return quoted(text).rstrip(".")
 
 
 HANDLERS: Mapping[State, Callable[[Context], Outcome]] = {

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from mecbounce.errors import DamagedRecord, RecordError, RecordNotSaved, Superseded, UnknownSchema
 from mecbounce.model import READABLE, BounceRecord, first_fault
+from mecbounce.quoting import quoted
 
 LOCK_WAIT = 10.0  # seconds; another runner may be frozen in the middle of a save
 _LOCK_AGAIN = 0.02  # seconds
@@ -74,7 +75,7 @@ class MappingStore:
         try:
             data = self._present().get(self._key)
         except Exception as error:  # a runner's mapping may be backed by anything
-            text = f"{self}: the step state can't be read: {error}. It was left as it is: run again once it can."
+            text = f"{self}: the step state can't be read: {quoted(error)}. It was left as it is: run again once it can."
             raise RecordError(text) from error
         return None if data is None else _record(data, str(self))
 
@@ -91,7 +92,7 @@ class MappingStore:
                 self._present().pop(self._key, None)
                 self._present().update(before)
             if isinstance(error, Exception):
-                raise RecordNotSaved(f"{self}: the step state could not be saved: {error}") from error
+                raise RecordNotSaved(f"{self}: the step state could not be saved: {quoted(error)}") from error
             raise
         if not self._holds_what_was_saved and self.load() != record:
             raise RecordNotSaved(
