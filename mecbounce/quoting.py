@@ -23,6 +23,7 @@ _QUOTE = r"\\*+[\"']"  # JSON that was quoted itself has backslashes
 _IS = r" ?(?:=>|:=|[=:]) ?"
 _INVALID = r"\]?: (?:Invalid|Unsupported) value: "  # how the API server begins to quote a field
 _FLAG = r"-(?<![\w-]-)-?[\w-]*?"
+_ANNOUNCED = rf"(?:{_NAME}(?:{_INVALID}|(?:{_QUOTE})?{_IS})|[Pp](?i:assword)(?: is)? |{_FLAG}{_NAME}(?: |{_QUOTE},? ?))"
 _SCHEME = r"(?i:basic|bearer|negotiate|token|apikey)(?: |%20)"
 _AUTHORIZATION = r"[Aa](?i:uthorization)[\"'\\]{0,4} ?[=:]\W{0,6}+"
 # Words of prose, or the name of an object: "secret: db-credentials not found" tells which Secret is missing.
@@ -31,24 +32,25 @@ _VALUE = r"(?:[^\s\"',;&)}\]]|[,)}\]](?=\S))"  # one character of what no quotes
 
 # The secret is what the group finds; what stands before it is told.
 _SECRETS = re.compile(
-    "|".join((
-        r"(-----BEGIN [A-Z0-9 ]{1,40}-----.*?(?:-----END [A-Z0-9 ]{1,40}-----|\Z))",
-        # Of an address: user and password. What follows its host may be a port.
-        r"://([^/\s:@\"']{0,200}:(?!\d{1,5}[/?#])(?:[^\s\"'/]{1,200}(?=@)|[^\s\"'@]{1,200}(?=@)))",
-        rf"{_AUTHORIZATION}{_SCHEME}({_VALUE}+)",
-        rf"{_AUTHORIZATION}(?!{_SCHEME}|{_WORDS})({_VALUE}{{8,}})",
-        r"[Bb](?i:(?<=\bb)(?:asic|earer)(?: |%20))([\w.~+/=%-]{16,})",  # longer than any word that may follow
-        rf"-(?<![\w-]-)(?:u|-user) [^\s:]{{1,200}}:({_VALUE}+)",  # as curl is told
-        # Keys of clouds and code hosts, by their beginnings; JSON in base64.
-        r"((?:A(?:KIA|SIA|Iza)|g(?:h[oprsu]_|ithub_pat_|lpat-)|npm_|[rs]k_live_|xox[abeprs]-|hv[bs]\.|ya29\.)[\w-]{10,})",
-        r"(eyJ[\w-]{8,}[\w.-]*)",
-        # By its name: in quotes, as a number, to the next blank.
-        rf"(?:{_NAME}(?:{_INVALID}|(?:{_QUOTE})?{_IS})|[Pp](?i:assword)(?: is)? |{_FLAG}{_NAME}(?: |{_QUOTE},? ?))"
-        rf"(?P<quote>{_QUOTE})((?!(?P=quote)).*?(?=(?<!\\)(?P=quote)|\Z))",
-        rf"{_NAME}{_QUOTE}{_IS}(\d{{4,}})",
-        rf"(?:{_PASSWORD}{_IS}(?!(?:Invalid|Unsupported) value)|{_FLAG}{_PASSWORD} )({_VALUE}{{4,}})",
-        rf"(?:{_OTHER}(?: ?(?:=>|:=|=) ?|:(?! )| ?: (?!{_WORDS}))|{_FLAG}{_OTHER} (?!{_WORDS}))({_VALUE}{{4,}})",
-    ))
+    "|".join(
+        (
+            r"(-----BEGIN [A-Z0-9 ]{1,40}-----.*?(?:-----END [A-Z0-9 ]{1,40}-----|\Z))",
+            # Of an address: user and password. What follows its host may be a port.
+            r"://([^/\s:@\"']{0,200}:(?!\d{1,5}[/?#])(?:[^\s\"'/]{1,200}(?=@)|[^\s\"'@]{1,200}(?=@)))",
+            rf"{_AUTHORIZATION}{_SCHEME}({_VALUE}+)",
+            rf"{_AUTHORIZATION}(?!{_SCHEME}|{_WORDS})({_VALUE}{{8,}})",
+            r"[Bb](?i:(?<=\bb)(?:asic|earer)(?: |%20))([\w.~+/=%-]{16,})",  # longer than any word that may follow
+            rf"-(?<![\w-]-)(?:u|-user) [^\s:]{{1,200}}:({_VALUE}+)",  # as curl is told
+            # Keys of clouds and code hosts, by their beginnings; JSON in base64.
+            r"((?:A(?:KIA|SIA|Iza)|g(?:h[oprsu]_|ithub_pat_|lpat-)|npm_|[rs]k_live_|xox[abeprs]-|hv[bs]\.|ya29\.)[\w-]{10,})",
+            r"(eyJ[\w-]{8,}[\w.-]*)",
+            # By its name: in quotes, as a number, to the next blank.
+            rf"{_ANNOUNCED}(?P<quote>{_QUOTE})((?!(?P=quote)).*?(?=(?<!\\)(?P=quote)|\Z))",
+            rf"{_NAME}{_QUOTE}{_IS}(\d{{4,}})",
+            rf"(?:{_PASSWORD}{_IS}(?!(?:Invalid|Unsupported) value)|{_FLAG}{_PASSWORD} )({_VALUE}{{4,}})",
+            rf"(?:{_OTHER}(?: ?(?:=>|:=|=) ?|:(?! )| ?: (?!{_WORDS}))|{_FLAG}{_OTHER} (?!{_WORDS}))({_VALUE}{{4,}})",
+        )
+    )
 )
 
 

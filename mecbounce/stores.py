@@ -75,7 +75,9 @@ class MappingStore:
         try:
             data = self._present().get(self._key)
         except Exception as error:  # a runner's mapping may be backed by anything
-            text = f"{self}: the step state can't be read: {quoted(error)}. It was left as it is: run again once it can."
+            text = (
+                f"{self}: the step state can't be read: {quoted(error)}. It was left as it is: run again once it can."
+            )
             raise RecordError(text) from error
         return None if data is None else _record(data, str(self))
 
