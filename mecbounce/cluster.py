@@ -150,7 +150,7 @@ class KubernetesCluster:
         self._connect = connect
         self._clock = ServerClock()
         self._access = connect()
-        self.server = _public(self._access.target[0])
+        self.server = _public(self._access.target.server)
         self._open()
 
     def _open(self) -> None:
@@ -173,12 +173,8 @@ class KubernetesCluster:
                 found = self._connect()
             except ConfigError as unusable:  # such as a kubeconfig that is being rewritten this moment
                 raise Unreachable(str(unusable)) from unusable
-            if found.target != used.target:
-                now = _public(found.target[0])
-                what = f"at {now}" if now != self.server else "by other certificates"
-                raise Unreachable(
-                    f"the credentials are of another API server by now ({what}): this bounce stays with {self.server}"
-                )
+            if change := used.target.change(found.target):
+                raise Unreachable(change)
             self._access = found
             self._connect_pool()
 
