@@ -40,6 +40,7 @@ from websocket import (
 from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
 from mecbounce.kubeconfig import Access, ActAs, Kubeconfig, access_of
 from mecbounce.model import Controller, DisruptionBudget, FromApi, Host, NodeRef, Owner, Pod, PodEvent, first_fault
+from mecbounce.quoting import quoted
 from mecbounce.transport import ServerClock, Wire
 
 log = structlog.get_logger("mecbounce.cluster")
@@ -149,7 +150,7 @@ class KubernetesCluster:
         self._connect = connect
         self._clock = ServerClock()
         self._access = connect()
-        self.server = _public(self._access.target[0])
+        self.server = _public(self._access.target.server)
         self._open()
 
     def _open(self) -> None:
@@ -172,12 +173,8 @@ class KubernetesCluster:
                 found = self._connect()
             except ConfigError as unusable:  # such as a kubeconfig that is being rewritten this moment
                 raise Unreachable(str(unusable)) from unusable
-            if found.target != used.target:
-                now = _public(found.target[0])
-                what = f"at {now}" if now != self.server else "by other certificates"
-                raise Unreachable(
-                    f"the credentials are of another API server by now ({what}): this bounce stays with {self.server}"
-                )
+            if change := used.target.change(found.target):
+                raise Unreachable(change)
             self._access = found
             self._connect_pool()
 
@@ -233,7 +230,7 @@ class KubernetesCluster:
             try:
                 config.load_incluster_config(client_configuration=configuration)
             except config.ConfigException as error:
-                raise ConfigError(f"in-cluster credentials can't be used: {error}") from error
+                raise ConfigError(f"in-cluster credentials can't be used: {quoted(error)}") from error
             return access_of(configuration, act_as.headers("in-cluster credentials"))
 
         return cls(connect)
@@ -763,7 +760,7 @@ def _explained(way: str) -> Iterator[None]:
         raise
     except ApiException as error:
         if not error.status:  # no answer: so the client tells of a TLS handshake that failed
-            raise Unreachable(f"{way}: {_quoted(error.reason)}") from error
+            raise Unreachable(f"{way}: {quoted(error.reason)}") from error
         raise _answered(error) from None  # its own text is all headers and the whole body
     except config.ConfigException:  # a token that is read anew: its text may quote it
         raise Unreachable("the credentials could not be read anew") from None
@@ -781,9 +778,9 @@ def _exec_explained() -> Iterator[None]:
         yield
     except WebSocketBadStatusException as error:
         said = _status(error.resp_body).get("message") or f"the API server answered {error.status_message}"
-        raise Refused(f"exec was refused: {_quoted(said)}") from None
+        raise Refused(f"exec was refused: {quoted(said)}") from None
     except WebSocketException as error:
-        raise Unreachable(f"exec was cut off: {_quoted(error)}") from None
+        raise Unreachable(f"exec was cut off: {quoted(error)}") from None
 
 
 def _exit_code(opened: WebSocket, what: str) -> int:
@@ -800,7 +797,7 @@ def _exit_code(opened: WebSocket, what: str) -> int:
                 if status["status"] == "Success":
                     return 0
                 if status.get("reason", "NonZeroExitCode") != "NonZeroExitCode":
-                    raise Refused(f"{what} could not be run: {_quoted(status['message'])}")
+                    raise Refused(f"{what} could not be run: {quoted(status['message'])}")
                 return int(status["details"]["causes"][0]["message"])
     except WebSocketTimeoutException:
         left = 0.0
@@ -814,7 +811,7 @@ def _exit_code(opened: WebSocket, what: str) -> int:
 def _answered(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answer a status
     """Explain an answer that is not a 2xx."""
     status = _status(error.body)
-    said = _quoted(status.get("message") or f"the API server answered {error.reason or 'an error'}")
+    said = quoted(status.get("message") or f"the API server answered {error.reason or 'an error'}")
     if _DENIAL.search(said):  # a decision, whatever status the webhook or policy gave it
         return Refused(said)
     match error.status:
@@ -852,28 +849,7 @@ def _retry_after(error: ApiException) -> float:
     return float(value) if re.fullmatch(r"\d+", value) else 0.0
 
 
-# After a scheme's name, longer than any word that may follow; a token of JSON, which begins with `{"` in base64; what a
-# name before it calls a secret; an address' user and password; keys of clouds and code hosts, by their beginnings.
-_CREDENTIAL = re.compile(
-    r"(?i:\b(basic|bearer)( |%20))[\w.~+/=%-]{16,}"
-    r"|eyJ[\w-]{8,}[\w.-]*"
-    r"|(?i:\b(?P<name>(?:[\w-]*(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|credential)s?))"
-    r"(?P<is>[\"']?\s*[=:]\s*[\"']?))[^\s\"',;&]{4,}"
-    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
-    r"|\b(?:AKIA|ASIA|AIza|ghp_|gho_|ghs_|github_pat_|glpat-|xox[abprs]-|hvs\.)[\w-]{10,}"
-)
-
-
-def _quoted(text: object) -> str:
-    """Quote others on one line, without a credential that they quote themselves."""
-    return _CREDENTIAL.sub(_hidden, " ".join(str(text).split()))
-
-
-def _hidden(found: re.Match[str]) -> str:
-    return f"{found[1] or found['name'] or ''}{found[2] or found['is'] or ''}***"
-
-
 def _short(error: Exception) -> str:
     cause = next((one for one in error.args if isinstance(one, BaseException)), error)
-    text = _quoted(cause)
+    text = quoted(cause)
     return re.sub(r"^.*?(object at 0x[0-9a-f]+>|\(host=[^)]*\)): ", "", text) or type(error).__name__

@@ -23,6 +23,8 @@ A bounce that fails is no exception: it is a `BounceResult` in state FAILED.
 
 from __future__ import annotations
 
+from mecbounce.quoting import quoted
+
 
 class MecBounceError(Exception):
     """Anything that mecbounce raises on purpose."""
@@ -101,9 +103,9 @@ class Refused(ClusterError):
 
 
 def one_line(error: BaseException) -> str:
-    """Give an error's text without line ends; its type's name where it has no text, or raises as it is asked for it."""
+    """Give an error's text as `quoted` does; its type's name where it has no text, or raises as it is asked for it."""
     try:
         text = str(error).encode(errors="backslashreplace").decode()  # no half characters
     except Exception:  # noqa: BLE001 -- it may be anybody's class
         text = ""
-    return " ".join(text.split()).rstrip(".") or type(error).__name__
+    return quoted(text).rstrip(".") or type(error).__name__

@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -33,6 +34,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
 from mecbounce.machine import FINAL, TRANSITIONS, WAITING, Event, State
+from mecbounce.quoting import quoted
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ Label = Annotated[str, _Matching(_LABEL, 63, f"a name of {_LETTERS}")]
 ObjectName = Annotated[str, _Matching(rf"{_LABEL}(\.{_LABEL})*", 253, f"a name of {_LETTERS}, in parts joined by '.'")]
 Uid = Annotated[str, _Matching(r"[A-Za-z0-9-]+", 128, "a UID of letters, digits and '-'")]
 FieldPath = Annotated[str, _Matching(r"[^.\s]+(\.[^.\s]+)*", 253, "a dotted path such as spec.state")]
+Words = Annotated[str, AfterValidator(quoted)]  # what somebody else wrote for a person to read
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 # Far enough from a datetime's ends for any deadline and any time zone.
 Instant = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9000, 1, 1, tzinfo=UTC))]
@@ -284,8 +287,8 @@ class Container(FromApi):
 class Waiting(FromApi):
     """Why a container does not run yet."""
 
-    reason: str = ""
-    message: str = ""
+    reason: Words = ""
+    message: Words = ""
 
 
 class Running(FromApi):
@@ -298,8 +301,8 @@ class Terminated(FromApi):
     """How a container ended."""
 
     exit_code: int = 0
-    reason: str = ""
-    message: str = ""
+    reason: Words = ""
+    message: Words = ""
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
 
@@ -332,8 +335,8 @@ class Condition(FromApi):
 
     type: str
     status: str = "Unknown"
-    reason: str = ""
-    message: str = ""
+    reason: Words = ""
+    message: Words = ""
 
 
 class ReadinessGate(FromApi):
@@ -408,8 +411,8 @@ class PodStatus(FromApi):
     """The part of a pod's status that a bounce needs."""
 
     phase: str = ""
-    reason: str = ""
-    message: str = ""
+    reason: Words = ""
+    message: Words = ""
     conditions: tuple[Condition, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
@@ -575,8 +578,8 @@ class PodEvent(FromApi):
     class _Series(FromApi):
         last_observed_time: AwareDatetime | None = None
 
-    reason: str = ""
-    message: str = ""
+    reason: Words = ""
+    message: Words = ""
     type: str = "Normal"
     first_timestamp: AwareDatetime | None = None
     last_timestamp: AwareDatetime | None = None

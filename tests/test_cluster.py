@@ -995,6 +995,10 @@ class TestConfiguration:
         assert KubernetesCluster.from_kubeconfig(sandbox.kubeconfig).host("node1").name == "node1"
 
 
+THROUGH_PROXY = {"proxy-url": "http://me:old@127.0.0.1:1", "certificate-authority-data": "eA=="}
+IMPERSONATING = {"as": "bob", "as-groups": ["g"], "as-user-extra": {"scope": ["a"]}}
+
+
 class TestTarget:
     """Which API server it is, is settled as the cluster is made."""
 
@@ -1034,26 +1038,92 @@ class TestTarget:
             assert cluster.host("node1").name == "node1"
             assert elsewhere.seen == []
 
-    @pytest.mark.parametrize("changed", ["server", "authority", "verification"])
+    @pytest.mark.parametrize("changed", ["server", "authority", "verification", "proxy"])
     def test_a_context_that_has_become_another_api_servers_is_refused_and_both_are_named(
         self, sandbox: Sandbox, tmp_path: Path, changed: str
     ) -> None:
         with ApiServer() as elsewhere:
             cluster = KubernetesCluster.from_kubeconfig(self.two(tmp_path, sandbox.url, elsewhere.url, "here"))
+            now, goes = sandbox.url, dict[str, Any]()
+            told = f"check of the API server's certificate is now another, was that of {sandbox.url};"
             if changed == "server":
-                self.two(tmp_path, elsewhere.url, sandbox.url, "here")
-                told = f"at {elsewhere.url}"
+                now, told = elsewhere.url, f"API server is now {elsewhere.url}, was {sandbox.url};"
+            elif changed == "proxy":
+                goes, told = {"proxy-url": elsewhere.url}, f"proxy is now {elsewhere.url}, was none;"
             else:
-                known_by: dict[str, Any] = {"tls-server-name": "other.example.com"}
-                known_by = known_by if changed == "authority" else {"insecure-skip-tls-verify": True}
-                self.two(tmp_path, sandbox.url, elsewhere.url, "here", **known_by)
-                told = "by other certificates"
+                goes = {"tls-server-name": "x.com"} if changed == "authority" else {"insecure-skip-tls-verify": True}
+            self.two(tmp_path, now, elsewhere.url, "here", **goes)
             sandbox.fail_next(status=401)
             with pytest.raises(Unreachable) as caught:
                 cluster.host("node1")
             assert told in str(caught.value)
-            assert f"stays with {sandbox.url}" in str(caught.value)
             assert elsewhere.seen == []
+
+    @pytest.mark.parametrize(
+        ("cluster", "user", "told"),
+        [
+            (
+                {"proxy-url": "http://me:s3cr3t@127.0.0.1:2"},
+                {},
+                "the proxy is now http://127.0.0.1:2, was http://127.0.0.1:1;",
+            ),
+            ({"proxy-url": None}, {}, "the proxy is now none, was http://127.0.0.1:1;"),
+            (
+                {"certificate-authority-data": None},
+                {},
+                "check of the API server's certificate is now another, was that of http://127.0.0.1:9;",
+            ),
+            ({}, {"as": "root"}, "the user to act as is now User 'root', Group 'g', was User 'bob', Group 'g';"),
+            (
+                {},
+                {"as": None, "as-groups": None, "as-user-extra": None},
+                "the user to act as is now nobody, was User 'bob', Group 'g';",
+            ),
+            ({}, {"as-groups": ["g", "admins"]}, "is now User 'bob', Group 'g', Group 'admins', was User 'bob', Group"),
+            ({}, {"as-uid": "7"}, "is now User 'bob', Uid '7', Group 'g', was User 'bob', Group 'g';"),
+            (
+                {},
+                {"as-user-extra": {"scope": ["s3cr3t"]}},
+                "the as-user-extra is now another, was that of User 'bob', Group 'g';",
+            ),
+            ({}, {"name": "admin"}, "the kubeconfig's user is now 'admin', was 'me';"),
+        ],
+    )
+    def test_another_proxy_and_another_user_are_refused_and_both_are_named(
+        self, tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any], told: str
+    ) -> None:
+        """Renewed credentials must not lead through another proxy, nor act as somebody else."""
+        path = tmp_path / "kubeconfig"
+
+        def write(cluster: dict[str, Any], user: dict[str, Any]) -> None:
+            content = kubeconfig("http://127.0.0.1:9", IMPERSONATING | user, **(THROUGH_PROXY | cluster))
+            name = content["users"][0]["user"].pop("name", "me")
+            content["users"][0]["name"] = content["contexts"][0]["context"]["user"] = name
+            path.write_text(json.dumps(content))
+
+        write({}, {})
+        made = KubernetesCluster.from_kubeconfig(path)
+        write(cluster, user | {"token": "renewed"})
+        with pytest.raises(Unreachable) as caught:
+            made._sign_in_anew(made._access)
+        assert told in str(caught.value)
+        assert "restore them to go on" in str(caught.value)
+        assert "s3cr3t" not in str(caught.value)
+
+        write({}, {"token": "renewed"})
+        made._sign_in_anew(made._access)
+        assert ("Authorization", "Bearer renewed") in made._access.headers()
+
+    def test_a_renewed_token_and_a_renewed_password_of_the_proxy_are_used(self, tmp_path: Path) -> None:
+        path = write_kubeconfig(
+            tmp_path / "kubeconfig", "http://127.0.0.1:9", **{"proxy-url": "http://me:old@127.0.0.1:1"}
+        )
+        made = KubernetesCluster.from_kubeconfig(path)
+        write_kubeconfig(path, "http://127.0.0.1:9", "renewed", **{"proxy-url": "http://me:new@127.0.0.1:1"})
+        made._sign_in_anew(made._access)
+        assert made._access.proxy is not None
+        assert "new" == made._access.proxy.password
+        assert [("Authorization", "Bearer renewed")] == made._access.headers()
 
     @pytest.mark.parametrize("protect", [HttpProtection, ExecProtection], ids=["http", "exec"])
     def test_protections_go_where_the_bounce_goes(self, sandbox: Sandbox, tmp_path: Path, protect: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from datetime import timedelta
 from typing import Any
 
@@ -17,10 +18,12 @@ from mecbounce.model import (
     BounceRequest,
     BounceResult,
     ClusterType,
+    Condition,
     Container,
     ContainerStatus,
     Controller,
     Diagnosis,
+    FromApi,
     Host,
     Metadata,
     Node,
@@ -31,13 +34,16 @@ from mecbounce.model import (
     PinnedPod,
     Pod,
     PodEvent,
+    PodStatus,
     Probe,
     Protection,
     ReadyWhen,
     SeenPod,
+    Terminated,
     Timeouts,
     Trouble,
     UnreadableField,
+    Waiting,
     first_fault,
 )
 
@@ -1184,3 +1190,12 @@ def test_metadata_takes_its_names_in_either_case() -> None:
     assert Metadata.model_validate(data | {"generateName": "mec-"}) == Metadata.model_validate(
         data | {"generate_name": "mec-"}
     )
+
+
+def test_whatever_others_wrote_for_a_person_is_fit_to_be_told_as_soon_as_it_is_read() -> None:
+    seen = [kind for kind in FromApi.__subclasses__() if "message" in kind.model_fields]
+    assert {Waiting, Terminated, Condition, PodStatus, PodEvent} == {*seen}
+    for kind in seen:
+        said = {"reason": "pass=hunter2", "message": "two\nlines of AccountKey=hunter2", "type": "x", "status": "False"}
+        read = kind.model_validate(said)
+        assert ("pass=***", "two lines of AccountKey=***") == operator.attrgetter("reason", "message")(read)
