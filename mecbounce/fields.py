@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -20,6 +21,8 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
+
+from mecbounce.quoting import quoted
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ Label = Annotated[str, _Matching(_LABEL, 63, f"a name of {_LETTERS}")]
 ObjectName = Annotated[str, _Matching(rf"{_LABEL}(\.{_LABEL})*", 253, f"a name of {_LETTERS}, in parts joined by '.'")]
 Uid = Annotated[str, _Matching(r"[A-Za-z0-9-]+", 128, "a UID of letters, digits and '-'")]
 FieldPath = Annotated[str, _Matching(r"[^.\s]+(\.[^.\s]+)*", 253, "a dotted path such as spec.state")]
+Words = Annotated[str, AfterValidator(quoted)]  # what somebody else wrote for a person to read
 # Far enough from a datetime's ends for any deadline and any time zone.
 Instant = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9000, 1, 1, tzinfo=UTC))]
 LONGEST = 7 * 24 * 3600  # seconds: all that may be asked for, or is believed of a pod; far beyond it a date overflows

@@ -16,12 +16,13 @@ PACKAGE = Path(mecbounce.__file__).parent
 MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.glob("*.py"))}
 SANDBOX = {path.name: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.glob("sandbox/*.py"))}
 
-BOTTOM = {"errors", "machine", "model"}
+BOTTOM = {"errors", "machine", "model", "quoting"}
 PURE = {"checks", "probes", "diagnosis", "events"}
 MAY_IMPORT: dict[str, set[str]] = {
-    "errors": set(),
+    "errors": {"quoting"},
     "machine": {"errors"},
-    "model": {"machine"},
+    "quoting": set(),
+    "model": {"machine", "quoting"},
     "checks": {"machine", "model"},
     "probes": {"machine", "model"},
     "diagnosis": {"model", "probes"},
@@ -30,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bounce": BOTTOM | PURE | {"steps"},
     "planning": BOTTOM | PURE | {"steps", "bounce", "protection"},
     "transport": {"errors"},
-    "credentials": {"errors", "model"},
+    "credentials": {"errors", "model", "quoting"},
     "kubeconfig": {"errors", "model", "transport", "credentials"},
     "cluster": BOTTOM | {"transport", "kubeconfig"},
     "stores": BOTTOM,

@@ -386,7 +386,7 @@ def _(bench: Bench) -> None:
 def _(bench: Bench) -> None:
     hint = "brew install\n\x1b[1mfoo"
     user = bench.plugin("true", command="no-such-plugin", installHint=hint)
-    assert "there is no command 'no-such-plugin'; brew install [1mfoo" in bench.refusal(user)
+    assert "there is no command 'no-such-plugin'; brew install �[1mfoo" in bench.refusal(user)
 
 
 @row("exec.provideClusterInfo")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from datetime import timedelta
 from typing import Any
 
@@ -13,17 +14,22 @@ from pydantic import BaseModel, ValidationError
 
 from mecbounce.fields import first_fault
 from mecbounce.kubernetes_api.objects import (
+    Condition,
     Container,
     ContainerStatus,
     Controller,
+    FromApi,
     Host,
     Metadata,
     Node,
     Owner,
     Pod,
     PodEvent,
+    PodStatus,
     Probe,
+    Terminated,
     UnreadableField,
+    Waiting,
 )
 from mecbounce.machine import Event, State
 from mecbounce.record import (
@@ -1182,3 +1188,12 @@ def test_metadata_takes_its_names_in_either_case() -> None:
     assert Metadata.model_validate(data | {"generateName": "mec-"}) == Metadata.model_validate(
         data | {"generate_name": "mec-"}
     )
+
+
+def test_whatever_others_wrote_for_a_person_is_fit_to_be_told_as_soon_as_it_is_read() -> None:
+    seen = [kind for kind in FromApi.__subclasses__() if "message" in kind.model_fields]
+    assert {Waiting, Terminated, Condition, PodStatus, PodEvent} == {*seen}
+    for kind in seen:
+        said = {"reason": "pass=hunter2", "message": "two\nlines of AccountKey=hunter2", "type": "x", "status": "False"}
+        read = kind.model_validate(said)
+        assert ("pass=***", "two lines of AccountKey=***") == operator.attrgetter("reason", "message")(read)

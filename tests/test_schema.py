@@ -19,8 +19,8 @@ from mecbounce.machine import Event, State
 from mecbounce.record import Diagnosis, Notice, Passage, PinnedPod, SeenPod, Trouble
 from mecbounce.schema import schemas
 
-OURS = [one for one in (vars(of_request) | vars(of_record)).values() if isinstance(one, type)]
-OURS = [one for one in OURS if issubclass(one, Frozen) and one.model_fields]
+EVERY = [one for one in (vars(of_request) | vars(of_record)).values() if isinstance(one, type)]
+OURS = [one for one in EVERY if issubclass(one, Frozen) and one.model_fields]
 TIMES = {"termination", "ready", "api", "grace_period", "durations", "timeouts"}  # the fields that hold seconds
 INSTANTS = {"at", "since", "deadline", "delete_tried_at"}  # and those that hold a point in time
 EACH = pytest.mark.parametrize("asked", OURS, ids=lambda one: one.__name__)

@@ -16,6 +16,7 @@ from pydantic_core import from_json
 from mecbounce.errors import AccessDenied, ClusterError, Conflict, NotFound, Refused, Unreachable
 from mecbounce.fields import first_fault
 from mecbounce.kubernetes_api.objects import FromApi, Pod
+from mecbounce.quoting import quoted
 
 Item = TypeVar("Item", bound=FromApi)
 
@@ -108,27 +109,6 @@ def read_status(body: Any) -> Mapping[str, Any]:
 def _retry_after(error: ApiException) -> float:
     value = (error.headers or {}).get("Retry-After", "")
     return float(value) if re.fullmatch(r"\d+", value) else 0.0
-
-
-# After a scheme's name, longer than any word that may follow; a token of JSON, which begins with `{"` in base64; what a
-# name before it calls a secret; an address' user and password; keys of clouds and code hosts, by their beginnings.
-_CREDENTIAL = re.compile(
-    r"(?i:\b(basic|bearer)( |%20))[\w.~+/=%-]{16,}"
-    r"|eyJ[\w-]{8,}[\w.-]*"
-    r"|(?i:\b(?P<name>(?:[\w-]*(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|credential)s?))"
-    r"(?P<is>[\"']?\s*[=:]\s*[\"']?))[^\s\"',;&]{4,}"
-    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
-    r"|\b(?:AKIA|ASIA|AIza|ghp_|gho_|ghs_|github_pat_|glpat-|xox[abprs]-|hvs\.)[\w-]{10,}"
-)
-
-
-def quoted(text: object) -> str:
-    """Quote others on one line, without a credential that they quote themselves."""
-    return _CREDENTIAL.sub(_hidden, " ".join(str(text).split()))
-
-
-def _hidden(found: re.Match[str]) -> str:
-    return f"{found[1] or found['name'] or ''}{found[2] or found['is'] or ''}***"
 
 
 def _short(error: Exception) -> str:

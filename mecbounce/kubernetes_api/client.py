@@ -34,6 +34,7 @@ from mecbounce.kubernetes_api.objects import Controller, DisruptionBudget, Host,
 from mecbounce.kubernetes_api.pod_exec import EXEC_PROTOCOL, as_exec_errors, exit_code
 from mecbounce.kubernetes_api.transport import ServerClock, Wire
 from mecbounce.kubernetes_api.watch import SILENCE, WATCH_SECONDS, KubernetesPodWatch
+from mecbounce.quoting import quoted
 from mecbounce.request import NodeRef
 
 log = structlog.get_logger("mecbounce.cluster")
@@ -54,7 +55,7 @@ class KubernetesCluster:
         self._connect = connect
         self._clock = ServerClock()
         self._access = connect()
-        self.server = _public(self._access.target[0])
+        self.server = _public(self._access.target.server)
         self._open()
 
     def _open(self) -> None:
@@ -77,12 +78,8 @@ class KubernetesCluster:
                 found = self._connect()
             except ConfigError as unusable:  # such as a kubeconfig that is being rewritten this moment
                 raise Unreachable(str(unusable)) from unusable
-            if found.target != used.target:
-                now = _public(found.target[0])
-                what = f"at {now}" if now != self.server else "by other certificates"
-                raise Unreachable(
-                    f"the credentials are of another API server by now ({what}): this bounce stays with {self.server}"
-                )
+            if change := used.target.change(found.target):
+                raise Unreachable(change)
             self._access = found
             self._connect_pool()
 
@@ -138,7 +135,7 @@ class KubernetesCluster:
             try:
                 config.load_incluster_config(client_configuration=configuration)
             except config.ConfigException as error:
-                raise ConfigError(f"in-cluster credentials can't be used: {error}") from error
+                raise ConfigError(f"in-cluster credentials can't be used: {quoted(error)}") from error
             return access_of(configuration, act_as.headers("in-cluster credentials"))
 
         return cls(connect)

@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mecbounce.errors import ConfigError
 from mecbounce.fields import first_fault
+from mecbounce.quoting import quoted
 
 LIMIT = 60.0  # seconds
 INTERACTIVE_LIMIT = 300.0  # seconds, where a person is asked: by a browser, for a code
-_PRINTED = 400  # characters of an installHint
 
 
 class _Part(BaseModel):
@@ -116,8 +116,7 @@ def _run(plugin: Exec, command: str, environment: Mapping[str, str], *, interact
             start_new_session=not interactive,
         )
     except FileNotFoundError:
-        hint = "".join(char if char.isprintable() else " " for char in plugin.install_hint)[:_PRINTED]
-        hint = f"; {' '.join(hint.split())}" if hint.strip() else ""
+        hint = f"; {quoted(plugin.install_hint)}" if plugin.install_hint.strip() else ""
         raise ConfigError(f"its credential plugin failed: there is no command {plugin.command!r}{hint}") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in an argument
         raise ConfigError(f"its credential plugin failed: it can't be run ({type(error).__name__})") from None

@@ -138,20 +138,61 @@ class ActAs:
 
 
 @dataclass(frozen=True)
+class Target:
+    """What a bounce stays with when its credentials are renewed: which API server, through which proxy, as whom.
+
+    Nothing in it is a secret. Tokens, passwords and client certificates are not in it: these may change.
+    """
+
+    server: str
+    authority: str  # a hash of what the server's certificate is checked against
+    proxy: str
+    user: str  # its name in the kubeconfig
+    acts_as: tuple[tuple[str, str], ...]  # the headers of the impersonation
+
+    def change(self, found: Target) -> str:
+        """Say what differs in another target, and what to do about it; empty where nothing does."""
+        (was, extra_was), (now, extra_now) = _acting(self.acts_as), _acting(found.acts_as)
+        certificate, extra = f"that of {self.server}", f"that of {was}"
+        for what, before, after, told, told_now in (
+            ("API server", self.server, found.server, self.server, found.server),
+            ("check of the API server's certificate", self.authority, found.authority, certificate, "another"),
+            ("proxy", self.proxy, found.proxy, self.proxy or "none", found.proxy or "none"),
+            ("kubeconfig's user", self.user, found.user, repr(self.user), repr(found.user)),
+            ("user to act as", was, now, was or "nobody", now or "nobody"),
+            ("as-user-extra", extra_was, extra_now, extra, "another"),
+        ):
+            if before != after:
+                changed = f"the {what} is now {told_now}, was {told}"
+                return f"the credentials changed and are not used: {changed}; restore them to go on"
+        return ""
+
+
+def _acting(headers: Iterable[tuple[str, str]]) -> tuple[str, list[tuple[str, str]]]:
+    """Split the headers of an impersonation: user, UID and groups as text, and the extra ones, which are not told."""
+    short = [(name.removeprefix("Impersonate-"), value) for name, value in headers]
+    extra = [one for one in short if one[0].startswith("Extra-")]
+    return ", ".join(f"{name} {value!r}" for name, value in short if (name, value) not in extra), extra
+
+
+@dataclass(frozen=True)
 class Access:
     """One look at the credentials: where the API server is, and how to ask it."""
 
     configuration: client.Configuration
-    authority: str = ""  # what stands for the certificates by which the server is known
+    authority: str = ""
+    user: str = ""
+    acts_as: tuple[tuple[str, str], ...] = ()
     headers: Callable[[], list[tuple[str, str]]] = list
     proxy: Proxy | None = None
     options: Mapping[str, Any] = field(default_factory=dict)  # of the pool's connections
     expires: datetime | None = None
 
     @property
-    def target(self) -> tuple[str, str]:
-        """Which API server that is: its address, and by which certificates it is known."""
-        return str(self.configuration.host), self.authority
+    def target(self) -> Target:
+        """Which API server that is, by which way, and as whom."""
+        proxy = self.proxy.url if self.proxy else ""
+        return Target(str(self.configuration.host), self.authority, proxy, self.user, self.acts_as)
 
     @property
     def expired(self) -> bool:
@@ -248,6 +289,8 @@ class Kubeconfig:
         return Access(
             configuration,
             authority=hashlib.sha256(authority + known_by.encode()).hexdigest(),
+            user=chosen.user,
+            acts_as=tuple(impersonated),
             headers=lambda: [*authorization(), *impersonated],
             proxy=proxy,
             options=options,

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from mecbounce.fields import Frozen
+from mecbounce.fields import Frozen, Words
 from mecbounce.request import NodeRef
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -118,8 +118,8 @@ class Container(FromApi):
 class Waiting(FromApi):
     """Why a container does not run yet."""
 
-    reason: str = ""
-    message: str = ""
+    reason: Words = ""
+    message: Words = ""
 
 
 class Running(FromApi):
@@ -132,8 +132,8 @@ class Terminated(FromApi):
     """How a container ended."""
 
     exit_code: int = 0
-    reason: str = ""
-    message: str = ""
+    reason: Words = ""
+    message: Words = ""
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
 
@@ -166,8 +166,8 @@ class Condition(FromApi):
 
     type: str
     status: str = "Unknown"
-    reason: str = ""
-    message: str = ""
+    reason: Words = ""
+    message: Words = ""
 
 
 class ReadinessGate(FromApi):
@@ -242,8 +242,8 @@ class PodStatus(FromApi):
     """The part of a pod's status that a bounce needs."""
 
     phase: str = ""
-    reason: str = ""
-    message: str = ""
+    reason: Words = ""
+    message: Words = ""
     conditions: tuple[Condition, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
@@ -409,8 +409,8 @@ class PodEvent(FromApi):
     class _Series(FromApi):
         last_observed_time: AwareDatetime | None = None
 
-    reason: str = ""
-    message: str = ""
+    reason: Words = ""
+    message: Words = ""
     type: str = "Normal"
     first_timestamp: AwareDatetime | None = None
     last_timestamp: AwareDatetime | None = None

@@ -17,7 +17,8 @@ from websocket import (
 )
 
 from mecbounce.errors import Refused, Unreachable
-from mecbounce.kubernetes_api.answers import quoted, read_status
+from mecbounce.kubernetes_api.answers import read_status
+from mecbounce.quoting import quoted
 
 EXEC_PROTOCOL, _ERROR_CHANNEL = "v4.channel.k8s.io", b"\x03"
 

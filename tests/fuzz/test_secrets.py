@@ -18,6 +18,7 @@ import pytest
 from builders import NODE, kubeconfig, request
 from hypothesis import example, given, settings
 from mutations import EXAMPLES, almost, as_bytes, spoilt
+from pydantic_core import from_json
 from structlog.testing import capture_logs
 
 from mecbounce import cli
@@ -162,6 +163,34 @@ def test_none_comes_out_of_a_bounce_that_fails(scenario: str, ears: Ears) -> Non
     furnish(ears.sandbox, scenario)
     ears.bounce(ears.config(USERS["token"]), annotation)
     assert "FAILED" in ears.text
+    ears.assert_kept()
+
+
+SAID = f"got AccountKey={SECRET}== of https://user:{SECRET}@db, --password {SECRET}, Authorization: Bearer {SECRET}"
+
+
+@pytest.mark.parametrize("scenario", ["down", "image-pull", "crash-loop"])
+def test_none_comes_out_that_others_have_put_into_what_they_say(
+    scenario: str, ears: Ears, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever has a reason and a message gets secrets: Events, conditions, states of containers, errors."""
+
+    def spoilt_json(raw: Any) -> Any:
+        return spoil(from_json(raw))
+
+    def spoil(found: Any) -> Any:
+        if isinstance(found, list):
+            return [spoil(one) for one in found]
+        if not isinstance(found, dict):
+            return found
+        said = {"message": f"{found.get('message', '')} {SAID}"} if "reason" in found else {}
+        return {key: spoil(value) for key, value in found.items()} | said
+
+    for module in ("answers", "client", "pod_exec", "watch"):
+        monkeypatch.setattr(f"mecbounce.kubernetes_api.{module}.from_json", spoilt_json)
+    furnish(ears.sandbox, scenario)
+    ears.bounce(ears.config(USERS["token"]), timeouts={"ready": 3, "termination": 3})
+    assert "got AccountKey=***" in ears.text
     ears.assert_kept()
 
 

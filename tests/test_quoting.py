@@ -1,0 +1,158 @@
+"""Others' words are told on one line, of bounded length, in bounded time, without what looks like a secret."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mecbounce.quoting import LONGEST, quoted
+
+HIDDEN = {
+    "AccountName=mec;AccountKey=Zm9vYmFy+/x==;EndpointSuffix=x": "AccountName=mec;AccountKey=***;EndpointSuffix=x",
+    "SharedAccessSignature=sv=2020&sig=abc%3D&se=1": "SharedAccessSignature=***&sig=***&se=1",
+    "https://x.example.com/y?sv=1&sig=Zm9v%2B&se=2": "https://x.example.com/y?sv=1&sig=***&se=2",
+    "GET /x?X-Amz-Signature=deadbeef1&y=1": "GET /x?X-Amz-Signature=***&y=1",
+    "AKIAIOSFODNN7EXAMPLE": "***",
+    "got glpat-0123456789abcdef": "got ***",
+    "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJt.c2Vj-cmV0 expired": "*** expired",
+    "Authorization: Bearer abc123": "Authorization: Bearer ***",
+    "Authorization:[Basic dXNlcg==]": "Authorization:[Basic ***]",
+    "authorization: 0123456789abcdef": "authorization: ***",
+    "basic bWVjOmh1bnRlcjJodW50ZXIy": "basic ***",
+    "postgres://mec:hunter2@db:5432/x": "postgres://***@db:5432/x",
+    "redis://:hunter2@db": "redis://***@db",
+    "amqp://mec:hunt@er2@mq": "amqp://***@mq",
+    "amqp://mec:hunter/2@mq": "amqp://***@mq",
+    "pass=hunter2": "pass=***",
+    "DB_PASS: hunter": "DB_PASS: ***",
+    "Server=db;Pwd=hunter2;Pooling=no": "Server=db;Pwd=***;Pooling=no",
+    "password=a,hunter2 y": "password=*** y",
+    "{User:mec Password:hunter2}": "{User:mec Password:***}",
+    'password = "two words" x': 'password = "***" x',
+    "the password is 'hunter2'": "the password is '***'",
+    "client-secret => hunter2": "client-secret => ***",
+    "secret: 9f86d081884c7d65": "secret: ***",
+    "api_key: abcdefghijklmnopqrstuvwxyz": "api_key: ***",
+    '{"password":"hunter2"}': '{"password":"***"}',
+    '{"password":"a\\"hunter2"}': '{"password":"***"}',
+    '{\\"access_token\\": \\"hunter2\\"}': '{\\"access_token\\": \\"***\\"}',
+    '"token": 12345678': '"token": ***',
+    '"password":"cut off': '"password":"***',
+    "mysql --password hunter2 --quick": "mysql --password *** --quick",
+    "vault --auth-token=hunter2": "vault --auth-token=***",
+    '["--db-password","hunter2"]': '["--db-password","***"]',
+    "[curl -u mec:hunter2 http://db]": "[curl -u mec:*** http://db]",
+    'spec.password: Invalid value: "hunter2": too short': 'spec.password: Invalid value: "***": too short',
+    'data[token]: Invalid value: "hunter2"': 'data[token]: Invalid value: "***"',
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIh\nbnRl\n-----END RSA PRIVATE KEY----- x": "*** x",
+    "-----BEGIN PRIVATE KEY-----\\nMIIhbnRl": "***",
+}
+READABLE = (
+    "token expired",
+    "token: EOF",
+    "invalid bearer token, Token has expired",
+    "Basic authentication is off",
+    'password authentication failed for user "mec"',
+    "Access denied for user 'mec'@'10.0.0.1' (using password: YES)",
+    'secret "db-credentials" not found',
+    "failed to get secret: db-credentials-2 not found",
+    "secret: mec/mec-0-tls",
+    'MountVolume.SetUp failed for volume "db-secret" : secret "db-credentials" not found',
+    "couldn't find key password in Secret mec/db-credentials",
+    "references non-existent secret key: tls.key",
+    'secrets "db-token" is forbidden: User "mec" cannot get resource "secrets" in API group ""',
+    'secret "db-token": forbidden',
+    'secret keys "password", "user" are missing',
+    "spec.imagePullSecrets: regcred-22x is not allowed",
+    "failed to fetch oauth token: unexpected status: 401 Unauthorized",
+    "server message: insufficient_scope: authorization failed",
+    "failed to sync secret cache: timed out waiting for the condition",
+    'Failed to pull image "https://registry.example.com:5000/mec@sha256:0123456789": not found',
+    "registry.example.com:5000/mec:1.2@sha256:0123456789abcdef",
+    'Get "https://10.0.0.1:443/api": dial tcp 10.0.0.1:443: connect: connection refused',
+    "did not pass: 3",
+    "bypass=enabled",
+    "unknown flag: --token",
+)
+HOSTILE = (
+    "a-",
+    "password",
+    "password: ",
+    "password=",
+    'password="',
+    "password\\\\",
+    "password=a,",
+    "token: a/",
+    "--password",
+    "-",
+    "://a:b",
+    "://a:b@",
+    "-----BEGIN ",
+    "-----BEGIN A-----",
+    "eyJ",
+    "bearer%20",
+    "authorization: ",
+    "authorization=bearer ",
+    "-u a:",
+    "\\",
+    '"',
+    " ",
+    "\x1b",
+)
+
+
+@pytest.mark.parametrize(("said", "told"), HIDDEN.items(), ids=range(len(HIDDEN)))
+def test_what_looks_like_a_secret_is_hidden_and_what_stands_around_it_stays(said: str, told: str) -> None:
+    assert told == quoted(said)
+    assert f"no: {told}" == quoted(f"no: {said}")
+    assert told == quoted(told)
+
+
+@pytest.mark.parametrize("said", READABLE)
+def test_what_a_person_needs_stays(said: str) -> None:
+    assert said == quoted(said)
+
+
+def test_it_is_one_line_without_what_a_terminal_would_obey() -> None:
+    assert "two lines �[31mred �back half�" == quoted(" two\r\n\tlines \x1b[31mred \u202eback half\ud83d ")
+
+
+@pytest.mark.parametrize("blanks", [0, 70], ids=["one_word", "words"])
+def test_what_is_long_is_cut(blanks: int) -> None:
+    assert LONGEST == len(quoted("word " * 300))
+    assert quoted("word " * 300).endswith("wo...")
+    far = "password=" + " " * blanks + "x" * 10_000
+    assert "x" not in quoted(far)
+
+
+@pytest.mark.parametrize("before", range(480, 500))
+def test_a_secret_that_is_cut_in_two_is_hidden_too(before: int) -> None:
+    """A text is cut before it is looked at: what tells that there is a secret may be beyond the cut."""
+    said = " " * 3000 + "a " * before + "postgres://mec:hunter2hunter2hunter2@db" + " c" * 1000
+    assert "hunter" not in quoted(said)
+
+
+@settings(max_examples=100)
+@given(st.lists(st.sampled_from([*HIDDEN, *READABLE, *HOSTILE]), max_size=6), st.text(max_size=20))
+def test_what_was_told_once_can_be_told_again(parts: list[str], between: str) -> None:
+    told = quoted(between.join(parts))
+    if len(told) < LONGEST:  # else a mark of ours may be cut in two
+        assert told == quoted(told)
+
+
+@pytest.mark.parametrize("size", [4_000, 8_000, 1_000_000])
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_no_text_takes_long(hostile: str, size: int) -> None:
+    """It is a few milliseconds, whatever the length. Where a pattern goes to and fro, it is seconds."""
+    text = (hostile * size)[:size]
+    took = []
+    for said in (text, " ".join(text[start : start + 3900] for start in range(0, size, 3900))):
+        for _ in range(3):
+            began = time.perf_counter()
+            quoted(said)
+            took.append(time.perf_counter() - began)
+    assert min(took[:3]) < 0.1
+    assert min(took[3:]) < 0.1
