@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mecbounce.bounce import BounceTask, Step, Wait, advance, begin, cancel
 from mecbounce.errors import ClusterError, ConfigError, Interrupted, MecBounceError, RecordError, Superseded
 from mecbounce.kubernetes_api import Cluster, PlanCluster
 from mecbounce.machine import Event, State
@@ -14,6 +13,7 @@ from mecbounce.record import BounceRecord, BounceResult, Diagnosis, Notice, Prot
 from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
 from mecbounce.steps import ShutdownProtection
 from mecbounce.stores import FileStore, MappingStore, Store
+from mecbounce.task import BounceTask, Step, Wait, advance, begin, cancel
 
 if TYPE_CHECKING:
     from mecbounce.kubernetes_api.client import KubernetesCluster

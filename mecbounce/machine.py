@@ -16,7 +16,7 @@ happened; this table alone says where that leads. No event means: still waiting.
 fired, so a failed effect leaves the bounce where it was.
 
 What the table can't hold: an event leads onwards only after the record with the new state has been saved
-(`bounce.py`); the saved state is the announcement of what will be done next. And a bounce may be *left* in any state
+(`task.py`); the saved state is the announcement of what will be done next. And a bounce may be *left* in any state
 (`Interrupted`), which is no event: nothing happened to it.
 """
 

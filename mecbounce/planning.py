@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from mecbounce import checks, diagnosis, probes, steps
-from mecbounce.bounce import LOOK_EVERY
 from mecbounce.errors import AccessDenied, ClusterError, Refused, Unreachable, one_line
 from mecbounce.fields import Frozen
 from mecbounce.kubernetes_api.objects import Controller, Pod
@@ -93,8 +92,6 @@ class Plan(Frozen):
 
     goes_on: bool
     """Whether it would get past its checks and its DELETE."""
-    resumes: str = ""
-    """What `run` would do instead, where an unfinished bounce of the pod is recorded; empty: there is none."""
     event: Event
     """What its checks come to."""
     message: str
@@ -281,7 +278,9 @@ def _rights(
         namespaced = facts.node is None or not facts.node.cluster_scoped
         yield Right(verb="get", resource=ref.plural, group=ref.group, name=ref.name, namespaced=namespaced)
     yield Right(verb="list", resource="pods", name=name)
-    yield Right(verb="watch", resource="pods", name=name, otherwise=f"a bounce looks every {LOOK_EVERY:.0f} s instead")
+    yield Right(
+        verb="watch", resource="pods", name=name, otherwise=f"a bounce looks every {steps.LOOK_EVERY:.0f} s instead"
+    )
     if writes:
         yield Right(verb="delete", resource="pods", name=request.pod)
         if isinstance(protection, AnnotationProtection):

@@ -313,6 +313,10 @@ class BounceRecord(Frozen):
     def finished(self) -> bool:
         return self.state in FINAL
 
+    def elapsed(self, now: datetime) -> float:
+        """Give the seconds in the present state."""
+        return max(0.0, (now - self.entered_at).total_seconds())
+
     @property
     def protection_in_doubt(self) -> bool:
         """Whether a try to switch its protection off was announced, and nobody has saved what came of it."""

@@ -1,7 +1,7 @@
 """One handler a state: look, decide, do at most one write, then name the event that happened.
 
 The first line of a handler's docstring stands under its state in the diagram. What a handler learns goes into the
-record together with the event, in one save; a ClusterError that it lets through is dealt with in `bounce.py`.
+record together with the event, in one save; a ClusterError that it lets through is dealt with in `task.py`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 Look = Callable[[str | None], tuple[Pod, ...]]
 Answer = TypeVar("Answer")
+LOOK_EVERY = 2.0  # seconds between looks at pods that nothing tells of
 DATE_TELLS = timedelta(seconds=2)  # a smaller difference of two clocks can't be seen by a Date of whole seconds
 
 
@@ -124,14 +125,14 @@ class Context:
 class Outcome:
     """What a handler found or did. Without an event the bounce stays where it is.
 
-    `learned` are new values of the record's fields; `notices` are (code, message).
+    `record_changes` are new values of the record's fields; `notices` are (code, message).
     """
 
     event: Event | None = None
     message: str = ""
     advice: str = ""
     diagnosis: Diagnosis | None = None
-    learned: Mapping[str, Any] = field(default_factory=dict)
+    record_changes: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[tuple[str, str], ...] = ()
 
 
@@ -149,21 +150,21 @@ def init_checks(context: Context) -> Outcome:
     verdict = checks.judge(facts, _perhaps_deleted(context.record)) if again else checks.judge(facts)
     notices = [(answer.check.code, answer.notice) for answer in verdict.answers if answer.notice]
     advice = verdict.advice
-    learned: dict[str, Any] = {"resource": facts.node.reference if facts.node else None}
+    record_changes: dict[str, Any] = {"resource": facts.node.reference if facts.node else None}
     if verdict.event in JOINING:
         notices.append((verdict.event.value, verdict.message))
     if verdict.event is Event.ALREADY_REPLACED:
-        learned["old_pod"] = context.record.old_pod or PinnedPod(name=request.pod, uid=facts.pod_uid or "")
+        record_changes["old_pod"] = context.record.old_pod or PinnedPod(name=request.pod, uid=facts.pod_uid or "")
     elif facts.pod is not None and facts.pod_uid in (None, facts.pod.uid):  # or an earlier check has ended them
-        learned["old_pod"] = pinned = PinnedPod.of(facts.pod, pods, facts.maker)
+        record_changes["old_pod"] = pinned = PinnedPod.of(facts.pod, pods, facts.maker)
         notices += short_deadlines(request, pinned)
     if verdict.event is Event.CHECKS_PASSED:
-        learned["protection"] = _protection_announced(context)
+        record_changes["protection"] = _protection_announced(context)
     elif verdict.event not in JOINING and again:
         if done := _carried_out(context):
             return done
         advice += f" For that, {that_one_or_none(context.old)}"
-    return Outcome(verdict.event, verdict.message, advice, learned=learned, notices=tuple(notices))
+    return Outcome(verdict.event, verdict.message, advice, record_changes=record_changes, notices=tuple(notices))
 
 
 def _perhaps_deleted(record: BounceRecord) -> str:
@@ -246,7 +247,7 @@ def disable_protection(context: Context) -> Outcome:
     """Try to switch its shutdown protection off; go on either way."""
     event, came_of_it, notices = _disable(context)
     came_of_it = _BOTH.get((context.record.protection, came_of_it), came_of_it)
-    return Outcome(event, learned={"protection": came_of_it}, notices=notices)
+    return Outcome(event, record_changes={"protection": came_of_it}, notices=notices)
 
 
 # What came of two tries of one bounce, where the second alone does not tell.
@@ -312,7 +313,7 @@ def delete_pod(context: Context) -> Outcome:
         if done := _deleted(old, context.look_afresh()):
             return done
         raise DeleteUnanswered(one_line(error)) from error
-    return Outcome(Event.DELETE_ACCEPTED, learned={"old_pod": old.seen_among(pods)})
+    return Outcome(Event.DELETE_ACCEPTED, record_changes={"old_pod": old.seen_among(pods)})
 
 
 def _refused(context: Context, answer: ClusterError) -> Outcome:
@@ -335,7 +336,7 @@ def _deleted(old: PinnedPod, pods: tuple[Pod, ...]) -> Outcome | None:
         return Outcome(Event.POD_GONE)
     if not pod.terminating:
         return None
-    return Outcome(Event.DELETE_ACCEPTED, learned={"old_pod": old.seen_among(pods)})
+    return Outcome(Event.DELETE_ACCEPTED, record_changes={"old_pod": old.seen_among(pods)})
 
 
 def await_termination(context: Context) -> Outcome:
@@ -361,7 +362,7 @@ def await_ready(context: Context) -> Outcome:
     if not candidates:
         return _not_recreated(context, pods) if context.overdue else STILL_WAITING
     pod = candidates[0]
-    learned: dict[str, Any] = {"new_pod": SeenPod.of(pod)}
+    record_changes: dict[str, Any] = {"new_pod": SeenPod.of(pod)}
     notices = _about_replacement(old, record.new_pod, candidates)
     event, gone = _completion(context, pod), old.peers_gone(pods)
     if gone:
@@ -369,19 +370,19 @@ def await_ready(context: Context) -> Outcome:
         notices.append(("several_gone", text))
     too_few = event is not None and gone > 0 and not _enough_are_back(context, candidates, pods)
     if event is not None and not too_few:
-        return _back(context, event, pod, learned, notices)
+        return _back(context, event, pod, record_changes, notices)
     if context.request.timeouts.ready is None and not record.deadline_from_start:
         anew = probes.deadline_from_start(pod, entered_at=record.entered_at, now=context.now, skew=context.skew)
         if anew is not None:
-            learned |= {"deadline": anew, "deadline_from_start": True}
-    deadline: datetime = learned.get("deadline") or record.deadline or context.now
+            record_changes |= {"deadline": anew, "deadline_from_start": True}
+    deadline: datetime = record_changes.get("deadline") or record.deadline or context.now
     if context.now < deadline:
-        return Outcome(learned=learned, notices=tuple(notices))
+        return Outcome(record_changes=record_changes, notices=tuple(notices))
     why = diagnosis.too_few(old, gone)
     if not too_few:
         why = diagnosis.readiness(pod, _host_of(context, pod), _events_of(context, pod.uid), context.server_now)
     others = tuple(one for one in diagnosis.others(old, pods) if one.uid != pod.uid)
-    return not_back(context, why, others=others, learned=learned, notices=tuple(notices))
+    return not_back(context, why, others=others, record_changes=record_changes, notices=tuple(notices))
 
 
 def _completion(context: Context, pod: Pod) -> Event | None:
@@ -389,7 +390,7 @@ def _completion(context: Context, pod: Pod) -> Event | None:
 
 
 def _back(
-    context: Context, event: Event, pod: Pod, learned: Mapping[str, Any], notices: list[tuple[str, str]]
+    context: Context, event: Event, pod: Pod, record_changes: Mapping[str, Any], notices: list[tuple[str, str]]
 ) -> Outcome:
     """Tell that the replacement is back."""
     record, old = context.record, context.old
@@ -400,7 +401,7 @@ def _back(
     message = f"Pod {old.name} was bounced: {pod.name} ({pod.uid}) is back after {took:,.0f} s."
     if record.found_replaced:
         message = f"Nothing was deleted: {old.uid} had gone already, and {pod.name} ({pod.uid}) is back."
-    return Outcome(event, message, learned=learned, notices=tuple(notices))
+    return Outcome(event, message, record_changes=record_changes, notices=tuple(notices))
 
 
 def _enough_are_back(context: Context, candidates: tuple[Pod, ...], pods: tuple[Pod, ...]) -> bool:
@@ -437,12 +438,12 @@ def not_back(
     why: Diagnosis,
     *,
     others: tuple[Pod, ...] = (),
-    learned: Mapping[str, Any] | None = None,
+    record_changes: Mapping[str, Any] | None = None,
     notices: tuple[tuple[str, str], ...] = (),
 ) -> Outcome:
     """Give up waiting for the replacement. `others`: the other pods of its controller that stand."""
-    old, learned = context.old, learned or {}
-    new_pod = learned.get("new_pod") or context.record.new_pod
+    old, record_changes = context.old, record_changes or {}
+    new_pod = record_changes.get("new_pod") or context.record.new_pod
     event = Event.READY_TIMEOUT if new_pod else Event.NOT_RECREATED
     what = f"its replacement {new_pod.name} ({new_pod.uid}) is not back" if new_pod else "it has no replacement"
     service = "The node is not in service."
@@ -460,7 +461,7 @@ def not_back(
         message = f"Pod {old.name} had gone; whether its replacement is back is not known: {why.evidence.rstrip('.')}."
     if why.code in diagnosis.STANDING:
         message = f"Pod {old.name} ({old.uid}) stands again: {why.evidence}. It was left as it is."
-    return Outcome(event, message, _advice(context.record, why), why, learned, notices)
+    return Outcome(event, message, _advice(context.record, why), why, record_changes, notices)
 
 
 def _waited(context: Context) -> str:

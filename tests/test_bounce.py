@@ -15,8 +15,7 @@ from fakes import FakeClock, FakeCluster
 from pytest_mock import MockerFixture
 from structlog.testing import capture_logs
 
-from mecbounce.bounce import LOOK_EVERY, BounceTask, Step, Wait, advance, begin, cancel
-from mecbounce.cli import exit_status
+from mecbounce.cli.exits import exit_status
 from mecbounce.errors import (
     AccessDenied,
     ClusterError,
@@ -31,7 +30,9 @@ from mecbounce.errors import (
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import Event, State
 from mecbounce.record import BounceRecord, BounceResult, Notice, Protection, Trouble
+from mecbounce.steps import LOOK_EVERY
 from mecbounce.stores import MappingStore
+from mecbounce.task import BounceTask, Step, Wait, advance, begin, cancel
 
 OLD = pod(container={"startupProbe": STARTUP_PROBE})
 NEW = pod(uid="uid-2", created=5, container={"startupProbe": STARTUP_PROBE})

@@ -18,8 +18,12 @@ import pytest
 from builders import NOW, request
 from rich.text import Text
 
-from mecbounce import cli, screen
-from mecbounce.bounce import BounceTask, begin
+from mecbounce import cli
+from mecbounce.cli import commands, options
+from mecbounce.cli.exits import stop_signals
+from mecbounce.cli.kube import Kube
+from mecbounce.cli.next_commands import Given
+from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import ImpossibleEvent, RecordNotSaved
 from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.machine import Event, State
@@ -27,6 +31,7 @@ from mecbounce.record import BounceRecord, Passage, PinnedPod
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.sandbox.scenarios import PROTECTION, SCENARIOS
 from mecbounce.stores import FileStore
+from mecbounce.task import BounceTask, begin
 
 GONE = "6d0c8f5e-3f0a-4a53-9d0b-2f8f1d7c5a10"  # a UID that no pod has
 PATIENCE = 120.0  # seconds for the command on a busy machine: only a hang takes so long
@@ -321,9 +326,9 @@ class TestRecords:
     ) -> None:
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
         asked = [request(pod="mec-0" * 50 + last, namespace="n" * 63) for last in "ab"]
-        kube = cli.Kube(sandbox.kubeconfig, None)
+        kube = Kube.of(sandbox.kubeconfig, None)
         for one in asked:
-            FileStore(cli._default_record(kube, one)).save(begin(one, NOW))
+            FileStore(options.default_record(kube, one)).save(begin(one, NOW))
         assert len({*(tmp_path / "mecbounce").glob("*.json")}) == 2
 
     def test_a_superseded_run_ends_with_6(
@@ -331,14 +336,14 @@ class TestRecords:
     ) -> None:
         sandbox.add_node("mec-0")
         path = tmp_path / "r.json"
-        observe = cli.BounceInTerminal.observe
+        observe = BounceInTerminal.observe
 
-        def taken_over(self: cli.BounceInTerminal, record: BounceRecord) -> None:
+        def taken_over(self: BounceInTerminal, record: BounceRecord) -> None:
             observe(self, record)
             if record.state is State.DELETE_POD:
                 FileStore(path).save(record.changed(message="another runner was here"))
 
-        monkeypatch.setattr(cli.BounceInTerminal, "observe", taken_over)
+        monkeypatch.setattr(BounceInTerminal, "observe", taken_over)
         assert command("run", "mec-0", "--state", path) == 6
         assert command.err.startswith("mecbounce: Another runner has taken over")
 
@@ -346,14 +351,14 @@ class TestRecords:
         self, command: Command, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         sandbox.add_node("mec-0")
-        path, observe = tmp_path / "r.json", cli.BounceInTerminal.observe
+        path, observe = tmp_path / "r.json", BounceInTerminal.observe
 
-        def removed(self: cli.BounceInTerminal, record: BounceRecord) -> None:
+        def removed(self: BounceInTerminal, record: BounceRecord) -> None:
             observe(self, record)
             if record.state is State.AWAIT_TERMINATION:
                 path.unlink(missing_ok=True)
 
-        monkeypatch.setattr(cli.BounceInTerminal, "observe", removed)
+        monkeypatch.setattr(BounceInTerminal, "observe", removed)
         assert command("run", "mec-0", "--state", path) == 1
         assert "is no longer there" in command.err
         assert deletes(sandbox) == 1
@@ -429,7 +434,7 @@ class TestRecords:
     def test_two_bounces_that_differ_in_anything_never_share_a_default_record(self, other: dict[str, str]) -> None:
         def place(server: str = "https://a", name: str = "prod/eu", **fields: str) -> Path:
             kube: Any = SimpleNamespace(name=name, cluster=SimpleNamespace(server=server))
-            return cli._default_record(kube, request(**fields))
+            return options.default_record(kube, request(**fields))
 
         assert place() != place(**other)
 
@@ -472,12 +477,12 @@ class TestTerminal:
         assert "\nChanged  UID " in drawn
 
     def test_is_refreshed_at_most_four_times_a_second(self) -> None:
-        terminal = cli.BounceInTerminal(request(), "c", screen.Given(), cli.Output.TEXT)
+        terminal = BounceInTerminal(request(), "c", Given(), options.Output.TEXT)
         assert terminal._live is not None
         assert terminal._live.refresh_per_second == 4
 
     def test_a_burst_of_records_draws_nothing_by_itself(self, capsys: pytest.CaptureFixture[str]) -> None:
-        terminal = cli.BounceInTerminal(request(), "c", screen.Given(), cli.Output.TEXT)
+        terminal = BounceInTerminal(request(), "c", Given(), options.Output.TEXT)
         for _ in range(9):
             terminal.observe(begin(request(), NOW))
             terminal.saw((), None)
@@ -503,7 +508,7 @@ class TestTerminal:
 
 def test_a_terminal_that_lacks_the_marks_does_not_end_a_bounce(sandbox: Sandbox, tmp_path: Path) -> None:
     sandbox.add_node("mec-0")
-    arguments = [sys.executable, "-m", "mecbounce.cli", "run", "mec-0", "--kubeconfig", str(sandbox.kubeconfig)]
+    arguments = [sys.executable, "-m", "mecbounce", "run", "mec-0", "--kubeconfig", str(sandbox.kubeconfig)]
     arguments += ["--state", str(tmp_path / "r.json")]
     ran = subprocess.run(
         arguments, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True, check=False, timeout=PATIENCE
@@ -523,7 +528,7 @@ class TestInterruption:
     ) -> None:
         sandbox.add_node("mec-0")
         sandbox.behave(behaviour)
-        arguments = [sys.executable, "-m", "mecbounce.cli", "run", "mec-0", "--node", NODE]
+        arguments = [sys.executable, "-m", "mecbounce", "run", "mec-0", "--node", NODE]
         arguments += ["--kubeconfig", str(sandbox.kubeconfig), "--state", str(tmp_path / "r.json")]
         with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
             assert running.stdout is not None
@@ -546,7 +551,7 @@ class TestInterruption:
     def test_a_signal_before_the_deletion_gives_up_with_3(self, sandbox: Sandbox, tmp_path: Path) -> None:
         sandbox.add_node("mec-0")
         sandbox.fail_next(method="GET", path_part="/pods", status=503, count=99)
-        arguments = [sys.executable, "-m", "mecbounce.cli", "run", "mec-0", "--kubeconfig", str(sandbox.kubeconfig)]
+        arguments = [sys.executable, "-m", "mecbounce", "run", "mec-0", "--kubeconfig", str(sandbox.kubeconfig)]
         arguments += ["--state", str(tmp_path / "r.json")]
         with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
             assert running.stdout is not None
@@ -559,7 +564,7 @@ class TestInterruption:
 
     def test_a_second_signal_leaves_at_once(self, sandbox: Sandbox, tmp_path: Path) -> None:
         sandbox.add_node("mec-0")
-        arguments = [sys.executable, "-m", "mecbounce.cli", "run", "mec-0", "--kubeconfig", str(sandbox.kubeconfig)]
+        arguments = [sys.executable, "-m", "mecbounce", "run", "mec-0", "--kubeconfig", str(sandbox.kubeconfig)]
         arguments += ["--state", str(tmp_path / "r.json")]
         with sandbox.held(), subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
             assert running.stdout is not None
@@ -657,7 +662,7 @@ class TestInterruption:
             signal.raise_signal(signal.SIGTERM)
             signal.raise_signal(signal.SIGTERM)
 
-        monkeypatch.setattr(cli.BounceInTerminal, method, interrupted)
+        monkeypatch.setattr(BounceInTerminal, method, interrupted)
         assert command("run", "mec-0", "--state", path) == 75
         assert command.err == f"mecbounce: Left at once. {said}\n"
 
@@ -665,15 +670,15 @@ class TestInterruption:
         self, command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         sandbox.add_node("mec-0")
-        original = cli.BounceInTerminal.observe
+        original = BounceInTerminal.observe
 
-        def interrupted(terminal: cli.BounceInTerminal, record: BounceRecord) -> None:
+        def interrupted(terminal: BounceInTerminal, record: BounceRecord) -> None:
             original(terminal, record)
             if record.finished:
                 signal.raise_signal(signal.SIGTERM)
                 signal.raise_signal(signal.SIGTERM)
 
-        monkeypatch.setattr(cli.BounceInTerminal, "observe", interrupted)
+        monkeypatch.setattr(BounceInTerminal, "observe", interrupted)
         assert command("run", "mec-0", "--state", tmp_path / "r.json") == 75
         assert command.err == f"mecbounce: Left at once. {UNTOLD}\n"
         monkeypatch.undo()
@@ -682,7 +687,7 @@ class TestInterruption:
     def test_a_signal_that_was_ignored_stays_ignored(self) -> None:
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
         try:
-            with cli._stop_signals():
+            with stop_signals():
                 assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         finally:
             signal.signal(signal.SIGHUP, before)
@@ -690,9 +695,7 @@ class TestInterruption:
     def test_a_reader_that_goes_away_does_not_end_the_bounce(self, sandbox: Sandbox, tmp_path: Path) -> None:
         sandbox.add_node("mec-0")
         path = tmp_path / "r.json"
-        command = (
-            f"{sys.executable} -m mecbounce.cli run mec-0 --kubeconfig {sandbox.kubeconfig} --state {path} | head -1"
-        )
+        command = f"{sys.executable} -m mecbounce run mec-0 --kubeconfig {sandbox.kubeconfig} --state {path} | head -1"
         subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=True, timeout=PATIENCE)
         sandbox.wait_for(lambda: (left := FileStore(path).load()) and left.state is State.DONE, PATIENCE)
 
@@ -705,7 +708,7 @@ class TestInterruption:
         reading, writing = os.pipe()
         os.close(reading)
         streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, closed: writing}
-        command = [sys.executable, "-m", "mecbounce.cli", *words, "-o", "json"]
+        command = [sys.executable, "-m", "mecbounce", *words, "-o", "json"]
         ran = subprocess.run(command, **streams, timeout=PATIENCE, check=False)
         os.close(writing)
         assert ran.returncode == 0
@@ -725,7 +728,7 @@ class TestInterruption:
         environment = os.environ | {"KUBECONFIG": str(sandbox.kubeconfig), "XDG_STATE_HOME": str(tmp_path)}
         with Path("/dev/full").open("wb") as full:
             ran = subprocess.run(
-                [sys.executable, "-m", "mecbounce.cli", *words],
+                [sys.executable, "-m", "mecbounce", *words],
                 env=environment,
                 stdout=full,
                 stderr=subprocess.PIPE,
@@ -739,7 +742,7 @@ class TestInterruption:
     def test_a_first_signal_of_each_kind_asks_to_stop(self, number: int) -> None:
         before = signal.signal(number, lambda *_: None)
         try:
-            with cli._stop_signals() as stop:
+            with stop_signals() as stop:
                 assert not stop()
                 signal.raise_signal(number)
                 assert stop()
@@ -993,7 +996,7 @@ class TestHelp:
     ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("45", 45), ("1.5s", 1.5), ("2h", 7200)]
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert cli._duration("--x", text) == seconds
+    assert options.read_duration("--x", text) == seconds
 
 
 @pytest.mark.parametrize("words", [("--version",), ("-h",), ("plan", "-h")])
@@ -1006,7 +1009,7 @@ def test_ctrl_c_outside_of_a_bounce_is_told(command: Command, monkeypatch: pytes
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "plan", interrupted)
+    monkeypatch.setattr(commands, "plan", interrupted)
     assert command("plan", "mec-0") == 1
     assert command.err == "mecbounce: Interrupted.\n"
 
@@ -1083,21 +1086,21 @@ def test_in_a_pod_its_own_account_is_used_unless_there_is_a_kubeconfig(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, found: tuple[str, str]
 ) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    monkeypatch.setattr(KubernetesCluster, "in_cluster", lambda: "with its own account")
-    monkeypatch.setattr(cli, "_own_namespace", lambda: "mec")
+    monkeypatch.setattr(KubernetesCluster, "in_cluster", lambda **_: "with its own account")
+    monkeypatch.setattr("mecbounce.cli.kube.own_namespace", lambda: "mec")
     monkeypatch.setenv("KUBECONFIG", str(sandbox.kubeconfig) if where == "env" else "")
     monkeypatch.setenv("HOME", str(tmp_path))
     if where == "home":
         (tmp_path / ".kube").mkdir()
         (tmp_path / ".kube/config").write_text(sandbox.kubeconfig.read_text())
-    kube: Any = cli.Kube(sandbox.kubeconfig if where == "option" else None, None)
+    kube: Any = Kube.of(sandbox.kubeconfig if where == "option" else None, None)
     assert (kube.name, kube.namespace) == found
     assert (kube.cluster == "with its own account") is (where == "nowhere")
 
 
 def test_a_demo_that_is_interrupted_does_not_say_that_it_can_be_run_again() -> None:
     """Its cluster has gone, and its record."""
-    arguments = [sys.executable, "-m", "mecbounce.cli", "demo"]
+    arguments = [sys.executable, "-m", "mecbounce", "demo"]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         assert running.stderr is not None

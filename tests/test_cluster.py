@@ -26,7 +26,6 @@ from kubernetes.config import ConfigException
 from loopback import NO_PODS, ApiServer, said
 from pytest_mock import MockerFixture
 
-from mecbounce.bounce import BounceTask
 from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
 from mecbounce.kubernetes_api import client as module
 from mecbounce.kubernetes_api import watch as watching
@@ -38,6 +37,7 @@ from mecbounce.record import BounceRecord
 from mecbounce.request import BounceRequest
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.stores import MappingStore
+from mecbounce.task import BounceTask
 
 
 @pytest.fixture

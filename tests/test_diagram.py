@@ -10,11 +10,11 @@ import pytest
 from builders import NOW, later, request
 
 from mecbounce import diagram
-from mecbounce.bounce import begin
 from mecbounce.checks import CHECKS
 from mecbounce.machine import FINAL, TRANSITIONS, Event, State
 from mecbounce.record import BounceRecord, Diagnosis, Passage
 from mecbounce.steps import HANDLERS
+from mecbounce.task import begin
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- diagram: begin -->", "<!-- diagram: end -->"

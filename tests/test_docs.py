@@ -29,19 +29,23 @@ from builders import NODE, NOW, request
 from pydantic import BaseModel
 from typer.main import get_command
 
-from mecbounce import cli, diagnosis, errors, screen
-from mecbounce.bounce import begin
+from mecbounce import cli, diagnosis, errors
+from mecbounce.cli import next_commands as following
+from mecbounce.cli import pages
+from mecbounce.cli.commands import app
+from mecbounce.cli.exits import ExitStatus
 from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.machine import TRANSITIONS, Event, State
 from mecbounce.record import BounceRecord, BounceResult, Diagnosis, Passage, PinnedPod
 from mecbounce.request import BounceRequest, NodeRef, Timeouts
 from mecbounce.sandbox import Sandbox
+from mecbounce.task import begin
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = {path.name: path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 PACKAGE = ROOT / "mecbounce"
 LANGUAGES = {"python", "console", "yaml", "json", "mermaid", "text"}  # diagrams: test_diagram.py; text is no code
-COMMAND: Any = get_command(cli.app)
+COMMAND: Any = get_command(app)
 MODELS: dict[str, type[BaseModel]] = {"": BounceRequest, "node.": NodeRef, "timeouts.": Timeouts}
 
 
@@ -321,7 +325,7 @@ def in_diagnosis(value: ast.expr) -> str:
     ("name", "heading"), [("README.md", "## In a terminal"), ("operations.md", "## Exit statuses")]
 )
 def test_every_exit_status_has_its_entry(name: str, heading: str) -> None:
-    assert sorted(str(status.value) for status in cli.ExitStatus) == keys(name, heading)
+    assert sorted(str(status.value) for status in ExitStatus) == keys(name, heading)
 
 
 def test_every_exception_has_its_entry() -> None:
@@ -330,7 +334,7 @@ def test_every_exception_has_its_entry() -> None:
 
 
 def test_every_log_line_has_its_entry() -> None:
-    source = (PACKAGE / "bounce.py").read_text(encoding="utf-8")
+    source = (PACKAGE / "task.py").read_text(encoding="utf-8")
     logged = {(name, level) for level, name in re.findall(r'\.(\w+)\("(bounce\.\w+)"', source)}
     assert sorted(logged) == sorted((row[0].strip("`"), row[1]) for row in table("runners.md", "## Logging"))
 
@@ -354,7 +358,7 @@ def failed(event: Event, code: str = "") -> BounceRecord:
 
 
 def assert_as_printed(row: list[str], record: BounceRecord) -> None:
-    for _, words in screen.next_commands(record, screen.Given()):
+    for _, words in following.next_commands(record, following.Given()):
         if words[0] == "kubectl":
             assert f"`{shlex.join(words)}`" in row[4], row[0]
 
@@ -364,7 +368,7 @@ def test_an_event_sends_to_whom_the_failure_page_sends_and_shows_its_command(row
     event = Event(row[0].strip("`"))
     waiting = event in (Event.TERMINATION_TIMEOUT, Event.NOT_RECREATED, Event.READY_TIMEOUT)
     record = failed(event, "unknown" if waiting or event is Event.DELETE_REFUSED else "")
-    assert f"\nWho must act: {row[3]}\n" in screen.ending(record, screen.Given(), None).plain
+    assert f"\nWho must act: {row[3]}\n" in pages.ending(record, following.Given(), None).plain
     if waiting:
         assert "(#waiting-on)" in row[4]
     elif event is not Event.DELETE_REFUSED:

@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 from builders import NOW, host, pod_json, request
 
-from mecbounce.bounce import advance, begin, cancel
-from mecbounce.cli import exit_status
+from mecbounce.cli.exits import exit_status
 from mecbounce.errors import AccessDenied, Conflict, NotFound, Refused, Unreachable
 from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.machine import BEFORE_DELETION, TRANSITIONS, WAITING, Event, State, Transition
 from mecbounce.record import BounceRecord, BounceResult, Protection
 from mecbounce.request import BounceRequest, NodeRef
+from mecbounce.task import advance, begin, cancel
 
 
 class Life(StrEnum):

@@ -19,6 +19,7 @@ import typer
 from typer.main import get_command
 
 from mecbounce import cli
+from mecbounce.cli import commands, completion
 from mecbounce.sandbox import Behaviour, Sandbox
 
 Run = Callable[..., tuple[int, str, str]]
@@ -30,7 +31,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sandbox: Sandb
     monkeypatch.setenv("KUBECONFIG", str(sandbox.kubeconfig))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(cli, "COMPLETION_SECONDS", 60.0)  # a slow machine must not fail a test
+    monkeypatch.setattr(completion, "COMPLETION_SECONDS", 60.0)  # a slow machine must not fail a test
 
 
 @pytest.fixture
@@ -141,8 +142,8 @@ class TestPlugin:
             assert "completion" not in out  # kubectl's own completes it
 
     def test_it_takes_what_run_takes(self) -> None:
-        run = get_command(cli.app).commands["run"]  # type: ignore[attr-defined]
-        plugin = get_command(cli.plugin)
+        run = get_command(commands.app).commands["run"]  # type: ignore[attr-defined]
+        plugin = get_command(commands.plugin)
         assert [(one.name, one.opts) for one in plugin.params] == [(one.name, one.opts) for one in run.params]
 
     def test_its_errors_carry_its_name(self, call: Run) -> None:
@@ -238,7 +239,7 @@ class TestCompletion:
     def test_an_answer_that_is_late_is_not_waited_for(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(cli, "COMPLETION_SECONDS", 0.01)
+        monkeypatch.setattr(completion, "COMPLETION_SECONDS", 0.01)
         let_go = threading.Event()
 
         def late(_options: dict[str, Any], _incomplete: str) -> list[str]:
@@ -247,7 +248,7 @@ class TestCompletion:
             return ["late"]
 
         try:
-            assert cli._completion(late)(typer.Context(get_command(cli.plugin)), "") == []
+            assert completion.completion(late)(typer.Context(get_command(commands.plugin)), "") == []
         finally:
             let_go.set()
         assert capsys.readouterr().err == ""
@@ -269,7 +270,10 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir()
     for name, function in SCRIPTS.items():
         program = folder / name
-        code = f"#!{sys.executable}\nfrom mecbounce import cli\ncli.COMPLETION_SECONDS = 60.0\ncli.{function}()\n"
+        slowly = (
+            "from mecbounce import cli\nfrom mecbounce.cli import completion\ncompletion.COMPLETION_SECONDS = 60.0\n"
+        )
+        code = f"#!{sys.executable}\n{slowly}cli.{function}()\n"
         program.write_text(code)
         program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")

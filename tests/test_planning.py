@@ -11,12 +11,12 @@ from builders import STARTUP_PROBE, pod, request
 from fakes import FakeClock, FakeCluster
 from rich.console import Console
 
+from mecbounce.cli.plan_page import plan_page
 from mecbounce.errors import AccessDenied, Unreachable
 from mecbounce.kubernetes_api.objects import DisruptionBudget, Pod
 from mecbounce.machine import Event
 from mecbounce.planning import Plan, plan
 from mecbounce.protection import AnnotationProtection
-from mecbounce.screen import plan_page
 
 SLOW = {"startupProbe": {"periodSeconds": 30, "failureThreshold": 60}}
 SLOW_SUM = "container app's startup probe allows 60 × 30 s + 30 s = 1,830 s"  # noqa: RUF001 -- a product

@@ -18,13 +18,16 @@ from rich.console import Console
 from rich.text import Text
 from typer.main import get_command
 
-from mecbounce import cli, diagnosis, screen
-from mecbounce.bounce import begin
+from mecbounce import diagnosis
+from mecbounce.cli import next_commands as following
+from mecbounce.cli import pages, screen
+from mecbounce.cli.commands import app
+from mecbounce.cli.next_commands import Given
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import TRANSITIONS, Event, State
 from mecbounce.record import BounceRecord, Diagnosis, Notice, Passage, PinnedPod, Protection, SeenPod, Trouble
 from mecbounce.request import BounceRequest
-from mecbounce.screen import Given
+from mecbounce.task import begin
 
 OLD_UID, NEW_UID = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002"
 OLD = PinnedPod.of(pod(uid=OLD_UID, container={"startupProbe": STARTUP_PROBE}), [])
@@ -73,7 +76,7 @@ def shown(text: Text) -> list[str]:
 
 
 def commands(of: BounceRecord, given: Given = Given()) -> list[str]:  # noqa: B008 -- frozen
-    return [shlex.join(words) for _, words in screen.next_commands(of, given)]
+    return [shlex.join(words) for _, words in following.next_commands(of, given)]
 
 
 class TestScreen:
@@ -226,7 +229,7 @@ class TestTheWayRound:
     )
     def test_what_was_changed_is_known_of_the_second_time(self, steps: tuple[Any, ...], said: str) -> None:
         went = record(*steps, protection=Protection.DISABLED, old_pod=OLD)
-        lines = screen.ending(went, GIVEN, PIPED).plain.splitlines()
+        lines = pages.ending(went, GIVEN, PIPED).plain.splitlines()
         assert f"Changed: {said}; its shutdown protection was switched off" in lines
 
     def test_a_failure_names_the_state_in_which_it_failed_the_second_time(self) -> None:
@@ -382,14 +385,14 @@ class TestSummary:
 
     def test_is_three_lines_that_a_log_has_whole(self) -> None:
         took = ("DISABLE_PROTECTION 0.2 s", "DELETE_POD 0.1 s", "AWAIT_TERMINATION 31.5 s", "AWAIT_READY 60.0 s")
-        assert shown(screen.ending(self.DONE, GIVEN, PIPED)) == [
+        assert shown(pages.ending(self.DONE, GIVEN, PIPED)) == [
             f"Pod mec-0 was bounced: mec-0 ({NEW_UID}) is back after 92 s.",
             f"Took: 91.8 s: {', '.join(took)}, the rest 0.0 s",
             f"Changed: UID {OLD_UID} → {NEW_UID}, image of app app:1 → app:2, Kubernetes node host-1 → host-2",
         ]
 
     def test_is_short_in_a_terminal(self) -> None:
-        assert shown(screen.ending(self.DONE, GIVEN, 80)) == [
+        assert shown(pages.ending(self.DONE, GIVEN, 80)) == [
             "Pod mec-0 was bounced: mec-0 (bbbbbbbb) is back after 92 s.",
             "Took     91.8 s: DISABLE_PROTECTION 0.2 s, DELETE_POD 0.1 s, AWAIT_TERMINATION",
             "         31.5 s, AWAIT_READY 60.0 s, the rest 0.0 s",
@@ -401,17 +404,17 @@ class TestSummary:
         alike = NEW.model_copy(update={"images": OLD.images, "host": OLD.host})
         assert (
             "same image, same Kubernetes node host-1"
-            in screen.ending(record(*PATH, DONE, new_pod=alike), GIVEN, 80).plain
+            in pages.ending(record(*PATH, DONE, new_pod=alike), GIVEN, 80).plain
         )
 
     def test_a_record_from_before_hosts_were_kept_claims_nothing_about_them(self) -> None:
         unknown = record(*PATH, DONE, new_pod=NEW.model_copy(update={"host": ""}))
-        assert "Kubernetes node" not in screen.ending(unknown, GIVEN, 80).plain
+        assert "Kubernetes node" not in pages.ending(unknown, GIVEN, 80).plain
 
     def test_says_that_the_name_changed_and_that_a_protection_was_switched_off(self) -> None:
         other = NEW.model_copy(update={"name": "mec-0-x"})
         changed = record(*PATH, DONE, new_pod=other, protection=Protection.DISABLED)
-        said = screen.ending(changed, GIVEN, PIPED).plain.splitlines()[-1]
+        said = pages.ending(changed, GIVEN, PIPED).plain.splitlines()[-1]
         assert said.startswith(f"Changed: name mec-0 → mec-0-x, UID {OLD_UID} → ")
         assert said.endswith(", the old pod's shutdown protection switched off")
 
@@ -428,7 +431,7 @@ class TestPage:
     )
 
     def test_tells_all_that_somebody_on_call_needs(self) -> None:
-        assert shown(screen.ending(self.TIMEOUT, GIVEN, 80)) == [
+        assert shown(pages.ending(self.TIMEOUT, GIVEN, 80)) == [
             "What happened  Pod mec-0 has gone and its replacement mec-0 (bbbbbbbb) is not",
             "               back after 67 s. The node is not in service.",
             "Evidence       what was seen",
@@ -448,13 +451,13 @@ class TestPage:
 
     @pytest.mark.parametrize("width", [40, 80, 120, PIPED])
     def test_its_commands_can_be_pasted_whatever_the_width(self, width: int | None) -> None:
-        pasted = screen.ending(self.TIMEOUT, GIVEN, width).plain.partition("delete nothing:\n")[2]
-        assert shlex.split(pasted.replace("\\\n", "")) == screen.next_commands(self.TIMEOUT, GIVEN)[-1][1]
+        pasted = pages.ending(self.TIMEOUT, GIVEN, width).plain.partition("delete nothing:\n")[2]
+        assert shlex.split(pasted.replace("\\\n", "")) == following.next_commands(self.TIMEOUT, GIVEN)[-1][1]
 
     def test_its_commands_are_ones_that_the_command_takes(self) -> None:
         acting = replace(GIVEN, as_user="bob", as_groups=("mec", "on call"), as_uid="u-1")
-        words = screen.next_commands(self.TIMEOUT, acting)[-1][1]
-        context = get_command(cli.app).commands["run"].make_context("run", words[2:])  # type: ignore[attr-defined]
+        words = following.next_commands(self.TIMEOUT, acting)[-1][1]
+        context = get_command(app).commands["run"].make_context("run", words[2:])  # type: ignore[attr-defined]
         given = {name: value for name, value in context.params.items() if name not in ("kubeconfig", "state")}
         assert {"output", "verbose"} <= given.keys()
         assert {name: value for name, value in given.items() if name not in ("output", "verbose")} == {
@@ -478,14 +481,14 @@ class TestPage:
 
     def test_kubectls_commands_act_as_the_same_user(self) -> None:
         acting = Given(as_user="bob", as_groups=("mec", "on call"))
-        assert screen.next_commands(self.TIMEOUT, acting)[0][1][-6:] == [
+        assert following.next_commands(self.TIMEOUT, acting)[0][1][-6:] == [
             *("--as", "bob"),
             *("--as-group", "mec", "--as-group", "on call"),
         ]
 
     def test_without_a_diagnosis_it_says_what_to_do(self) -> None:
         refused = failed(Event.NODE_DOWN, message="It is meant to be down.", advice="Change spec.state.")
-        assert shown(screen.ending(refused, Given(), PIPED)) == [
+        assert shown(pages.ending(refused, Given(), PIPED)) == [
             "What happened: It is meant to be down.",
             "Who must act: whoever turned it down",
             "What to do: Change spec.state.",
@@ -497,17 +500,17 @@ class TestPage:
 
     def test_what_holds_a_resource_that_is_being_deleted_is_to_be_seen(self) -> None:
         deleting = failed(Event.NODE_DELETING)
-        assert "See which finalizers hold it:" in shown(screen.ending(deleting, Given(), PIPED))
+        assert "See which finalizers hold it:" in shown(pages.ending(deleting, Given(), PIPED))
 
     @pytest.mark.parametrize("code", ["webhook_failing", "webhook_denied"])
     def test_a_webhook_may_be_of_either_kind(self, code: str) -> None:
-        words = screen.next_commands(failed(Event.DELETE_REFUSED, code), Given())[0][1]
+        words = following.next_commands(failed(Event.DELETE_REFUSED, code), Given())[0][1]
         assert words[:3] == ["kubectl", "get", "validatingwebhookconfigurations,mutatingwebhookconfigurations"]
 
     def test_a_command_holds_nothing_that_a_terminal_would_obey(self) -> None:
         evil = OLD.model_copy(update={"host": "host\x1b[2J"})
         lost = failed(Event.TERMINATION_TIMEOUT, "host_lost", old_pod=evil)
-        assert "kubectl describe node 'host�[2J'" in screen.ending(lost, Given(), 80).plain
+        assert "kubectl describe node 'host�[2J'" in pages.ending(lost, Given(), 80).plain
 
 
 class TestChanged:
@@ -572,7 +575,7 @@ class TestChanged:
         ],
     )
     def test_claims_no_more_than_the_record_knows(self, of: BounceRecord, said: str) -> None:
-        assert f"Changed: {said}\n" in screen.ending(of, Given(), PIPED).plain
+        assert f"Changed: {said}\n" in pages.ending(of, Given(), PIPED).plain
 
 
 class TestNextCommand:
@@ -588,10 +591,10 @@ class TestNextCommand:
 
     def test_each_diagnosis_has_one_and_no_other(self) -> None:
         assert len(self.CODES) > 20
-        assert sorted(screen._LOOK) == self.CODES
+        assert sorted(following._LOOK) == self.CODES
 
     def test_each_failure_has_one_and_no_other(self) -> None:
-        assert sorted(screen._NEXT) == self.FAILURES
+        assert sorted(following._NEXT) == self.FAILURES
 
     @pytest.mark.parametrize("event", FAILURES)
     @pytest.mark.parametrize("node", [NODE, None], ids=["node", "no node"])
@@ -600,7 +603,7 @@ class TestNextCommand:
             self.CODES if event in (Event.TERMINATION_TIMEOUT, Event.READY_TIMEOUT, Event.NOT_RECREATED) else [""]
         ):
             of = failed(event, code, request=request(node=node))
-            found = screen.next_commands(of, GIVEN)
+            found = following.next_commands(of, GIVEN)
             assert len(found) == (2 if code or event in (Event.ACCESS_DENIED, Event.CLUSTER_UNREACHABLE) else 1)
             for purpose, words in found:
                 assert purpose
@@ -612,7 +615,7 @@ class TestNextCommand:
         "event", [row.event for row in TRANSITIONS if row.dest is State.FAILED and row.source is State.INIT_CHECKS]
     )
     def test_who_must_act_is_told_without_a_diagnosis_too(self, event: Event) -> None:
-        assert screen._NEXT[event].who
+        assert following._NEXT[event].who
 
     def test_after_a_timeout_nothing_is_deleted_again(self) -> None:
         for event in (Event.TERMINATION_TIMEOUT, Event.READY_TIMEOUT, Event.NOT_RECREATED):
@@ -625,7 +628,7 @@ class TestNextCommand:
     ) -> None:
         old = OLD.model_copy(update={"generated_name": generated})
         lost = failed(event, "deletion_lost", old_pod=old, new_pod=NEW.model_copy(update={"name": "mec-0-x"}))
-        page = screen.ending(lost, GIVEN, PIPED).plain
+        page = pages.ending(lost, GIVEN, PIPED).plain
         assert "Try once more: deletes this incarnation only:\n  mecbounce run mec-0 " in page
         assert f"--pod-uid {OLD_UID} --protection-annotation example.com/p=off" in page
         assert "delete nothing" not in page
@@ -633,7 +636,7 @@ class TestNextCommand:
         assert "  kubectl describe pod mec-0 -n default" in page
 
     def test_without_a_look_at_its_end_it_may_be_deleted_by_waiting_on_and_the_page_says_so(self) -> None:
-        page = screen.ending(failed(Event.TERMINATION_TIMEOUT, "cluster_unreachable"), GIVEN, PIPED).plain
+        page = pages.ending(failed(Event.TERMINATION_TIMEOUT, "cluster_unreachable"), GIVEN, PIPED).plain
         assert "Wait on: deletes this incarnation only, if it still stands:\n  mecbounce run mec-0 " in page
         assert "delete nothing" not in page
 
@@ -651,7 +654,7 @@ class TestNextCommand:
 
     def test_a_deletion_that_was_lost_is_not_waited_for_and_the_pod_is_no_replacement(self) -> None:
         lost = failed(Event.TERMINATION_TIMEOUT, "deletion_lost")
-        page = screen.ending(lost, GIVEN, PIPED).plain
+        page = pages.ending(lost, GIVEN, PIPED).plain
         assert "Try once more: deletes this incarnation only:" in page
         assert "delete nothing" not in page
         assert "deletes the replacement" not in page
@@ -671,7 +674,7 @@ class TestNextCommand:
         assert commands(waiting, Given(state="r.json")) == [
             "mecbounce run mec-0 -n default --node express.example.com/v1/expressnodes/mec-0 --state r.json"
         ]
-        assert "Deadline: 2026-01-01 12:10:31Z\n" in screen.ending(waiting, Given(), PIPED).plain
+        assert "Deadline: 2026-01-01 12:10:31Z\n" in pages.ending(waiting, Given(), PIPED).plain
 
     def test_a_success_has_none(self) -> None:
         assert commands(record(*PATH, DONE)) == []
@@ -687,17 +690,19 @@ class TestNextCommand:
     ) -> None:
         fields: dict[str, Any] = {"request": asked.model_copy(update={"pod_uid": pod_uid}), "new_pod": NEW}
         ends = [record(*PATH, **fields), *(failed(event, **fields) for event in self.FAILURES)]
-        ours = [words[1:] for end in ends for _, words in screen.next_commands(end, GIVEN) if words[0] == "mecbounce"]
+        ours = [
+            words[1:] for end in ends for _, words in following.next_commands(end, GIVEN) if words[0] == "mecbounce"
+        ]
         assert {verb for verb, *_ in ours} == {"run", "plan"}
         for verb, *options in ours:
-            given = get_command(cli.app).commands[verb].make_context(verb, list(options)).params  # type: ignore[attr-defined]
+            given = get_command(app).commands[verb].make_context(verb, list(options)).params  # type: ignore[attr-defined]
             assert given["pod"] == "mec-0"
             assert given["pod_uid"] == OLD_UID or pod_uid is None
 
 
 def test_as_json_it_is_where_the_bounce_stands() -> None:
     notice = Notice(code="x", message="y", at=later(1))
-    found = screen.as_json(record(*PATH, notices=(notice,), protection=Protection.OFF), later(41.75), Given())
+    found = pages.as_json(record(*PATH, notices=(notice,), protection=Protection.OFF), later(41.75), Given())
     assert json.loads(json.dumps(found)) == {
         "state": "AWAIT_READY",
         "finished": False,

@@ -14,7 +14,6 @@ from builders import NOW, STARTUP_PROBE, Mute, host, later, pod, request, stamp
 from fakes import FakeClock, FakeCluster
 
 from mecbounce import steps
-from mecbounce.bounce import advance, begin
 from mecbounce.errors import (
     AccessDenied,
     ClusterError,
@@ -29,6 +28,7 @@ from mecbounce.machine import Event, State
 from mecbounce.record import BounceRecord, Passage, PinnedPod, Protection, SeenPod, Trouble
 from mecbounce.request import NodeRef
 from mecbounce.steps import STILL_WAITING, Context, Outcome, ShutdownProtection
+from mecbounce.task import advance, begin
 
 OLD = pod()
 REPLICA_SET = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "rs-1", "controller": True}
@@ -84,7 +84,7 @@ class TestInitChecks:
     def test_pins_the_identity_and_asks_for_the_resource_and_the_pod_alone(self, cluster: FakeCluster) -> None:
         outcome = run(begin(request(), NOW), cluster)
         assert outcome.event is Event.CHECKS_PASSED
-        assert outcome.learned["old_pod"] == PinnedPod.of(OLD, [OLD])
+        assert outcome.record_changes["old_pod"] == PinnedPod.of(OLD, [OLD])
         assert cluster.calls == ["node", "pods default/mec-0"]
 
     def test_a_resource_that_is_not_there_is_missed_even_where_the_cluster_says_so_without_a_word(
@@ -107,7 +107,7 @@ class TestInitChecks:
         stranger = pod("other", "uid-c")
         cluster = FakeCluster(FakeClock(), own, sibling, stranger)
         outcome = run(begin(request(node=None, pod="rs-a"), NOW), cluster)
-        assert outcome.learned["old_pod"].lookalikes == {"uid-b"}
+        assert outcome.record_changes["old_pod"].lookalikes == {"uid-b"}
         assert cluster.calls == ["pods default/rs-a", "pods default/*"]
 
     def test_a_missing_resource_ends_it_before_the_pod_is_looked_at(self, cluster: FakeCluster) -> None:
@@ -124,7 +124,7 @@ class TestInitChecks:
     def test_a_pinned_incarnation_that_has_gone_is_all_that_is_pinned(self, cluster: FakeCluster) -> None:
         outcome = run(begin(request(pod_uid="gone"), NOW), cluster)
         assert outcome.event is Event.ALREADY_REPLACED
-        assert outcome.learned["old_pod"] == PinnedPod(name="mec-0", uid="gone")
+        assert outcome.record_changes["old_pod"] == PinnedPod(name="mec-0", uid="gone")
         assert [code for code, _ in outcome.notices] == ["already_replaced"]
 
     def test_a_deletion_under_way_is_joined_with_a_notice(self) -> None:
@@ -132,7 +132,7 @@ class TestInitChecks:
         outcome = run(begin(request(), NOW), cluster)
         assert outcome.event is Event.ALREADY_TERMINATING
         assert [code for code, _ in outcome.notices] == ["already_terminating"]
-        assert outcome.learned["old_pod"].uid == "uid-1"
+        assert outcome.record_changes["old_pod"].uid == "uid-1"
 
     @pytest.mark.parametrize(
         ("timeouts", "codes"),
@@ -175,7 +175,7 @@ class TestInitChecks:
         cluster.resource = {"kind": "ExpressNode", "metadata": {"uid": "owner-1"}, "spec": {"state": "up"}}
         outcome = run(begin(request(), NOW), cluster)
         assert (outcome.event, [code for code, _ in outcome.notices]) == (Event.CHECKS_PASSED, ["pod_owned"])
-        assert outcome.learned["old_pod"].controller.called == "ExpressNode mec-0"
+        assert outcome.record_changes["old_pod"].controller.called == "ExpressNode mec-0"
 
     def test_no_check_costs_a_request_more(self, cluster: FakeCluster) -> None:
         cluster.present = {"uid-1": pod(owner=JOB, status={"phase": "Failed"}, metadata={"finalizers": ["a.io/b"]})}
@@ -200,7 +200,7 @@ class TestDisableProtection:
     ) -> None:
         switch = Switch(answer)
         outcome = run(record_in(State.DISABLE_PROTECTION), cluster, protection=switch)
-        assert (outcome.event, outcome.learned["protection"]) == (event, protection)
+        assert (outcome.event, outcome.record_changes["protection"]) == (event, protection)
         assert switch.asked == ["uid-1"]
 
     @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ class TestDisableProtection:
         record = record_in(State.DISABLE_PROTECTION, request=request(timeouts={"api": 0.01}))
         outcome = run(record, cluster, protection=Hanging())
         released.set()
-        assert (outcome.event, outcome.learned["protection"]) == (Event.PROTECTION_KEPT, Protection.UNKNOWN)
+        assert (outcome.event, outcome.record_changes["protection"]) == (Event.PROTECTION_KEPT, Protection.UNKNOWN)
         assert "no answer within" in outcome.notices[0][1]
 
 
@@ -432,7 +432,7 @@ class TestANoToTheDelete:
         record = record_in(State.DELETE_POD, old=old, request=request(node=None, pod="rs-a"))
         cluster = FakeCluster(FakeClock(), old, scaled)
         outcome = steps.delete_pod(Context(record, NOW, cluster, lambda _: (old,)))
-        assert outcome.learned["old_pod"].lookalikes == ({"b"} if generated else set())
+        assert outcome.record_changes["old_pod"].lookalikes == ({"b"} if generated else set())
         assert cluster.calls == [*(["pods default/*"] if generated else []), "delete default/rs-a"]
 
     def test_an_accepted_one_pins_anew_what_stood_beside_it(self) -> None:
@@ -441,7 +441,7 @@ class TestANoToTheDelete:
         assert record.old_pod is not None
         assert record.old_pod.lookalikes == frozenset()
         outcome = run(record, FakeCluster(FakeClock(), old, scaled))
-        assert outcome.learned["old_pod"].lookalikes == {"b"}
+        assert outcome.record_changes["old_pod"].lookalikes == {"b"}
 
 
 class TestAwaitTermination:
@@ -534,7 +534,7 @@ class TestAwaitReady:
         outcome = run(record_in(State.AWAIT_READY, deadline=60), FakeCluster(FakeClock(), new), now=later(9))
         assert outcome.event is Event.POD_STARTED
         seen = SeenPod(name="mec-0", uid="uid-2", images={"app": "app:1"}, host="host-1")
-        assert outcome.learned["new_pod"] == seen
+        assert outcome.record_changes["new_pod"] == seen
         assert "back after 9 s" in outcome.message
 
     def test_the_time_it_took_counts_from_the_beginning_of_the_bounce(self) -> None:
@@ -585,7 +585,7 @@ class TestAwaitReady:
         )
         record = record_in(State.AWAIT_READY, deadline=60, old=old, request=request(node=None, pod="rs-a"))
         outcome = run(record, FakeCluster(FakeClock(), younger, older))
-        assert outcome.learned["new_pod"].uid == "uid-c"
+        assert outcome.record_changes["new_pod"].uid == "uid-c"
         assert [code for code, _ in outcome.notices] == ["several_replacements"]
 
     def test_other_images_are_told_once(self) -> None:
@@ -594,7 +594,7 @@ class TestAwaitReady:
         record = record_in(State.AWAIT_READY, deadline=60)
         first = run(record, cluster)
         assert first.notices == (("images_changed", "The replacement runs other images: app: app:1 -> app:2."),)
-        assert run(record.changed(**first.learned), cluster).notices == ()
+        assert run(record.changed(**first.record_changes), cluster).notices == ()
 
     def test_a_replacement_replaced_again_is_told(self) -> None:
         record = record_in(State.AWAIT_READY, deadline=60, new_pod=SeenPod(name="mec-0", uid="uid-2"))
@@ -605,10 +605,10 @@ class TestAwaitReady:
         new = pod(uid="uid-2", created=100, container={"startupProbe": STARTUP_PROBE}, ready=False)
         cluster = FakeCluster(FakeClock(), new)
         record = record_in(State.AWAIT_READY, deadline=600)
-        learned = run(record, cluster, now=later(101)).learned
+        learned = run(record, cluster, now=later(101)).record_changes
         assert learned["deadline"] == later(100 + 600)
         again = run(record.changed(**learned), cluster, now=later(200))
-        assert "deadline" not in again.learned
+        assert "deadline" not in again.record_changes
 
     def test_a_given_deadline_is_kept_to_the_second(self) -> None:
         new = pod(uid="uid-2", created=1, container={"startupProbe": STARTUP_PROBE}, ready=False)
@@ -620,13 +620,13 @@ class TestAwaitReady:
         new = pod(uid="uid-2", created=599, container={"startupProbe": STARTUP_PROBE}, ready=False)
         outcome = run(record_in(State.AWAIT_READY, deadline=600), FakeCluster(FakeClock(), new), now=later(600))
         assert outcome.event is None
-        assert outcome.learned["deadline"] == later(599 + 600)
+        assert outcome.record_changes["deadline"] == later(599 + 600)
 
     def test_what_is_first_seen_of_a_replacement_at_the_deadline_is_kept(self) -> None:
         new = pod(uid="uid-2", container={"image": "app:2"}, ready=False)
         record = record_in(State.AWAIT_READY, deadline=60, request=request(timeouts={"ready": 60}))
         outcome = run(record, FakeCluster(FakeClock(), new), now=later(60))
-        assert (outcome.event, outcome.learned["new_pod"].uid) == (Event.READY_TIMEOUT, "uid-2")
+        assert (outcome.event, outcome.record_changes["new_pod"].uid) == (Event.READY_TIMEOUT, "uid-2")
         assert [code for code, _ in outcome.notices] == ["images_changed"]
 
     @pytest.mark.parametrize(
@@ -896,7 +896,7 @@ class TestTwoClocks:
         new = pod(uid="uid-2", container={"startupProbe": STARTUP_PROBE}, ready=False, container_status=runs)
         cluster = FakeCluster(FakeClock(), new)
         cluster.keeps_time(skew + 140)
-        learned = run(record_in(State.AWAIT_READY, deadline=600), cluster, now=later(140)).learned
+        learned = run(record_in(State.AWAIT_READY, deadline=600), cluster, now=later(140)).record_changes
         assert learned["deadline"] == later(100 + 600)
 
     @pytest.mark.parametrize(("seen", "quoted"), [(-1, False), (0, True), (30, True)])

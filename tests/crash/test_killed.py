@@ -21,8 +21,8 @@ from trials import (
     undisturbed,
 )
 
-from mecbounce.bounce import BounceTask
 from mecbounce.machine import BEFORE_DELETION
+from mecbounce.task import BounceTask
 
 FIRST_LINE = inspect.getsourcelines(BounceTask.wait_till_ok)[1]
 WAITING = range(FIRST_LINE + 2, FIRST_LINE + len(inspect.getsourcelines(BounceTask.wait_till_ok)[0]))
@@ -45,7 +45,7 @@ def test_killed_at_every_line(at: list[Site], figure: Callable[[str], None]) -> 
     """SIGKILL at each line of mecbounce's own in turn, a second one during the recovery, then a clean run."""
     begun = time.monotonic()
     found = points(at[0])
-    assert any(file == "bounce.py" and line in WAITING for _, file, line in found), "no run has waited"
+    assert any(file == "task.py" and line in WAITING for _, file, line in found), "no run has waited"
     traces = one_of_each_line(found, seed=1)
     tally = try_all(killed, traces, at)
     took = time.monotonic() - begun
@@ -63,7 +63,7 @@ def test_killed_while_a_step_state_is_saved(figure: Callable[[str], None]) -> No
     assert_survived(tally, len(found))
 
 
-OURS = ("bounce.py", "steps.py")  # where the way round is decided; the rest is killed above
+OURS = ("task.py", "steps.py")  # where the way round is decided; the rest is killed above
 
 
 def test_killed_with_an_old_intent(at: list[Site], figure: Callable[[str], None]) -> None:

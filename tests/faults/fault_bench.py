@@ -17,8 +17,7 @@ import structlog
 from builders import NODE, request, write_kubeconfig
 from fault_proxy import FaultProxy
 
-from mecbounce import bounce
-from mecbounce.bounce import BounceTask
+from mecbounce import retry, steps, task
 from mecbounce.kubernetes_api import client, watch
 from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.machine import State
@@ -27,6 +26,7 @@ from mecbounce.record import BounceRecord, BounceResult
 from mecbounce.sandbox import Sandbox
 from mecbounce.sandbox.cluster import is_started
 from mecbounce.stores import MappingStore, Store
+from mecbounce.task import BounceTask
 
 SPEED = 400  # of the sandbox
 HASTE = 60  # of mecbounce: how much shorter its pauses are made
@@ -37,8 +37,9 @@ PROTECTION = "example.com/protected"
 def hasten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten every pause of mecbounce alike, and the time that a request is given; log nothing."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    for name in ("LOOK_EVERY", "FIRST_PAUSE", "LONGEST_PAUSE", "STOP_EVERY"):
-        monkeypatch.setattr(bounce, name, getattr(bounce, name) / HASTE)
+    pauses = ((steps, "LOOK_EVERY"), (retry, "FIRST_PAUSE"), (retry, "LONGEST_PAUSE"), (task, "STOP_EVERY"))
+    for module, name in pauses:
+        monkeypatch.setattr(module, name, getattr(module, name) / HASTE)
     fast = SimpleNamespace(monotonic=lambda: time.monotonic() * HASTE, sleep=time.sleep)
     monkeypatch.setattr(watch, "time", fast)
     monkeypatch.setattr(watch, "SILENCE", 10.0)  # by the fast clock

@@ -29,11 +29,11 @@ from hypothesis.stateful import (
 from model_cluster import Fate, ModelCluster, TrueTime
 
 from mecbounce import bounce, probes, steps
-from mecbounce.bounce import BounceTask, Step, Wait, begin
 from mecbounce.errors import ClusterError, Interrupted, NotFound
 from mecbounce.machine import FINAL, TRANSITIONS, Event, State
 from mecbounce.record import BounceRecord, PinnedPod
 from mecbounce.steps import HANDLERS, Context, Outcome
+from mecbounce.task import BounceTask, Step, Wait, begin
 
 API, TERMINATION, READY = 30.0, 60.0, 90.0  # seconds that the bounce is given
 WINDOW = 10.0  # seconds
@@ -338,7 +338,7 @@ class TestOfTheTest:
             pods = context.pods()
             there = next(pod for pod in pods if pod.name == context.old.name)
             if there.uid != context.old.uid:
-                return Outcome(learned={"old_pod": PinnedPod.of(there, pods)})
+                return Outcome(record_changes={"old_pod": PinnedPod.of(there, pods)})
             return steps.delete_pod(context)
 
         self.handler(monkeypatch, State.DELETE_POD, adopts)

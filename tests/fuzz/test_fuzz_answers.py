@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from kubernetes.client import ApiException, Configuration
 from mutations import ANY_JSON, EXAMPLES, TEXT, TIMES, almost, as_bytes, mixed, outcome, spoilt
 
-from mecbounce.bounce import advance, begin
 from mecbounce.errors import ClusterError, Unreachable
 from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.kubernetes_api.kubeconfig import Access
@@ -25,6 +24,7 @@ from mecbounce.machine import Event, State
 from mecbounce.planning import plan
 from mecbounce.protection import AnnotationProtection
 from mecbounce.record import BounceRecord, Passage, PinnedPod
+from mecbounce.task import advance, begin
 
 
 def listed(*pods: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mutations import EXAMPLES
 
 from mecbounce import cli
+from mecbounce.cli.exits import ExitStatus
 from mecbounce.sandbox import Sandbox
 from mecbounce.sandbox.scenarios import SCENARIOS
 
@@ -196,21 +197,21 @@ def test_any_command_line_ends_with_a_documented_status_and_touches_nothing(
     if not configured:
         monkeypatch.setenv("KUBECONFIG", "nowhere")
     before = ground.snapshot()
-    statuses = dict.fromkeys(cli.ExitStatus, 0)
+    statuses = dict.fromkeys(ExitStatus, 0)
 
     @settings(max_examples=(50 if configured else 15) * examples)
     @given(words=command_lines())
     def holds(words: list[str]) -> None:
         status, _, err = ground.types(words)
-        statuses[cli.ExitStatus(status)] += 1
+        statuses[ExitStatus(status)] += 1
         assert "Traceback" not in err
-        if status == cli.ExitStatus.USAGE:
+        if status == ExitStatus.USAGE:
             assert err.startswith("mecbounce: ")
             assert err.count("\n") == 1
         assert before == ground.snapshot()
 
     holds()
-    assert statuses[cli.ExitStatus.USAGE]
+    assert statuses[ExitStatus.USAGE]
     ends = ", ".join(f"{count} with {status}" for status, count in statuses.items() if count)
     figure(f"fuzz, command lines: {sum(statuses.values())} typed, of which ended {ends}")
 
@@ -227,8 +228,8 @@ def test_a_value_that_does_not_fit_is_refused_by_the_name_of_its_option(
     def holds(value: str) -> None:
         nonlocal refused
         status, _, err = ground.types(["run", "mec-0", f"{option}={value}"])
-        assert status in (cli.ExitStatus.USAGE, cli.ExitStatus.REFUSED)  # what fits is refused by the cluster
-        if status == cli.ExitStatus.USAGE:
+        assert status in (ExitStatus.USAGE, ExitStatus.REFUSED)  # what fits is refused by the cluster
+        if status == ExitStatus.USAGE:
             refused += 1
             assert option in err or option.strip("-").replace("-", "_") in err
 

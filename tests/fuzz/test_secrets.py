@@ -22,7 +22,6 @@ from pydantic_core import from_json
 from structlog.testing import capture_logs
 
 from mecbounce import cli
-from mecbounce.bounce import BounceTask
 from mecbounce.errors import ConfigError, MecBounceError, RecordNotSaved
 from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.kubernetes_api.objects import Pod
@@ -31,6 +30,7 @@ from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProte
 from mecbounce.sandbox import Sandbox
 from mecbounce.sandbox.scenarios import SCENARIOS
 from mecbounce.stores import FileStore, MappingStore
+from mecbounce.task import BounceTask
 
 SECRET = "s3cr3t"  # noqa: S105 -- the mark that each secret here bears
 TOKEN = f"{SECRET}-eyJhbGciOiJSUzI1NiJ9"

@@ -6,7 +6,6 @@ The saved state is the intent: whatever is done has been announced in the record
 
 from __future__ import annotations
 
-import random
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -15,14 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from mecbounce import diagnosis, events, probes, steps
+from mecbounce import diagnosis, events, probes, retry, steps
 from mecbounce.errors import (
     AccessDenied,
     ClusterError,
-    DeleteUnanswered,
     ForeignRecord,
     Interrupted,
-    Unreachable,
     one_line,
 )
 from mecbounce.kubernetes_api.objects import Pod
@@ -37,8 +34,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("mecbounce.bounce")
 
-LOOK_EVERY = 2.0  # seconds between looks at pods that nothing tells of
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds, while the API server gives no usable answer
 LARGEST_SKEW = 30.0  # seconds between two clocks before it is told
 DETAIL_EVERY = timedelta(seconds=1)  # between two saves of what no next step hangs on
 STOP_EVERY = 0.2  # seconds between two looks at stop() while waiting
@@ -89,10 +84,10 @@ def advance(
     try:
         outcome = HANDLERS[record.state](context)
     except ClusterError as error:
-        return _troubled(context, error)
+        return _after_failure(context, error)
     if server_time is None and record.state is State.INIT_CHECKS:
         server_time = cluster.server_time
-    return _followed(record, _with_skew(record, outcome, server_time, now), now)
+    return _apply(record, _with_skew(record, outcome, server_time, now), now)
 
 
 def _with_skew(record: BounceRecord, outcome: Outcome, server_time: datetime | None, now: datetime) -> Outcome:
@@ -126,7 +121,7 @@ def cancel(record: BounceRecord, cluster: Cluster, now: datetime, *, announced_h
         if pod is None or pod.terminating:
             return None
     message = f"Asked to stop before the deletion. {untouched(record)}"
-    return _followed(record, Outcome(Event.CANCELLED, message, f"To bounce it after all, {ANEW}."), now)
+    return _apply(record, Outcome(Event.CANCELLED, message, f"To bounce it after all, {ANEW}."), now)
 
 
 def refuse_other_pod(record: BounceRecord, request: BounceRequest, store: Store) -> None:
@@ -212,7 +207,7 @@ class BounceTask:
         with self._cluster.watch(self._request.namespace) as watch:
             while not record.finished:
                 if self._stop():
-                    record = self._left(record)
+                    record = self._cancel_or_interrupt(record)
                     continue
                 step = self._step(record, lambda name: self._seen(watch.look(name)))
                 record = step.record
@@ -227,7 +222,7 @@ class BounceTask:
         """
         record = self._stored() or self._begun()
         if not record.finished and self._stop():
-            return Step(self._left(_with_doubt(record)), None)
+            return Step(self._cancel_or_interrupt(_with_doubt(record)), None)
         if record.state is State.DELETE_POD and not self._announced_here:
             # Whoever was to carry the DELETE out before, and is paused, must find itself superseded.
             record = record.model_copy(update={"revision": record.revision + 1})
@@ -280,7 +275,7 @@ class BounceTask:
         self._guarded(self._saw, pods)
         return pods
 
-    def _left(self, record: BounceRecord) -> BounceRecord:
+    def _cancel_or_interrupt(self, record: BounceRecord) -> BounceRecord:
         step = cancel(record, self._cluster, self._clock(), announced_here=self._announced_here)
         if step is None:
             self._log.info("bounce.interrupted", bounce=record.bounce_id, state=record.state.value)
@@ -366,9 +361,9 @@ def _noted(notices: tuple[Notice, ...], new: Iterable[tuple[str, str]], now: dat
     return tuple(kept)
 
 
-def _followed(record: BounceRecord, outcome: Outcome, now: datetime) -> Step:
+def _apply(record: BounceRecord, outcome: Outcome, now: datetime) -> Step:
     """Write what a handler reported into the record. Trouble, if there was any, is over."""
-    changes: dict[str, Any] = {"trouble": None, **outcome.learned}
+    changes: dict[str, Any] = {"trouble": None, **outcome.record_changes}
     told = {(notice.code, notice.message) for notice in record.notices}  # a state may be passed twice
     if new := [one for one in outcome.notices if one not in told]:
         changes["notices"] = _noted(record.notices, new, now)
@@ -384,7 +379,7 @@ def _followed(record: BounceRecord, outcome: Outcome, now: datetime) -> Step:
         return Step(after, None)
     if outcome.event is not None or after.deadline is None:
         return Step(after, Wait(0.0))
-    return Step(after, Wait(min(LOOK_EVERY, max(0.0, (after.deadline - now).total_seconds()))))
+    return Step(after, Wait(min(steps.LOOK_EVERY, max(0.0, (after.deadline - now).total_seconds()))))
 
 
 def _deadline(state: State, record: BounceRecord, old: PinnedPod | None, now: datetime) -> datetime | None:
@@ -399,49 +394,38 @@ def _deadline(state: State, record: BounceRecord, old: PinnedPod | None, now: da
     return None
 
 
-def _troubled(context: Context, error: ClusterError) -> Step:
-    """Deal with a look or a write that got no usable answer: wait and look again, until the state's time is up."""
+def _after_failure(context: Context, error: ClusterError) -> Step:
+    """Try again after a pause, or give up: without the right at once, else once the API timeout has passed."""
     record, now = context.record, context.now
-    before_deletion = record.state in BEFORE_DELETION
-    if before_deletion and isinstance(error, AccessDenied):
+    if record.state in BEFORE_DELETION and isinstance(error, AccessDenied):
         advice = "Have that right granted, or the credentials renewed."
-        return _given_up(_with_doubt(record), now, Event.ACCESS_DENIED, one_line(error), advice)
-    trouble = record.trouble or Trouble(since=now, tries=0, what="")
-    tried: dict[str, Any] = {"delete_tried_at": now} if isinstance(error, DeleteUnanswered) else {}
-    trouble = trouble.model_copy(update={"tries": trouble.tries + 1, "what": one_line(error), **tried})
-    last_look = max(trouble.since, record.deadline or trouble.since) + context.api_timeout
-    if now >= last_look:
-        if before_deletion:
-            text = f"No usable answer from the API server within {record.request.timeouts.api:.0f} s: {trouble.what}"
-            advice = "Find out why the API server does not answer."
-            return _given_up(_with_doubt(record), now, Event.CLUSTER_UNREACHABLE, text, advice)
-        give_up = steps.not_terminated if record.state is State.AWAIT_TERMINATION else steps.not_back
-        return _followed(record, give_up(context, diagnosis.unreachable(trouble.what)), now)
-    changes: dict[str, Any] = {"trouble": trouble}
-    told = record.trouble is not None or any(
-        one.code == "cluster_trouble" and one.at >= record.entered_at for one in record.notices
-    )
-    if not told:
-        text = f"No usable answer from the API server, trying on: {trouble.what}."
-        changes["notices"] = _noted(record.notices, [("cluster_trouble", text)], now)
-    asked = error.retry_after if isinstance(error, Unreachable) else 0.0
-    pause = max(_pause(record.bounce_id, trouble.tries), min(asked, LONGEST_PAUSE))
-    next_look = record.deadline if record.deadline is not None and now < record.deadline else last_look
-    pause = min(pause, (next_look - now).total_seconds())
-    return Step(record.changed(**changes), Wait(pause, backing_off=True))
+        return _give_up(_with_doubt(record), now, Event.ACCESS_DENIED, one_line(error), advice)
+    trouble = retry.add_failure(record, error, now)
+    if now < retry.give_up_at(record, trouble):
+        after = record.changed(trouble=trouble, notices=_with_trouble_told(record, trouble, now))
+        return Step(after, Wait(retry.pause(record, trouble, error, now), backing_off=True))
+    if record.state in BEFORE_DELETION:
+        what = f"No usable answer from the API server within {record.request.timeouts.api:.0f} s: {trouble.what}"
+        advice = "Find out why the API server does not answer."
+        return _give_up(_with_doubt(record), now, Event.CLUSTER_UNREACHABLE, what, advice)
+    give_up = steps.not_terminated if record.state is State.AWAIT_TERMINATION else steps.not_back
+    return _apply(record, give_up(context, diagnosis.unreachable(trouble.what)), now)
 
 
-def _given_up(record: BounceRecord, now: datetime, event: Event, what: str, advice: str) -> Step:
+def _with_trouble_told(record: BounceRecord, trouble: Trouble, now: datetime) -> tuple[Notice, ...]:
+    """Add a notice of the first failure in this state."""
+    told = any(one.code == "cluster_trouble" and one.at >= record.entered_at for one in record.notices)
+    if told or record.trouble is not None:
+        return record.notices
+    text = f"No usable answer from the API server, trying on: {trouble.what}."
+    return _noted(record.notices, [("cluster_trouble", text)], now)
+
+
+def _give_up(record: BounceRecord, now: datetime, event: Event, what: str, advice: str) -> Step:
     """Give up before the deletion. Once a DELETE may have been sent, only a look would tell what came of it."""
     if not record.deletion_was_possible or record.old_pod is None:
-        return _followed(record, Outcome(event, f"{what}. {untouched(record)}", f"{advice} Then {ANEW}."), now)
+        return _apply(record, Outcome(event, f"{what}. {untouched(record)}", f"{advice} Then {ANEW}."), now)
     message = f"{what}. The DELETE of pod {record.request.pod} may or may not have been carried out."
     if off := steps.protection_off(record):
         message += f" If it was not, the pod runs on{off}."
-    return _followed(record, Outcome(event, message, f"{advice} Then {steps.that_one_or_none(record.old_pod)}"), now)
-
-
-def _pause(seed: str, tries: int) -> float:
-    """Grow with each try, and differ between bounces: seconds."""
-    longest = min(FIRST_PAUSE * 2.0 ** min(tries - 1, 10), LONGEST_PAUSE)
-    return longest * float(random.Random(f"{seed}/{tries}").uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret
+    return _apply(record, Outcome(event, message, f"{advice} Then {steps.that_one_or_none(record.old_pod)}"), now)

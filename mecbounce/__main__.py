@@ -1,0 +1,5 @@
+"""`python -m mecbounce`: the command."""
+
+from mecbounce.cli import main
+
+main()

@@ -1,0 +1,89 @@
+"""The command `mecbounce`: one bounce from a terminal, with a record that survives it. `kubectl bounce` is its `run`.
+
+Exit status: 0 done; 2 usage; 3 refused or given up before the deletion, nothing was deleted; 4 its deletion was
+accepted and it has not gone in time; 5 it had gone and its replacement was not back in time; 6 another runner has it;
+75 interrupted, run again to resume; 1 anything else.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import logging
+import os
+import shlex
+import sys
+import warnings
+from typing import NoReturn
+
+try:
+    import typer
+
+    from mecbounce.cli.commands import app, log_to_stderr, plugin
+except ImportError as error:
+    if error.name not in ("typer", "rich"):
+        raise
+    raise SystemExit("mecbounce: the command needs an extra: pip install 'mecbounce[cli]'") from None
+
+from mecbounce.cli.exits import ExitStatus, LeftAtOnce, discard, exit_status_of_error
+from mecbounce.errors import MecBounceError, RecordError
+
+_CTRL_C = 130  # what typer returns for it; it prints nothing
+
+
+def main() -> NoReturn:
+    """Run the command `mecbounce`."""
+    _main(app, "mecbounce")
+
+
+def kubectl_bounce() -> NoReturn:
+    """Run `kubectl bounce`: kubectl looks for a program of the name `kubectl-bounce`."""
+    _main(plugin, "kubectl bounce")
+
+
+def complete_kubectl_bounce() -> NoReturn:
+    """Complete `kubectl bounce`: kubectl asks `kubectl_complete-bounce`, whatever the shell, with the words so far.
+
+    It expects what cobra's programs answer: a choice a line, and at the end whether the shell may offer files.
+    """
+    os.environ["_MECBOUNCE_COMPLETE"] = "complete_fish"  # cobra's programs answer as fish wants it, too
+    os.environ["_TYPER_COMPLETE_FISH_ACTION"] = "get-args"
+    os.environ["_TYPER_COMPLETE_ARGS"] = shlex.join(["mecbounce", "run", *sys.argv[1:]])
+    try:
+        main()
+    finally:
+        print(":0" if {"--kubeconfig", "--state"} & {*sys.argv[-2:-1]} else ":4")
+
+
+def _main(command: typer.Typer, name: str) -> NoReturn:
+    """Run a command; every foreseen error is one line on standard error."""
+    log_to_stderr(logging.ERROR)
+    warnings.filterwarnings("ignore", message="Unverified HTTPS request")  # as the kubeconfig says it should be
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without our marks must not end a bounce
+    try:
+        status_code = command(sys.argv[1:] or ["--help"], prog_name=name, standalone_mode=False) or ExitStatus.DONE
+        if status_code == _CTRL_C:
+            status_code = _complain(name, "Interrupted.", ExitStatus.OTHER)
+    except typer.TyperException as error:
+        status_code = _complain(name, " ".join(error.format_message().split()), error.exit_code)
+    except LeftAtOnce as left:
+        status_code = _complain(name, f"Left at once. {left}", ExitStatus.INTERRUPTED)
+    except (typer.Abort, KeyboardInterrupt):
+        status_code = _complain(name, "Interrupted.", ExitStatus.OTHER)
+    except MecBounceError as error:
+        where = "--state: " if isinstance(error, RecordError) else ""
+        status_code = _complain(name, f"{where}{error}", exit_status_of_error(error))
+    except BrokenPipeError:
+        discard(sys.stdout)
+        status_code = ExitStatus.OTHER
+    except OSError as error:
+        discard(sys.stdout)
+        where = "standard output can't be written: " if error.errno in (errno.ENOSPC, errno.EIO) else ""
+        status_code = _complain(name, f"{where}{error}", ExitStatus.OTHER)
+    sys.exit(status_code)
+
+
+def _complain(name: str, message: str, status_code: int) -> int:
+    print(f"{name}: {message}", file=sys.stderr)
+    return status_code

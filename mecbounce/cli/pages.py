@@ -1,0 +1,160 @@
+"""How a bounce ended, or how to go on with it: a summary, a failure's page, the record for programs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.text import Text
+
+from mecbounce import diagnosis
+from mecbounce.cli.layout import LABEL, labelled, pasteable, short_uid, with_short_uids, wrapped
+from mecbounce.cli.next_commands import (
+    Given,
+    deletion_happened,
+    deletion_unknown,
+    diagnosis_code,
+    last_event,
+    next_commands,
+    who_must_act,
+)
+from mecbounce.machine import JOINING, Event, State
+from mecbounce.record import BounceRecord, Protection
+
+
+def codes(record: BounceRecord) -> str:
+    """Name the event that a finished bounce ended with, and its diagnosis: what its documents are searched for."""
+    found = [last_event(record).value, *([record.diagnosis.code] if record.diagnosis else [])]
+    return ", ".join(dict.fromkeys(found))  # not_recreated is both
+
+
+def ending(record: BounceRecord, given: Given, width: int | None) -> Text:
+    """Sum a success up, give a failure its page, and an unfinished bounce the command that resumes it."""
+    if record.state is State.DONE:
+        lines = _summary(record, width)
+    elif record.state is State.FAILED:
+        lines = _page(record, width)
+    else:
+        lines = _resumable(record, width)
+    for purpose, command in next_commands(record, given):
+        lines += [Text(f"{purpose}:"), *pasteable(command, width)]
+    return Text("\n").join(lines)
+
+
+def _summary(record: BounceRecord, width: int | None) -> list[Text]:
+    """Three lines: what happened, how long each state took, what changed."""
+    return [
+        *wrapped(with_short_uids(record.message, record, width), width, style="green"),
+        *labelled("Took", _took(record), width, len("Changed") + 2),
+        *labelled("Changed", _changed_with_replacement(record, width), width, len("Changed") + 2),
+    ]
+
+
+def _took(record: BounceRecord) -> str:
+    durations = record.durations
+    shown = [f"{state} {took:,.1f} s" for state, took in durations.items() if round(took, 1) > 0]
+    if len(shown) < len(durations):
+        shown.append(f"{'the rest' if shown else 'each'} 0.0 s")
+    return f"{sum(durations.values()):,.1f} s: {', '.join(shown)}"
+
+
+def _changed_with_replacement(record: BounceRecord, width: int | None) -> str:
+    old, new = record.old_pod, record.new_pod
+    if old is None or new is None:
+        return "nothing"
+    name = short_uid if width else str
+    said = [f"UID {name(old.uid)} → {name(new.uid)}"]
+    if old.name != new.name:
+        said.insert(0, f"name {old.name} → {new.name}")
+    if old.images:
+        changes = [f"image of {one} {before} → {after}" for one, before, after in old.image_changes(new.images)]
+        said += changes or ["same image" if len(old.images) == 1 else "same images"]
+    if old.host and new.host:
+        same = old.host == new.host
+        said.append(f"same Kubernetes node {new.host}" if same else f"Kubernetes node {old.host} → {new.host}")
+    if record.protection is Protection.DISABLED:
+        said.append("the old pod's shutdown protection switched off")
+    return ", ".join(said)
+
+
+def _page(record: BounceRecord, width: int | None) -> list[Text]:
+    """Tell what happened, the evidence, who must act, what was changed, and whether it can be resumed."""
+    why, event = record.diagnosis, last_event(record)
+    message = with_short_uids(record.message, record, width)
+    if why is not None:
+        said = with_short_uids(why.evidence.rstrip("."), record, width)
+        rows = {"What happened": message.replace(f": {said}", "", 1), "Evidence": said, "Who must act": why.who}
+    else:
+        rows = {"What happened": message, "Who must act": who_must_act(event), "What to do": record.advice}
+    rows["Changed"] = _changed(record)
+    rows["Record"] = "ended: it can't be resumed, the next run begins a new bounce"
+    if deletion_happened(record):
+        rows["Record"] += ", which deletes the replacement unless --pod-uid is given"
+    return _rows(rows, width)
+
+
+def _resumable(record: BounceRecord, width: int | None) -> list[Text]:
+    saves = "once" if record.revision == 1 else f"{record.revision} times"
+    rows = {"Changed": _changed(record), "Record": f"unfinished, saved {saves}: it can be resumed"}
+    if record.deadline is not None:
+        rows = {"Deadline": f"{record.deadline.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}", **rows}
+    return _rows(rows, width)
+
+
+def _rows(rows: Mapping[str, str], width: int | None) -> list[Text]:
+    return [line for label, text in rows.items() for line in labelled(label, text, width, LABEL + 1)]
+
+
+def _changed(record: BounceRecord) -> str:
+    """Say whether the pod was deleted, and what became of its protection."""
+    events = {passage.event for passage in record.path}
+    at, code = record.path[-2 if record.finished else -1].state, diagnosis_code(record)
+    if code == "deletion_lost":
+        said = "nothing: the DELETE was accepted, and the pod still stands"
+    elif code == "terminating_again":
+        said = "the pod is being deleted: it had gone, and stands again"
+    elif Event.DELETE_ACCEPTED in events and at is State.AWAIT_TERMINATION and code in ("", diagnosis.UNREACHABLE):
+        said = "the deletion was accepted; whether the pod has gone is not known"
+    elif Event.DELETE_ACCEPTED in events:
+        said = "the pod was deleted"
+    elif events & {*JOINING} and not record.deletion_was_possible:
+        how = "was being deleted already" if Event.ALREADY_TERMINATING in events else "had gone already"
+        said = f"nothing by this bounce: the pod {how}"
+    elif events & {Event.ALREADY_REPLACED, Event.POD_GONE}:
+        said = "the pod has gone, by this bounce's DELETE or another hand"
+    elif Event.ALREADY_TERMINATING in events:
+        said = "the pod is being deleted, by this bounce's DELETE or another hand"
+    elif deletion_unknown(record):
+        said = "not known: the DELETE may or may not have been carried out"
+    else:
+        said = "nothing was deleted"
+    protection = {
+        Protection.DISABLED: "; its shutdown protection was switched off",
+        Protection.OFF: "; it had no shutdown protection to switch off",
+        Protection.KEPT: "; its shutdown protection could not be switched off",
+        Protection.UNKNOWN: "; its shutdown protection may have been switched off",
+    }
+    known = Protection.UNKNOWN if record.protection_in_doubt else record.protection
+    return said + (protection.get(known, "") if known else "")
+
+
+def as_json(record: BounceRecord, now: datetime, given: Given) -> dict[str, Any]:
+    """Give where a bounce stands for programs: times in UTC, durations in seconds."""
+    kept = {"bounce_id", "revision", "deadline", "new_pod", "protection", "trouble", "notices", "message", "advice"}
+    stored = record.model_dump(mode="json", include=kept | {"diagnosis"})
+    old = record.old_pod
+    return {
+        "state": record.state,
+        "finished": record.finished,
+        "namespace": record.request.namespace,
+        "pod": record.request.pod,
+        "node": str(record.request.node) if record.request.node else None,
+        "entered_at": record.path[-1].model_dump(mode="json")["at"],
+        "elapsed": None if record.finished else record.elapsed(now),
+        "durations": record.durations,
+        "old_pod": old.model_dump(mode="json", include={"name", "uid", "images", "host"}) if old else None,
+        **stored,
+        "next_commands": [shlex.join(command) for _, command in next_commands(record, given)],
+    }

@@ -1,0 +1,103 @@
+"""A plan's page: its checks, what would be written, how long it may take, and whether it would go on."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mecbounce.checks import CHECKS
+from mecbounce.cli.layout import plain
+from mecbounce.planning import Deadline, Plan, Right
+from mecbounce.record import BounceRecord
+
+
+def would_resume(record: BounceRecord) -> str:
+    """Say of an unfinished bounce that `run` does not begin a new one."""
+    pinned = f" of incarnation {record.old_pod.uid}" if record.old_pod else ""
+    return (
+        f"An unfinished bounce{pinned} is recorded, in {record.state}: `mecbounce run` resumes it. "
+        "What follows is what a new one would do."
+    )
+
+
+GOOD, MIND, BAD, ASIDE = ("✔", "green"), ("!", "yellow"), ("✘", "red"), ("·", "dim")
+
+
+def plan_page(found: Plan, title: str, resumes: str = "") -> RenderableType:
+    """Lay a plan out: what was asked, what would be written, how long it may take, and whether it would go on."""
+    verdict = "A bounce would go on." if found.goes_on else "A bounce would not go on."
+    page: list[RenderableType] = [Text(plain(f"Plan for {title}; nothing was changed"), style="bold")]
+    if resumes:
+        page.append(Text(f"{MIND[0]} {plain(resumes)}", style=MIND[1]))
+    if found.checks:
+        page += ["", Text("Checks", style="bold"), _plan_checks(found)]
+    if found.writes:
+        page += ["", Text("What it would write", style="bold"), _plan_writes(found)]
+    if found.ready is not None:
+        page += ["", Text("How long it would wait", style="bold"), _plan_deadlines(found)]
+    if found.rights:
+        page += ["", Text("Rights", style="bold"), _plan_rights(found)]
+    if found.notices:
+        page += ["", Text("Notices", style="bold")]
+        page += [Text(f"{MIND[0]} {plain(notice)}", style=MIND[1]) for notice in found.notices]
+    if found.eviction:
+        page += ["", Text("Disruption budget", style="bold"), Text(plain(found.eviction))]
+    page += ["", Text(verdict, style="bold green" if found.goes_on else "bold red")]
+    page.append(Text(plain(f"{found.message} {found.advice}")))
+    return Group(*page)
+
+
+def _plan_checks(found: Plan) -> Table:
+    table = Table.grid(padding=(0, 2))
+    answers = {one.code: one for one in found.checks}
+    for check in CHECKS:
+        answer = answers.get(check.code)
+        if answer is None:
+            _plan_row(table, ASIDE, "-", f"{check.question} (not asked)")
+            continue
+        mark = BAD if answer.ends and not found.goes_on else MIND if answer.answer else GOOD
+        _plan_row(table, mark, "yes" if answer.answer else "no", check.question)
+        if answer.notice:
+            table.add_row("", "", Text(plain(answer.notice), style=MIND[1]))
+    return table
+
+
+def _plan_writes(found: Plan) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for write in found.writes:
+        table.add_row(write.verb, Text(plain(f"{write.target}: {write.terms}")))
+        if write.verb == "DELETE":
+            table.add_row("", Text(plain(f"dry run {found.dry_run}"), style=(BAD if found.refused else GOOD)[1]))
+    return table
+
+
+def _plan_deadlines(found: Plan) -> Table:
+    table = Table.grid(padding=(0, 2))
+
+    def add(what: str, deadline: Deadline | None) -> None:
+        if deadline is not None:
+            mark = MIND if deadline.short else GOOD
+            _plan_row(table, mark, f"{what} within {deadline.seconds:,.0f} s", deadline.origin)
+
+    add("gone", found.termination)
+    add("ready", found.ready)
+    return table
+
+
+def _plan_rights(found: Plan) -> Table:
+    table = Table.grid(padding=(0, 2))
+
+    def mark(right: Right) -> tuple[tuple[str, str], str]:
+        if right.granted is None:
+            return MIND, "could not be asked"
+        return (GOOD, "yes") if right.granted else (BAD if right.misses else MIND, "no")
+
+    for right in found.rights:
+        _plan_row(table, *mark(right), f"{right}: {right.why}" if right.why else str(right))
+    return table
+
+
+def _plan_row(table: Table, mark: tuple[str, str], answer: str, text: str) -> None:
+    sign, style = mark
+    table.add_row(Text(sign, style=style), Text(answer, style=style, justify="right"), Text(plain(text)))

@@ -1,0 +1,119 @@
+"""One bounce as it is seen in a terminal, in a log, or by a program."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from mecbounce.cli import screen
+from mecbounce.cli.exits import discard, unless_unwritable
+from mecbounce.cli.layout import plain
+from mecbounce.cli.next_commands import Given
+from mecbounce.cli.options import Output
+from mecbounce.cli.pages import codes, ending
+from mecbounce.kubernetes_api.objects import Pod
+from mecbounce.machine import State
+from mecbounce.record import BounceRecord, BounceResult, Notice
+from mecbounce.request import BounceRequest
+
+
+class _LastingConsole(Console):
+    """A bounce goes on when nobody reads any more (`mecbounce run ... | head`)."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        discard(self.file)
+
+
+class BounceInTerminal:
+    """One bounce as it is seen: a live screen in a terminal, plain lines elsewhere, one JSON document for programs."""
+
+    def __init__(
+        self, request: BounceRequest, context: str, given: Given, output: Output, *, plain: bool = False
+    ) -> None:
+        self._request = request
+        self._context = context
+        self._given = given
+        self._output = output
+        self._console = _LastingConsole(highlight=False, stderr=output is Output.JSON)
+        self._console.soft_wrap = not self._console.is_terminal  # a log line is one line
+        self.record: BounceRecord | None = None
+        """The last one that was saved. None: none was, as far as is known."""
+        self._sight: screen.Sight | None = None
+        live = self._console.is_terminal and not self._console.is_dumb_terminal and not plain
+        self._live = Live(self, console=self._console, refresh_per_second=4) if live else None
+        self._progress = screen.ProgressLines()
+
+    def __rich__(self) -> Text:
+        if self.record is None:
+            return Text()
+        now = datetime.now(UTC)
+        return screen.screen(self.record, now, self._console.width, where=self._context, sight=self._sight)
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        else:
+            self._line(screen.heading(self._request, self._context))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def observe(self, record: BounceRecord) -> None:
+        """Take a saved record in. The live screen shows it when it is due."""
+        before, self.record = self.record, record
+        if self._live is not None:
+            return
+        if before is None or record.state is not before.state:
+            limit = f", at most {record.limit:.0f} s" if record.limit is not None else ""
+            self._line(f"{record.state}: {codes(record)}" if record.state is State.FAILED else f"{record.state}{limit}")
+        self._tell_progress()
+
+    def saw(self, pods: tuple[Pod, ...], server_time: datetime | None) -> None:
+        """Take the pods of a look in, and the API server's time, to show what is waited for."""
+        now = datetime.now(UTC)
+        self._sight = screen.Sight(pods, (server_time or now) - now)
+        if self._live is None:
+            self._tell_progress()
+
+    def notify(self, notice: Notice) -> None:
+        """Say a notice where the screen does not show it."""
+        if self._live is None:
+            self._line(f"notice: {plain(notice.message)}")
+
+    def say(self, text: str) -> None:
+        """Say something between two bounces."""
+        if self._live is not None:
+            self._console.print()
+        self._line(text)
+
+    def end(self, result: BounceResult) -> None:
+        """Print how it ended."""
+        if self._output is Output.TEXT:
+            self.sum_up()
+            return
+        with unless_unwritable():
+            print(result.model_dump_json(indent=2), flush=True)
+
+    def sum_up(self) -> None:
+        """Say how it ended, or how to go on with it."""
+        if self.record is None:
+            return
+        width = self._console.width if self._console.is_terminal else None
+        with unless_unwritable():
+            if self._live is not None:
+                self._console.print()
+            self._console.print(ending(self.record, self._given, width), soft_wrap=True)
+
+    def _tell_progress(self) -> None:
+        if self.record is not None and (line := self._progress.line(self.record, self._sight, datetime.now(UTC))):
+            self._line(line)
+
+    def _line(self, text: str) -> None:
+        self._console.print(f"{datetime.now(UTC):%H:%M:%SZ} {text}", markup=False)

@@ -1,0 +1,41 @@
+"""What a request without a usable answer means for a bounce: how long to wait, and when to give up. Pure."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from mecbounce.errors import ClusterError, DeleteUnanswered, Unreachable, one_line
+from mecbounce.record import Trouble
+
+if TYPE_CHECKING:
+    from mecbounce.record import BounceRecord
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
+
+
+def add_failure(record: BounceRecord, error: ClusterError, now: datetime) -> Trouble:
+    """Count one more request without a usable answer."""
+    before = record.trouble or Trouble(since=now, tries=0, what="")
+    tried: dict[str, Any] = {"delete_tried_at": now} if isinstance(error, DeleteUnanswered) else {}
+    return before.model_copy(update={"tries": before.tries + 1, "what": one_line(error), **tried})
+
+
+def give_up_at(record: BounceRecord, trouble: Trouble) -> datetime:
+    """Allow the API timeout, counted from the first failure or the state's deadline, whichever is later."""
+    return max(trouble.since, record.deadline or trouble.since) + timedelta(seconds=record.request.timeouts.api)
+
+
+def pause(record: BounceRecord, trouble: Trouble, error: ClusterError, now: datetime) -> float:
+    """Give the seconds until the next request: more with each failure, as the server asks, never past a deadline."""
+    asked = error.retry_after if isinstance(error, Unreachable) else 0.0
+    wanted = max(_growing(record.bounce_id, trouble.tries), min(asked, LONGEST_PAUSE))
+    deadline = record.deadline if record.deadline is not None and now < record.deadline else give_up_at(record, trouble)
+    return min(wanted, (deadline - now).total_seconds())
+
+
+def _growing(seed: str, tries: int) -> float:
+    """Double with each try. The jitter keeps many bounces from asking at the same moment."""
+    longest = min(FIRST_PAUSE * 2.0 ** min(tries - 1, 10), LONGEST_PAUSE)
+    return longest * float(random.Random(f"{seed}/{tries}").uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret

@@ -1,0 +1,76 @@
+"""`mecbounce demo`: one scenario of the embedded cluster, seen live. The one file here that knows the command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from mecbounce.cli.bouncing import bounce
+from mecbounce.cli.exits import ExitStatus, UsageProblem
+from mecbounce.cli.next_commands import next_commands
+from mecbounce.cli.options import BounceOptions, Output
+from mecbounce.cli.terminal import BounceInTerminal
+from mecbounce.errors import Interrupted
+from mecbounce.machine import WAITING
+from mecbounce.sandbox import Sandbox
+from mecbounce.sandbox.scenarios import SCENARIOS
+from mecbounce.stores import FileStore
+from mecbounce.task import begin
+
+
+def show(scenario: str, output: Output) -> int:
+    """Bounce the scenario's node and give the exit status of `run`; 'list' tells the scenarios."""
+    if scenario == "list":
+        for one in SCENARIOS.values():
+            print(f"{one.name:18} {one.summary}")
+        return ExitStatus.DONE
+    if scenario not in SCENARIOS:
+        raise UsageProblem(f"--scenario: {scenario!r} is none of {', '.join(SCENARIOS)}")
+    shown = SCENARIOS[scenario]
+    patience = f"{shown.patience}s" if shown.patience else None
+    with Sandbox() as sandbox, tempfile.TemporaryDirectory() as folder:
+        shown.furnish(sandbox)
+        options = BounceOptions(
+            pod="mec-0",
+            kubeconfig=sandbox.kubeconfig,
+            node="express.example.com/v1/expressnodes/mec-0",
+            protection_annotation="express.example.com/shutdown-protection=disabled",
+            termination_timeout=patience,
+            ready_timeout=patience,
+            state=Path(folder) / "mec-0.json",
+            output=output,
+        )
+        request, kube = options.asked()
+        store = options.store(kube, request)
+        given = options.given()
+        terminal = BounceInTerminal(request, kube.name, replace(given, state=""), output)
+        if shown.killed:
+            [(_, words)] = next_commands(begin(request, datetime.now(UTC)), given)
+            _kill_while_waiting([*words[1:], "-o", output.value], store)
+            terminal.say("Killed by SIGKILL. The same command again:")
+        try:
+            status = bounce(terminal, request, kube.cluster, store, options.protection(kube.cluster))
+        except Interrupted:
+            status = ExitStatus.INTERRUPTED
+    if status and output is Output.TEXT:
+        again = f"python -m mecbounce.sandbox --scenario {scenario}"
+        print(f"(This cluster has ended, its records too. To try these, with the kubeconfig that it prints: {again})")
+    return status
+
+
+def _kill_while_waiting(words: list[str], store: FileStore) -> None:
+    """Run the command in a process of its own, and kill that a second after it began to wait.
+
+    Its last line is that it waits; what it waits for it would tell a second later.
+    """
+    with subprocess.Popen([sys.executable, "-m", "mecbounce", *words]) as process:  # noqa: S603 -- ourselves
+        while process.poll() is None:
+            time.sleep(0.1)
+            record, a_second_ago = store.load(), datetime.now(UTC) - timedelta(seconds=1)
+            if record is not None and record.state in WAITING and record.entered_at <= a_second_ago:
+                process.kill()
