@@ -42,7 +42,15 @@ from mecbounce.sandbox import Sandbox
 from mecbounce.task import begin
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = {path.name: path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+DOCUMENTS = {
+    path.name: path
+    for path in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+    )
+}
 PACKAGE = ROOT / "mecbounce"
 LANGUAGES = {"python", "console", "yaml", "json", "mermaid", "text"}  # diagrams: test_diagram.py; text is no code
 COMMAND: Any = get_command(app)
@@ -283,7 +291,11 @@ def test_links_lead_somewhere(name: str) -> None:
 
 
 def test_the_readme_leads_to_every_document() -> None:
-    assert [] == [name for name in DOCUMENTS if name != "README.md" and f"(docs/{name})" not in read("README.md")]
+    assert [] == [
+        name
+        for name in DOCUMENTS
+        if f"({DOCUMENTS[name].relative_to(ROOT)})" not in read("README.md") and name != "README.md"
+    ]
 
 
 # --- entries -----------------------------------------------------------------------------------------------------

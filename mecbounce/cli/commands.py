@@ -84,7 +84,7 @@ def show_plan(options: BounceOptions) -> int:
         resumes = would_resume(left)
     found = plan(request, kube.cluster, protection, events=not options.no_events)
     if options.output is Output.JSON:
-        print(json.dumps({**found.model_dump(mode="json"), "resumes": resumes}, indent=2))
+        print(json.dumps({"resumes": resumes, **found.model_dump(mode="json")}, indent=2))
     else:
         _print_page(plan_page(found, screen.heading(request, kube.name), resumes))
     return ExitStatus.DONE if found.goes_on else ExitStatus.REFUSED
