@@ -22,7 +22,8 @@ import structlog
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from mecbounce import BounceRequest, BounceTask, FileStore, KubernetesCluster, NodeRef, State, screen
+from mecbounce import BounceRequest, BounceTask, FileStore, KubernetesCluster, NodeRef, State
+from mecbounce.cli import plan_page, screen
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.planning import plan
 from mecbounce.record import BounceRecord
@@ -100,7 +101,7 @@ def stills() -> Iterator[tuple[str, str]]:
 
         BounceTask(request, cluster, store, saw=saw).perform()
         yield "run", svg("mecbounce run mec-0", caught[0])
-        yield "plan", svg("mecbounce plan mec-0", screen.plan_page(plan(request, cluster), screen.heading(request)))
+        yield "plan", svg("mecbounce plan mec-0", plan_page.plan_page(plan(request, cluster), screen.heading(request)))
 
 
 def caught_in_the_middle(record: BounceRecord, pods: tuple[Pod, ...], now: datetime) -> bool:

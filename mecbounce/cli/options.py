@@ -159,12 +159,12 @@ class BounceOptions(CommonOptions):
         termination = read_duration("--termination-timeout", self.termination_timeout)
         ready = read_duration("--ready-timeout", self.ready_timeout)
         kube = self.kube()
-        namespace = kube.namespace if self.namespace is None else self.namespace
+        namespace, where = (kube.namespace, f"context {kube.name}: ") if self.namespace is None else (self.namespace, "")
         if self.selector is None:
             pod = POD_KIND.sub("", self.pod or "")
         else:
             pod = _selected(kube.cluster, namespace, self.selector)
-        with naming_fields():
+        with naming_fields(namespace=where):
             request = BounceRequest(
                 namespace=namespace,
                 pod=pod,
@@ -209,13 +209,13 @@ def _selected(cluster: KubernetesCluster, namespace: str, selector: str) -> str:
 
 
 @contextlib.contextmanager
-def naming_fields(where: str = "") -> Iterator[None]:
-    """Turn pydantic's error into one line that names the field."""
+def naming_fields(where: str = "", **origins: str) -> Iterator[None]:
+    """Turn pydantic's error into one line that names the field, after `where` or the field's own origin."""
     try:
         yield
     except ValidationError as error:
         field, fault = first_fault(error)
-        raise UsageProblem(f"{where}{field}: {fault}") from None
+        raise UsageProblem(f"{origins.get(field, where)}{field}: {fault}") from None
 
 
 def _node_ref(text: str | None) -> NodeRef | None:

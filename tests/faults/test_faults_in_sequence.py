@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 )
 from model_cluster import Fate, ModelCluster, TrueTime
 
-from mecbounce import bounce, probes, steps
+from mecbounce import probes, retry, steps, task
 from mecbounce.errors import ClusterError, Interrupted, NotFound
 from mecbounce.machine import FINAL, TRANSITIONS, Event, State
 from mecbounce.record import BounceRecord, PinnedPod
@@ -314,7 +314,7 @@ class TestOfTheTest:
         machine.deletes_what_it_pinned_and_that_once()
 
     def handler(self, monkeypatch: pytest.MonkeyPatch, state: State, handler: Callable[[Context], Outcome]) -> None:
-        monkeypatch.setattr(bounce, "HANDLERS", {**HANDLERS, state: handler})
+        monkeypatch.setattr(task, "HANDLERS", {**HANDLERS, state: handler})
 
     @pytest.mark.parametrize("fate", Fate)
     def test_what_is_not_broken_passes(self, fate: Fate) -> None:
@@ -345,7 +345,7 @@ class TestOfTheTest:
         self.notices("another incarnation was adopted", Fate.FINE, Fate.OVERTAKEN)
 
     def test_no_pause_after_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(bounce, "_pause", lambda *_: 0.0)
+        monkeypatch.setattr(retry, "_growing", lambda *_: 0.0)
         self.notices("too many requests", *[Fate.LOST] * 40)
 
     def test_any_error_taken_for_gone(self, monkeypatch: pytest.MonkeyPatch) -> None:
