@@ -159,7 +159,9 @@ class BounceOptions(CommonOptions):
         termination = read_duration("--termination-timeout", self.termination_timeout)
         ready = read_duration("--ready-timeout", self.ready_timeout)
         kube = self.kube()
-        namespace, where = (kube.namespace, f"context {kube.name}: ") if self.namespace is None else (self.namespace, "")
+        namespace, where = (
+            (kube.namespace, f"context {kube.name}: ") if self.namespace is None else (self.namespace, "")
+        )
         if self.selector is None:
             pod = POD_KIND.sub("", self.pod or "")
         else:
