@@ -211,8 +211,9 @@ class TestDisableProtection:
             (OSError("broken\n  pipe."), "broken pipe"),
             (OSError("no file a\udce4"), "no file a\\udce4"),
             (ValueError(), "ValueError"),
+            (OSError("POST /off?token=hunter2 was refused"), "POST /off?token=*** was refused"),
         ],
-        ids=["two_lines", "half_a_character", "no_words"],
+        ids=["two_lines", "half_a_character", "no_words", "a_secret"],
     )
     def test_a_failure_is_told_in_one_line(self, cluster: FakeCluster, error: Exception, told: str) -> None:
         outcome = run(record_in(State.DISABLE_PROTECTION), cluster, protection=Switch(error))

@@ -165,7 +165,7 @@ class TestEveryStore:
 class TestMappingStore:
     @staticmethod
     def fail() -> None:
-        raise OSError("the database is away")
+        raise OSError("postgres://me:hunter2@db is away")
 
     def test_flushes_what_it_has_put_in_as_plain_data_under_one_key(self) -> None:
         mapping: dict[str, Any] = {"theirs": 1}
@@ -198,8 +198,8 @@ class TestMappingStore:
             """A mapping that is kept elsewhere."""
 
         mapping = Backed({"mecbounce": JSON})
-        mocker.patch.object(Backed, method, side_effect=OSError("the database is away"))
-        with pytest.raises(RecordError, match=r"^step state 'mecbounce': .*the database is away"):
+        mocker.patch.object(Backed, method, side_effect=OSError("postgres://me:hunter2@db is away"))
+        with pytest.raises(RecordError, match=r"^step state 'mecbounce': .*postgres://\*\*\*@db is away"):
             MappingStore(mapping, lambda: None).save(SECOND)
 
     def test_refuses_what_is_nested_too_deep(self) -> None:
@@ -232,7 +232,9 @@ class TestMappingStore:
         mapping = json.loads(json.dumps(before))
         with pytest.raises(RecordNotSaved) as caught:
             MappingStore(mapping, self.fail).save(record)
-        assert "step state 'mecbounce': the step state could not be saved: the database is away" == str(caught.value)
+        assert "step state 'mecbounce': the step state could not be saved: postgres://***@db is away" == str(
+            caught.value
+        )
         assert isinstance(caught.value.__cause__, OSError)
         assert before == mapping
 
