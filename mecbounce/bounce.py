@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from mecbounce import diagnosis, events, probes, steps
-from mecbounce.errors import AccessDenied, ClusterError, DeleteUnanswered, ForeignRecord, Interrupted, Unreachable
+from mecbounce.errors import (
+    AccessDenied,
+    ClusterError,
+    DeleteUnanswered,
+    ForeignRecord,
+    Interrupted,
+    Unreachable,
+    one_line,
+)
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
 from mecbounce.model import (
     BounceRecord,
@@ -202,7 +210,7 @@ class BounceTask:
         """Bounce, from where the stored record stands; a finished one is only reported again. Blocks until the end.
 
         Raises Interrupted, Superseded, and RecordError where the record can't be read or saved. What `stop` itself
-        raises goes through: the record is saved.
+        raises goes through: the last step was saved.
         """
         record = self._stored()
         if record is None:
@@ -227,7 +235,7 @@ class BounceTask:
         """
         record = self._stored() or self._begun()
         if not record.finished and self._stop():
-            return Step(self._left(self._with_doubt(record)), None)
+            return Step(self._left(_with_doubt(record)), None)
         if record.state is State.DELETE_POD and not self._announced_here:
             # Whoever was to carry the DELETE out before, and is paused, must find itself superseded.
             record = record.model_copy(update={"revision": record.revision + 1})
@@ -255,20 +263,13 @@ class BounceTask:
             text += " It goes on with the options that it began with."
         kept = tuple(notice for notice in record.notices if notice.code != "resumed")  # the last one will do
         notices = (*kept, Notice(code="resumed", message=text, at=now))
-        record = self._with_doubt(record)
+        record = _with_doubt(record)
         # What the cluster was like before says nothing of now: it gets its time anew to answer.
         trouble = record.trouble.model_copy(update={"since": now, "tries": 0}) if record.trouble else None
         after = record.model_copy(update={"notices": notices, "trouble": trouble, "revision": record.revision + 1})
         self._store.save(after)
         self._tell(after, kept)
         return after
-
-    def _with_doubt(self, record: BounceRecord) -> BounceRecord:
-        """Take into account that a runner before may have switched the protection off and not come to save that."""
-        doubtful = record.state is State.DISABLE_PROTECTION and record.protection is None
-        if not doubtful or self._protection is None:
-            return record
-        return record.model_copy(update={"protection": Protection.UNKNOWN})
 
     def _step(self, record: BounceRecord, look: Look | None) -> Step:
         step = advance(record, self._cluster, self._clock(), protection=self._protection, look=look)
@@ -292,7 +293,7 @@ class BounceTask:
         if step is None:
             self._log.info("bounce.interrupted", bounce=record.bounce_id, state=record.state.value)
             raise Interrupted(
-                f"Bounce of {record.request.pod} left in {record.state}, its record is {self._store}. "
+                f"Bounce of {record.request.pod} left in {record.state}, its record was saved in {self._store}. "
                 "Run again to resume it."
             )
         self._save(record, step.record)
@@ -312,7 +313,7 @@ class BounceTask:
             if event is not None:
                 self._cluster.tell(record.request.namespace, event)
         except Exception as error:  # noqa: BLE001 -- best effort: nothing that comes of it may change the bounce
-            why = str(error) if isinstance(error, ClusterError) else type(error).__name__
+            why = one_line(error) if isinstance(error, ClusterError) else type(error).__name__
             self._log.warning("bounce.event_not_written", bounce=record.bounce_id, error=why)
 
     def _tell(self, record: BounceRecord, told: tuple[Notice, ...] = ()) -> None:
@@ -343,6 +344,11 @@ class BounceTask:
             elif watch.wait(min(left, STOP_EVERY)):
                 return
             left -= STOP_EVERY
+
+
+def _with_doubt(record: BounceRecord) -> BounceRecord:
+    """Take into account that a runner before may have switched the protection off and not come to save that."""
+    return record.model_copy(update={"protection": Protection.UNKNOWN}) if record.protection_in_doubt else record
 
 
 def _announced(record: BounceRecord, now: datetime) -> BounceRecord:
@@ -380,6 +386,7 @@ def _followed(record: BounceRecord, outcome: Outcome, now: datetime) -> Step:
         changes["deadline"] = _deadline(state, record, changes.get("old_pod", record.old_pod), now)
         if state in FINAL:
             changes |= {"message": outcome.message, "advice": outcome.advice, "diagnosis": outcome.diagnosis}
+            changes["untold"] = True
     after = record.changed(**changes)
     if after.finished:
         return Step(after, None)
@@ -406,16 +413,16 @@ def _troubled(context: Context, error: ClusterError) -> Step:
     before_deletion = record.state in BEFORE_DELETION
     if before_deletion and isinstance(error, AccessDenied):
         advice = "Have that right granted, or the credentials renewed."
-        return _followed(record, _given_up(record, Event.ACCESS_DENIED, str(error), advice), now)
+        return _given_up(_with_doubt(record), now, Event.ACCESS_DENIED, one_line(error), advice)
     trouble = record.trouble or Trouble(since=now, tries=0, what="")
     tried: dict[str, Any] = {"delete_tried_at": now} if isinstance(error, DeleteUnanswered) else {}
-    trouble = trouble.model_copy(update={"tries": trouble.tries + 1, "what": str(error), **tried})
+    trouble = trouble.model_copy(update={"tries": trouble.tries + 1, "what": one_line(error), **tried})
     last_look = max(trouble.since, record.deadline or trouble.since) + context.api_timeout
     if now >= last_look:
         if before_deletion:
             text = f"No usable answer from the API server within {record.request.timeouts.api:.0f} s: {trouble.what}"
             advice = "Find out why the API server does not answer."
-            return _followed(record, _given_up(record, Event.CLUSTER_UNREACHABLE, text, advice), now)
+            return _given_up(_with_doubt(record), now, Event.CLUSTER_UNREACHABLE, text, advice)
         give_up = steps.not_terminated if record.state is State.AWAIT_TERMINATION else steps.not_back
         return _followed(record, give_up(context, diagnosis.unreachable(trouble.what)), now)
     changes: dict[str, Any] = {"trouble": trouble}
@@ -432,12 +439,14 @@ def _troubled(context: Context, error: ClusterError) -> Step:
     return Step(record.changed(**changes), Wait(pause, backing_off=True))
 
 
-def _given_up(record: BounceRecord, event: Event, what: str, advice: str) -> Outcome:
-    """Give up before the deletion; in DELETE_POD only if it is sure that there was none."""
-    if record.state is not State.DELETE_POD or record.old_pod is None:
-        return Outcome(event, f"{what}. {untouched(record)}", f"{advice} Then {ANEW}.")
+def _given_up(record: BounceRecord, now: datetime, event: Event, what: str, advice: str) -> Step:
+    """Give up before the deletion. Once a DELETE may have been sent, only a look would tell what came of it."""
+    if not record.deletion_was_possible or record.old_pod is None:
+        return _followed(record, Outcome(event, f"{what}. {untouched(record)}", f"{advice} Then {ANEW}."), now)
     message = f"{what}. The DELETE of pod {record.request.pod} may or may not have been carried out."
-    return Outcome(event, message, f"{advice} Then {steps.that_one_or_none(record.old_pod)}")
+    if off := steps.protection_off(record):
+        message += f" If it was not, the pod runs on{off}."
+    return _followed(record, Outcome(event, message, f"{advice} Then {steps.that_one_or_none(record.old_pod)}"), now)
 
 
 def _pause(seed: str, tries: int) -> float:

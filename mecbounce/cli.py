@@ -1,7 +1,8 @@
 """The command `mecbounce`: one bounce from a terminal, with a record that survives it. `kubectl bounce` is its `run`.
 
-Exit status: 0 done; 2 usage; 3 refused or given up before the deletion, nothing was deleted; 4 not terminated in
-time; 5 deleted and not back in time; 6 another runner has it; 75 interrupted, run again to resume; 1 anything else.
+Exit status: 0 done; 2 usage; 3 refused or given up before the deletion, nothing was deleted; 4 its deletion was
+accepted, and it has not gone in time; 5 it had gone, and its replacement was not back in time; 6 another runner has it;
+75 interrupted, run again to resume; 1 anything else.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ from mecbounce.errors import (
     Refused,
     Superseded,
 )
-from mecbounce.machine import WAITING, WITHOUT_A_LOOK, Event, State
+from mecbounce.machine import NOT_DELETED, WAITING, Event, State
 from mecbounce.model import (
     LONGEST,
     BounceRecord,
@@ -526,10 +527,7 @@ def _main(command: typer.Typer, name: str) -> NoReturn:
     except typer.TyperException as error:
         status_code = _complain(name, " ".join(error.format_message().split()), error.exit_code)
     except _LeftAtOnce as left:
-        saved = (
-            "The record is saved: run again to resume." if left.saved else "Nothing was done, and nothing is recorded."
-        )
-        status_code = _complain(name, f"Left at once. {saved}", ExitStatus.INTERRUPTED)
+        status_code = _complain(name, f"Left at once. {left}", ExitStatus.INTERRUPTED)
     except (typer.Abort, KeyboardInterrupt):
         status_code = _complain(name, "Interrupted.", ExitStatus.OTHER)
     except MecBounceError as error:
@@ -547,11 +545,7 @@ def _main(command: typer.Typer, name: str) -> NoReturn:
 
 
 class _LeftAtOnce(BaseException):
-    """A second signal. No handler of errors may take it for one. `saved`: whether there is a record of the bounce."""
-
-    def __init__(self, *, saved: bool = False) -> None:
-        super().__init__()
-        self.saved = saved
+    """A second signal. No handler of errors may take it for one. Its text says what was saved."""
 
 
 def _complain(name: str, message: str, status_code: int) -> int:
@@ -767,17 +761,18 @@ class BounceInTerminal:
         self._output = output
         self._console = _LastingConsole(highlight=False, stderr=output is Output.JSON)
         self._console.soft_wrap = not self._console.is_terminal  # a log line is one line
-        self._record: BounceRecord | None = None
+        self.record: BounceRecord | None = None
+        """The last one that was saved. None: none was, as far as is known."""
         self._sight: screen.Sight | None = None
         live = self._console.is_terminal and not self._console.is_dumb_terminal and not plain
         self._live = Live(self, console=self._console, refresh_per_second=4) if live else None
         self._progress = screen.ProgressLines()
 
     def __rich__(self) -> Text:
-        if self._record is None:
+        if self.record is None:
             return Text()
         now = datetime.now(UTC)
-        return screen.screen(self._record, now, self._console.width, where=self._context, sight=self._sight)
+        return screen.screen(self.record, now, self._console.width, where=self._context, sight=self._sight)
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -790,14 +785,9 @@ class BounceInTerminal:
         if self._live is not None:
             self._live.stop()
 
-    @property
-    def begun(self) -> bool:
-        """Whether any record has been saved."""
-        return self._record is not None
-
     def observe(self, record: BounceRecord) -> None:
         """Take a saved record in. The live screen shows it when it is due."""
-        before, self._record = self._record, record
+        before, self.record = self.record, record
         if self._live is not None:
             return
         if before is None or record.state is not before.state:
@@ -835,16 +825,16 @@ class BounceInTerminal:
 
     def sum_up(self) -> None:
         """Say how it ended, or how to go on with it."""
-        if self._record is None:
+        if self.record is None:
             return
         width = self._console.width if self._console.is_terminal else None
         with _unless_unwritable():
             if self._live is not None:
                 self._console.print()
-            self._console.print(screen.ending(self._record, self._given, width), soft_wrap=True)
+            self._console.print(screen.ending(self.record, self._given, width), soft_wrap=True)
 
     def _tell_progress(self) -> None:
-        if self._record is not None and (line := self._progress.line(self._record, self._sight, datetime.now(UTC))):
+        if self.record is not None and (line := self._progress.line(self.record, self._sight, datetime.now(UTC))):
             self._line(line)
 
     def _line(self, text: str) -> None:
@@ -861,19 +851,14 @@ def _bounce(
     events: bool = True,
 ) -> int:
     """Bounce, or resume. What a finished bounce left is set aside, once its end has been told."""
-    left: BounceRecord | None = None
-    with _stop_signals() as stop:
-        try:
-            if (left := store.load()) is not None:
-                # An ended bounce with a mistyped --node must not stand in the way of the corrected one.
-                refuse_other_pod(left, request, store)
-                if not left.finished:
-                    refuse_other_server(left, cluster.server, store)
-                elif is_untold_end(left, request):
-                    return _told_at_last(terminal, left, store)
-                store.set_aside()
-            with terminal:
-                result = BounceTask(
+    saved: BounceRecord | None = None  # of this bounce, by an earlier run
+    try:
+        with _stop_signals() as stop:
+            saved = _left_behind(store, request, cluster)
+            if saved is not None and saved.finished:
+                result = _told_late(terminal, saved)
+            else:
+                task = BounceTask(
                     request,
                     cluster,
                     store,
@@ -883,38 +868,69 @@ def _bounce(
                     saw=lambda pods: terminal.saw(pods, cluster.server_time),
                     stop=stop,
                     events=events,
-                ).perform()
-        except Interrupted:
-            terminal.sum_up()
-            raise
-        except _LeftAtOnce as at_once:
-            raise _LeftAtOnce(saved=terminal.begun or left is not None) from at_once
-        except RecordNotSaved as error:
-            if not terminal.begun:
-                raise UsageProblem(f"--state: {error}") from error
-            raise
+                )
+                result = _performed(task, terminal)
+    except _LeftAtOnce as at_once:
+        raise _LeftAtOnce(_what_is_recorded(terminal.record or saved)) from at_once
+    except RecordNotSaved as error:
+        if terminal.record is None and saved is None:
+            raise UsageProblem(f"--state: {error}") from error
+        raise
     terminal.end(result)
     _mark_told(store)
     return exit_status(result)
+
+
+def _left_behind(store: FileStore, request: BounceRequest, cluster: Any) -> BounceRecord | None:
+    """Give the record to go on with, or whose end is yet to be told. Set any other that has ended aside."""
+    left = store.load()
+    if left is None:
+        return None
+    # An ended bounce with a mistyped --node must not stand in the way of the corrected one.
+    refuse_other_pod(left, request, store)
+    if not left.finished:
+        refuse_other_server(left, cluster.server, store)
+    elif not is_untold_end(left, request):
+        store.set_aside()
+        return None
+    return left
+
+
+def _performed(task: BounceTask, terminal: BounceInTerminal) -> BounceResult:
+    try:
+        with terminal:
+            return task.perform()
+    except Interrupted:
+        terminal.sum_up()
+        raise
+
+
+def _what_is_recorded(saved: BounceRecord | None) -> str:
+    """Say what there is to go on with. `saved`: the last record that is known to be saved.
+
+    The file is not looked at: whoever leaves at once may do so because its disk does not answer.
+    """
+    if saved is None:  # perhaps in the middle of the first save
+        return "This run deleted nothing. Run again to begin the bounce, or to resume it if a record was saved."
+    if saved.finished:
+        return "The bounce has ended, and its record was saved: run again to be told how."
+    return "The record was saved: run again to resume."
 
 
 def is_untold_end(left: BounceRecord, request: BounceRequest) -> bool:
     """Whether a finished record is of the bounce that is asked for, and the run that ended it did not tell so."""
     pinned = left.old_pod.uid if left.old_pod else left.request.pod_uid
     same = left.request.node == request.node and request.pod_uid in (None, pinned)
-    return left.finished and not left.told and same
+    return left.finished and left.untold and same
 
 
-def _told_at_last(terminal: BounceInTerminal, left: BounceRecord, store: FileStore) -> int:
-    """Tell how a bounce ended whose run was killed before it could."""
+def _told_late(terminal: BounceInTerminal, left: BounceRecord) -> BounceResult:
+    """Say that a bounce has ended whose run was killed before it could tell how."""
     at = f"{left.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     with terminal:
         terminal.observe(left)
         terminal.say(f"This bounce ended at {at}, and nobody was told. The same command again begins a new one.")
-    result = BounceResult.of(left)
-    terminal.end(result)
-    _mark_told(store)
-    return exit_status(result)
+    return BounceResult.of(left)
 
 
 def _mark_told(store: FileStore) -> None:
@@ -922,16 +938,18 @@ def _mark_told(store: FileStore) -> None:
     with contextlib.suppress(RecordError, Superseded):
         record = store.load()
         if record is not None and record.finished:
-            store.save(record.changed(told=True))
+            store.save(record.changed(untold=False))
 
 
 def exit_status(result: BounceResult) -> int:
     """Give the command's exit status for a finished bounce."""
     if result.state is State.DONE:
         return ExitStatus.DONE
-    if result.event in WITHOUT_A_LOOK and result.failed_in is State.DELETE_POD:
+    if result.event in _STATUS_OF:
+        return _STATUS_OF[result.event]
+    if result.deletion_was_possible and result.event not in NOT_DELETED:
         return ExitStatus.OTHER
-    return _STATUS_OF.get(result.event, ExitStatus.REFUSED)
+    return ExitStatus.REFUSED
 
 
 @contextlib.contextmanager

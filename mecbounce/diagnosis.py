@@ -27,9 +27,11 @@ if TYPE_CHECKING:
         PinnedPod,
         Pod,
         PodEvent,
+        SeenPod,
     )
 
 UNREACHABLE = "cluster_unreachable"
+STANDING = ("deletion_lost", "terminating_again")  # a look shows the old pod, where its deletion should have been told
 LONGEST_QUOTE = 300  # characters of what others say
 
 ADMINISTRATORS = "the cluster's administrators"
@@ -112,11 +114,11 @@ def termination(pod: Pod, host: Host | None, server_now: datetime, events: Itera
     """Why the deleted pod still exists. `server_now`: the API server's own time, which its timestamps are of."""
     finalizers = ", ".join(pod.metadata.finalizers)
     also = f"; finalizers: {finalizers}" if finalizers else ""
-    if host_lost := _host_lost(host):
-        return Diagnosis(code="host_lost", evidence=host_lost + also, who=ADMINISTRATORS)
     if not pod.terminating:
         evidence = "the API server took the deletion, and the pod shows no deletionTimestamp"
         return Diagnosis(code="deletion_lost", evidence=evidence, who=ADMINISTRATORS)
+    if host_lost := _host_lost(host):
+        return Diagnosis(code="host_lost", evidence=host_lost + also, who=ADMINISTRATORS)
     # What was wrong with it before, such as a probe while it started, does not keep it.
     warning = last_warning(one for one in events if (pod.deleted_for(one.last_seen) or 0) >= 0)
     quoted = f"; its last Warning Event: {warning}" if warning else ""
@@ -139,6 +141,14 @@ def termination(pod: Pod, host: Host | None, server_now: datetime, events: Itera
     return Diagnosis(code="not_removed", evidence=evidence, who=ADMINISTRATORS)
 
 
+def standing_again(pod: Pod) -> Diagnosis:
+    """Say of the old pod that it had gone and is shown once more: the data of the API server went back."""
+    again = "the old pod had gone, and the API server shows it again"
+    if pod.terminating:
+        return Diagnosis(code="terminating_again", evidence=f"{again}, being deleted", who=ADMINISTRATORS)
+    return Diagnosis(code="deletion_lost", evidence=f"{again}, without a deletionTimestamp", who=ADMINISTRATORS)
+
+
 # --- nothing has replaced it -------------------------------------------------------------------------------------
 
 
@@ -146,12 +156,14 @@ def termination(pod: Pod, host: Host | None, server_now: datetime, events: Itera
 class Absence:
     """What was looked at once no replacement had come. All of it is best effort: None and () mean not known.
 
+    `came`: a replacement that an earlier look has shown.
     `node` and `controller`: what they are now, or in text that they no longer exist. `pods` are the namespace's,
     `events` those of the controller since `since`, `replica_sets` the namespace's. `host` is the Kubernetes node that
     a DaemonSet's pod was on. Times are the API server's.
     """
 
     since: datetime
+    came: SeenPod | None = None
     pods: tuple[Pod, ...] = ()
     ref: NodeRef | None = None
     node: Node | str | None = None
@@ -177,6 +189,9 @@ def not_recreated(old: PinnedPod, seen: Absence) -> Diagnosis:
         evidence = f"{old.controller.called} has made {_list('pod', made)} meanwhile, and none of the name {old.name}"
         return Diagnosis(code="other_name", evidence=evidence, who=_maker(old))
     evidence = "nothing has recreated the pod"
+    if came := seen.came:
+        how = "is terminating" if any(pod.uid == came.uid for pod in seen.pods) else "has gone too"
+        evidence = f"the replacement {came.name} ({came.uid}) {how}, and nothing has made another"
     if isinstance(seen.controller, Controller) and (why := _not_ready(seen.controller)):
         evidence += f"; {seen.controller.reference.called} says of itself that it is not ready: {why}"
     return Diagnosis(code="not_recreated", evidence=evidence, who=_maker(old))

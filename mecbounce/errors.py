@@ -8,7 +8,7 @@
     │   ├── ForeignRecord      it belongs to another bounce: of another pod, node, incarnation or API server
     │   └── RecordNotSaved     it could not be made durable
     ├── Superseded             another runner has taken this bounce over
-    ├── Interrupted            asked to stop after the deletion; the record is saved, run again to resume
+    ├── Interrupted            asked to stop after the deletion; the record was saved, run again to resume
     ├── ImpossibleEvent        a fault of mecbounce: the machine has no such arrow
     └── ClusterError           what the API server answered, or that it did not
         ├── Unreachable        no usable answer now; the same request may get one later
@@ -22,6 +22,8 @@ A bounce that fails is no exception: it is a `BounceResult` in state FAILED.
 """
 
 from __future__ import annotations
+
+from mecbounce.quoting import quoted
 
 
 class MecBounceError(Exception):
@@ -57,7 +59,7 @@ class Superseded(MecBounceError):
 
 
 class Interrupted(MecBounceError):
-    """Asked to stop after the deletion. The record is saved: run again to resume."""
+    """Asked to stop after the deletion. The record was saved: run again to resume."""
 
 
 class ImpossibleEvent(MecBounceError):
@@ -98,3 +100,12 @@ class Conflict(ClusterError):
 
 class Refused(ClusterError):
     """Any other final no: an admission webhook, an invalid request."""
+
+
+def one_line(error: BaseException) -> str:
+    """Give an error's text as `quoted` does; its type's name where it has no text, or raises as it is asked for it."""
+    try:
+        text = str(error).encode(errors="backslashreplace").decode()  # no half characters
+    except Exception:  # noqa: BLE001 -- it may be anybody's class
+        text = ""
+    return quoted(text).rstrip(".") or type(error).__name__

@@ -90,7 +90,9 @@ BEFORE_DELETION = (State.INIT_CHECKS, State.DISABLE_PROTECTION, State.DELETE_POD
 WAITING = (State.AWAIT_TERMINATION, State.AWAIT_READY)
 FINAL = (State.DONE, State.FAILED)
 JOINING = (Event.ALREADY_TERMINATING, Event.ALREADY_REPLACED)  # another hand has deleted it: this bounce does not
-WITHOUT_A_LOOK = (Event.ACCESS_DENIED, Event.CLUSTER_UNREACHABLE)  # in DELETE_POD: nobody knows whether it was deleted
+# Once a DELETE was announced, these alone end a bounce before the deletion and tell that there was none: its own
+# process has called it off, or its own DELETE was answered. Another one that announced it may be paused before it.
+NOT_DELETED = (Event.CANCELLED, Event.DELETE_REFUSED)
 
 TRANSITIONS: tuple[Transition, ...] = (
     Transition(State.INIT_CHECKS, Event.CHECKS_PASSED, State.DISABLE_PROTECTION),
@@ -124,7 +126,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     *(
         Transition(state, event, State.FAILED)
         for state in BEFORE_DELETION
-        for event in (Event.CANCELLED, *WITHOUT_A_LOOK)
+        for event in (Event.CANCELLED, Event.ACCESS_DENIED, Event.CLUSTER_UNREACHABLE)
     ),
 )
 

@@ -1002,7 +1002,7 @@ class BounceRecord(Frozen):
     new_pod: SeenPod | None = None
     """Its replacement. None: not yet seen."""
     protection: Protection | None = None
-    """What came of switching its shutdown protection off. None: not yet tried."""
+    """What came of switching its shutdown protection off. None: not yet tried, or nobody came to save that."""
     trouble: Trouble | None = None
     """What keeps the API server from being asked just now. None: nothing."""
     notices: tuple[Notice, ...] = ()
@@ -1013,8 +1013,8 @@ class BounceRecord(Frozen):
     """What to do next, once it has ended."""
     diagnosis: Diagnosis | None = None
     """Why it was not deleted, not gone in time or not back in time."""
-    told: bool = False
-    """Whether the command has told how it ended."""
+    untold: bool = False
+    """Whether it has ended and the command has yet to tell so. An older mecbounce did not remember that."""
 
     @field_validator("schema_version", mode="before")
     @classmethod
@@ -1062,11 +1062,20 @@ class BounceRecord(Frozen):
         return self.state in FINAL
 
     @property
+    def protection_in_doubt(self) -> bool:
+        """Whether a try to switch its protection off was announced, and nobody has saved what came of it."""
+        return self.state is State.DISABLE_PROTECTION and self.protection is None
+
+    @property
+    def deletion_was_possible(self) -> bool:
+        """Whether the bounce reached DELETE_POD, so that a DELETE may have been sent."""
+        return any(passage.state is State.DELETE_POD for passage in self.path)
+
+    @property
     def found_replaced(self) -> bool:
         """Whether the pod had gone before this bounce came to delete it."""
-        passed = {passage.state for passage in self.path}
         joined = any(passage.event is Event.ALREADY_REPLACED for passage in self.path)
-        return joined and State.DELETE_POD not in passed
+        return joined and not self.deletion_was_possible
 
     @property
     def by_other_name(self) -> bool:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from mecbounce import checks, diagnosis, probes, steps
 from mecbounce.bounce import LOOK_EVERY
-from mecbounce.errors import AccessDenied, ClusterError, Refused, Unreachable
+from mecbounce.errors import AccessDenied, ClusterError, Refused, Unreachable, one_line
 from mecbounce.machine import JOINING, Event, State, follow
 from mecbounce.model import BounceRequest, Controller, Frozen, Pod, SeenPod
 from mecbounce.protection import AnnotationProtection
@@ -139,10 +139,12 @@ def plan(
     except AccessDenied as error:
         rights = _asked(request, cluster, _rights(checks.Facts(request), protection, writes=True, events=events))
         advice = _who_grants(request, rights)
-        return Plan(goes_on=False, event=Event.ACCESS_DENIED, message=f"{error}.", advice=advice, rights=rights)
+        return Plan(
+            goes_on=False, event=Event.ACCESS_DENIED, message=f"{one_line(error)}.", advice=advice, rights=rights
+        )
     except ClusterError as error:
         advice = "Find out why the API server gives no usable answer. Then plan again."
-        return Plan(goes_on=False, event=Event.CLUSTER_UNREACHABLE, message=f"{error}.", advice=advice)
+        return Plan(goes_on=False, event=Event.CLUSTER_UNREACHABLE, message=f"{one_line(error)}.", advice=advice)
     verdict, pod = checks.judge(facts), facts.pod
     rights = _asked(request, cluster, _rights(facts, protection, writes=verdict.event not in JOINING, events=events))
     deleted = pod if verdict.event is Event.CHECKS_PASSED else None
@@ -203,13 +205,14 @@ def _dry_run(request: BounceRequest, pod: Pod, cluster: PlanCluster) -> tuple[st
     try:
         cluster.delete_pod(request.namespace, pod.name, pod.uid, dry_run=True)
     except Unreachable as error:
-        return f"no usable answer: {error}", True
+        return f"no usable answer: {one_line(error)}", True
     except Refused as error:
-        if "does not support dry run" in str(error):  # a webhook with side effects: it may well let the DELETE pass
-            return f"not asked: {error}", False
-        return f"refused: {error}", True
+        said = one_line(error)
+        if "does not support dry run" in said:  # a webhook with side effects: it may well let the DELETE pass
+            return f"not asked: {said}", False
+        return f"refused: {said}", True
     except ClusterError as error:
-        return f"refused: {error}", True
+        return f"refused: {one_line(error)}", True
     return "accepted", False
 
 
@@ -301,7 +304,7 @@ def _asked(request: BounceRequest, cluster: PlanCluster, rights: Iterator[Right]
         try:
             granted = cluster.may(namespace, right.verb, right.resource, group=right.group, name=right.name)
         except ClusterError as error:
-            return right.model_copy(update={"why": str(error)})
+            return right.model_copy(update={"why": one_line(error)})
         return right.model_copy(update={"granted": granted})
 
     return tuple(answered(right) for right in rights)
@@ -312,7 +315,7 @@ def _eviction(request: BounceRequest, pod: Pod, cluster: PlanCluster) -> tuple[s
     try:
         budgets = [one for one in cluster.disruption_budgets(request.namespace) if one.covers(pod)]
     except ClusterError as error:
-        return f"Whether a PodDisruptionBudget covers the pod could not be asked: {error}.", None
+        return f"Whether a PodDisruptionBudget covers the pod could not be asked: {one_line(error)}.", None
     allowed = {one.metadata.name: one.status.disruptions_allowed for one in budgets}
     if not allowed:
         return "No PodDisruptionBudget covers the pod.", allowed

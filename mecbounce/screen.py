@@ -21,8 +21,8 @@ from rich.text import Text
 
 from mecbounce import diagnosis, probes
 from mecbounce.checks import CHECKS
-from mecbounce.machine import FINAL, JOINING, WITHOUT_A_LOOK, Event, State
-from mecbounce.model import BounceRecord, BounceRequest, ClusterType, Notice, Pod, Protection, ReadyWhen
+from mecbounce.machine import BEFORE_DELETION, FINAL, JOINING, NOT_DELETED, WAITING, Event, State
+from mecbounce.model import BounceRecord, BounceRequest, ClusterType, Notice, PinnedPod, Pod, Protection, ReadyWhen
 from mecbounce.planning import Deadline, Plan, Right
 
 WHOLE_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -124,7 +124,7 @@ def waiting_for(record: BounceRecord, sight: Sight | None, now: datetime) -> tup
     if record.state is State.AWAIT_TERMINATION:
         return _termination(old.find_in(sight.pods), now + sight.skew)
     if record.state is State.AWAIT_READY:
-        return _readiness(record, old.replacements(sight.pods), now + sight.skew)
+        return _readiness(record, old, sight.pods, now + sight.skew)
     return None
 
 
@@ -146,7 +146,13 @@ def _ended_lately(pod: Pod, server_now: datetime) -> bool:
     return min(ago, default=REMOVAL) < REMOVAL
 
 
-def _readiness(record: BounceRecord, candidates: tuple[Pod, ...], server_now: datetime) -> tuple[str, str] | None:
+def _readiness(
+    record: BounceRecord, old: PinnedPod, pods: tuple[Pod, ...], server_now: datetime
+) -> tuple[str, str] | None:
+    if again := old.find_in(pods):
+        why = diagnosis.standing_again(again)
+        return why.code, why.evidence
+    candidates = old.replacements(pods)
     if not candidates:
         return "not_recreated", "nothing has recreated the pod yet"
     pod = candidates[0]
@@ -318,21 +324,36 @@ def _rows(rows: Mapping[str, str], width: int | None) -> list[Text]:
 
 def deletion_happened(record: BounceRecord) -> bool:
     """Whether the pod has been deleted, by this bounce or another hand, as far as the record knows."""
-    return any(passage.state in (State.AWAIT_TERMINATION, State.AWAIT_READY) for passage in record.path)
+    return _code(record) != "deletion_lost" and any(passage.state in WAITING for passage in record.path)
+
+
+def _deletion_unknown(record: BounceRecord) -> bool:
+    """Whether a DELETE may have been sent, or may be yet, and nothing has told what came of it."""
+    if record.finished and (_last_event(record) in NOT_DELETED or record.path[-2].state not in BEFORE_DELETION):
+        return False
+    return record.deletion_was_possible
 
 
 def _changed(record: BounceRecord) -> str:
     """Say whether the pod was deleted, and what became of its protection."""
     events = {passage.event for passage in record.path}
-    at = record.path[-2 if record.finished else -1].state
-    if Event.DELETE_ACCEPTED in events:
+    at, code = record.path[-2 if record.finished else -1].state, _code(record)
+    if code == "deletion_lost":
+        said = "nothing: the DELETE was accepted, and the pod still stands"
+    elif code == "terminating_again":
+        said = "the pod is being deleted: it had gone, and stands again"
+    elif Event.DELETE_ACCEPTED in events and at is State.AWAIT_TERMINATION and code in ("", diagnosis.UNREACHABLE):
+        said = "the deletion was accepted; whether the pod has gone is not known"
+    elif Event.DELETE_ACCEPTED in events:
         said = "the pod was deleted"
-    elif events & {*JOINING} and not any(passage.state is State.DELETE_POD for passage in record.path):
+    elif events & {*JOINING} and not record.deletion_was_possible:
         how = "was being deleted already" if Event.ALREADY_TERMINATING in events else "had gone already"
         said = f"nothing by this bounce: the pod {how}"
-    elif events & {*JOINING, Event.POD_GONE}:
+    elif events & {Event.ALREADY_REPLACED, Event.POD_GONE}:
         said = "the pod has gone, by this bounce's DELETE or another hand"
-    elif at is State.DELETE_POD and (not record.finished or _last_event(record) in WITHOUT_A_LOOK):
+    elif Event.ALREADY_TERMINATING in events:
+        said = "the pod is being deleted, by this bounce's DELETE or another hand"
+    elif _deletion_unknown(record):
         said = "not known: the DELETE may or may not have been carried out"
     else:
         said = "nothing was deleted"
@@ -342,7 +363,13 @@ def _changed(record: BounceRecord) -> str:
         Protection.KEPT: "; its shutdown protection could not be switched off",
         Protection.UNKNOWN: "; its shutdown protection may have been switched off",
     }
-    return said + (protection.get(record.protection, "") if record.protection else "")
+    known = Protection.UNKNOWN if record.protection_in_doubt else record.protection
+    return said + (protection.get(known, "") if known else "")
+
+
+def _code(record: BounceRecord) -> str:
+    """Give the code of its diagnosis; empty where it has none."""
+    return record.diagnosis.code if record.diagnosis else ""
 
 
 def _last_event(record: BounceRecord) -> Event:
@@ -381,6 +408,8 @@ _WEBHOOKS = Next(
 )
 _EVENTS = Next("See what happened there", "kubectl get events -n {namespace} --sort-by=.lastTimestamp")
 _WAIT_ON = Next("Wait on, and delete nothing", "{this_one}")
+_ONCE_MORE = Next("Try once more: deletes this incarnation only", "{this_one}")
+_WAIT_OR_DELETE = Next("Wait on: deletes this incarnation only, if it still stands", "{this_one}")
 _RESUME = Next("Resume it", "{run}")
 _THAT_ONE_OR_NONE = Next("Then bounce that incarnation, and no other", "{this_one}")
 _THAT_ONE_IF_IT_STANDS = Next("Then see whether it still stands", "kubectl get pod {pod} -n {namespace}")
@@ -422,6 +451,7 @@ _LOOK: Mapping[str, Next] = {  # by a diagnosis' code: where to look before wait
     "finalizers": Next("See who set them", "kubectl get pod {pod} -n {namespace} -o yaml"),
     "not_removed": _HOST,
     "deletion_lost": _DESCRIBE,
+    "terminating_again": _DESCRIBE,
     "webhook_failing": _WEBHOOKS,
     "webhook_denied": _WEBHOOKS,
     "policy_denied": Next("See which policies there are", "kubectl get validatingadmissionpolicies"),
@@ -492,16 +522,27 @@ def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[st
         event = _last_event(record)
         found = [_LOOK.get(record.diagnosis.code, _DESCRIBE)] if record.diagnosis else []
         by_other_name = record.by_other_name
-        found.append(_WAIT_ON_BY_OTHER_NAME.get(event, _NEXT[event]) if by_other_name else _NEXT[event])
-        if event in WITHOUT_A_LOOK and record.path[-2].state is State.DELETE_POD:
+        found.append(_going_on(record, event))
+        if _deletion_unknown(record):
             found.append(_THAT_ONE_IF_IT_STANDS if by_other_name else _THAT_ONE_OR_NONE)
     return [(purpose, words) for one in found for purpose, words in [_filled(one, record, given)]]
+
+
+def _going_on(record: BounceRecord, event: Event) -> Next:
+    """Choose how to go on after a failure, named as what it does."""
+    if _code(record) == "deletion_lost":
+        return _ONCE_MORE
+    if record.by_other_name:
+        return _WAIT_ON_BY_OTHER_NAME.get(event, _NEXT[event])
+    if event is Event.TERMINATION_TIMEOUT and _code(record) == diagnosis.UNREACHABLE:
+        return _WAIT_OR_DELETE
+    return _NEXT[event]
 
 
 def _filled(what: Next, record: BounceRecord, given: Given) -> tuple[str, list[str]]:
     """Fill the fields of a command; where one isn't known, the namespace's Events have to do."""
     request, old, new = record.request, record.old_pod, record.new_pod
-    node, about = request.node, new or old
+    node, about = request.node, old if _code(record) in diagnosis.STANDING else new or old
     fields = {
         "namespace": request.namespace,
         "pod": about.name if about else request.pod,

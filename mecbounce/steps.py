@@ -23,6 +23,7 @@ from mecbounce.errors import (
     NotFound,
     Refused,
     Unreachable,
+    one_line,
 )
 from mecbounce.machine import JOINING, Event, State
 from mecbounce.model import (
@@ -40,7 +41,6 @@ from mecbounce.model import (
     SeenPod,
     UnreadableField,
 )
-from mecbounce.quoting import quoted
 
 if TYPE_CHECKING:
     from mecbounce.cluster import Cluster
@@ -116,10 +116,12 @@ class Context:
     def pods(self) -> tuple[Pod, ...]:
         """Look at the pods that the pinned identity is about.
 
-        What a watch tells is good enough, except to judge a deadline, or a DELETE whose answer was lost.
+        What a watch tells is good enough, except to judge a deadline, a DELETE whose answer was lost, or which pods
+        stand beside one of a generated name: whatever the watch has not told of yet would be taken for its replacement.
         """
-        unanswered = self.record.state is State.DELETE_POD and self.record.trouble is not None
-        return self.look_afresh() if self.overdue or unanswered else self.look(self._name)
+        doubtful = self.record.trouble is not None or self.old.generated_name
+        afresh = self.overdue or (self.record.state is State.DELETE_POD and doubtful)
+        return self.look_afresh() if afresh else self.look(self._name)
 
     def look_afresh(self) -> tuple[Pod, ...]:
         """Look at them with a request of its own."""
@@ -155,9 +157,10 @@ def init_checks(context: Context) -> Outcome:
     """May the pod be bounced? Pin its identity."""
     request = context.request
     facts, pods = gather(request, context.cluster, context.look, context.record.old_pod)
-    unprotected = context.record.protection in (Protection.DISABLED, Protection.UNKNOWN)  # they are asked once more
-    verdict = checks.judge(facts, untouched(context.record)) if unprotected else checks.judge(facts)
+    again = context.record.deletion_was_possible  # the deletion was announced, and that intent has expired
+    verdict = checks.judge(facts, _perhaps_deleted(context.record)) if again else checks.judge(facts)
     notices = [(answer.check.code, answer.notice) for answer in verdict.answers if answer.notice]
+    advice = verdict.advice
     learned: dict[str, Any] = {"resource": facts.node.reference if facts.node else None}
     if verdict.event in JOINING:
         notices.append((verdict.event.value, verdict.message))
@@ -166,7 +169,31 @@ def init_checks(context: Context) -> Outcome:
     elif facts.pod is not None and facts.pod_uid in (None, facts.pod.uid):  # or an earlier check has ended them
         learned["old_pod"] = pinned = PinnedPod.of(facts.pod, pods, facts.maker)
         notices += short_deadlines(request, pinned)
-    return Outcome(verdict.event, verdict.message, verdict.advice, learned=learned, notices=tuple(notices))
+    if verdict.event is Event.CHECKS_PASSED:
+        learned["protection"] = _protection_announced(context)
+    elif verdict.event not in JOINING and again:
+        if done := _carried_out(context):
+            return done
+        advice += f" For that, {that_one_or_none(context.old)}"
+    return Outcome(verdict.event, verdict.message, advice, learned=learned, notices=tuple(notices))
+
+
+def _perhaps_deleted(record: BounceRecord) -> str:
+    """Say what is known of a pod whose DELETE was announced: whoever did so may be paused right before it."""
+    return (
+        f"Pod {record.request.pod} ran on when last seen{protection_off(record)}. "
+        "The DELETE that was announced before may still be carried out."
+    )
+
+
+def _carried_out(context: Context) -> Outcome | None:
+    """Look once more before the checks end a bounce whose DELETE may have been sent before."""
+    done = _deleted(context.old, context.look_afresh())
+    if done is None:
+        return None
+    event = Event.ALREADY_REPLACED if done.event is Event.POD_GONE else Event.ALREADY_TERMINATING
+    text = "The deletion that was announced before has happened meanwhile: waiting on, whatever the checks say now."
+    return replace(done, event=event, notices=((event.value, text),))
 
 
 def gather(
@@ -181,7 +208,7 @@ def gather(
         try:
             facts = replace(facts, node=Node.read(cluster.node(request.namespace, request.node), request.node))
         except NotFound as error:
-            return replace(facts, missing=str(error), served=error.served), ()
+            return replace(facts, missing=one_line(error), served=error.served), ()
         except UnreadableField as error:
             return replace(facts, unreadable=str(error)), ()
     pods = look(request.pod)
@@ -245,10 +272,19 @@ _BOTH: Mapping[tuple[Protection | None, Protection], Protection] = {
 }
 
 
+def _protection_announced(context: Context) -> Protection | None:
+    """What to save before a protection is tried. None: until more is saved, nobody knows what came of it."""
+    before = context.record.protection
+    if context.protection is None:
+        return _BOTH.get((before, Protection.UNUSED), Protection.UNUSED)
+    return before if before in (Protection.DISABLED, Protection.OFF, Protection.UNKNOWN) else None
+
+
 def _disable(context: Context) -> tuple[Event, Protection, tuple[tuple[str, str], ...]]:
     protection = context.protection
-    if protection is None:
-        return Event.PROTECTION_UNUSED, Protection.UNUSED, ()
+    if protection is None:  # a runner before may have had one
+        in_doubt = context.record.protection_in_doubt
+        return Event.PROTECTION_UNUSED, Protection.UNKNOWN if in_doubt else Protection.UNUSED, ()
     pod = context.old.find_in(context.pods())
     if pod is None or pod.terminating:
         return Event.PROTECTION_UNUSED, Protection.UNUSED, ()
@@ -284,17 +320,17 @@ def delete_pod(context: Context) -> Outcome:
         if context.patience_is_over:
             return _deleted(old, context.look_afresh()) or _refused(context, error)
         if isinstance(error, Unreachable):
-            raise DeleteUnanswered(str(error), retry_after=error.retry_after) from error
+            raise DeleteUnanswered(one_line(error), retry_after=error.retry_after) from error
         if done := _deleted(old, context.look_afresh()):
             return done
-        raise DeleteUnanswered(str(error)) from error
+        raise DeleteUnanswered(one_line(error)) from error
     return Outcome(Event.DELETE_ACCEPTED, learned={"old_pod": old.seen_among(pods)})
 
 
 def _refused(context: Context, answer: ClusterError) -> Outcome:
     """Give up: the DELETE was answered by a no, or by an error for as long as the API timeout, and the pod stands."""
     old, final = context.old, isinstance(answer, (AccessDenied, Refused))
-    why, refused = diagnosis.refusal(str(answer), final=final), "refused" if final else "did not carry out"
+    why, refused = diagnosis.refusal(one_line(answer), final=final), "refused" if final else "did not carry out"
     return Outcome(
         Event.DELETE_REFUSED,
         f"The API server {refused} the deletion: {why.evidence.rstrip('.')}. Pod {old.name} runs on"
@@ -330,6 +366,9 @@ def await_ready(context: Context) -> Outcome:
     """Wait until its replacement has started."""
     record, old = context.record, context.old
     pods = context.pods()
+    again = old.find_in(pods)
+    if again is not None:  # the API server's data went back, or a cache did: nothing can be said to have replaced it
+        return not_back(context, diagnosis.standing_again(again)) if context.overdue else STILL_WAITING
     candidates = old.replacements(pods)
     if not candidates:
         return _not_recreated(context, pods) if context.overdue else STILL_WAITING
@@ -399,9 +438,9 @@ def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ..
         f"It was not force-deleted; {then}."
     )
     if why.code == "deletion_lost":
-        message = f"Pod {old.name} still stands after {_waited(context)}: {evidence}."
+        message = f"Pod {old.name} still stands after {_waited(context)}{protection_off(context.record)}: {evidence}."
     if why.code == diagnosis.UNREACHABLE:
-        message = f"Pod {old.name} is deleted; whether it has gone is not known: {evidence}."
+        message = f"The deletion of pod {old.name} was accepted; whether it has gone is not known: {evidence}."
     return Outcome(Event.TERMINATION_TIMEOUT, message, _advice(context.record, why), why)
 
 
@@ -430,7 +469,9 @@ def not_back(
     if why.code == "name_generated":
         message = f"No pod {old.name} has come in {_waited(context)}: {why.evidence}."
     if why.code == diagnosis.UNREACHABLE:
-        message = f"Pod {old.name} has gone; whether its replacement is back is not known: {why.evidence.rstrip('.')}."
+        message = f"Pod {old.name} had gone; whether its replacement is back is not known: {why.evidence.rstrip('.')}."
+    if why.code in diagnosis.STANDING:
+        message = f"Pod {old.name} ({old.uid}) stands again: {why.evidence}. It was left as it is."
     return Outcome(event, message, _advice(context.record, why), why, learned, notices)
 
 
@@ -443,8 +484,13 @@ def _advice(record: BounceRecord, why: Diagnosis) -> str:
         return (
             "Nothing is to be mended: the rollout goes on by itself. Look at the pods of the ReplicaSet that took over."
         )
+    if why.code == "deletion_lost" and record.old_pod is not None:
+        once_more = f"begin anew with {_pinned(record.old_pod)}, which deletes this incarnation only"
+        return f"To act: {why.who}. To try once more, {once_more}."
     if record.by_other_name or record.old_pod is None:
         return f"To act: {why.who}. Its replacement has a name of its own: look at the newest pods of its controller."
+    if why.code == diagnosis.UNREACHABLE and record.state is State.AWAIT_TERMINATION:  # its DELETE may have been lost
+        return f"To act: {why.who}. To wait on, {that_one_or_none(record.old_pod)}"
     return f"To act: {why.who}. To wait on without deleting again, begin anew with {_pinned(record.old_pod)}."
 
 
@@ -502,6 +548,7 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
     joined = any(passage.event in JOINING for passage in context.record.path)
     since = context.record.checked_at + context.skew - (EVENTS_LAST if joined else timedelta())
     seen = diagnosis.Absence(
+        came=context.record.new_pod,
         since=since.replace(microsecond=0),  # an Event tells whole seconds: one of that second may have come after it
         pods=pods,
         ref=context.request.node,
@@ -526,7 +573,7 @@ def _node_now(context: Context) -> tuple[Node | str | None, Mapping[str, Any] | 
         resource = context.cluster.node(context.request.namespace, ref)
         return Node.read(resource, ref), resource
     except NotFound as error:
-        return str(error), None
+        return one_line(error), None
     except (ClusterError, UnreadableField):
         return None, None
 
@@ -541,7 +588,7 @@ def _controller_now(
             resource = context.cluster.controller(context.request.namespace, owner)
         return Controller.read(resource)
     except NotFound as error:
-        return str(error)
+        return one_line(error)
     except (ClusterError, ValidationError):  # as everything here, best effort
         return None
 
@@ -610,12 +657,6 @@ def protection_off(record: BounceRecord) -> str:
         Protection.UNKNOWN: ", with its shutdown protection perhaps switched off",
     }
     return off.get(record.protection, "") if record.protection else ""
-
-
-def one_line(error: Exception) -> str:
-    """Give an error's text, or else its name, fit to be told."""
-    text = (str(error) or type(error).__name__).encode(errors="backslashreplace").decode()  # no half characters
-    return quoted(text).rstrip(".")
 
 
 HANDLERS: Mapping[State, Callable[[Context], Outcome]] = {

@@ -22,9 +22,8 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from mecbounce.errors import DamagedRecord, RecordError, RecordNotSaved, Superseded, UnknownSchema
+from mecbounce.errors import DamagedRecord, RecordError, RecordNotSaved, Superseded, UnknownSchema, one_line
 from mecbounce.model import READABLE, BounceRecord, first_fault
-from mecbounce.quoting import quoted
 
 LOCK_WAIT = 10.0  # seconds; another runner may be frozen in the middle of a save
 _LOCK_AGAIN = 0.02  # seconds
@@ -75,12 +74,13 @@ class MappingStore:
     def load(self) -> BounceRecord | None:
         try:
             data = self._present().get(self._key)
+            return None if data is None else _record(data, str(self))
+        except RecordError:
+            raise
         except Exception as error:  # a runner's mapping may be backed by anything
-            text = (
-                f"{self}: the step state can't be read: {quoted(error)}. It was left as it is: run again once it can."
-            )
-            raise RecordError(text) from error
-        return None if data is None else _record(data, str(self))
+            raise RecordError(
+                f"{self}: the step state can't be read: {one_line(error)}. It was left as it is: run again once it can."
+            ) from error
 
     def save(self, record: BounceRecord) -> None:
         _compare(self.load(), record)
@@ -95,7 +95,7 @@ class MappingStore:
                 self._present().pop(self._key, None)
                 self._present().update(before)
             if isinstance(error, Exception):
-                raise RecordNotSaved(f"{self}: the step state could not be saved: {quoted(error)}") from error
+                raise RecordNotSaved(f"{self}: the step state could not be saved: {one_line(error)}") from error
             raise
         if not self._holds_what_was_saved and self.load() != record:
             raise RecordNotSaved(
@@ -197,7 +197,7 @@ class FileStore:
                 if time.monotonic() >= until:
                     raise RecordNotSaved(
                         f"{self}: another runner has held its folder's lock for {LOCK_WAIT:.0f} s: it is frozen in "
-                        "the middle of a save, or the disk is. The record is as it was; run again to resume."
+                        "the middle of a save, or the disk is. Nothing was written: run again once that is over."
                     ) from error
             except OSError as error:  # not every file system has locks, above all one of a network
                 raise RecordNotSaved(
@@ -273,7 +273,7 @@ def _record(data: Any, where: str) -> BounceRecord:
     try:
         data = _plain(data, "")
     except ValueError as error:
-        raise _damaged(where, str(error)) from error
+        raise _damaged(where, one_line(error)) from error
     except RecursionError as error:
         raise _damaged(where, f"it is not JSON data: {error}") from error
     version = data.get("schema_version")
@@ -301,4 +301,4 @@ def _damaged(where: str, what: str) -> DamagedRecord:
 
 def _os_reason(error: OSError) -> str:
     reasons = {errno.ELOOP: "it is a symbolic link", errno.EEXIST: "its folder is no folder"}
-    return reasons.get(error.errno or 0, error.strerror or str(error))
+    return reasons.get(error.errno or 0, error.strerror or one_line(error))

@@ -14,6 +14,13 @@ NODE = NodeRef(group="express.example.com", version="v1", plural="expressnodes",
 STARTUP_PROBE = {"periodSeconds": 1, "failureThreshold": 30}
 
 
+class Mute(Exception):
+    """An error of somebody's own making that can't be asked for its text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("nothing to be had")
+
+
 def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 

@@ -19,7 +19,7 @@ SANDBOX = {path.name: ast.parse(path.read_text(encoding="utf-8")) for path in so
 BOTTOM = {"errors", "machine", "model", "quoting"}
 PURE = {"checks", "probes", "diagnosis", "events"}
 MAY_IMPORT: dict[str, set[str]] = {
-    "errors": set(),
+    "errors": {"quoting"},
     "machine": {"errors"},
     "quoting": set(),
     "model": {"machine", "quoting"},

@@ -126,6 +126,14 @@ class TestPerform:
         bench.task().perform()
         assert bench.clock.now == later(0.2)
 
+    def test_its_end_is_still_to_be_told_though_an_older_version_began_it(self) -> None:
+        bench = Bench().replaced()
+        begun = to_state(bench, State.DISABLE_PROTECTION).model_dump(mode="json")
+        del begun["untold"]
+        bench.state["mecbounce"] = begun | {"schema_version": 2}
+        assert bench.task().perform().state is State.DONE
+        assert bench.record.untold
+
     def test_a_finished_record_is_reported_again_and_nothing_is_asked(self) -> None:
         bench = Bench().replaced()
         first = bench.task().perform()
@@ -413,9 +421,13 @@ class TestAnOldIntent:
         ("resource", "standing", "force", "event", "state"),
         [
             ({"spec": {"state": "down"}}, OLD, True, Event.NODE_DOWN, State.FAILED),
-            ({"spec": {"state": "down"}}, NEW, True, Event.NODE_DOWN, State.FAILED),
-            ({"spec": {"state": 7}}, NEW, True, Event.NODE_UNREADABLE, State.FAILED),
+            ({"spec": {"state": "down"}}, NEW, True, Event.ALREADY_REPLACED, State.AWAIT_READY),
+            ({"spec": {"state": "down"}}, pod(deleted=20), True, Event.ALREADY_TERMINATING, State.AWAIT_TERMINATION),
+            ({"spec": {"state": 7}}, OLD, True, Event.NODE_UNREADABLE, State.FAILED),
+            ({"spec": {"state": 7}}, NEW, True, Event.ALREADY_REPLACED, State.AWAIT_READY),
             (None, OLD, True, Event.NODE_MISSING, State.FAILED),
+            (None, None, True, Event.ALREADY_REPLACED, State.AWAIT_READY),
+            ({}, pod(owner=None, deleted=20), False, Event.ALREADY_TERMINATING, State.AWAIT_TERMINATION),
             ({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, OLD, True, Event.NODE_DELETING, State.FAILED),
             ({"status": {"state": "rebuilding"}}, OLD, False, Event.NODE_REBUILDING, State.FAILED),
             ({}, NEW, False, Event.ALREADY_REPLACED, State.AWAIT_READY),
@@ -437,30 +449,55 @@ class TestAnOldIntent:
         assert (after.old_pod.uid, after.old_pod.name) == ("uid-1", "mec-0")
         assert after == BounceRecord.model_validate_json(after.model_dump_json())
 
-    def test_a_node_turned_down_meanwhile_ends_it_and_says_that_the_protection_is_off(self) -> None:
+    def test_a_node_turned_down_meanwhile_ends_it_and_does_not_say_that_nothing_was_deleted(self) -> None:
+        """Whoever announced the deletion may be paused right before its DELETE. The protection is off."""
         bench = Bench()
         left_in_delete_pod(bench)
         bench.clock.now += timedelta(hours=1)
         bench.cluster.resource = {"spec": {"state": "down"}}
         result = bench.task().perform()
         assert (result.state, result.failed_in, result.event) == (State.FAILED, State.INIT_CHECKS, Event.NODE_DOWN)
-        assert (exit_status(result), bench.cluster.deleted) == (3, [])
-        assert "Nothing was changed" not in result.message
+        assert (exit_status(result), bench.cluster.deleted) == (1, [])
+        assert "Nothing was" not in result.message
         assert result.message.endswith(
-            "Nothing was deleted: pod mec-0 ran on when last seen, with its shutdown protection switched off."
+            "Pod mec-0 ran on when last seen, with its shutdown protection switched off. "
+            "The DELETE that was announced before may still be carried out."
+        )
+        assert result.advice.endswith(
+            " For that, begin anew with --pod-uid uid-1 (of a task: pod_uid, and an empty step state), "
+            "which can delete no other one."
         )
 
     @pytest.mark.parametrize("fault", [LOST, AccessDenied("expired")], ids=["unreachable", "denied"])
-    def test_an_api_server_that_does_not_answer_the_checks_again_leaves_no_doubt_about_the_delete(
+    def test_without_an_answer_to_the_checks_again_it_is_not_known_whether_the_pod_was_deleted(
         self, fault: ClusterError
     ) -> None:
+        """A runner was killed while its DELETE was under way, which may have been carried out since the last look."""
         bench = Bench()
         record = advance(left_in_delete_pod(bench), bench.cluster, later(3600)).record
         bench.state["mecbounce"], bench.clock.now = record.model_dump(mode="json"), later(3600)
         bench.cluster.faults = [fault] * 99
         result = bench.task().perform()
-        assert (result.failed_in, exit_status(result)) == (State.INIT_CHECKS, 3)
-        assert "Nothing was deleted: pod mec-0 ran on when last seen, with its shutdown" in result.message
+        assert (result.failed_in, exit_status(result)) == (State.INIT_CHECKS, 1)
+        assert "Nothing was deleted" not in result.message
+        assert result.message.endswith(
+            "The DELETE of pod mec-0 may or may not have been carried out. If it was not, the pod runs on, with its "
+            "shutdown protection switched off."
+        )
+        assert "begin anew with --pod-uid uid-1" in result.advice
+
+    def test_the_checks_end_it_only_after_a_look_that_shows_that_no_delete_was_carried_out(
+        self, mocker: MockerFixture
+    ) -> None:
+        """A runner was killed while its DELETE was under way: it is carried out while the checks are asked again."""
+        bench = Bench()
+        record = advance(left_in_delete_pod(bench), bench.cluster, later(3600)).record
+        bench.cluster.resource = {"spec": {"state": "down"}}
+        looks = [(OLD,), (pod(deleted=20),)]
+        mocker.patch.object(bench.cluster, "pods", side_effect=looks)
+        after = advance(record, bench.cluster, later(3600)).record
+        assert (after.path[-1].event, after.state) == (Event.ALREADY_TERMINATING, State.AWAIT_TERMINATION)
+        assert "deletion that was announced before has happened meanwhile" in after.notices[-1].message
 
     def test_on_the_way_round_it_can_be_called_off_by_whoever_announced_it(self) -> None:
         bench = Bench()
@@ -692,17 +729,67 @@ class TestStop:
                 bench.task(stop=lambda: bench.record.state is State.AWAIT_TERMINATION).perform()
         assert [revision > paused.revision for revision in seen] == [True]
 
-    @pytest.mark.parametrize("configured", [True, False])
+    @pytest.mark.parametrize("before", [True, False])
+    @pytest.mark.parametrize("now", [True, False])
     @pytest.mark.parametrize("how", ["perform", "advance"])
     def test_stopped_after_a_protection_that_nobody_saw_the_end_of_it_says_perhaps(
-        self, how: str, *, configured: bool
+        self, how: str, *, before: bool, now: bool
     ) -> None:
-        """A runner was killed between switching the protection off and saving that."""
+        """A runner was killed between switching the protection off and saving that; the next one may have none."""
         bench = Bench()
-        bench.state["mecbounce"] = to_state(bench, State.DISABLE_PROTECTION).model_dump(mode="json")
-        protection = SimpleNamespace(disable=lambda _: None) if configured else None
-        getattr(bench.task(stop=lambda: True, protection=protection), how)()
-        assert ("perhaps switched off" in bench.record.message) is configured
+        protection = SimpleNamespace(disable=lambda _: None)
+        record = to_state(bench, State.DISABLE_PROTECTION, protection=protection if before else None)
+        bench.state["mecbounce"] = record.model_dump(mode="json")
+        getattr(bench.task(stop=lambda: True, protection=protection if now else None), how)()
+        assert ("perhaps switched off" in bench.record.message) is before
+
+    @pytest.mark.parametrize("how", ["perform", "advance"])
+    def test_refused_after_a_protection_that_nobody_saw_the_end_of_it_says_perhaps(self, how: str) -> None:
+        bench = Bench()
+        switch = SlowSwitch(bench.clock)
+        record = to_state(bench, State.DISABLE_PROTECTION, protection=switch)
+        bench.state["mecbounce"] = record.model_dump(mode="json")
+        bench.cluster.refuse_delete = Refused("webhook")
+        while not bench.record.finished:
+            getattr(bench.task(), how)()
+        assert bench.record.protection is Protection.UNKNOWN
+        assert "runs on, with its shutdown protection perhaps switched off" in bench.record.message
+
+    @pytest.mark.parametrize("version", [1, 2, 3])
+    @pytest.mark.parametrize("now", [None, AccessDenied("no")], ids=["none_now", "fails_now"])
+    def test_resumed_from_any_versions_record_it_says_perhaps(self, version: int, now: Exception | None) -> None:
+        """The next run has no protection, or one that fails: neither tells what came of the try before."""
+        bench = Bench()
+        record = to_state(bench, State.DISABLE_PROTECTION, protection=SlowSwitch(bench.clock)).model_dump(mode="json")
+        del record["untold"]
+        bench.state["mecbounce"] = record | {"schema_version": version}
+        bench.cluster.refuse_delete = Refused("webhook")
+        protection = SlowSwitch(bench.clock, 0, now) if now else None
+        result = bench.task(protection=protection).perform()
+        assert result.protection is Protection.UNKNOWN
+        assert "runs on, with its shutdown protection perhaps switched off" in result.message
+
+    @pytest.mark.parametrize("fault", [LOST, AccessDenied("expired")], ids=["unreachable", "denied"])
+    def test_given_up_after_a_protection_that_nobody_saw_the_end_of_it_says_perhaps(self, fault: ClusterError) -> None:
+        bench = Bench()
+        switch = SlowSwitch(bench.clock)
+        bench.state["mecbounce"] = to_state(bench, State.DISABLE_PROTECTION, protection=switch).model_dump(mode="json")
+        bench.cluster.faults = [fault] * 99
+        while not bench.record.finished:
+            bench.clock.now += timedelta(seconds=10)
+            bench.task(protection=switch).advance()
+        assert (bench.record.protection, switch.asked) == (Protection.UNKNOWN, [])
+        assert "with its shutdown protection perhaps switched off" in bench.record.message
+
+    def test_a_protection_that_is_tried_again_on_the_way_round_is_in_doubt_too(self) -> None:
+        bench = Bench()
+        record = to_state(bench, State.DELETE_POD, protection=SlowSwitch(bench.clock, 0, AccessDenied("no")))
+        switch = SlowSwitch(bench.clock)
+        for _ in range(2):
+            record = advance(record, bench.cluster, later(3600), protection=switch).record
+        bench.state["mecbounce"], bench.clock.now = record.model_dump(mode="json"), later(3600)
+        bench.cluster.refuse_delete = Refused("webhook")
+        assert bench.task().perform().protection is Protection.UNKNOWN
 
     def test_after_an_unanswered_delete_it_only_leaves(self) -> None:
         bench = Bench()
@@ -840,6 +927,16 @@ class TestTrouble:
         assert bench.task().perform().state is State.DONE
         assert bench.codes() == ["cluster_trouble"]
 
+    @pytest.mark.parametrize("kind", [Unreachable, AccessDenied])
+    @pytest.mark.parametrize(("said", "told"), [("", ""), (" two\nlines. ", "two lines")], ids=["no_words", "lines"])
+    def test_what_a_cluster_of_ones_own_says_is_told_in_one_line(
+        self, kind: type[ClusterError], said: str, told: str
+    ) -> None:
+        bench = Bench()
+        bench.cluster.faults = [kind(said)] * 99
+        result = bench.task().perform()
+        assert f"{told or kind.__name__}. Nothing was deleted." in result.message
+
     def test_trouble_that_comes_and_goes_is_told_once_a_state(self) -> None:
         bench = Bench()
         bench.cluster.faults = [*[None] * 4, LOST, None, LOST]
@@ -944,8 +1041,17 @@ class TestTrouble:
         record = advance(record, bench.cluster, later(3600)).record
         record = advance(record, bench.cluster, later(3630)).record
         assert record.state is State.FAILED
-        assert "is not known: connection lost." in record.message
-        assert "not in service" not in record.message
+        assert (
+            record.message
+            == {
+                State.AWAIT_TERMINATION: (
+                    "The deletion of pod mec-0 was accepted; whether it has gone is not known: connection lost."
+                ),
+                State.AWAIT_READY: "Pod mec-0 had gone; whether its replacement is back is not known: connection lost.",
+            }[state]
+        )
+        assert ("without deleting again" in record.advice) is (state is State.AWAIT_READY)
+        assert "begin anew with --pod-uid uid-1" in record.advice
 
     def test_a_clock_that_was_set_back_makes_no_negative_times(self) -> None:
         bench = Bench().replaced()

@@ -23,7 +23,7 @@ from rich.text import Text
 from mecbounce import cli, screen
 from mecbounce.bounce import BounceTask, begin
 from mecbounce.cluster import KubernetesCluster
-from mecbounce.errors import ImpossibleEvent
+from mecbounce.errors import ImpossibleEvent, RecordNotSaved
 from mecbounce.machine import Event, State
 from mecbounce.model import BounceRecord, Passage, PinnedPod
 from mecbounce.sandbox import Behaviour, Sandbox
@@ -34,6 +34,10 @@ GONE = "6d0c8f5e-3f0a-4a53-9d0b-2f8f1d7c5a10"  # a UID that no pod has
 PATIENCE = 120.0  # seconds for the command on a busy machine: only a hang takes so long
 
 NODE = "express.example.com/v1/expressnodes/mec-0"
+
+NOTHING_DELETED = "This run deleted nothing. Run again to begin the bounce, or to resume it if a record was saved."
+SAVED = "The record was saved: run again to resume."
+UNTOLD = "The bounce has ended, and its record was saved: run again to be told how."
 
 
 class Command:
@@ -84,7 +88,8 @@ def ended_in(state: State, event: Event, uid: str) -> BounceRecord:
     ]
     upto = [one for one, _ in passed].index(state) + 1
     path = [Passage(state=one, event=by, at=NOW) for one, by in [*passed[:upto], (end, event)]]
-    update = {"path": (*begun.path, *path), "old_pod": PinnedPod(name="mec-0", uid=uid), "message": "It ended."}
+    old = PinnedPod(name="mec-0", uid=uid)
+    update = {"path": (*begun.path, *path), "old_pod": old, "message": "It ended.", "untold": True}
     return begun.model_copy(update=update)
 
 
@@ -272,6 +277,18 @@ class TestRecords:
         assert output == "text" or json.loads(command.out)["event"] == event
         assert deletes(sandbox) == 0
         assert command(*again) == 0
+        assert deletes(sandbox) == 1
+
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_an_end_that_an_older_version_wrote_is_not_told_again(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path, version: int
+    ) -> None:
+        """Else the first run after an upgrade would end with 0, and bounce nothing."""
+        sandbox.add_node("mec-0")
+        ended = ended_in(State.AWAIT_READY, Event.POD_STARTED, str(uid(sandbox))).model_dump(mode="json")
+        del ended["untold"]
+        (tmp_path / "r.json").write_text(json.dumps(ended | {"schema_version": version}))
+        assert command("run", "mec-0", "--state", tmp_path / "r.json") == 0
         assert deletes(sandbox) == 1
 
     def test_an_end_that_nobody_was_told_does_not_stand_in_the_way_of_another_bounce(
@@ -518,7 +535,7 @@ class TestInterruption:
             running.send_signal(number)
             assert running.wait(PATIENCE) == 75
             assert running.stderr.read() == (
-                f"mecbounce: Bounce of mec-0 left in {state}, its record is {tmp_path / 'r.json'}. "
+                f"mecbounce: Bounce of mec-0 left in {state}, its record was saved in {tmp_path / 'r.json'}. "
                 "Run again to resume it.\n"
             )
             words = shlex.split(running.stdout.read().splitlines()[-1])
@@ -554,21 +571,115 @@ class TestInterruption:
             running.send_signal(signal.SIGTERM)
             assert running.wait(PATIENCE) == 75
             assert running.stderr is not None
-            assert b"Left at once. The record is saved: run again to resume." in running.stderr.read()
+            assert b"Left at once. The record was saved: run again to resume." in running.stderr.read()
 
-    def test_left_before_anything_was_saved_it_does_not_say_that_it_was(
-        self, command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    def test_a_bounce_that_can_not_be_saved_as_it_is_resumed_is_not_called_untouched(
+        self, command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        """Two signals may come while the first record is written."""
+        """Exit 2 says so, and the run before may have deleted its pod."""
         sandbox.add_node("mec-0")
+        path = tmp_path / "r.json"
+        record = ended_in(State.AWAIT_READY, Event.READY_TIMEOUT, str(uid(sandbox)))
+        going_on = {"path": record.path[:4], "deadline": NOW, "untold": False, "server": sandbox.url}
+        FileStore(path).save(record.model_copy(update=going_on))
 
-        def twice(*_: object) -> None:
+        def full(*_: object) -> None:
+            raise RecordNotSaved("r.json: the record can't be written: No space left on device")
+
+        monkeypatch.setattr(FileStore, "save", full)
+        assert command("run", "mec-0", "--state", path) == 1
+        assert command.err == "mecbounce: --state: r.json: the record can't be written: No space left on device\n"
+
+    @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+    @pytest.mark.parametrize(
+        ("method", "times", "said"),
+        [("save", 1, NOTHING_DELETED), ("save", 3, SAVED), ("set_aside", 1, NOTHING_DELETED)],
+        ids=["first_save", "later_save", "set_aside"],
+    )
+    def test_left_in_the_middle_of_writing_it_tells_no_more_than_what_was_saved(
+        self,
+        command: Command,
+        sandbox: Sandbox,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        method: str,
+        times: int,
+        said: str,
+        *,
+        done: bool,
+    ) -> None:
+        """Two signals come before or after a file is put in its place."""
+        sandbox.add_node("mec-0")
+        path = tmp_path / "r.json"
+        if method == "set_aside":
+            ended = ended_in(State.AWAIT_READY, Event.READY_TIMEOUT, GONE)
+            FileStore(path).save(ended.model_copy(update={"untold": False}))
+        calls: list[object] = []
+        original = getattr(FileStore, method)
+
+        def interrupted(*arguments: object) -> Any:
+            calls.append(arguments)
+            last = len(calls) == times
+            returned = original(*arguments) if done or not last else None
+            if last:
+                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
+            return returned
+
+        monkeypatch.setattr(FileStore, method, interrupted)
+        assert command("run", "mec-0", "--state", path) == 75
+        assert command.err == f"mecbounce: Left at once. {said}\n"
+
+    @pytest.mark.parametrize(
+        ("left", "method", "said"),
+        [(None, "saw", SAVED), (State.AWAIT_TERMINATION, "__enter__", SAVED), (State.FAILED, "say", UNTOLD)],
+        ids=["while_it_waits", "as_it_resumes", "as_it_tells_an_end"],
+    )
+    def test_left_at_once_it_does_not_ask_the_disk_again(
+        self,
+        command: Command,
+        sandbox: Sandbox,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        left: State | None,
+        method: str,
+        said: str,
+    ) -> None:
+        """A disk that does not answer may be why somebody leaves at once."""
+        sandbox.add_node("mec-0")
+        path = tmp_path / "r.json"
+        if left is not None:
+            record = ended_in(State.AWAIT_READY, Event.READY_TIMEOUT, str(uid(sandbox)))
+            if left is State.AWAIT_TERMINATION:
+                record = record.model_copy(update={"path": record.path[:4], "deadline": NOW, "untold": False})
+            FileStore(path).save(record.model_copy(update={"server": sandbox.url}))
+
+        def interrupted(*_: object) -> None:
+            monkeypatch.setattr(FileStore, "load", lambda _: pytest.fail("the record was read"))
             signal.raise_signal(signal.SIGTERM)
             signal.raise_signal(signal.SIGTERM)
 
-        monkeypatch.setattr(FileStore, "save", twice)
-        assert command("run", "mec-0") == 75
-        assert command.err == "mecbounce: Left at once. Nothing was done, and nothing is recorded.\n"
+        monkeypatch.setattr(cli.BounceInTerminal, method, interrupted)
+        assert command("run", "mec-0", "--state", path) == 75
+        assert command.err == f"mecbounce: Left at once. {said}\n"
+
+    def test_left_after_the_end_it_says_so(
+        self, command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        sandbox.add_node("mec-0")
+        original = cli.BounceInTerminal.observe
+
+        def interrupted(terminal: cli.BounceInTerminal, record: BounceRecord) -> None:
+            original(terminal, record)
+            if record.finished:
+                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
+
+        monkeypatch.setattr(cli.BounceInTerminal, "observe", interrupted)
+        assert command("run", "mec-0", "--state", tmp_path / "r.json") == 75
+        assert command.err == f"mecbounce: Left at once. {UNTOLD}\n"
+        monkeypatch.undo()
+        assert deletes(sandbox) == 1
 
     def test_a_signal_that_was_ignored_stays_ignored(self) -> None:
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does

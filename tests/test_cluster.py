@@ -9,8 +9,9 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -29,9 +30,9 @@ from mecbounce import cluster as module
 from mecbounce.bounce import BounceTask
 from mecbounce.cluster import KubernetesCluster
 from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
-from mecbounce.machine import State
-from mecbounce.model import BounceRequest, Owner, Pod
-from mecbounce.protection import ExecProtection, HttpProtection
+from mecbounce.machine import BEFORE_DELETION, WAITING, Event, State
+from mecbounce.model import BounceRecord, BounceRequest, Owner, Pod
+from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.stores import MappingStore
 
@@ -537,6 +538,40 @@ class TestWatch:
             sandbox.drop_watches()
             watch._stream.join(5)
 
+    def test_an_api_server_whose_versions_went_back_is_listed_again(
+        self, sandbox: Sandbox, watch: Any, uid: str
+    ) -> None:
+        restore = sandbox.back_up()
+        sandbox.patch("pods", "mec-0", {"metadata": {"labels": {"a": "b"}}})
+        watch.look("mec-0")
+        watch.wait(0)
+        sandbox.wait_for(lambda: [one.status for one in sandbox.requests] == [200, 200])
+        restore()
+        assert watch.wait(5)
+        (seen,) = watch.look("mec-0")
+        assert (seen.uid, "a" in seen.metadata.labels) == (uid, False)
+
+    def test_a_watch_from_a_version_that_is_yet_to_come_again_is_silent_and_is_listed_anew(
+        self, sandbox: Sandbox, watch: Any, uid: str, clock: Seconds
+    ) -> None:
+        """The data went back between the list and the watch: no event is told until that version is reached anew."""
+        restore = sandbox.back_up()
+        for label in "abc":
+            sandbox.patch("pods", "mec-0", {"metadata": {"labels": {"told": label}}})
+        watch.look("mec-0")
+        restore()
+        watch.wait(0)
+        sandbox.wait_for(lambda: [one.status for one in sandbox.requests] == [200, 200])
+        sandbox.patch("pods", "mec-0", {"metadata": {"labels": {"told": "d"}}})
+        assert not watch.wait(0.1)
+        clock.now += module.SILENCE + 1
+        (seen,) = watch.look("mec-0")
+        assert (seen.uid, seen.metadata.labels["told"]) == (uid, "d")
+        watch.wait(0)
+        sandbox.wait_for(lambda: [one.verb for one in sandbox.requests] == ["list", "watch", "list", "watch"])
+        sandbox.patch("pods", "mec-0", {"metadata": {"labels": {"told": "e"}}})
+        assert watch.wait(5)
+
     def test_another_name_is_listed_anew(self, sandbox: Sandbox, watch: Any, uid: str) -> None:
         watch.look("mec-0")
         assert [pod.uid for pod in watch.look(None)] == [uid]
@@ -601,6 +636,22 @@ class TestWholeBounce:
         assert result.new_pod.uid != uid
         assert sorted(one.verb for one in sandbox.requests) == ["delete", "get", "list", "watch"]
 
+    def test_a_protection_takes_one_more_and_one_that_goes_by_name_two(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str
+    ) -> None:
+        """The pod is looked at right before; the annotation's patch has its UID as precondition instead."""
+        sandbox.patch("pods", "mec-0", {"metadata": {"annotations": {"example.com/protected": "on"}}})
+        asked = []
+        for protection in (
+            AnnotationProtection(kubernetes, "example.com/protected", "off"),
+            HttpProtection(kubernetes, 8080, "/protection"),
+        ):
+            before = len(sandbox.requests)
+            assert self.bounce(sandbox, request(), protection=protection, events=False).state is State.DONE
+            asked.append(len(sandbox.requests) - before)
+        assert asked == [5, 6]
+        assert uid
+
     def test_its_two_events_take_two_of_their_own(self, sandbox: Sandbox, uid: str) -> None:
         """Seen from Kubernetes: `Bouncing` on the old pod, `Bounced` on the custom resource."""
         result = self.bounce(sandbox, request())
@@ -616,20 +667,67 @@ class TestWholeBounce:
             "Bounced": (node["metadata"]["uid"], result.new_pod.uid),
         }
 
-    def test_a_generated_name_takes_one_more(self, sandbox: Sandbox) -> None:
+    def two_of_a_kind(self, sandbox: Sandbox, *owners: dict[str, Any]) -> list[str]:
+        """Let a ReplicaSet make two pods, and give their names."""
         labels = {"app": "web"}
-        template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "app:1"}]}}
+        marked = {"labels": labels, "annotations": {"example.com/protected": "on"}}
+        template = {"metadata": marked, "spec": {"containers": [{"name": "app", "image": "app:1"}]}}
         spec = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
-        metadata = {"name": "web", "namespace": "default"}
+        metadata = {"name": "web", "namespace": "default", "ownerReferences": [*owners]}
         sandbox.create({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": spec})
+        return self.ready(sandbox, 2)
+
+    def ready(self, sandbox: Sandbox, number: int) -> list[str]:
+        """Wait until so many pods are ready, and give their names."""
         kubernetes = KubernetesCluster.from_kubeconfig(sandbox.kubeconfig)
-        sandbox.wait_for(lambda: len([pod for pod in kubernetes.pods("default") if _is_ready(pod)]) == 2)
-        names = {pod.name for pod in kubernetes.pods("default")}
+        found: list[Pod] = []
+
+        def are_ready() -> bool:
+            found[:] = kubernetes.selected_pods("default", "app=web")
+            return [_is_ready(pod) for pod in found] == [True] * number
+
+        sandbox.wait_for(are_ready)
+        return sorted(pod.name for pod in found)
+
+    def test_a_generated_name_takes_two_more(self, sandbox: Sandbox) -> None:
+        """A list of all pods beside that of its name, and one right before the DELETE."""
+        names = self.two_of_a_kind(sandbox)
         before = len(sandbox.requests)
-        result = self.bounce(sandbox, request(pod=min(names), node=None), events=False)
+        result = self.bounce(sandbox, request(pod=names[0], node=None), events=False)
         assert result.state is State.DONE
         assert result.new_pod.name not in names
-        assert sorted(one.verb for one in sandbox.requests[before:]) == ["delete", "list", "list", "watch"]
+        assert sorted(one.verb for one in sandbox.requests[before:]) == ["delete", "list", "list", "list", "watch"]
+
+    def test_the_most_that_it_takes_without_trouble(self, sandbox: Sandbox, kubernetes: KubernetesCluster) -> None:
+        """Seven for a generated name with a custom resource and an annotation; one for the controller in between."""
+        sandbox.add_node("mec-0")
+        node = sandbox.get("expressnodes", "mec-0")
+        assert node is not None
+        owner = {"name": "mec-0", "uid": node["metadata"]["uid"], "controller": True}
+        names = self.two_of_a_kind(sandbox, {"apiVersion": node["apiVersion"], "kind": node["kind"], **owner})
+        before = len(sandbox.requests)
+        protection = AnnotationProtection(kubernetes, "example.com/protected", "off")
+        result = self.bounce(sandbox, request(pod=names[-1]), protection=protection, events=False)
+        assert (result.state, result.notices) == (State.DONE, ())
+        asked = [(one.verb, one.path.partition("/default/")[2].partition("/")[0]) for one in sandbox.requests[before:]]
+        assert sorted(map(" ".join, asked)) == [
+            *("delete pods", "get expressnodes", "get replicasets"),
+            *("list pods", "list pods", "list pods", "patch pods", "watch pods"),
+        ]
+
+    def test_a_pod_that_a_scale_up_made_right_before_the_delete_is_not_the_replacement(self, sandbox: Sandbox) -> None:
+        """The watch has not told of it yet: it shows the list that it began with."""
+        names = self.two_of_a_kind(sandbox)
+        scaled: list[str] = []
+
+        def scale_up(record: Any) -> None:
+            if record.state is State.DELETE_POD:
+                sandbox.patch("replicasets", "web", {"spec": {"replicas": 3}})
+                scaled.extend({*self.ready(sandbox, 3)} - {*names})
+
+        result = self.bounce(sandbox, request(pod=names[0], node=None), events=False, observe=scale_up)
+        assert result.state is State.DONE
+        assert result.new_pod.name not in {*names, *scaled}
 
     def test_survives_a_watch_that_is_dropped_and_an_answer_that_is_lost(self, sandbox: Sandbox, uid: str) -> None:
         sandbox.behave(Behaviour(stops_after=2))
@@ -643,6 +741,125 @@ class TestWholeBounce:
         assert result.state is State.DONE
         assert [one.verb for one in sandbox.requests].count("delete") == 1
         assert result.old_pod.uid == uid
+
+
+class TestAnApiServerRestoredFromABackup:
+    """There is one DELETE at most, and the end says what a look has shown."""
+
+    def bounced(
+        self,
+        sandbox: Sandbox,
+        when: Callable[[BounceRecord], bool],
+        restore: Callable[[], None],
+        *,
+        late: bool = False,
+        saw: Callable[[tuple[Pod, ...]], object] | None = None,
+    ) -> Any:
+        """Bounce the pod and restore the backup once, at `when`. `late`: from then on each deadline passes at once."""
+        restored: list[BounceRecord] = []
+        ahead = timedelta()
+
+        def observe(record: BounceRecord) -> None:
+            nonlocal ahead
+            if not restored and when(record):
+                restored.append(record)
+                restore()
+            if restored and late and record.state in WAITING:
+                ahead += timedelta(hours=1)
+
+        result = BounceTask(
+            request(),
+            KubernetesCluster.from_kubeconfig(sandbox.kubeconfig),
+            MappingStore({}, flush=lambda: None),
+            observe=observe,
+            saw=saw,
+            clock=lambda: datetime.now(UTC) + ahead,
+        ).perform()
+        assert restored
+        assert [one.verb for one in sandbox.requests].count("delete") <= 1
+        return result
+
+    def backup_at(self, sandbox: Sandbox, when: Callable[[dict[str, Any] | None], bool]) -> Callable[[], None]:
+        """Make a backup right after the first change of a pod that fits, and give what restores it."""
+        made: list[Callable[[], None]] = []
+
+        def look(change: Any) -> None:
+            if not made and change.key[0].plural == "pods" and when(change.new):
+                made.append(sandbox.back_up())
+
+        sandbox._store.listeners.append(look)
+
+        def restore() -> None:
+            made[0]()
+
+        return restore
+
+    @pytest.mark.parametrize("state", BEFORE_DELETION)
+    def test_before_the_deletion_it_changes_nothing(self, sandbox: Sandbox, uid: str, state: State) -> None:
+        restore = sandbox.back_up()
+        sandbox.patch("pods", "mec-0", {"metadata": {"labels": {"a": "b"}}})
+        result = self.bounced(sandbox, lambda record: record.state is state, restore)
+        assert (result.state, result.old_pod.uid) == (State.DONE, uid)
+        assert result.new_pod.uid != uid
+
+    @pytest.mark.parametrize(
+        ("state", "event"),
+        [(State.AWAIT_TERMINATION, Event.TERMINATION_TIMEOUT), (State.AWAIT_READY, Event.NOT_RECREATED)],
+    )
+    def test_after_it_the_old_pod_is_said_to_stand_and_is_not_deleted_again(
+        self, sandbox: Sandbox, uid: str, state: State, event: Event
+    ) -> None:
+        result = self.bounced(sandbox, lambda record: record.state is state, sandbox.back_up(), late=True)
+        assert (result.event, result.diagnosis.code) == (event, "deletion_lost")
+        assert f"--pod-uid {uid} " in result.advice
+        stands = sandbox.get("pods", "mec-0")
+        assert stands is not None
+        assert (stands["metadata"]["uid"], "deletionTimestamp" in stands["metadata"]) == (uid, False)
+
+    def test_a_deletion_that_had_begun_in_it_is_waited_for(self, sandbox: Sandbox, uid: str) -> None:
+        """A finalizer keeps the old pod until a look has shown it: at first, and again once it is back."""
+        sandbox.patch("pods", "mec-0", {"metadata": {"finalizers": ["example.com/keep"]}})
+        restore = self.backup_at(sandbox, lambda pod: pod is not None and "deletionTimestamp" in pod["metadata"])
+
+        def saw(pods: tuple[Pod, ...]) -> None:
+            for one in pods:
+                if one.uid == uid and one.terminating:
+                    sandbox.patch("pods", "mec-0", {"metadata": {"finalizers": None}})
+
+        result = self.bounced(sandbox, lambda record: record.state is State.AWAIT_READY, restore, saw=saw)
+        assert (result.state, result.old_pod.uid) == (State.DONE, uid)
+        assert result.new_pod.uid != uid
+
+    def test_a_replacement_that_is_not_in_it_is_no_longer_waited_for(self, sandbox: Sandbox, uid: str) -> None:
+        restored = self.backup_at(sandbox, lambda pod: pod is None)
+        sandbox.behave(Behaviour(starts_after=60))
+        lost: list[str] = []
+
+        def came(record: BounceRecord) -> bool:
+            return record.state is State.AWAIT_READY and record.new_pod is not None
+
+        def restore() -> None:
+            lost.extend(one["metadata"]["uid"] for one in sandbox.objects("pods"))
+            sandbox.behave(Behaviour())
+            restored()
+
+        result = self.bounced(sandbox, came, restore)
+        stands = sandbox.get("pods", "mec-0")
+        assert stands is not None
+        assert (result.state, result.new_pod.uid) == (State.DONE, stands["metadata"]["uid"])
+        assert result.new_pod.uid not in {uid, *lost}
+        assert "replaced_again" in [notice.code for notice in result.notices]
+
+    @pytest.mark.parametrize("state", [State.INIT_CHECKS, State.DELETE_POD, *WAITING])
+    def test_from_before_its_resource_was_made_that_is_missing(self, sandbox: Sandbox, state: State) -> None:
+        restore = sandbox.back_up()
+        sandbox.add_node("mec-0")
+        result = self.bounced(sandbox, lambda record: record.state is state, restore, late=True)
+        assert result.state is State.FAILED
+        if state is State.INIT_CHECKS:
+            assert result.event is Event.NODE_MISSING
+        else:
+            assert result.diagnosis.code == "node_missing"
 
 
 class TestConfiguration:

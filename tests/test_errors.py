@@ -6,9 +6,10 @@ import pickle
 import re
 
 import pytest
+from builders import Mute
 
 from mecbounce import errors
-from mecbounce.errors import MecBounceError, NotFound, Unreachable
+from mecbounce.errors import MecBounceError, NotFound, Unreachable, one_line
 
 CLASSES = [one for one in vars(errors).values() if isinstance(one, type) and one.__module__ == errors.__name__]
 
@@ -51,3 +52,26 @@ def test_unreachable_asks_for_no_pause_unless_the_server_did() -> None:
 
 def test_not_found_is_of_a_served_type_unless_said() -> None:
     assert (True, False) == (NotFound("").served, NotFound("", served=False).served)
+
+
+class Odd(Exception):
+    def __str__(self) -> str:
+        return 5  # type: ignore[return-value]  # noqa: PLE0307
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError("broken\n  pipe."), "broken pipe"),
+        (OSError("no file a\udce4"), "no file a\\udce4"),
+        (ValueError(), "ValueError"),
+        (ValueError(" .\n"), "ValueError"),
+        (NotFound(""), "NotFound"),
+        (Mute("secret"), "Mute"),
+        (Odd("secret"), "Odd"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+    ],
+    ids=["lines", "half_a_character", "no_words", "blank", "ours", "raises", "no_text", "base"],
+)
+def test_any_error_can_be_told_in_one_line(error: BaseException, told: str) -> None:
+    assert told == one_line(error)

@@ -19,9 +19,21 @@ import pytest
 from builders import NOW, host, pod_json, request
 
 from mecbounce.bounce import advance, begin, cancel
+from mecbounce.cli import exit_status
 from mecbounce.errors import AccessDenied, Conflict, NotFound, Refused, Unreachable
 from mecbounce.machine import BEFORE_DELETION, TRANSITIONS, WAITING, Event, State, Transition
-from mecbounce.model import BounceRecord, BounceRequest, Controller, Host, NodeRef, Owner, Pod, PodEvent, Protection
+from mecbounce.model import (
+    BounceRecord,
+    BounceRequest,
+    BounceResult,
+    Controller,
+    Host,
+    NodeRef,
+    Owner,
+    Pod,
+    PodEvent,
+    Protection,
+)
 
 
 class Life(StrEnum):
@@ -81,6 +93,9 @@ class Model:
                 yield replace(self, life=Life.STARTED)
         if self.resource and self.resource["spec"] == {"state": "up"}:
             yield replace(self, resource={"spec": {"state": "down"}})
+
+    def stands(self, uid: str | None) -> bool:
+        return self.life in (Life.PRESENT, Life.STARTED) and uid == f"uid-{self.incarnation}"
 
     @cached_property
     def pods(self) -> tuple[Pod, ...]:
@@ -195,6 +210,7 @@ class Place:
         asking = record.state in BEFORE_DELETION  # the checks, now or once more
         return (
             record.state,
+            (record.path[-1].event, record.deletion_was_possible) if record.finished else None,
             record.request.force if asking else None,
             record.old_pod.uid if record.old_pod else record.request.pod_uid,
             record.new_pod and record.new_pod.uid,
@@ -251,6 +267,10 @@ class Place:
         for model in self.model.goes_on():
             yield replace(self, model=model)
         yield from (replace(self, now=moment) for moment in self.moments if moment > self.now)
+        if self.record.deletion_was_possible and self.model.stands(self.pinned):
+            # By the DELETE of a runner that was killed while it was under way.
+            assert self.pinned is not None
+            yield replace(self, model=replace(self.model, life=Life.TERMINATING), deleted=(*self.deleted, self.pinned))
         for fault in Fault if self.record.state in WRITING else OF_READS:
             after = self.stepped(fault)
             yield after
@@ -355,6 +375,15 @@ def test_no_incarnation_is_deleted_twice_and_none_but_the_pinned_one(explored: E
         old = place.record.old_pod
         assert len(place.deleted) <= 1
         assert not place.deleted or (old is not None and place.deleted == (old.uid,))
+
+
+def test_where_it_ends_with_3_nothing_was_deleted(explored: Explored) -> None:
+    """Not even by a runner before, which was killed while its DELETE was under way."""
+    ended = [place for place in explored.places if place.record.finished]
+    refused = [place for place in ended if exit_status(BounceResult.of(place.record)) == 3]
+    assert {place.record.path[-1].event for place in refused} >= {Event.NODE_DOWN, Event.CANCELLED, Event.ACCESS_DENIED}
+    assert any(place.record.deletion_was_possible for place in refused)
+    assert [] == [place for place in refused if place.deleted]
 
 
 def test_a_bounce_is_done_only_with_a_replacement_that_has_started(explored: Explored) -> None:

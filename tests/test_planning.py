@@ -282,6 +282,13 @@ class TestDisruptionBudgets:
         assert (found.goes_on, found.disruption_budgets) == (True, {"mec": allowed})
         assert found.eviction == f"{said}; a bounce deletes, and is not stopped by it."
 
+    @pytest.mark.parametrize("faults", [[Unreachable("")], [None] * 9 + [Unreachable("")]], ids=["checks", "dry_run"])
+    def test_an_error_without_words_is_told_by_its_type(self, faults: list[Exception | None]) -> None:
+        asked = cluster()
+        asked.faults = [*faults]
+        found = plan(request(), asked)
+        assert "Unreachable" in found.message + found.dry_run
+
     def test_of_two_an_eviction_is_refused_whatever_they_allow(self) -> None:
         asked = cluster()
         asked.budgets = (budget("a", 1), budget("b", 1))

@@ -202,19 +202,34 @@ class TestTheWayRound:
     @pytest.mark.parametrize(
         ("steps", "said"),
         [
-            (ROUND, "nothing was deleted"),
-            ((*ROUND, (State.DISABLE_PROTECTION, Event.CHECKS_PASSED, 86401)), "nothing was deleted"),
+            (ROUND, "not known: the DELETE may or may not have been carried out"),
+            (
+                (*ROUND, (State.DISABLE_PROTECTION, Event.CHECKS_PASSED, 86401)),
+                "not known: the DELETE may or may not have been carried out",
+            ),
             ((*ROUND, *PATH[:2]), "not known: the DELETE may or may not have been carried out"),
-            ((*ROUND, (State.FAILED, Event.CLUSTER_UNREACHABLE, 86431)), "nothing was deleted"),
-            ((*ROUND, (State.FAILED, Event.NODE_DOWN, 86401)), "nothing was deleted"),
+            (
+                (*ROUND, (State.FAILED, Event.CLUSTER_UNREACHABLE, 86431)),
+                "not known: the DELETE may or may not have been carried out",
+            ),
+            ((*ROUND, (State.FAILED, Event.CANCELLED, 86401)), "nothing was deleted"),
+            (
+                (*ROUND, (State.FAILED, Event.NODE_DOWN, 86401)),
+                "not known: the DELETE may or may not have been carried out",
+            ),
             (
                 (*ROUND, *PATH[:2], (State.FAILED, Event.CLUSTER_UNREACHABLE, 86431)),
                 "not known: the DELETE may or may not have been carried out",
             ),
-            ((*ROUND, *PATH[:3]), "the pod was deleted"),
+            ((*ROUND, *PATH[:3]), "the deletion was accepted; whether the pod has gone is not known"),
+            ((*ROUND, *PATH), "the pod was deleted"),
             (
                 (*ROUND, (State.AWAIT_READY, Event.ALREADY_REPLACED, 86401)),
                 "the pod has gone, by this bounce's DELETE or another hand",
+            ),
+            (
+                (*ROUND, (State.AWAIT_TERMINATION, Event.ALREADY_TERMINATING, 86401)),
+                "the pod is being deleted, by this bounce's DELETE or another hand",
             ),
         ],
     )
@@ -238,7 +253,10 @@ class TestWaitingFor:
         [
             (None, None),
             ((), "nothing has recreated the pod yet"),
-            ((pod(uid=OLD_UID, deleted=30),), "nothing has recreated the pod yet"),
+            (
+                (pod(uid=OLD_UID, deleted=30),),
+                "the old pod had gone, and the API server shows it again, being deleted",
+            ),
             ((replacement(spec={"nodeName": ""}),), "no scheduler has looked at it"),
             (
                 (replacement(container_status=STARTED),),
@@ -506,7 +524,8 @@ class TestChanged:
         ("of", "said"),
         [
             (failed(Event.CANCELLED), "nothing was deleted"),
-            (record(*PATH[:1]), "nothing was deleted"),
+            (record(*PATH[:1], protection=Protection.UNUSED), "nothing was deleted"),
+            (record(*PATH[:1]), "nothing was deleted; its shutdown protection may have been switched off"),
             (record((State.FAILED, Event.CLUSTER_UNREACHABLE, 1)), "nothing was deleted"),
             (
                 failed(Event.DELETE_REFUSED, protection=Protection.DISABLED),
@@ -514,10 +533,37 @@ class TestChanged:
             ),
             (failed(Event.CLUSTER_UNREACHABLE), "not known: the DELETE may or may not have been carried out"),
             (record(*PATH[:2]), "not known: the DELETE may or may not have been carried out"),
-            (record(*PATH[:2], EXPIRED), "nothing was deleted"),
+            (record(*PATH[:2], EXPIRED), "not known: the DELETE may or may not have been carried out"),
             (
                 record(*PATH[:2], EXPIRED, (State.FAILED, Event.CLUSTER_UNREACHABLE, 80)),
-                "nothing was deleted",
+                "not known: the DELETE may or may not have been carried out",
+            ),
+            (
+                record(*PATH[:2], EXPIRED, (State.FAILED, Event.NODE_DOWN, 80)),
+                "not known: the DELETE may or may not have been carried out",
+            ),
+            (record(*PATH[:2], EXPIRED, (State.FAILED, Event.CANCELLED, 80)), "nothing was deleted"),
+            (
+                failed(Event.TERMINATION_TIMEOUT, "deletion_lost"),
+                "nothing: the DELETE was accepted, and the pod still stands",
+            ),
+            (record(*PATH[:3]), "the deletion was accepted; whether the pod has gone is not known"),
+            (
+                failed(Event.TERMINATION_TIMEOUT, "cluster_unreachable"),
+                "the deletion was accepted; whether the pod has gone is not known",
+            ),
+            (failed(Event.TERMINATION_TIMEOUT, "finalizers"), "the pod was deleted"),
+            (
+                failed(Event.TERMINATION_TIMEOUT, "deletion_lost", protection=Protection.DISABLED),
+                "nothing: the DELETE was accepted, and the pod still stands; its shutdown protection was switched off",
+            ),
+            (
+                failed(Event.NOT_RECREATED, "deletion_lost"),
+                "nothing: the DELETE was accepted, and the pod still stands",
+            ),
+            (
+                failed(Event.READY_TIMEOUT, "terminating_again"),
+                "the pod is being deleted: it had gone, and stands again",
             ),
             (record(*PATH), "the pod was deleted"),
             (
@@ -581,6 +627,25 @@ class TestNextCommand:
         for event in (Event.TERMINATION_TIMEOUT, Event.READY_TIMEOUT, Event.NOT_RECREATED):
             assert f"--pod-uid {OLD_UID}" in commands(failed(event, "unknown"))[-1]
 
+    @pytest.mark.parametrize("event", [Event.TERMINATION_TIMEOUT, Event.NOT_RECREATED, Event.READY_TIMEOUT])
+    @pytest.mark.parametrize("generated", [True, False])
+    def test_a_pod_that_stands_is_not_waited_for_but_deleted_and_the_page_says_so(
+        self, event: Event, generated: bool
+    ) -> None:
+        old = OLD.model_copy(update={"generated_name": generated})
+        lost = failed(event, "deletion_lost", old_pod=old, new_pod=NEW.model_copy(update={"name": "mec-0-x"}))
+        page = screen.ending(lost, GIVEN, PIPED).plain
+        assert "Try once more: deletes this incarnation only:\n  mecbounce run mec-0 " in page
+        assert f"--pod-uid {OLD_UID} --protection-annotation example.com/p=off" in page
+        assert "delete nothing" not in page
+        assert "deletes the replacement" not in page
+        assert "  kubectl describe pod mec-0 -n default" in page
+
+    def test_without_a_look_at_its_end_it_may_be_deleted_by_waiting_on_and_the_page_says_so(self) -> None:
+        page = screen.ending(failed(Event.TERMINATION_TIMEOUT, "cluster_unreachable"), GIVEN, PIPED).plain
+        assert "Wait on: deletes this incarnation only, if it still stands:\n  mecbounce run mec-0 " in page
+        assert "delete nothing" not in page
+
     @pytest.mark.parametrize(
         ("event", "expected"),
         [
@@ -592,6 +657,13 @@ class TestNextCommand:
     def test_a_replacement_of_another_name_is_waited_for_by_kubectl(self, event: Event, expected: str) -> None:
         generated = OLD.model_copy(update={"generated_name": True})
         assert commands(failed(event, "unknown", old_pod=generated))[-1] == expected
+
+    def test_a_deletion_that_was_lost_is_not_waited_for_and_the_pod_is_no_replacement(self) -> None:
+        lost = failed(Event.TERMINATION_TIMEOUT, "deletion_lost")
+        page = screen.ending(lost, GIVEN, PIPED).plain
+        assert "Try once more: deletes this incarnation only:" in page
+        assert "delete nothing" not in page
+        assert "deletes the replacement" not in page
 
     def test_a_delete_without_an_answer_is_followed_by_that_incarnation_or_none(self) -> None:
         found = commands(failed(Event.CLUSTER_UNREACHABLE), GIVEN)

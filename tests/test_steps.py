@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
-from builders import NOW, STARTUP_PROBE, later, pod, request, stamp
+from builders import NOW, STARTUP_PROBE, Mute, host, later, pod, request, stamp
 from fakes import FakeClock, FakeCluster
 
 from mecbounce import steps
@@ -96,6 +96,14 @@ class TestInitChecks:
         assert outcome.event is Event.CHECKS_PASSED
         assert outcome.learned["old_pod"] == PinnedPod.of(OLD, [OLD])
         assert cluster.calls == ["node", "pods default/mec-0"]
+
+    def test_a_resource_that_is_not_there_is_missed_even_where_the_cluster_says_so_without_a_word(
+        self, cluster: FakeCluster
+    ) -> None:
+        cluster.faults = [NotFound("")]
+        outcome = run(begin(request(), NOW), cluster)
+        assert outcome.event is Event.NODE_MISSING
+        assert "NotFound" in outcome.message
 
     def test_without_a_node_only_the_pod_is_asked_for(self, cluster: FakeCluster) -> None:
         assert run(begin(request(node=None), NOW), cluster).event is Event.CHECKS_PASSED
@@ -209,11 +217,11 @@ class TestDisableProtection:
         ("error", "told"),
         [
             (OSError("broken\n  pipe."), "broken pipe"),
-            (OSError("no file a\udce4"), "no file a\\udce4"),
             (ValueError(), "ValueError"),
             (OSError("POST /off?token=hunter2 was refused"), "POST /off?token=*** was refused"),
+            (Mute("s3cret"), "Mute"),
         ],
-        ids=["two_lines", "half_a_character", "no_words", "a_secret"],
+        ids=["two_lines", "no_words", "a_secret", "raises_as_it_is_told"],
     )
     def test_a_failure_is_told_in_one_line(self, cluster: FakeCluster, error: Exception, told: str) -> None:
         outcome = run(record_in(State.DISABLE_PROTECTION), cluster, protection=Switch(error))
@@ -427,6 +435,17 @@ class TestANoToTheDelete:
         assert after.path[-1].event is Event.CLUSTER_UNREACHABLE
         assert "may or may not have been carried out" in after.message
 
+    @pytest.mark.parametrize("generated", [True, False])
+    def test_the_look_before_one_of_a_generated_name_is_no_watchs(self, generated: bool) -> None:
+        """What a scale-up has made meanwhile, and the watch has not told of, would be taken for the replacement."""
+        named = {"generateName": "rs-"} if generated else {}
+        old, scaled = (pod(f"rs-{uid}", uid, owner=REPLICA_SET, metadata=named) for uid in "ab")
+        record = record_in(State.DELETE_POD, old=old, request=request(node=None, pod="rs-a"))
+        cluster = FakeCluster(FakeClock(), old, scaled)
+        outcome = steps.delete_pod(Context(record, NOW, cluster, lambda _: (old,)))
+        assert outcome.learned["old_pod"].lookalikes == ({"b"} if generated else set())
+        assert cluster.calls == [*(["pods default/*"] if generated else []), "delete default/rs-a"]
+
     def test_an_accepted_one_pins_anew_what_stood_beside_it(self) -> None:
         old, scaled = (pod(f"rs-{uid}", uid, owner=REPLICA_SET, metadata={"generateName": "rs-"}) for uid in "ab")
         record = record_in(State.DELETE_POD, old=old, request=request(node=None, pod="rs-a"))
@@ -497,6 +516,15 @@ class TestAwaitTermination:
         assert outcome.diagnosis.code == "deletion_lost"
         assert outcome.message.startswith("Pod mec-0 still stands after 60 s: the API server took the deletion")
         assert "is deleted" not in outcome.message
+        assert "which deletes this incarnation only" in outcome.advice
+        assert "without deleting" not in outcome.advice
+
+    def test_nor_where_its_kubernetes_node_is_lost_as_well(self) -> None:
+        cluster = FakeCluster(FakeClock(), OLD)
+        cluster.hosts["host-1"] = host("Unknown", "NodeStatusUnknown")
+        outcome = run(record_in(State.AWAIT_TERMINATION, deadline=60), cluster, now=later(60))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "deletion_lost"
 
     @pytest.mark.parametrize("replaced", [False, True])
     def test_it_says_whether_the_replacement_stands_already(self, replaced: bool) -> None:
@@ -684,6 +712,130 @@ class TestAwaitReady:
         outcome = run(record_in(State.AWAIT_READY, deadline=60), cluster, now=later(60))
         assert outcome.diagnosis is not None
         assert outcome.diagnosis.code == "not_recreated"
+
+
+class TestDataGoneBack:
+    """An API server that was restored from a backup, or a cache in front of it: what had happened has not, by now."""
+
+    EARLIER = pod(uid="uid-0", created=-9000)  # stood there before the pinned one was made
+    GENERATED: ClassVar = {"owner": REPLICA_SET, "metadata": {"generateName": "rs-"}}
+
+    @pytest.mark.parametrize(
+        ("standing", "event"),
+        [((), Event.POD_MISSING), ((pod(deleted=20),), Event.ALREADY_TERMINATING), ((EARLIER,), Event.CHECKS_PASSED)],
+        ids=["gone", "terminating", "an_earlier_one"],
+    )
+    def test_in_init_checks_what_stands_there_is_judged(self, standing: tuple[Pod, ...], event: Event) -> None:
+        assert run(begin(request(), NOW), FakeCluster(FakeClock(), *standing)).event is event
+
+    def test_in_init_checks_a_resource_that_is_not_there_ends_it(self, cluster: FakeCluster) -> None:
+        cluster.resource = None
+        assert run(begin(request(), NOW), cluster).event is Event.NODE_MISSING
+
+    @pytest.mark.parametrize("standing", [(), (EARLIER,)], ids=["none", "an_earlier_one"])
+    def test_before_the_deletion_another_incarnation_is_left_alone(self, standing: tuple[Pod, ...]) -> None:
+        cluster, switch = FakeCluster(FakeClock(), *standing), Switch(True)
+        assert run(record_in(State.DISABLE_PROTECTION), cluster, protection=switch).event is Event.PROTECTION_UNUSED
+        assert run(record_in(State.DELETE_POD), cluster).event is Event.POD_GONE
+        assert (switch.asked, cluster.deleted) == ([], [])
+
+    def test_in_await_termination_one_that_stands_as_before_is_waited_for_and_not_deleted_again(self) -> None:
+        cluster, record = FakeCluster(FakeClock(), OLD), record_in(State.AWAIT_TERMINATION, deadline=60)
+        assert run(record, cluster, now=later(59)) == STILL_WAITING
+        outcome = run(record, cluster, now=later(60))
+        assert (outcome.event, cluster.deleted) == (Event.TERMINATION_TIMEOUT, [])
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "deletion_lost"
+
+    @pytest.mark.parametrize(
+        ("deleted", "code", "shown", "advice"),
+        [
+            (None, "deletion_lost", "without a deletionTimestamp", "To try once more, begin anew with --pod-uid uid-1"),
+            (20, "terminating_again", "being deleted", "To wait on without deleting again, begin anew with --pod-uid"),
+        ],
+    )
+    @pytest.mark.parametrize(
+        ("new_pod", "event"),
+        [(None, Event.NOT_RECREATED), (SeenPod(name="mec-0", uid="uid-2"), Event.READY_TIMEOUT)],
+        ids=["before_a_replacement", "after_one"],
+    )
+    def test_in_await_ready_the_old_pod_is_said_to_stand_again(
+        self, deleted: float | None, code: str, shown: str, advice: str, new_pod: SeenPod | None, event: Event
+    ) -> None:
+        cluster = FakeCluster(FakeClock(), pod(deleted=deleted))
+        record = record_in(State.AWAIT_READY, deadline=60, new_pod=new_pod)
+        assert run(record, cluster, now=later(59)) == STILL_WAITING
+        outcome = run(record, cluster, now=later(60))
+        assert outcome.event is event
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == code
+        assert outcome.message == (
+            f"Pod mec-0 (uid-1) stands again: the old pod had gone, and the API server shows it again, {shown}. "
+            "It was left as it is."
+        )
+        assert advice in outcome.advice
+        assert cluster.deleted == []
+
+    def test_beside_it_no_other_pod_can_have_replaced_it(self) -> None:
+        """A pod that a scale-up has made since."""
+        old, other = pod("rs-a", "a", **self.GENERATED), pod("rs-b", "b", created=9, **self.GENERATED)
+        record = record_in(State.AWAIT_READY, deadline=60, old=old, request=request(node=None, pod="rs-a"))
+        cluster = FakeCluster(FakeClock(), old, other)
+        assert run(record, cluster, now=later(59)) == STILL_WAITING
+        outcome = run(record, cluster, now=later(60))
+        assert outcome.message.startswith("Pod rs-a (a) stands again")
+        assert "which deletes this incarnation only" in outcome.advice
+
+    @pytest.mark.parametrize(
+        ("standing", "how"), [((), "has gone too"), ((pod("rs-b", "b", deleted=30, **GENERATED),), "is terminating")]
+    )
+    def test_a_replacement_that_came_is_not_said_never_to_have_come(self, standing: tuple[Pod, ...], how: str) -> None:
+        old = pod("rs-a", "a", **self.GENERATED)
+        asked = request(node=None, pod="rs-a")
+        seen = SeenPod(name="rs-b", uid="b")
+        record = record_in(State.AWAIT_READY, deadline=60, old=old, request=asked, new_pod=seen)
+        outcome = run(record, FakeCluster(FakeClock(), *standing), now=later(60))
+        assert outcome.message.startswith(
+            "Pod rs-a has gone and its replacement rs-b (b) is not back after 60 s: "
+            f"the replacement rs-b (b) {how}, and nothing has made another."
+        )
+
+    def test_in_await_ready_a_resource_that_is_not_there_is_the_cause(self) -> None:
+        cluster = FakeCluster(FakeClock())
+        cluster.resource = None
+        record = record_in(State.AWAIT_READY, deadline=60, new_pod=SeenPod(name="mec-0", uid="uid-2"))
+        outcome = run(record, cluster, now=later(60))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "node_missing"
+
+
+class TestAReadyThatFlaps:
+    """The first look that shows it is enough; at the deadline, the look of its own decides."""
+
+    FLAPPING = [True, False]  # noqa: RUF012 -- a table
+
+    @pytest.mark.parametrize("at", [59, 60, 61])
+    @pytest.mark.parametrize("ready", FLAPPING)
+    def test_is_judged_by_how_it_is_at_that_look(self, at: float, ready: bool) -> None:
+        asked = request(timeouts={"ready": 60})
+        record = record_in(State.AWAIT_READY, deadline=60, request=asked)
+        outcome = run(record, FakeCluster(FakeClock(), pod(uid="uid-2", ready=ready)), now=later(at))
+        assert outcome.event is (Event.POD_READY if ready else Event.READY_TIMEOUT if at >= 60 else None)
+
+    @pytest.mark.parametrize("ready", FLAPPING)
+    def test_at_the_deadline_what_a_watch_has_told_before_is_not_believed(self, ready: bool) -> None:
+        record = record_in(State.AWAIT_READY, deadline=60, request=request(timeouts={"ready": 60}))
+        cluster = FakeCluster(FakeClock(), pod(uid="uid-2", ready=ready))
+        stale = Context(record, later(60), cluster, lambda _: (pod(uid="uid-2", ready=not ready),))
+        assert steps.await_ready(stale).event is (Event.POD_READY if ready else Event.READY_TIMEOUT)
+
+    def test_one_that_is_unready_again_right_after_is_done_all_the_same(self) -> None:
+        cluster = FakeCluster(FakeClock(), pod(uid="uid-2"))
+        record = record_in(State.AWAIT_READY, deadline=60)
+        done = advance(record, cluster, later(59.9)).record
+        cluster.present = {"uid-2": pod(uid="uid-2", ready=False)}
+        assert advance(done, cluster, later(60)).record is done
+        assert done.state is State.DONE
 
 
 class TestWhatIsOddAboutAReplacement:

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from builders import NOW, later, pod, request
+from builders import NOW, Mute, later, pod, request
 from pytest_mock import MockerFixture
 
 from mecbounce.errors import DamagedRecord, RecordError, RecordNotSaved, Superseded, UnknownSchema
@@ -237,6 +237,25 @@ class TestMappingStore:
         )
         assert isinstance(caught.value.__cause__, OSError)
         assert before == mapping
+
+    def test_a_step_state_that_fails_without_a_word_is_told_by_the_errors_type(self) -> None:
+        def mute() -> None:
+            raise Mute("s3cret")
+
+        with pytest.raises(RecordNotSaved, match=r"^step state 'mecbounce': the step state could not be saved: Mute$"):
+            MappingStore({}, mute).save(FIRST)
+        with pytest.raises(RecordError, match=r"^step state 'mecbounce': the step state can't be read: Mute\. It was"):
+            MappingStore(mute, lambda: None).load()  # type: ignore[arg-type]
+
+    def test_a_record_that_fails_as_it_is_read_is_a_fault_of_the_record(self) -> None:
+        class Backed(UserDict[str, Any]):
+            """A record whose fields are fetched as they are asked for."""
+
+            def __getitem__(self, _: str) -> Any:
+                raise OSError("the database is away")
+
+        with pytest.raises(RecordError, match=r"the step state can't be read: the database is away\. It was left"):
+            MappingStore({"mecbounce": Backed(JSON)}, lambda: None).load()
 
     def test_after_a_flush_that_raised_the_same_save_may_succeed(self) -> None:
         mapping: dict[str, Any] = {}
@@ -792,7 +811,7 @@ class TestTwoRunners:
         mocker.patch("mecbounce.stores.LOCK_WAIT", 0.05)
         frozen = os.open(path.parent, os.O_RDONLY)
         fcntl.flock(frozen, fcntl.LOCK_EX)
-        with pytest.raises(RecordNotSaved, match=r"another runner has held its folder's lock"):
+        with pytest.raises(RecordNotSaved, match=r"held its folder's lock .* Nothing was written: run again"):
             FileStore(path).save(SECOND)
         os.close(frozen)
         assert FIRST == FileStore(path).load()

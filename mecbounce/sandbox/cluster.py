@@ -385,6 +385,20 @@ class Sandbox:
         """End every open watch now; ``abruptly``: without the end of the HTTP message."""
         self._server.drop_watches(abruptly=abruptly)
 
+    def back_up(self) -> Callable[[], None]:
+        """Keep a copy of all objects and of their versions, as a backup of etcd; call what it returns to restore it.
+
+        That ends every watch: the API server is restarted. A watch from a version that is yet to come again is accepted
+        and tells nothing until then, as of the real one.
+        """
+        kept = self._store.backup()
+
+        def restore() -> None:
+            self._store.go_back(kept)
+            self._loop.look_at_everything()
+
+        return restore
+
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Hold the API server for the length of a ``with``."""

@@ -590,7 +590,7 @@ class _Handler(BaseHTTPRequestHandler):
                 if time.monotonic() >= until:
                     return
                 self._wait_while_held()
-                if (event := self._bookmark(watch)) is not None:
+                if (event := self._bookmark(watch)) is not None or watch.queue.empty():
                     bookmark_due = time.monotonic() + bookmark_every
             else:
                 self._wait_while_held()
@@ -601,10 +601,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self._chunk({"type": event[0], "object": event[1]})
 
     def _bookmark(self, watch: Watch) -> tuple[str, Object] | None:
-        """Return the event that tells how far a watch has come; None where a change waits that it has not told."""
+        """Return the event that tells how far a watch has come.
+
+        None where a change waits that it has not told, or where it began from a version that is yet to come.
+        """
         store, resource = self.api.store, watch.resource
         with store.lock:
-            if not watch.queue.empty():
+            if not watch.queue.empty() or store.changes < watch.since:
                 return None
             metadata = {"resourceVersion": str(store.changes)}
         return "BOOKMARK", {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}

@@ -60,6 +60,10 @@ Key = tuple[ResourceType, str, str]
 """Type, namespace (empty for what has none) and name."""
 
 
+Backup = tuple[int, dict[ResourceType, dict[tuple[str, str], Object]]]
+"""The version and all objects of a store."""
+
+
 @dataclass(frozen=True)
 class Change:
     """One write: created where ``old`` is None, deleted where ``new`` is None."""
@@ -84,15 +88,16 @@ class Change:
 
 @dataclass(frozen=True, eq=False)
 class Watch:
-    """One watcher's place in the store; ``None`` in its queue tells it to end."""
+    """One watcher's place in the store: what comes after ``since``. ``None`` in its queue tells it to end."""
 
     resource: ResourceType
     namespace: str
     queue: SimpleQueue[Change | None]
+    since: int
 
     def wants(self, change: Change) -> bool:
         resource, namespace, _ = change.key
-        return resource == self.resource and self.namespace in ("", namespace)
+        return resource == self.resource and self.namespace in ("", namespace) and change.version > self.since
 
 
 class Store:
@@ -157,7 +162,7 @@ class Store:
         with self.lock:
             if since and since < self._oldest:
                 raise ApiError(410, f"too old resource version: {since} ({self._version})")
-            watch = Watch(resource, namespace, SimpleQueue())
+            watch = Watch(resource, namespace, SimpleQueue(), since)
             present: list[Object] = []
             if since:
                 later = list(itertools.takewhile(lambda change: change.version > since, reversed(self._history)))
@@ -183,6 +188,19 @@ class Store:
             self._version += 1
             self._oldest = self._version
             self._history.clear()
+
+    def backup(self) -> Backup:
+        with self.lock:
+            return self._version, {kind: dict(found) for kind, found in self._objects.items()}
+
+    def go_back(self, backup: Backup) -> None:
+        """Restore a backup, as of etcd: versions go back too, and every watch ends."""
+        with self.lock:
+            self._version, self._objects = backup[0], {kind: dict(found) for kind, found in backup[1].items()}
+            self._history.clear()
+            self._oldest = self._version
+            self.end_watches()
+            self._changed.notify_all()
 
     # Writing
 

@@ -28,6 +28,25 @@ def test_an_expired_version_is_told_in_the_stream(sandbox: Sandbox) -> None:
         assert next(events)[0] == "ADDED"
 
 
+def test_a_watch_from_a_version_that_a_restored_backup_has_not_reached_tells_nothing_until_then() -> None:
+    """Neither changes nor bookmarks, of which one would come every ten milliseconds here (kubernetes#107457)."""
+    with Sandbox(speed=6000) as own:
+        restore = own.back_up()
+        for name in "abc":
+            own.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        since = version(own)
+        restore()
+        with watching(own, f"{PODS}?watch=1&allowWatchBookmarks=true&resourceVersion={since}") as events:
+            own.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}})
+            with pytest.raises(TimeoutError):
+                own.wait_for(lambda: False, timeout=0.05)
+            for name in "bc":
+                own.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+            own.create(bound())
+            told = list(islice(events, 3))
+    assert min(int(obj["metadata"]["resourceVersion"]) for _, obj in told) >= int(since)
+
+
 def test_dropped_watches_end_at_once(sandbox: Sandbox) -> None:
     with watching(sandbox, f"{NODES}?watch=true") as events:
         sandbox.drop_watches()
