@@ -218,9 +218,10 @@ class TestDisableProtection:
         [
             (OSError("broken\n  pipe."), "broken pipe"),
             (ValueError(), "ValueError"),
+            (OSError("POST /off?token=hunter2 was refused"), "POST /off?token=*** was refused"),
             (Mute("s3cret"), "Mute"),
         ],
-        ids=["two_lines", "no_words", "raises_as_it_is_told"],
+        ids=["two_lines", "no_words", "a_secret", "raises_as_it_is_told"],
     )
     def test_a_failure_is_told_in_one_line(self, cluster: FakeCluster, error: Exception, told: str) -> None:
         outcome = run(record_in(State.DISABLE_PROTECTION), cluster, protection=Switch(error))
