@@ -352,6 +352,7 @@ def await_ready(context: Context) -> Outcome:
     why = diagnosis.too_few(old, gone)
     if not too_few:
         why = diagnosis.readiness(pod, _host_of(context, pod), _events_of(context, pod.uid), context.server_now)
+        why = diagnosis.with_ended(why, candidates[1:])
     others = tuple(one for one in diagnosis.others(old, pods) if one.uid != pod.uid)
     return not_back(context, why, others=others, learned=learned, notices=tuple(notices))
 
