@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         PinnedPod,
         Pod,
         PodEvent,
+        Terminated,
     )
 
 UNREACHABLE = "cluster_unreachable"
@@ -417,14 +418,23 @@ def readiness(pod: Pod, host: Host | None, events: Iterable[PodEvent], server_no
     return Diagnosis(code="unknown", evidence=evidence, who=APPLICATION)
 
 
-def with_ended(why: Diagnosis, pods: Iterable[Pod]) -> Diagnosis:
-    """Add to `why` which other replacements have ended: this one may end like them. `pods`: the oldest first."""
+def with_ended(why: Diagnosis, pods: Iterable[Pod], told: str = "") -> Diagnosis:
+    """Add to `why` which other replacements have ended: this one may end like them.
+
+    `pods` are those that are still there, the last one first; `told` is what was told of one that is not.
+    """
     ended = [(pod, diagnosis) for pod in pods for diagnosis in _ended(pod)]
-    if not ended:
+    if ended:
+        last, how = ended[0]
+        told = f"{len(ended)} more of its replacements have ended, the last {last.name}, {how.evidence}"
+    if not told:
         return why
-    last, how = ended[-1]
-    evidence = f"{why.evidence}; {len(ended)} more of its replacements have ended, the last {last.name}, {how.evidence}"
-    return why.model_copy(update={"evidence": evidence})
+    return why.model_copy(update={"evidence": f"{why.evidence}; {told[0].lower()}{told[1:].rstrip('.')}"})
+
+
+def how_it_ended(pod: Pod) -> str:
+    """Say how a pod has ended; empty where it has not."""
+    return next((diagnosis.evidence for diagnosis in _ended(pod)), "")
 
 
 def _ended(pod: Pod) -> Iterator[Diagnosis]:
@@ -501,11 +511,8 @@ def _containers(pod: Pod, events: tuple[PodEvent, ...], server_now: datetime) ->
         elif not status.state.running or status.restart_count > 1 or status.ready:  # once may have been a stumble
             last = _joined(ended.reason, ended.message)
             evidence = f"{times}, last exit code {ended.exit_code}" + (f" ({last})" if last else "")
-            killings = [
-                one for one in _killings(status, events) if one.last_seen >= (ended.started_at or one.last_seen)
-            ]
-            if killings:
-                evidence += f"; {killings[-1].message}"
+            if killing := _killed_for_a_probe(status, ended, events):
+                evidence += f"; {killing}"
             yield Diagnosis(code="crash_loop", evidence=evidence, who=APPLICATION)
 
 
@@ -567,6 +574,18 @@ def _killed_by_startup_probe(container: Container, status: ContainerStatus, even
     probe = container.startup_probe
     earliest = probe.initial_delay_seconds + (probe.failure_threshold - 1) * probe.period_seconds
     return (last.finished_at - last.started_at).total_seconds() >= earliest
+
+
+def _killed_for_a_probe(status: ContainerStatus, ended: Terminated, events: tuple[PodEvent, ...]) -> str:
+    """Quote what its kubelet tells of the probe for which it has killed a container; empty where that is not known.
+
+    A kubelet sends only so many Events. Where this run has ended as a killed one does, one of an earlier run tells too.
+    """
+    as_killed = ended.reason != "OOMKilled" and ended.exit_code in {0, *KILLED_EXIT_CODES}
+    killings = _killings(status, events)
+    if not killings or not (as_killed or (ended.started_at and killings[-1].last_seen >= ended.started_at)):
+        return ""
+    return killings[-1].message
 
 
 def _killings(status: ContainerStatus, events: tuple[PodEvent, ...]) -> list[PodEvent]:

@@ -492,7 +492,10 @@ def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[st
         event = _last_event(record)
         found = [_LOOK.get(record.diagnosis.code, _DESCRIBE)] if record.diagnosis else []
         by_other_name = record.by_other_name
-        found.append(_WAIT_ON_BY_OTHER_NAME.get(event, _NEXT[event]) if by_other_name else _NEXT[event])
+        # A pod that has ended never gets ready: what is left is to wait for another one.
+        ended = record.diagnosis is not None and record.diagnosis.code == "pod_ended"
+        waits_for = Event.NOT_RECREATED if ended else event
+        found.append(_WAIT_ON_BY_OTHER_NAME.get(waits_for, _NEXT[event]) if by_other_name else _NEXT[event])
         if event in WITHOUT_A_LOOK and record.path[-2].state is State.DELETE_POD:
             found.append(_THAT_ONE_IF_IT_STANDS if by_other_name else _THAT_ONE_OR_NONE)
     return [(purpose, words) for one in found for purpose, words in [_filled(one, record, given)]]
