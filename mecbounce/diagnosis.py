@@ -500,7 +500,7 @@ def _containers(pod: Pod, events: tuple[PodEvent, ...], server_now: datetime) ->
     yield from _init_containers(pod)
     for container, status in _long_running(pod):
         ended = status.state.terminated or status.last_state.terminated
-        if ended is None or (status.ready and runs_steadily(status, server_now)):
+        if ended is None or (status.ready and runs_steadily(status, pod, server_now)):
             continue
         times = f"container {status.name}, restart count {status.restart_count}"
         if _killed_by_startup_probe(container, status, events):

@@ -410,6 +410,7 @@ class PodStatus(FromApi):
     phase: str = ""
     reason: str = ""
     message: str = ""
+    start_time: AwareDatetime | None = None  # when its kubelet first saw it, by that kubelet's clock
     conditions: tuple[Condition, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
