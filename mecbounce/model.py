@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import pairwise
+from itertools import pairwise, starmap
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -413,6 +413,7 @@ class PodStatus(FromApi):
     phase: str = ""
     reason: Words = ""
     message: Words = ""
+    start_time: AwareDatetime | None = None  # when its kubelet first saw it, by that kubelet's clock
     conditions: tuple[Condition, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
@@ -633,15 +634,16 @@ class Controller(Frozen):
             conditions = PodStatus.model_validate({"conditions": status.get("conditions")}).conditions
         except ValidationError:  # a custom resource may call something else so
             conditions = ()
+        reference = Owner(api_version=api_version, kind=kind, name=metadata.name, uid=metadata.uid)
         return cls(
-            reference=Owner(api_version=api_version, kind=kind, name=metadata.name, uid=metadata.uid),
+            reference=reference,
             owner=next((owner for owner in metadata.owner_references if owner.controller), None),
             deleting=metadata.deletion_timestamp is not None,
-            paused=spec.get("paused") is True
-            or any(_PAUSE.search(key) and value == "true" for key, value in metadata.annotations.items()),
+            paused=spec.get("paused") is True or any(starmap(_says_paused, metadata.annotations.items())),
             replicas=_number(spec, "replicas"),
             first_ordinal=_number(ordinals, "start") or 0,
-            ordered=kind == "StatefulSet" and spec.get("podManagementPolicy", "OrderedReady") == "OrderedReady",
+            ordered=reference.built_in_plural == "statefulsets"
+            and spec.get("podManagementPolicy", "OrderedReady") == "OrderedReady",
             suspended=spec.get("suspend") is True,
             hosts_wanted=_number(status, "desiredNumberScheduled") if current else None,
             conditions=conditions,
@@ -654,7 +656,16 @@ class Controller(Frozen):
 
 # A generated name ends in five of these letters and digits: apimachinery's util/rand.
 _GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}$")
-_PAUSE = re.compile(r"(^|[/.-])(paused?|pause-reconciliation)$")  # as the operators of the field name it
+# As the operators of the field name it.
+_PAUSE = re.compile(r"(^|[/.-])(paused?|pause-reconciliation)$")
+_LEFT_ALONE = re.compile(r"/(managed|reconcile|reconciliationLoop)$")
+
+
+def _says_paused(annotation: str, value: str) -> bool:
+    """Whether an annotation tells an operator to leave its object alone."""
+    if _PAUSE.search(annotation):
+        return value == "true"
+    return _LEFT_ALONE.search(annotation) is not None and value in ("false", "disabled")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -906,7 +917,10 @@ class PinnedPod(Frozen):
         return sorted(pair for pair in pairs if pair[1] != pair[2])
 
     def replacements(self, pods: Iterable[Pod]) -> tuple[Pod, ...]:
-        """The pods that replace it, the one to wait for first: running before ended, then the oldest."""
+        """The pods that replace it, the one to wait for first.
+
+        First those that have not ended, from the oldest on, then the ended ones, from the last on.
+        """
         fit = (
             pod
             for pod in pods
@@ -915,7 +929,9 @@ class PinnedPod(Frozen):
             and pod.uid not in self.lookalikes
             and self.is_replaced_by(pod)
         )
-        return tuple(sorted(fit, key=lambda pod: (pod.finished, pod.metadata.creation_timestamp or _LONG_AGO, pod.uid)))
+        in_order = sorted(fit, key=lambda pod: (pod.metadata.creation_timestamp or _LONG_AGO, pod.uid))
+        ended = (pod for pod in reversed(in_order) if pod.finished)
+        return (*(pod for pod in in_order if not pod.finished), *ended)
 
     def is_replaced_by(self, pod: Pod) -> bool:
         """True if name, controller and, for a DaemonSet, Kubernetes node fit.

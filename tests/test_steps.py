@@ -29,6 +29,7 @@ from mecbounce.model import (
     BounceRecord,
     Controller,
     NodeRef,
+    Notice,
     Owner,
     Passage,
     PinnedPod,
@@ -611,6 +612,24 @@ class TestAwaitReady:
         record = record_in(State.AWAIT_READY, deadline=60, new_pod=SeenPod(name="mec-0", uid="uid-2"))
         outcome = run(record, FakeCluster(FakeClock(), pod(uid="uid-3", ready=False)))
         assert [code for code, _ in outcome.notices] == ["replaced_again"]
+
+    def test_a_replacement_that_has_ended_is_told_at_the_deadline_too(self) -> None:
+        """Where a kubelet rejects one after another, the last may just have been made, and show nothing of it."""
+        why = {"phase": "Failed", "reason": "OutOfcpu", "message": "Node is full.", "containerStatuses": []}
+        rejected = pod(uid="uid-2", status=why)
+        record = record_in(State.AWAIT_READY, deadline=60)
+        outcome = run(record, FakeCluster(FakeClock(), rejected))
+        text = "The replacement mec-0 (uid-2) has ended: phase Failed: OutOfcpu: Node is full."
+        assert outcome.notices == (("replacement_ended", text),)
+        told = Notice(code="replacement_ended", message=text, at=NOW)
+        fresh = pod(uid="uid-3", status={"phase": "Pending", "containerStatuses": []}, ready=False)
+        late = run(record.changed(notices=(told,)), FakeCluster(FakeClock(), fresh), now=later(60))
+        assert late.diagnosis is not None
+        assert late.diagnosis.code == "kubelet_silent"
+        assert late.diagnosis.evidence.endswith(f"reported no container; t{text.rstrip('.')[1:]}")
+        ended = run(record.changed(notices=(told,)), FakeCluster(FakeClock(), rejected), now=later(60))
+        assert ended.diagnosis is not None
+        assert ended.diagnosis.evidence == "phase Failed: OutOfcpu: Node is full."
 
     def test_the_deadline_is_taken_anew_from_the_containers_start_and_only_once(self) -> None:
         new = pod(uid="uid-2", created=100, container={"startupProbe": STARTUP_PROBE}, ready=False)
