@@ -424,7 +424,7 @@ def readiness(pod: Pod, host: Host | None, events: Iterable[PodEvent], server_no
         for diagnosis in explanation:
             return diagnosis
     if pod.spec.node_name and not _statuses(pod):
-        evidence = f"Kubernetes node {pod.spec.node_name} has it, and its kubelet has reported no container"
+        evidence = f"Kubernetes node {pod.spec.node_name} has it, and its kubelet has reported no container yet"
         return Diagnosis(code="kubelet_silent", evidence=evidence, who=ADMINISTRATORS)
     if kubelet_is_silent(pod):
         evidence = f"all containers were ready, and the pod is not: the kubelet of {pod.spec.node_name} may not answer"

@@ -1139,7 +1139,7 @@ class TestReadiness:
             pytest.param(
                 new(container=PROBED),
                 "kubelet_silent",
-                "Kubernetes node host-1 has it, and its kubelet has reported no container",
+                "Kubernetes node host-1 has it, and its kubelet has reported no container yet",
                 ADMINISTRATORS,
                 id="probed_container_without_a_status",
             ),
@@ -1203,7 +1203,7 @@ class TestReadiness:
             pytest.param(
                 new(phase=""),
                 "kubelet_silent",
-                "Kubernetes node host-1 has it, and its kubelet has reported no container",
+                "Kubernetes node host-1 has it, and its kubelet has reported no container yet",
                 ADMINISTRATORS,
                 id="nothing_reported_yet",
             ),

@@ -626,7 +626,7 @@ class TestAwaitReady:
         late = run(record.changed(notices=(told,)), FakeCluster(FakeClock(), fresh), now=later(60))
         assert late.diagnosis is not None
         assert late.diagnosis.code == "kubelet_silent"
-        assert late.diagnosis.evidence.endswith(f"reported no container; t{text.rstrip('.')[1:]}")
+        assert late.diagnosis.evidence.endswith(f"reported no container yet; t{text.rstrip('.')[1:]}")
         ended = run(record.changed(notices=(told,)), FakeCluster(FakeClock(), rejected), now=later(60))
         assert ended.diagnosis is not None
         assert ended.diagnosis.evidence == "phase Failed: OutOfcpu: Node is full."
