@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from mecbounce.kubernetes_api.objects import Container, ContainerStatus, Host, Node, Owner, Pod, PodEvent
+    from mecbounce.kubernetes_api.objects import (
+        Container,
+        ContainerStatus,
+        Host,
+        Node,
+        Owner,
+        Pod,
+        PodEvent,
+        Terminated,
+    )
     from mecbounce.record import PinnedPod, SeenPod
     from mecbounce.request import NodeRef
 
@@ -338,7 +347,8 @@ def _has_enough(old: PinnedPod, now: Controller, seen: Absence) -> bool:
 def _scaled_down(old: PinnedPod, now: Controller, seen: Absence) -> str:
     """Say from how many pods to how many the controller was scaled down, where that leaves no place for this one."""
     called, wanted = now.reference.called, now.replicas
-    ordinal = _ordinal(old.name) if now.reference.kind == "StatefulSet" else None
+    # A StatefulSet of another group may leave ordinals out, such as OpenKruise's by reserveOrdinals.
+    ordinal = _ordinal(old.name) if now.reference.built_in_plural == "statefulsets" else None
     if wanted is None:
         return ""
     if ordinal is not None:
@@ -414,7 +424,7 @@ def readiness(pod: Pod, host: Host | None, events: Iterable[PodEvent], server_no
         for diagnosis in explanation:
             return diagnosis
     if pod.spec.node_name and not _statuses(pod):
-        evidence = f"Kubernetes node {pod.spec.node_name} has it, and its kubelet has reported no container"
+        evidence = f"Kubernetes node {pod.spec.node_name} has it, and its kubelet has reported no container yet"
         return Diagnosis(code="kubelet_silent", evidence=evidence, who=ADMINISTRATORS)
     if kubelet_is_silent(pod):
         evidence = f"all containers were ready, and the pod is not: the kubelet of {pod.spec.node_name} may not answer"
@@ -423,10 +433,35 @@ def readiness(pod: Pod, host: Host | None, events: Iterable[PodEvent], server_no
     return Diagnosis(code="unknown", evidence=evidence, who=APPLICATION)
 
 
+def with_ended(why: Diagnosis, pods: Iterable[Pod], told: str = "") -> Diagnosis:
+    """Add to `why` which other replacements have ended: this one may end like them.
+
+    `pods` are those that are still there, the last one first; `told` is what was told of one that is not.
+    """
+    ended = [(pod, diagnosis) for pod in pods for diagnosis in _ended(pod)]
+    if ended:
+        last, how = ended[0]
+        told = f"{len(ended)} more of its replacements have ended, the last {last.name}, {how.evidence}"
+    if not told:
+        return why
+    return why.model_copy(update={"evidence": f"{why.evidence}; {told[0].lower()}{told[1:].rstrip('.')}"})
+
+
+def how_it_ended(pod: Pod) -> str:
+    """Say how a pod has ended; empty where it has not."""
+    return next((diagnosis.evidence for diagnosis in _ended(pod)), "")
+
+
 def _ended(pod: Pod) -> Iterator[Diagnosis]:
-    if pod.finished:
-        why = _joined(pod.status.reason, pod.status.message) or "no reason given"
-        yield Diagnosis(code="pod_ended", evidence=f"phase {pod.status.phase}: {why}", who=ADMINISTRATORS)
+    if not pod.finished:
+        return
+    ended = [(one.name, one.state.terminated) for one in _statuses(pod) if one.state.terminated]
+    why, who = _joined(pod.status.reason, pod.status.message) or _joined(pod.disrupted, ""), ADMINISTRATORS
+    if not why and ended:  # its containers have ended by themselves
+        name, how = next((one for one in ended if one[1].exit_code), ended[-1])
+        last = _joined(how.reason, how.message)
+        why, who = f"container {name}, exit code {how.exit_code}" + (f" ({last})" if last else ""), APPLICATION
+    yield Diagnosis(code="pod_ended", evidence=f"phase {pod.status.phase}: {why or 'no reason given'}", who=who)
 
 
 def _scheduling(pod: Pod) -> Iterator[Diagnosis]:
@@ -480,7 +515,7 @@ def _containers(pod: Pod, events: tuple[PodEvent, ...], server_now: datetime) ->
     yield from _init_containers(pod)
     for container, status in _long_running(pod):
         ended = status.state.terminated or status.last_state.terminated
-        if ended is None or (status.ready and runs_steadily(status, server_now)):
+        if ended is None or (status.ready and runs_steadily(status, pod, server_now)):
             continue
         times = f"container {status.name}, restart count {status.restart_count}"
         if _killed_by_startup_probe(container, status, events):
@@ -491,6 +526,8 @@ def _containers(pod: Pod, events: tuple[PodEvent, ...], server_now: datetime) ->
         elif not status.state.running or status.restart_count > 1 or status.ready:  # once may have been a stumble
             last = _joined(ended.reason, ended.message)
             evidence = f"{times}, last exit code {ended.exit_code}" + (f" ({last})" if last else "")
+            if killing := _killed_for_a_probe(status, ended, events):
+                evidence += f"; {killing}"
             yield Diagnosis(code="crash_loop", evidence=evidence, who=APPLICATION)
 
 
@@ -531,6 +568,8 @@ def _probes(pod: Pod, events: tuple[PodEvent, ...]) -> Iterator[Diagnosis]:
         condition = pod.condition(gate.condition_type)
         if condition is None or condition.status != "True":
             evidence = f"readiness gate {gate.condition_type} is {condition.status if condition else 'not reported'}"
+            if condition is not None and (why := _joined(condition.reason, condition.message)):
+                evidence += f" ({why})"
             yield Diagnosis(
                 code="readiness_gate", evidence=evidence, who=f"the owners of readiness gate {gate.condition_type}"
             )
@@ -540,8 +579,7 @@ def _killed_by_startup_probe(container: Container, status: ContainerStatus, even
     last = status.state.terminated or status.last_state.terminated
     if container.startup_probe is None or last is None or last.reason == "OOMKilled":
         return False
-    killings = [one for one in events if one.message.startswith(f"Container {status.name} failed")]
-    if killings:
+    if killings := _killings(status, events):
         return any("failed startup probe" in one.message for one in killings)
     if last.exit_code not in KILLED_EXIT_CODES:
         return False
@@ -551,6 +589,24 @@ def _killed_by_startup_probe(container: Container, status: ContainerStatus, even
     probe = container.startup_probe
     earliest = probe.initial_delay_seconds + (probe.failure_threshold - 1) * probe.period_seconds
     return (last.finished_at - last.started_at).total_seconds() >= earliest
+
+
+def _killed_for_a_probe(status: ContainerStatus, ended: Terminated, events: tuple[PodEvent, ...]) -> str:
+    """Quote what its kubelet tells of the probe for which it has killed a container; empty where that is not known.
+
+    A kubelet sends only so many Events. Where this run has ended as a killed one does, one of an earlier run tells too.
+    """
+    as_killed = ended.reason != "OOMKilled" and ended.exit_code in {0, *KILLED_EXIT_CODES}
+    killings = _killings(status, events)
+    if not killings or not (as_killed or (ended.started_at and killings[-1].last_seen >= ended.started_at)):
+        return ""
+    return killings[-1].message
+
+
+def _killings(status: ContainerStatus, events: tuple[PodEvent, ...]) -> list[PodEvent]:
+    """What its kubelet tells of a container that it has killed for a probe, the last at the end."""
+    told = (one for one in events if one.message.startswith(f"Container {status.name} failed"))
+    return sorted(told, key=lambda one: one.last_seen)
 
 
 def _host_lost(host: Host | None) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 600.0
 GRACE_MARGIN = 60.0
 BUDGET_MARGIN = 300.0
+CLOCKS_AGREE = timedelta(seconds=5)  # a smaller difference of two clocks tells nothing
 STEADY_AFTER = 10.0  # seconds that a restarted container must have run to count: as long as a kubelet's first back-off
 
 
@@ -96,14 +97,28 @@ def is_started(pod: Pod, server_now: datetime) -> bool:
 
 def _has_started(container: Container, pod: Pod, server_now: datetime) -> bool:
     status = pod.container_status(container.name)
-    if status is None or status.state.running is None or not runs_steadily(status, server_now):
+    if status is None or status.state.running is None or not runs_steadily(status, pod, server_now):
         return False
     if container.startup_probe:
         return status.started is True
     return status.started is not False and (status.ready or container.readiness_probe is None)
 
 
-def runs_steadily(status: ContainerStatus, server_now: datetime) -> bool:
+def kubelet_now(pod: Pod, server_now: datetime) -> datetime:
+    """The time by the clock of the pod's kubelet, which stamps the starts of its containers.
+
+    Stamps that can't be true show that it is not the API server's time: a container that starts in the future, or a pod
+    that was seen before it was made. Then the clocks differ by about what lies between the two stamps of the pod.
+    """
+    made, seen = pod.metadata.creation_timestamp, pod.status.start_time
+    if made is None or seen is None:
+        return server_now
+    stamps = [one.state.running.started_at for one in pod.status.all_containers if one.state.running]
+    in_future = any(stamp > server_now + CLOCKS_AGREE for stamp in stamps if stamp)
+    return server_now + (seen - made) if in_future or seen + CLOCKS_AGREE < made else server_now
+
+
+def runs_steadily(status: ContainerStatus, pod: Pod, server_now: datetime) -> bool:
     """Whether a container is not just between two crashes: once restarted, it must have run for STEADY_AFTER seconds.
 
     So must one whose startup probe has passed: kubelet 1.35 may hand on what the container before it has earned
@@ -112,7 +127,7 @@ def runs_steadily(status: ContainerStatus, server_now: datetime) -> bool:
     if status.restart_count == 0:
         return True
     since = status.state.running.started_at if status.state.running else None
-    return since is not None and (server_now - since).total_seconds() >= STEADY_AFTER
+    return since is not None and (kubelet_now(pod, server_now) - since).total_seconds() >= STEADY_AFTER
 
 
 def is_ready(pod: Pod, server_now: datetime) -> bool:
@@ -121,7 +136,7 @@ def is_ready(pod: Pod, server_now: datetime) -> bool:
     if condition is None or condition.status != "True":
         return False
     statuses = filter(None, (pod.container_status(one.name) for one in pod.spec.long_running))
-    return all(runs_steadily(one, server_now) for one in statuses)
+    return all(runs_steadily(one, pod, server_now) for one in statuses)
 
 
 def kubelet_is_silent(pod: Pod) -> bool:

@@ -1,7 +1,7 @@
 """What others say, made fit to be told: one line, of bounded length, without what looks like a secret.
 
-A bounded beginning of it is read, by a pattern that goes over no part of it again and again. What has been made fit
-stays as it is, so a text may pass here more than once.
+A bounded beginning of it is read, by a pattern that goes over no part of it again and again. A text may pass here more
+than once: what is hidden stays hidden, and what is told is told again.
 """
 
 from __future__ import annotations
@@ -25,16 +25,18 @@ _INVALID = r"\]?: (?:Invalid|Unsupported) value: "  # how the API server begins 
 _FLAG = r"-(?<![\w-]-)-?[\w-]*?"
 _ANNOUNCED = rf"(?:{_NAME}(?:{_INVALID}|(?:{_QUOTE})?{_IS})|[Pp](?i:assword)(?: is)? |{_FLAG}{_NAME}(?: |{_QUOTE},? ?))"
 _SCHEME = r"(?i:basic|bearer|negotiate|token|apikey)(?: |%20)"
-_AUTHORIZATION = r"[Aa](?i:uthorization)[\"'\\]{0,4} ?[=:]\W{0,6}+"
+_AUTHORIZATION = r"[Aa](?i:uthorization)[\"'\\]{0,4} ?[=:][^\w*]{0,6}+"
 # Words of prose, or the name of an object: "secret: db-credentials not found" tells which Secret is missing.
-_WORDS = r"[a-zA-Z]{0,24}+\d?(?:[._/-][a-zA-Z]{0,24}+\d?)*+(?=[,;:.)\"']*+(?:\s|\Z))"
+# *** may stand at their end, so that a text which passes here again stays as it is.
+_WORDS = r"[a-zA-Z]{0,24}+\d?(?:[._/-][a-zA-Z]{0,24}+\d?)*+(?:\*\*\*)?(?=[,;:.)\"']*+(?:\s|\Z))"
 _VALUE = r"(?:[^\s\"',;&)}\]]|[,)}\]](?=\S))"  # one character of what no quotes enclose
 
+# It has blanks, so it goes first: "password=" would end at the first one.
+_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{1,40}-----.*?(?:-----END [A-Z0-9 ]{1,40}-----|\Z)")
 # The secret is what the group finds; what stands before it is told.
 _SECRETS = re.compile(
     "|".join(
         (
-            r"(-----BEGIN [A-Z0-9 ]{1,40}-----.*?(?:-----END [A-Z0-9 ]{1,40}-----|\Z))",
             # Of an address: user and password. What follows its host may be a port.
             r"://([^/\s:@\"']{0,200}:(?!\d{1,5}[/?#])(?:[^\s\"'/]{1,200}(?=@)|[^\s\"'@]{1,200}(?=@)))",
             rf"{_AUTHORIZATION}{_SCHEME}({_VALUE}+)",
@@ -46,7 +48,7 @@ _SECRETS = re.compile(
             r"(eyJ[\w-]{8,}[\w.-]*)",
             # By its name: in quotes, as a number, to the next blank.
             rf"{_ANNOUNCED}(?P<quote>{_QUOTE})((?!(?P=quote)).*?(?=(?<!\\)(?P=quote)|\Z))",
-            rf"{_NAME}{_QUOTE}{_IS}(\d{{4,}})",
+            rf"{_NAME}{_QUOTE}{_IS}(\d{{4,}}\w*)",
             rf"(?:{_PASSWORD}{_IS}(?!(?:Invalid|Unsupported) value)|{_FLAG}{_PASSWORD} )({_VALUE}{{4,}})",
             rf"(?:{_OTHER}(?: ?(?:=>|:=|=) ?|:(?! )| ?: (?!{_WORDS}))|{_FLAG}{_OTHER} (?!{_WORDS}))({_VALUE}{{4,}})",
         )
@@ -63,7 +65,7 @@ def quoted(text: object) -> str:
     line = " ".join(words)
     if not line.isprintable():
         line = "".join(one if one.isprintable() else "�" for one in line)
-    line = _SECRETS.sub(_hidden, line)
+    line = _SECRETS.sub(_hidden, _KEY.sub("***", line))
     return line if len(line) <= LONGEST and len(whole) <= _READ else f"{line[: LONGEST - 3]}..."
 
 

@@ -158,7 +158,10 @@ class PinnedPod(Frozen):
         return sorted(pair for pair in pairs if pair[1] != pair[2])
 
     def replacements(self, pods: Iterable[Pod]) -> tuple[Pod, ...]:
-        """The pods that replace it, the one to wait for first: running before ended, then the oldest."""
+        """The pods that replace it, the one to wait for first.
+
+        First those that have not ended, from the oldest on, then the ended ones, from the last on.
+        """
         fit = (
             pod
             for pod in pods
@@ -167,7 +170,9 @@ class PinnedPod(Frozen):
             and pod.uid not in self.lookalikes
             and self.is_replaced_by(pod)
         )
-        return tuple(sorted(fit, key=lambda pod: (pod.finished, pod.metadata.creation_timestamp or _LONG_AGO, pod.uid)))
+        in_order = sorted(fit, key=lambda pod: (pod.metadata.creation_timestamp or _LONG_AGO, pod.uid))
+        ended = (pod for pod in reversed(in_order) if pod.finished)
+        return (*(pod for pod in in_order if not pod.finished), *ended)
 
     def is_replaced_by(self, pod: Pod) -> bool:
         """True if name, controller and, for a DaemonSet, Kubernetes node fit.

@@ -364,6 +364,9 @@ def await_ready(context: Context) -> Outcome:
     pod = candidates[0]
     record_changes: dict[str, Any] = {"new_pod": SeenPod.of(pod)}
     notices = _about_replacement(old, record.new_pod, candidates)
+    if pod.finished:  # its controller may put another in its place, again and again
+        text = f"The replacement {pod.name} ({pod.uid}) has ended: {diagnosis.how_it_ended(pod).rstrip('.')}."
+        notices.append(("replacement_ended", text))
     event, gone = _completion(context, pod), old.peers_gone(pods)
     if gone:
         text = "More of its controller's pods went meanwhile: which new pod replaces which can't be told."
@@ -381,6 +384,8 @@ def await_ready(context: Context) -> Outcome:
     why = diagnosis.too_few(old, gone)
     if not too_few:
         why = diagnosis.readiness(pod, _host_of(context, pod), _events_of(context, pod.uid), context.server_now)
+        told = [notice.message for notice in record.notices if notice.code == "replacement_ended"]
+        why = diagnosis.with_ended(why, candidates[1:], "" if pod.finished else "".join(told[-1:]))
     others = tuple(one for one in diagnosis.others(old, pods) if one.uid != pod.uid)
     return not_back(context, why, others=others, record_changes=record_changes, notices=tuple(notices))
 

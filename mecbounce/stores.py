@@ -28,6 +28,7 @@ from mecbounce.record import READABLE, BounceRecord
 
 LOCK_WAIT = 10.0  # seconds; another runner may be frozen in the middle of a save
 _LOCK_AGAIN = 0.02  # seconds
+_ROOM = 64 * 1024  # bytes; more than a record of one bounce takes
 
 
 class Store(Protocol):
@@ -138,7 +139,7 @@ class FileStore:
 
     def save(self, record: BounceRecord) -> None:
         data = record.model_dump_json(indent=1).encode() + b"\n"
-        with self._locked_folder() as folder:
+        with self._locked(self.path.parent) as folder:
             _compare(self.load(), record)
             self._replace(data)
             os.fsync(folder)
@@ -147,22 +148,22 @@ class FileStore:
         """Rename a finished record out of the way, in place of the last such; gives its new path, or None."""
         if not os.path.lexists(self.path):
             return None
-        with self._locked_folder():
+        with self._locked(self.path.parent):
             record = self.load()
             if record is None or not record.finished:
                 return None
             return self.path.replace(self.path.with_name(f"{self.path.name}.last"))
 
     def try_place(self) -> None:
-        """Raise RecordNotSaved where no record could be written; leaves nothing behind."""
+        """Lock and write as a save does, beside the record. Raises RecordNotSaved; leaves nothing behind."""
         folder = self.path.parent
-        while not os.path.lexists(folder):
+        while not os.path.lexists(folder):  # a save would make it, on the file system of the one above
             folder = folder.parent
-        try:
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise RecordNotSaved(f"{self}: the record can't be written: {_os_reason(error)}") from error
+        with self._locked(folder) as descriptor, tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b" " * _ROOM)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fsync(descriptor)
 
     def _replace(self, data: bytes) -> None:
         aside = self.path.with_name(f".{self.path.name}.new")
@@ -175,16 +176,16 @@ class FileStore:
         aside.replace(self.path)
 
     @contextmanager
-    def _locked_folder(self) -> Iterator[int]:
+    def _locked(self, folder: Path) -> Iterator[int]:
         """Hold the folder's lock; gives its descriptor. Raises RecordNotSaved for what the system refuses meanwhile."""
         try:
-            _make(self.path.parent)
-            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            _make(folder)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                self._lock(folder)
-                yield folder
+                self._lock(descriptor)
+                yield descriptor
             finally:
-                os.close(folder)
+                os.close(descriptor)
         except OSError as error:
             raise RecordNotSaved(f"{self}: the record can't be written: {_os_reason(error)}") from error
 
@@ -199,6 +200,11 @@ class FileStore:
                         f"{self}: another runner has held its folder's lock for {LOCK_WAIT:.0f} s: it is frozen in "
                         "the middle of a save, or the disk is. Nothing was written: run again once that is over."
                     ) from error
+            except OSError as error:  # not every file system has locks, above all one of a network
+                raise RecordNotSaved(
+                    f"{self}: its folder can't be locked (flock: {_os_reason(error)}), and without a lock two runners "
+                    "could bounce the pod at once. The record was not written: keep it on a local disk."
+                ) from error
             time.sleep(_LOCK_AGAIN)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from builders import NOW, request
+from pytest_mock import MockerFixture
 from rich.text import Text
 
 from mecbounce import cli
@@ -787,6 +789,43 @@ class TestBadInput:
         assert command("run", *arguments) == 2
         assert said in command.err
         assert command.err.count("\n") == 1
+        assert sandbox.requests == ()
+
+    @pytest.mark.parametrize("verb", ["run", "plan"])
+    @pytest.mark.parametrize(
+        ("step", "number", "said"),
+        [
+            ("fcntl.flock", errno.ENOLCK, "its folder can't be locked (flock: No locks available)"),
+            ("os.fsync", errno.ENOSPC, "the record can't be written: No space left on device"),
+            ("os.open", errno.EROFS, "the record can't be written: Read-only file system"),
+        ],
+        ids=["no_locks", "full", "read_only"],
+    )
+    def test_a_place_that_keeps_no_record_is_told_by_plan_as_by_run(
+        self,
+        command: Command,
+        sandbox: Sandbox,
+        tmp_path: Path,
+        mocker: MockerFixture,
+        verb: str,
+        step: str,
+        number: int,
+        said: str,
+    ) -> None:
+        sandbox.add_node("mec-0")
+        path, opened = tmp_path / "there" / "r.json", os.open
+        path.parent.mkdir()
+
+        def fails(*arguments: Any, **options: Any) -> int:
+            if step == "os.open" and not arguments[1] & (os.O_CREAT | os.O_WRONLY | os.O_RDWR):
+                return opened(*arguments, **options)
+            raise OSError(number, os.strerror(number))
+
+        mocker.patch(step, side_effect=fails)
+        assert command(verb, "mec-0", "--state", path) == 2
+        assert command.err.startswith(f"mecbounce: --state: {path}: {said}")
+        assert command.err.count("\n") == 1
+        assert not path.exists()
         assert sandbox.requests == ()
 
     def test_a_kubeconfig_that_points_nowhere_gives_up_before_the_deletion(

@@ -810,6 +810,16 @@ class TestWhatTheControllerTells:
         assert who in (None, found.who)
         assert (event.message in found.evidence) is (expected == "creation_failed")
 
+    def test_a_stateful_set_of_another_group_may_leave_ordinals_out(self) -> None:
+        """OpenKruise's does so by reserveOrdinals. Then a high ordinal tells nothing of how many pods there are."""
+        of = STATEFUL_SET | {"apiVersion": "apps.kruise.io/v1beta1"}
+        kruise = read(of, {"replicas": 1, "reserveOrdinals": [0]})
+        found = absence(pinned(of, "mec-1"), [], controller=kruise)
+        assert ("not_recreated", OPERATOR) == (found.code, found.who)
+        assert "" == diagnosis.unready_predecessor(kruise, "mec-1", [])
+        none = read(of, {"replicas": 0})
+        assert "controller_scaled_down" == code(absence(pinned(of, "mec-1"), [], controller=none))
+
     def test_what_the_controller_says_of_itself_comes_before_its_events(self) -> None:
         told = (warning("FailedCreate", QUOTA, last=5),)
         scaled = read(STATEFUL_SET, {"replicas": 0})
@@ -899,6 +909,35 @@ class TestReadiness:
                 "phase Succeeded: no reason given",
                 ADMINISTRATORS,
                 id="ended_without_a_word",
+            ),
+            pytest.param(
+                new(
+                    {"name": "log", "state": COMPLETED},
+                    {"name": "app", "state": {"terminated": {"exitCode": 2, "reason": "Error", "message": "no disk"}}},
+                    phase="Failed",
+                ),
+                "pod_ended",
+                "phase Failed: container app, exit code 2 (Error: no disk)",
+                APPLICATION,
+                id="ended_by_itself",
+            ),
+            pytest.param(
+                new({"name": "app", "state": COMPLETED}, phase="Succeeded"),
+                "pod_ended",
+                "phase Succeeded: container app, exit code 0 (Completed)",
+                APPLICATION,
+                id="its_work_is_done",
+            ),
+            pytest.param(
+                new(
+                    {"name": "app", "state": {"terminated": {"exitCode": 137}}},
+                    phase="Failed",
+                    conditions=[{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC"}],
+                ),
+                "pod_ended",
+                "phase Failed: DeletionByPodGC",
+                ADMINISTRATORS,
+                id="ended_by_another",
             ),
             pytest.param(
                 new(spec={"nodeName": ""}, conditions=[UNSCHEDULABLE]),
@@ -1102,7 +1141,7 @@ class TestReadiness:
             pytest.param(
                 new(container=PROBED),
                 "kubelet_silent",
-                "Kubernetes node host-1 has it, and its kubelet has reported no container",
+                "Kubernetes node host-1 has it, and its kubelet has reported no container yet",
                 ADMINISTRATORS,
                 id="probed_container_without_a_status",
             ),
@@ -1137,6 +1176,25 @@ class TestReadiness:
                     IN_SERVICE,
                     spec=GATE,
                     phase="Running",
+                    conditions=[
+                        {
+                            "type": "example.com/load-balanced",
+                            "status": "False",
+                            "reason": "Target.FailedHealthChecks",
+                            "message": "Health checks failed",
+                        }
+                    ],
+                ),
+                "readiness_gate",
+                "readiness gate example.com/load-balanced is False (Target.FailedHealthChecks: Health checks failed)",
+                "the owners of readiness gate example.com/load-balanced",
+                id="readiness_gate_that_says_why",
+            ),
+            pytest.param(
+                new(
+                    IN_SERVICE,
+                    spec=GATE,
+                    phase="Running",
                     conditions=[{"type": "example.com/load-balanced", "status": "True"}],
                 ),
                 "unknown",
@@ -1147,7 +1205,7 @@ class TestReadiness:
             pytest.param(
                 new(phase=""),
                 "kubelet_silent",
-                "Kubernetes node host-1 has it, and its kubelet has reported no container",
+                "Kubernetes node host-1 has it, and its kubelet has reported no container yet",
                 ADMINISTRATORS,
                 id="nothing_reported_yet",
             ),
@@ -1374,6 +1432,33 @@ class TestReadiness:
         status["state"] = {"running": {"startedAt": stamp(since)}}
         seen = new(status, phase="Running", conditions=[{"type": "Ready", "status": "True"}])
         assert expected == code(diagnosis.readiness(seen, READY, (), NOW))
+
+    @pytest.mark.parametrize(
+        ("exit_code", "reason", "at", "of", "quoted"),
+        [
+            (137, "Error", -6, "app", True),
+            (0, "Completed", -60, "app", True),
+            (1, "Error", -6, "app", True),
+            (1, "Error", -60, "app", False),
+            (137, "OOMKilled", -60, "app", False),
+            (137, "Error", -6, "db", False),
+        ],
+        ids=["killed", "left_after_an_earlier_kill", "failed", "failed_by_itself", "out_of_memory", "of_another"],
+    )
+    def test_a_probe_for_which_its_kubelet_has_killed_a_container_is_told(
+        self, exit_code: int, reason: str, at: float, of: str, quoted: bool
+    ) -> None:
+        """The exit code alone looks like a lack of memory, or like an end that was wanted.
+
+        A kubelet may have sent so many Events that those of later kills are left out.
+        """
+        last = {"exitCode": exit_code, "reason": reason, "startedAt": stamp(-30), "finishedAt": stamp(-5)}
+        seen = new(restarted(exit_code, lastState={"terminated": last}), phase="Running")
+        message = f"Container {of} failed liveness probe, will be restarted"
+        killing = PodEvent(reason="Killing", message=message, last_timestamp=later(at))
+        found = diagnosis.readiness(seen, READY, [killing], NOW)
+        assert "crash_loop" == found.code
+        assert found.evidence.endswith(f"({reason}); {message}" if quoted else f"({reason})")
 
     def test_what_kubectl_debug_has_left_explains_nothing(self) -> None:
         aside = [waiting("ErrImagePull", name="debug"), restarted(1, name="shell")]

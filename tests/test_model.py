@@ -607,6 +607,10 @@ class TestController:
             ({}, {"cluster.x-k8s.io/paused": "true"}, True),
             ({}, {"example.com/reconcile-pause": "true"}, True),
             ({}, {"paused": "true"}, True),
+            ({}, {"cnpg.io/reconciliationLoop": "disabled"}, True),
+            ({}, {"eck.k8s.elastic.co/managed": "false"}, True),
+            ({}, {"eck.k8s.elastic.co/managed": "true"}, False),
+            ({}, {"example.com/managed-by": "false"}, False),
             ({}, {"example.com/unpaused": "true"}, False),
             ({}, {"example.com/paused-by": "true"}, False),
             ({}, None, False),
@@ -970,7 +974,7 @@ class TestPinnedPod:
         assert pinned == pinned.seen_among([scaled])  # once it has gone, nothing can be pinned any more
         assert pinned.model_copy(update={"lookalikes": anew.lookalikes, "peers": anew.lookalikes}) == anew
 
-    def test_of_several_the_oldest_comes_first_and_the_ended_last(self) -> None:
+    def test_of_several_the_oldest_comes_first_and_of_the_ended_the_last(self) -> None:
         generated = {"generateName": "mec-7d9f-"}
 
         def made(uid: str, created: float, phase: str = "Running", **metadata: Any) -> Pod:
@@ -981,12 +985,13 @@ class TestPinnedPod:
         old = made("old", -3600)
         new = [
             made("evicted", 1, "Failed"),
+            made("rejected", 2, "Failed"),
             made("fresh", 9),
             made("twin-b", 5),
             made("twin-a", 5),
             made("undated", 7, creationTimestamp=None),
         ]
-        expected = ("undated", "twin-a", "twin-b", "fresh", "evicted")
+        expected = ("undated", "twin-a", "twin-b", "fresh", "rejected", "evicted")
         assert expected == tuple(one.uid for one in PinnedPod.of(old, [old]).replacements([*new, old]))
 
 

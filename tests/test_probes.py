@@ -328,6 +328,24 @@ def test_a_ready_condition_counts_once_each_restarted_container_has_run_for_10_s
         assert found is (Event.POD_READY if back else None)
 
 
+@pytest.mark.parametrize("off", [-3600, -60, 0, 60, 3600])
+@pytest.mark.parametrize("ran", [3, 12])
+def test_a_restarted_container_has_run_so_long_by_its_kubelets_own_clock(off: float, ran: float) -> None:
+    """A kubelet's clock an hour ahead: it would not be back for an hour. An hour behind: it would be at once."""
+    crashed = {"name": "app", "ready": True, "restartCount": 1, "state": {"running": {"startedAt": stamp(off - ran)}}}
+    status = {"containerStatuses": [crashed], "startTime": stamp(off - 98)}
+    found = probes.completion_event(pod(created=-99, status=status), ReadyWhen.READY, NOW)
+    assert found is (Event.POD_READY if ran >= 10 else None)
+
+
+def test_a_kubelet_that_first_saw_a_pod_late_has_no_wrong_clock() -> None:
+    """The pod had to wait for a Kubernetes node with room."""
+    crashed = {"name": "app", "ready": True, "restartCount": 1, "state": {"running": {"startedAt": stamp(-3)}}}
+    seen = pod(created=-3600, status={"containerStatuses": [crashed], "startTime": stamp(-60)})
+    assert NOW == probes.kubelet_now(seen, NOW)
+    assert probes.completion_event(seen, ReadyWhen.READY, NOW) is None
+
+
 def test_an_ordinary_init_container_that_was_tried_again_holds_nothing_up() -> None:
     status = {"initContainerStatuses": [{"name": "migrate", "restartCount": 3, "state": ENDED["state"]}]}
     assert probes.completion_event(pod(spec=INIT, status=status), ReadyWhen.READY, NOW)

@@ -16,6 +16,8 @@ from mecbounce.sandbox import Sandbox
 
 KEY = "express.example.com/shutdown-protection"
 
+SAID = {"kind": "Status", "message": "no: password=hunter2"}
+
 
 @pytest.fixture
 def kubernetes(sandbox: Sandbox) -> KubernetesCluster:
@@ -101,6 +103,19 @@ class TestHttp:
         with pytest.raises(error):
             HttpProtection(kubernetes, 8080, "off").disable(protected)
 
+    @pytest.mark.parametrize(
+        ("answer", "told"),
+        [("password=hunter2", "the API server answered I'm a [Tt]eapot"), (SAID, r"no: password=\*\*\*")],
+        ids=["of_an_application", "of_the_api_server"],
+    )
+    def test_an_answer_is_told_without_its_secrets(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, protected: Pod, answer: object, told: str
+    ) -> None:
+        """What an application answers is not told at all: it may be anything."""
+        sandbox.on_proxy = lambda _pod, _request: (418, answer)
+        with pytest.raises(Refused, match=rf"^{told}$"):
+            HttpProtection(kubernetes, 8080, "off").disable(protected)
+
 
 class TestExec:
     def test_runs_the_command_in_the_first_container(
@@ -145,9 +160,9 @@ class TestExec:
         self, sandbox: Sandbox, kubernetes: KubernetesCluster, protected: Pod, mocker: MockerFixture
     ) -> None:
         sandbox.on_exec = lambda _pod, _command: (0, "")
-        status = b'\x03{"status": "Failure", "reason": "InternalError", "message": "no such file"}'
+        status = b'\x03{"status": "Failure", "reason": "InternalError", "message": "no such file: --token=hunter2"}'
         mocker.patch.object(WebSocket, "recv_data", return_value=(ABNF.OPCODE_BINARY, status))
-        with pytest.raises(Refused, match=r"protect in container .* could not be run: no such file$"):
+        with pytest.raises(Refused, match=r"protect in container .* could not be run: no such file: --token=\*\*\*$"):
             ExecProtection(kubernetes, ("protect",)).disable(protected)
 
     def test_a_command_that_has_not_ended_in_time_is_no_answer(
@@ -159,12 +174,15 @@ class TestExec:
             ExecProtection(kubernetes, ("protect",)).disable(protected)
 
     def test_a_refused_handshake_is_said_in_the_api_servers_words(
-        self, sandbox: Sandbox, kubernetes: KubernetesCluster, protected: Pod
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, protected: Pod, mocker: MockerFixture
     ) -> None:
         sandbox.forbid("get", "pods/exec")
         with pytest.raises(Refused, match=r'^exec was refused: pods "mec-0" is forbidden') as caught:
             ExecProtection(kubernetes, ("protect",)).disable(protected)
         assert "audit-id" not in str(caught.value).lower()
+        mocker.patch("mecbounce.cluster._status", return_value=SAID)
+        with pytest.raises(Refused, match=r"^exec was refused: no: password=\*\*\*$"):
+            ExecProtection(kubernetes, ("protect",)).disable(protected)
 
 
 @pytest.mark.parametrize("kind", ["http", "exec"])

@@ -86,6 +86,12 @@ def made(sandbox: Sandbox, controller: JSON, pods: int = 1) -> list[str]:
     return sorted(names(sandbox))
 
 
+def standing(sandbox: Sandbox) -> set[str]:
+    """Give the names of the pods that have not ended and are not being deleted."""
+    ended = ("Succeeded", "Failed")
+    return {name for name in names(sandbox) if (sandbox.get("pods", name) or {})["status"].get("phase") not in ended}
+
+
 def uid(sandbox: Sandbox, name: str) -> str:
     found = sandbox.get("pods", name)
     assert found is not None
@@ -401,6 +407,32 @@ class TestAnswers:
         assert result.diagnosis.who == "the owners of webhook guard.example.com"
         assert 'failed calling webhook "guard.example.com"' in result.message
         assert uid(sandbox, "mec-0") == before
+
+    def test_replacements_that_ended_before_the_present_one_are_told(self, sandbox: Sandbox) -> None:
+        """Evicted again and again, the present one always looks as if it were about to start."""
+        (old,) = made(sandbox, workload("ReplicaSet"))
+        sandbox.behave(Behaviour(sandbox_fails=True))
+
+        def evict_two() -> None:
+            for _ in range(2):
+                sandbox.wait_for(lambda: any(statuses(sandbox, name) for name in standing(sandbox)))
+                (new,) = standing(sandbox)
+                sandbox.evict(new, "The node had condition: [DiskPressure]. ")
+
+        result = bounce(sandbox, old, meanwhile=(State.AWAIT_READY, evict_two))
+        assert (result.event, code(result)) == (Event.READY_TIMEOUT, "container_waiting")
+        assert result.diagnosis is not None
+        assert "2 more of its replacements have ended" in result.diagnosis.evidence
+        assert "phase Failed: Evicted: The node had condition: [DiskPressure]" in result.diagnosis.evidence
+
+    def test_a_jobs_pod_that_ends_by_itself_again_is_the_affair_of_the_application(self, sandbox: Sandbox) -> None:
+        (pod,) = made(sandbox, job("backup"))
+        sandbox.behave(Behaviour(crash_exit_code=3, runs_for=0))
+        result = bounce(sandbox, pod, force=True)
+        assert (result.event, code(result)) == (Event.READY_TIMEOUT, "pod_ended")
+        assert result.diagnosis is not None
+        assert result.diagnosis.who == "the owners of the application"
+        assert "container main, exit code 3 (Error)" in result.diagnosis.evidence
 
     def test_a_webhook_that_comes_back_in_time_costs_only_time(self, sandbox: Sandbox) -> None:
         sandbox.add_node("mec-0")

@@ -27,8 +27,8 @@ EACH = pytest.mark.parametrize("asked", OURS, ids=lambda one: one.__name__)
 
 
 def explained(asked: type[Frozen]) -> dict[str, str]:
-    """Give what `help()` says of each field."""
-    listed = pydoc.plain(pydoc.render_doc(asked)).partition("Fields:\n")[2].partition("\n |  \n")[0]
+    """Give what `help()` says of each field. An empty line has two blanks at its end up to Python 3.11."""
+    listed = re.split(r"\n \| *\n", pydoc.plain(pydoc.render_doc(asked)).partition("Fields:\n")[2])[0]
     whole = re.sub(r"\n \|          ", " ", listed)
     return dict(re.findall(r"^ \|      (\w+): (.+)$", whole, flags=re.MULTILINE))
 
@@ -75,7 +75,8 @@ def test_help_tells_the_default(asked: type[Frozen], field: str, default: str) -
 
 
 def test_a_signature_names_the_rule_of_a_name_and_not_its_pattern() -> None:
-    assert "namespace: typing.Annotated[str, a name of lower case" in pydoc.plain(pydoc.render_doc(BounceRequest))
+    shown = pydoc.plain(pydoc.render_doc(BounceRequest))
+    assert re.search(r"namespace: (typing\.)?Annotated\[str, a name of lower case", shown)
 
 
 def whole() -> BounceRecord:

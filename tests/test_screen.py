@@ -659,6 +659,13 @@ class TestNextCommand:
         assert "delete nothing" not in page
         assert "deletes the replacement" not in page
 
+    def test_one_that_has_ended_is_not_waited_for(self) -> None:
+        """It never gets ready: `kubectl wait` would only fail."""
+        generated = OLD.model_copy(update={"generated_name": True})
+        ended = failed(Event.READY_TIMEOUT, "pod_ended", old_pod=generated)
+        assert commands(ended)[-1] == "kubectl get pods -n default --watch"
+        assert f"--pod-uid {OLD_UID}" in commands(failed(Event.READY_TIMEOUT, "pod_ended"))[-1]
+
     def test_a_delete_without_an_answer_is_followed_by_that_incarnation_or_none(self) -> None:
         found = commands(failed(Event.CLUSTER_UNREACHABLE), GIVEN)
         assert found[0].startswith("kubectl get --raw /readyz")

@@ -25,7 +25,7 @@ from mecbounce.errors import (
 )
 from mecbounce.kubernetes_api.objects import Controller, Owner, Pod, PodEvent
 from mecbounce.machine import Event, State
-from mecbounce.record import BounceRecord, Passage, PinnedPod, Protection, SeenPod, Trouble
+from mecbounce.record import BounceRecord, Notice, Passage, PinnedPod, Protection, SeenPod, Trouble
 from mecbounce.request import NodeRef
 from mecbounce.steps import STILL_WAITING, Context, Outcome, ShutdownProtection
 from mecbounce.task import advance, begin
@@ -208,9 +208,10 @@ class TestDisableProtection:
         [
             (OSError("broken\n  pipe."), "broken pipe"),
             (ValueError(), "ValueError"),
+            (OSError("POST /off?token=hunter2 was refused"), "POST /off?token=*** was refused"),
             (Mute("s3cret"), "Mute"),
         ],
-        ids=["two_lines", "no_words", "raises_as_it_is_told"],
+        ids=["two_lines", "no_words", "a_secret", "raises_as_it_is_told"],
     )
     def test_a_failure_is_told_in_one_line(self, cluster: FakeCluster, error: Exception, told: str) -> None:
         outcome = run(record_in(State.DISABLE_PROTECTION), cluster, protection=Switch(error))
@@ -600,6 +601,24 @@ class TestAwaitReady:
         record = record_in(State.AWAIT_READY, deadline=60, new_pod=SeenPod(name="mec-0", uid="uid-2"))
         outcome = run(record, FakeCluster(FakeClock(), pod(uid="uid-3", ready=False)))
         assert [code for code, _ in outcome.notices] == ["replaced_again"]
+
+    def test_a_replacement_that_has_ended_is_told_at_the_deadline_too(self) -> None:
+        """Where a kubelet rejects one after another, the last may just have been made, and show nothing of it."""
+        why = {"phase": "Failed", "reason": "OutOfcpu", "message": "Node is full.", "containerStatuses": []}
+        rejected = pod(uid="uid-2", status=why)
+        record = record_in(State.AWAIT_READY, deadline=60)
+        outcome = run(record, FakeCluster(FakeClock(), rejected))
+        text = "The replacement mec-0 (uid-2) has ended: phase Failed: OutOfcpu: Node is full."
+        assert outcome.notices == (("replacement_ended", text),)
+        told = Notice(code="replacement_ended", message=text, at=NOW)
+        fresh = pod(uid="uid-3", status={"phase": "Pending", "containerStatuses": []}, ready=False)
+        late = run(record.changed(notices=(told,)), FakeCluster(FakeClock(), fresh), now=later(60))
+        assert late.diagnosis is not None
+        assert late.diagnosis.code == "kubelet_silent"
+        assert late.diagnosis.evidence.endswith(f"reported no container yet; t{text.rstrip('.')[1:]}")
+        ended = run(record.changed(notices=(told,)), FakeCluster(FakeClock(), rejected), now=later(60))
+        assert ended.diagnosis is not None
+        assert ended.diagnosis.evidence == "phase Failed: OutOfcpu: Node is full."
 
     def test_the_deadline_is_taken_anew_from_the_containers_start_and_only_once(self) -> None:
         new = pod(uid="uid-2", created=100, container={"startupProbe": STARTUP_PROBE}, ready=False)

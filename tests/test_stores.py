@@ -165,7 +165,7 @@ class TestEveryStore:
 class TestMappingStore:
     @staticmethod
     def fail() -> None:
-        raise OSError("the database is away")
+        raise OSError("postgres://me:hunter2@db is away")
 
     def test_flushes_what_it_has_put_in_as_plain_data_under_one_key(self) -> None:
         mapping: dict[str, Any] = {"theirs": 1}
@@ -198,8 +198,8 @@ class TestMappingStore:
             """A mapping that is kept elsewhere."""
 
         mapping = Backed({"mecbounce": JSON})
-        mocker.patch.object(Backed, method, side_effect=OSError("the database is away"))
-        with pytest.raises(RecordError, match=r"^step state 'mecbounce': .*the database is away"):
+        mocker.patch.object(Backed, method, side_effect=OSError("postgres://me:hunter2@db is away"))
+        with pytest.raises(RecordError, match=r"^step state 'mecbounce': .*postgres://\*\*\*@db is away"):
             MappingStore(mapping, lambda: None).save(SECOND)
 
     def test_refuses_what_is_nested_too_deep(self) -> None:
@@ -232,7 +232,9 @@ class TestMappingStore:
         mapping = json.loads(json.dumps(before))
         with pytest.raises(RecordNotSaved) as caught:
             MappingStore(mapping, self.fail).save(record)
-        assert "step state 'mecbounce': the step state could not be saved: the database is away" == str(caught.value)
+        assert "step state 'mecbounce': the step state could not be saved: postgres://***@db is away" == str(
+            caught.value
+        )
         assert isinstance(caught.value.__cause__, OSError)
         assert before == mapping
 
@@ -490,7 +492,7 @@ class TestFileStore:
         FileStore(path).save(FIRST)
         assert [f"fsync file of {path.stat().st_size} bytes", "rename to mec-0.json", "fsync folder"] == done
 
-    @pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace", "fcntl.flock"])
+    @pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
     def test_a_save_that_fails_before_the_rename_says_so_and_leaves_what_was(
         self, step: str, path: Path, mocker: MockerFixture
     ) -> None:
@@ -546,6 +548,21 @@ class TestFileStore:
         path = tmp_path / place
         with pytest.raises(RecordNotSaved, match=rf"^{path}: the record can't be written: [A-Za-z]+ "):
             FileStore(path).try_place()
+
+    @pytest.mark.parametrize("step", ["os.fsync", "tempfile.TemporaryFile"])
+    def test_trying_a_place_finds_a_full_disk(self, step: str, path: Path, mocker: MockerFixture) -> None:
+        mocker.patch(step, side_effect=OSError(errno.ENOSPC, "No space left on device"))
+        with pytest.raises(RecordNotSaved) as caught:
+            FileStore(path).try_place()
+        assert f"{path}: the record can't be written: No space left on device" == str(caught.value)
+        assert [] == [*path.parent.iterdir()]
+
+    def test_trying_a_place_writes_and_flushes_more_than_a_record(self, path: Path, mocker: MockerFixture) -> None:
+        """A full disk still has room for an empty file; some tell of it only when the file is flushed."""
+        sizes: list[int] = []
+        mocker.patch("os.fsync", side_effect=lambda file: sizes.append(os.fstat(file).st_size))
+        FileStore(path).try_place()
+        assert sizes[0] > 10 * len(FIRST.model_dump_json())
 
     def test_trying_a_place_leaves_the_record_that_is_there_as_it_is(self, path: Path) -> None:
         FileStore(path).save(FIRST)
@@ -799,6 +816,32 @@ class TestTwoRunners:
         os.close(frozen)
         assert FIRST == FileStore(path).load()
         FileStore(path).save(SECOND)
+
+    @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF])
+    @pytest.mark.parametrize("act", [*(ACTS[one] for one in ("save", "set_aside")), FileStore.try_place])
+    def test_a_file_system_without_locks_is_refused(
+        self, number: int, act: Callable[[FileStore], object], path: Path, mocker: MockerFixture
+    ) -> None:
+        """As some network file systems are: there, two runners could both go on."""
+        path.write_text(FIRST.model_dump_json())
+        before = path.read_bytes()
+        flock = mocker.patch("fcntl.flock", side_effect=OSError(number, os.strerror(number)))
+        with pytest.raises(RecordNotSaved) as caught:
+            act(FileStore(path))
+        assert f"{path}: its folder can't be locked (flock: {os.strerror(number)}), and" in str(caught.value)
+        assert "keep it on a local disk" in str(caught.value)
+        assert flock.call_count == 1
+        assert ([path], before) == ([*path.parent.iterdir()], path.read_bytes())
+
+    def test_a_place_is_tried_under_the_lock_that_a_save_takes(self, path: Path, mocker: MockerFixture) -> None:
+        mocker.patch("mecbounce.stores.LOCK_WAIT", 0.05)
+        frozen = os.open(path.parent, os.O_RDONLY)
+        fcntl.flock(frozen, fcntl.LOCK_EX)
+        with pytest.raises(RecordNotSaved, match=r"another runner has held its folder's lock"):
+            FileStore(path).try_place()
+        os.close(frozen)
+        FileStore(path).try_place()
+        assert not is_locked(path.parent)
 
     def test_a_save_waits_for_a_lock_that_is_given_back(self, path: Path) -> None:
         FileStore(path).save(FIRST)

@@ -229,7 +229,9 @@ def _going_on(record: BounceRecord, event: Event) -> Next:
     if diagnosis_code(record) == "deletion_lost":
         return _ONCE_MORE
     if record.by_other_name:
-        return _WAIT_ON_BY_OTHER_NAME.get(event, _NEXT[event])
+        # A pod that has ended never gets ready: what is left is to wait for another one.
+        waits_for = Event.NOT_RECREATED if diagnosis_code(record) == "pod_ended" else event
+        return _WAIT_ON_BY_OTHER_NAME.get(waits_for, _NEXT[event])
     if event is Event.TERMINATION_TIMEOUT and diagnosis_code(record) == diagnosis.UNREACHABLE:
         return _WAIT_OR_DELETE
     return _NEXT[event]

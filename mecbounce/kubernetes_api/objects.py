@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import starmap
 from typing import Any, Self
 
 from pydantic import (
@@ -244,6 +245,7 @@ class PodStatus(FromApi):
     phase: str = ""
     reason: Words = ""
     message: Words = ""
+    start_time: AwareDatetime | None = None  # when its kubelet first saw it, by that kubelet's clock
     conditions: tuple[Condition, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
@@ -464,15 +466,16 @@ class Controller(Frozen):
             conditions = PodStatus.model_validate({"conditions": status.get("conditions")}).conditions
         except ValidationError:  # a custom resource may call something else so
             conditions = ()
+        reference = Owner(api_version=api_version, kind=kind, name=metadata.name, uid=metadata.uid)
         return cls(
-            reference=Owner(api_version=api_version, kind=kind, name=metadata.name, uid=metadata.uid),
+            reference=reference,
             owner=next((owner for owner in metadata.owner_references if owner.controller), None),
             deleting=metadata.deletion_timestamp is not None,
-            paused=spec.get("paused") is True
-            or any(_PAUSE.search(key) and value == "true" for key, value in metadata.annotations.items()),
+            paused=spec.get("paused") is True or any(starmap(_says_paused, metadata.annotations.items())),
             replicas=_number(spec, "replicas"),
             first_ordinal=_number(ordinals, "start") or 0,
-            ordered=kind == "StatefulSet" and spec.get("podManagementPolicy", "OrderedReady") == "OrderedReady",
+            ordered=reference.built_in_plural == "statefulsets"
+            and spec.get("podManagementPolicy", "OrderedReady") == "OrderedReady",
             suspended=spec.get("suspend") is True,
             hosts_wanted=_number(status, "desiredNumberScheduled") if current else None,
             conditions=conditions,
@@ -483,7 +486,16 @@ class Controller(Frozen):
         return next((one for one in self.conditions if (one.type, one.status) == (kind, "True")), None)
 
 
-_PAUSE = re.compile(r"(^|[/.-])(paused?|pause-reconciliation)$")  # as the operators of the field name it
+# As the operators of the field name it.
+_PAUSE = re.compile(r"(^|[/.-])(paused?|pause-reconciliation)$")
+_LEFT_ALONE = re.compile(r"/(managed|reconcile|reconciliationLoop)$")
+
+
+def _says_paused(annotation: str, value: str) -> bool:
+    """Whether an annotation tells an operator to leave its object alone."""
+    if _PAUSE.search(annotation):
+        return value == "true"
+    return _LEFT_ALONE.search(annotation) is not None and value in ("false", "disabled")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
