@@ -26,7 +26,7 @@ lint: setup ## ruff and mypy
 	$(BIN)/mypy
 
 diagram: setup ## write diagrams/, docs/schema/ and the README's copy from the code
-	$(BIN)/python -m mecbounce.diagram
+	$(BIN)/python tools/generate.py
 
 screenshots: setup ## record the stills in docs/ and the transcripts of all demos anew
 	$(BIN)/python tests/recordings.py

@@ -1,24 +1,18 @@
-"""Mermaid drawn from the machine and the checks: `python -m mecbounce.diagram` writes all that the project generates.
+"""Mermaid drawn from the machine and the checks.
 
-The files are committed, and a test fails where they and the code differ. `transitions` draws Mermaid too, but drops
-the title and the final arrows.
+`transitions` draws Mermaid too, but drops the title and the final arrows.
 """
 
 from __future__ import annotations
 
 import inspect
-import json
 from datetime import UTC
 from itertools import pairwise
-from pathlib import Path
 
 from mecbounce.checks import CHECKS
 from mecbounce.machine import FINAL, TRANSITIONS, Event, State, follow
 from mecbounce.record import BounceRecord
-from mecbounce.schema import schemas
 from mecbounce.steps import HANDLERS
-
-BEGIN, END = "<!-- diagram: begin -->", "<!-- diagram: end -->"
 
 _STYLES = (
     "classDef good stroke:#2e9e4f,stroke-width:3px",
@@ -51,7 +45,7 @@ def bounce(record: BounceRecord | None = None) -> str:
     if record is None:
         lines += [f"    class {State.DONE} good", f"    class {State.FAILED} bad"]
     else:
-        passed = dict.fromkeys(passage.state for passage in record.path[:-1])
+        passed = dict.fromkeys(entry.state for entry in record.path[:-1])
         failed_in = record.path[-2].state if record.state is State.FAILED else None
         lines += [
             f"    class {state} {'bad' if state is failed_in else 'passed'}"
@@ -85,29 +79,6 @@ def init_checks() -> str:
     return "\n".join(lines) + "\n"
 
 
-def in_readme(readme: str) -> str:
-    """Give the README with its copy of the diagram, between the markers, drawn anew."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"README.md: the markers {BEGIN} and {END} are gone")
-    return f"{before}{BEGIN}\n```mermaid\n{bounce()}```\n{END}{after}"
-
-
-def files(root: Path) -> dict[Path, str]:
-    """Each file under `root` that shows a diagram or is a JSON schema, and what it should hold."""
-    readme = root / "README.md"
-    return {
-        root / "diagrams" / "bounce.mmd": bounce(),
-        root / "diagrams" / "init_checks.mmd": init_checks(),
-        readme: in_readme(readme.read_text(encoding="utf-8")),
-        **{
-            root / "docs" / "schema" / f"{name}.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-            for name, schema in schemas().items()
-        },
-    }
-
-
 def _times(record: BounceRecord | None, state: State) -> str:
     """Say on a line of its own how long a state took, or since when it is the present one."""
     if record is None:
@@ -130,9 +101,3 @@ def _end(record: BounceRecord) -> str:
 
 def _first_line(handler: object) -> str:
     return (inspect.getdoc(handler) or "").partition("\n")[0].rstrip(".").replace(";", ",")
-
-
-if __name__ == "__main__":
-    for path, text in files(Path()).items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")

@@ -20,7 +20,7 @@ LONGEST_MESSAGE = 1000  # characters; the API server's own limit for newer Event
 def on_entering(record: BounceRecord, now: datetime) -> dict[str, Any] | None:
     """Give the Event to write, as JSON, once the state that `record` has entered is saved. None: none is due."""
     old = record.old_pod
-    if old is None or all(passage.state not in (State.DELETE_POD, *WAITING) for passage in record.path):
+    if old is None or all(entry.state not in (State.DELETE_POD, *WAITING) for entry in record.path):
         return None
     maker = _maker(record, old)
     if record.state is State.DELETE_POD:

@@ -70,14 +70,14 @@ class Frozen(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         """Let `help()` list the fields."""
-        fields = "\n".join(_explained(name, field) for name, field in cls.model_fields.items())
+        fields = "\n".join(_field_help(name, field) for name, field in cls.model_fields.items())
         cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or '')}{FIELDS}{fields}"
 
 
 FIELDS = "\n\nFields:\n"
 
 
-def _explained(name: str, field: FieldInfo) -> str:
+def _field_help(name: str, field: FieldInfo) -> str:
     default = field.default
     shown = sorted(default) if isinstance(default, frozenset) else getattr(default, "value", default)  # of an Enum
     text = f"{name}: {field.description or ''} {'Required.' if field.is_required() else f'Default: {shown!r}.'}"

@@ -205,7 +205,7 @@ class SeenPod(Frozen):
         return cls(name=pod.name, uid=pod.uid, images=pod.images, host=pod.spec.node_name)
 
 
-class Passage(Frozen):
+class StateEntry(Frozen):
     """When a state was entered, and through which event."""
 
     state: State
@@ -244,7 +244,7 @@ class BounceRecord(Frozen):
     """Rises by one with each save, and is what a store compares and swaps on."""
     request: BounceRequest
     """What was asked for as it began."""
-    path: Annotated[tuple[Passage, ...], Field(min_length=1)]
+    path: Annotated[tuple[StateEntry, ...], Field(min_length=1)]
     """The states that it has entered, the present one last."""
     deadline: Instant | None = None
     """When the present waiting state ends, in UTC. None: it does not wait."""
@@ -289,7 +289,7 @@ class BounceRecord(Frozen):
         if not self.finished and (self.deadline is None) is (self.state in WAITING):
             raise ValueError(f"deadline: {self.state} has {'one' if self.state in WAITING else 'none'}")
         old, request = self.old_pod, self.request
-        if old is None and any(passage.state not in (State.INIT_CHECKS, State.FAILED) for passage in self.path):
+        if old is None and any(entry.state not in (State.INIT_CHECKS, State.FAILED) for entry in self.path):
             raise ValueError(f"old_pod: {self.state} has one")
         if old is not None and (old.name != request.pod or request.pod_uid not in (None, old.uid)):
             raise ValueError("old_pod: it is not the pod of the request")
@@ -304,9 +304,9 @@ class BounceRecord(Frozen):
         return self.path[-1].at
 
     @property
-    def since_checks(self) -> tuple[Passage, ...]:
+    def since_checks(self) -> tuple[StateEntry, ...]:
         """The states from the last INIT_CHECKS on: DELETE_POD may have led back there."""
-        start = max(number for number, passage in enumerate(self.path) if passage.state is State.INIT_CHECKS)
+        start = max(number for number, entry in enumerate(self.path) if entry.state is State.INIT_CHECKS)
         return self.path[start:]
 
     @property
@@ -330,12 +330,12 @@ class BounceRecord(Frozen):
     @property
     def deletion_was_possible(self) -> bool:
         """Whether the bounce reached DELETE_POD, so that a DELETE may have been sent."""
-        return any(passage.state is State.DELETE_POD for passage in self.path)
+        return any(entry.state is State.DELETE_POD for entry in self.path)
 
     @property
     def found_replaced(self) -> bool:
         """Whether the pod had gone before this bounce came to delete it."""
-        joined = any(passage.event is Event.ALREADY_REPLACED for passage in self.path)
+        joined = any(entry.event is Event.ALREADY_REPLACED for entry in self.path)
         return joined and not self.deletion_was_possible
 
     @property

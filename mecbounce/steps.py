@@ -92,7 +92,7 @@ class Context:
 
         Each time doubles what is allowed: a runner that calls seldom gets through all the same.
         """
-        times = sum(passage.event is Event.INTENT_EXPIRED for passage in self.record.path)
+        times = sum(entry.event is Event.INTENT_EXPIRED for entry in self.record.path)
         tried = self.record.trouble.delete_tried_at if self.record.trouble else None
         since = max(self.record.entered_at, tried or self.record.entered_at)
         return (self.now - since).total_seconds() >= self.request.timeouts.api * 2.0 ** min(times, 99)
@@ -539,7 +539,7 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
     uid = controller.reference.uid if isinstance(controller, Controller) else old.controller_uid
     of_replica_set = old.controller is not None and old.controller.kind == "ReplicaSet"
     # Where the pod was gone or going before, so was what its controller told of that.
-    joined = any(passage.event in JOINING for passage in context.record.path)
+    joined = any(entry.event in JOINING for entry in context.record.path)
     since = context.record.checked_at + context.skew - (EVENTS_LAST if joined else timedelta())
     seen = diagnosis.Absence(
         came=context.record.new_pod,

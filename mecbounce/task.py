@@ -24,7 +24,7 @@ from mecbounce.errors import (
 )
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
-from mecbounce.record import BounceRecord, BounceResult, Notice, Passage, PinnedPod, Protection, Trouble
+from mecbounce.record import BounceRecord, BounceResult, Notice, PinnedPod, Protection, StateEntry, Trouble
 from mecbounce.request import BounceRequest
 from mecbounce.steps import HANDLERS, Context, Look, Outcome, ShutdownProtection, untouched
 
@@ -58,7 +58,7 @@ class Step:
 
 def begin(request: BounceRequest, now: datetime, *, server: str = "") -> BounceRecord:
     """Write a new bounce's first record. Save it before the first `advance`. `server`: the API server's address."""
-    path = (Passage(state=State.INIT_CHECKS, at=now),)
+    path = (StateEntry(state=State.INIT_CHECKS, at=now),)
     return BounceRecord(bounce_id=uuid.uuid4().hex[:12], revision=1, request=request, server=server, path=path)
 
 
@@ -110,7 +110,7 @@ def cancel(record: BounceRecord, cluster: Cluster, now: datetime, *, announced_h
     """
     if record.state not in BEFORE_DELETION:
         return None
-    announced = sum(passage.state is State.DELETE_POD for passage in record.path)
+    announced = sum(entry.state is State.DELETE_POD for entry in record.path)
     if announced:
         if announced > announced_here or record.trouble is not None or record.old_pod is None:
             return None
@@ -369,7 +369,7 @@ def _apply(record: BounceRecord, outcome: Outcome, now: datetime) -> Step:
         changes["notices"] = _noted(record.notices, new, now)
     if outcome.event is not None:
         state = follow(record.state, outcome.event)
-        changes["path"] = (*record.path, Passage(state=state, at=now, event=outcome.event))
+        changes["path"] = (*record.path, StateEntry(state=state, at=now, event=outcome.event))
         changes["deadline"] = _deadline(state, record, changes.get("old_pod", record.old_pod), now)
         if state in FINAL:
             changes |= {"message": outcome.message, "advice": outcome.advice, "diagnosis": outcome.diagnosis}

@@ -64,8 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kubernetes_api.client": BOTTOM
     | {"kubernetes_api"}
     | {f"kubernetes_api.{name}" for name in ("transport", "kubeconfig", "answers", "pod_exec", "watch")},
-    "schema": BOTTOM,
-    "diagram": BOTTOM | PURE | {"steps", "schema"},
+    "diagram": BOTTOM | PURE | {"steps"},
     "__init__": LIBRARY,
     "cli.exits": BOTTOM,
     "cli.layout": BOTTOM,

@@ -29,7 +29,7 @@ from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import ImpossibleEvent, RecordNotSaved
 from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.machine import Event, State
-from mecbounce.record import BounceRecord, Passage, PinnedPod
+from mecbounce.record import BounceRecord, PinnedPod, StateEntry
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.sandbox.scenarios import PROTECTION, SCENARIOS
 from mecbounce.stores import FileStore
@@ -92,7 +92,7 @@ def ended_in(state: State, event: Event, uid: str) -> BounceRecord:
         (State.AWAIT_READY, Event.POD_GONE),
     ]
     upto = [one for one, _ in passed].index(state) + 1
-    path = [Passage(state=one, event=by, at=NOW) for one, by in [*passed[:upto], (end, event)]]
+    path = [StateEntry(state=one, event=by, at=NOW) for one, by in [*passed[:upto], (end, event)]]
     old = PinnedPod(name="mec-0", uid=uid)
     update = {"path": (*begun.path, *path), "old_pod": old, "message": "It ended.", "untold": True}
     return begun.model_copy(update=update)
@@ -216,7 +216,7 @@ class TestRun:
             (State.DISABLE_PROTECTION, Event.CHECKS_PASSED),
             (State.DELETE_POD, Event.PROTECTION_UNUSED),
         )
-        path = [Passage(state=state, event=event, at=begun.entered_at) for state, event in announced]
+        path = [StateEntry(state=state, event=event, at=begun.entered_at) for state, event in announced]
         pinned = PinnedPod(name="mec-0", uid=made["metadata"]["uid"])
         FileStore(tmp_path / "r.json").save(begun.model_copy(update={"path": (*begun.path, *path), "old_pod": pinned}))
         sandbox.fail_next(status=503, count=99)

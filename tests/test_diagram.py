@@ -6,13 +6,14 @@ import re
 import runpy
 from pathlib import Path
 
+import generate
 import pytest
 from builders import NOW, later, request
 
 from mecbounce import diagram
 from mecbounce.checks import CHECKS
 from mecbounce.machine import FINAL, TRANSITIONS, Event, State
-from mecbounce.record import BounceRecord, Diagnosis, Passage
+from mecbounce.record import BounceRecord, Diagnosis, StateEntry
 from mecbounce.steps import HANDLERS
 from mecbounce.task import begin
 
@@ -22,7 +23,7 @@ README = f"before\n{BEGIN}\nstale\n{END}\nafter\n"
 
 
 def record(*steps: tuple[State, Event]) -> BounceRecord:
-    path = [Passage(state=state, at=later(number), event=event) for number, (state, event) in enumerate(steps)]
+    path = [StateEntry(state=state, at=later(number), event=event) for number, (state, event) in enumerate(steps)]
     first = begin(request(), NOW).model_copy(update={"bounce_id": "b-1"})
     return first.changed(path=(*first.path, *path))
 
@@ -44,9 +45,9 @@ def marks(drawing: str) -> dict[str, str]:
     return dict(re.findall(r"^    class (\w+) (\w+)$", drawing, flags=re.MULTILINE))
 
 
-@pytest.mark.parametrize("path", diagram.files(ROOT), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", generate.files(ROOT), ids=lambda path: path.name)
 def test_what_is_committed_is_what_the_code_draws(path: Path) -> None:
-    expected = diagram.files(ROOT)[path]
+    expected = generate.files(ROOT)[path]
     found = path.read_text(encoding="utf-8") if path.exists() else ""
     assert expected == found, (
         f"{path.relative_to(ROOT)} and the code differ: run `make diagram` and commit what it wrote"
@@ -61,21 +62,21 @@ def test_the_readme_shows_one_copy() -> None:
 def test_files_are_these() -> None:
     expected = {ROOT / "diagrams" / "bounce.mmd", ROOT / "diagrams" / "init_checks.mmd", ROOT / "README.md"}
     expected |= {ROOT / "docs" / "schema" / f"{name}.json" for name in ("request", "record", "result")}
-    assert expected == set(diagram.files(ROOT))
+    assert expected == set(generate.files(ROOT))
 
 
 def test_the_readme_keeps_all_but_its_copy() -> None:
     expected = f"before\n{BEGIN}\n```mermaid\n{diagram.bounce()}```\n{END}\nafter\n"
-    assert expected == diagram.in_readme(README)
-    assert expected == diagram.in_readme(expected)
+    assert expected == generate.in_readme(README)
+    assert expected == generate.in_readme(expected)
 
 
 def test_running_the_module_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "README.md").write_text(README, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    runpy.run_path(diagram.__file__, run_name="__main__")
+    runpy.run_path(generate.__file__, run_name="__main__")
     written = {path: path.read_text(encoding="utf-8") for path in tmp_path.rglob("*") if path.is_file()}
-    assert diagram.files(tmp_path) == written
+    assert generate.files(tmp_path) == written
 
 
 class TestBounce:

@@ -36,7 +36,7 @@ from mecbounce.cli.commands import app
 from mecbounce.cli.exits import ExitStatus
 from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.machine import TRANSITIONS, Event, State
-from mecbounce.record import BounceRecord, BounceResult, Diagnosis, Passage, PinnedPod
+from mecbounce.record import BounceRecord, BounceResult, Diagnosis, PinnedPod, StateEntry
 from mecbounce.request import BounceRequest, NodeRef, Timeouts
 from mecbounce.sandbox import Sandbox
 from mecbounce.task import begin
@@ -362,7 +362,7 @@ def failed(event: Event, code: str = "") -> BounceRecord:
     controller = Owner(api_version=group, kind=kind, name=name, uid="UID")
     return first.model_copy(
         update={
-            "path": (*first.path, Passage(state=State.FAILED, at=NOW, event=event)),
+            "path": (*first.path, StateEntry(state=State.FAILED, at=NOW, event=event)),
             "old_pod": PinnedPod(name="mec-0", uid="UID", host="host-1", controller=controller),
             "diagnosis": why if code else None,
         }

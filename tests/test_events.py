@@ -11,7 +11,7 @@ from builders import NOW, later, pod, request
 from mecbounce import events
 from mecbounce.kubernetes_api.objects import Owner, Pod
 from mecbounce.machine import Event, State
-from mecbounce.record import BounceRecord, Diagnosis, Passage, PinnedPod, SeenPod
+from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, SeenPod, StateEntry
 from mecbounce.task import begin
 
 OWNER = {
@@ -32,7 +32,7 @@ TIMED_OUT = (*TO_READINESS, (State.FAILED, Event.READY_TIMEOUT))
 
 
 def record(*steps: tuple[State, Event], old: Pod | None = None, **fields: Any) -> BounceRecord:
-    path = [Passage(state=state, at=later(number), event=event) for number, (state, event) in enumerate(steps)]
+    path = [StateEntry(state=state, at=later(number), event=event) for number, (state, event) in enumerate(steps)]
     first = begin(request(), NOW)
     pinned = PinnedPod.of(old or pod(owner=OWNER), [])
     return first.changed(path=(*first.path, *path), old_pod=pinned, **fields)

@@ -37,10 +37,10 @@ from mecbounce.record import (
     BounceResult,
     Diagnosis,
     Notice,
-    Passage,
     PinnedPod,
     Protection,
     SeenPod,
+    StateEntry,
     Trouble,
 )
 from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
@@ -70,14 +70,14 @@ def daemon(uid: str, **fields: Any) -> Pod:
 
 def record(**fields: Any) -> BounceRecord:
     """Give a record with these fields, whether they can have happened or not."""
-    path = (Passage(state=State.INIT_CHECKS, at=NOW),)
+    path = (StateEntry(state=State.INIT_CHECKS, at=NOW),)
     return BounceRecord(bounce_id="b-1", revision=1, request=request(), path=path).model_copy(update=fields)
 
 
-def passages(*steps: tuple[State, Event, float]) -> tuple[Passage, ...]:
+def passages(*steps: tuple[State, Event, float]) -> tuple[StateEntry, ...]:
     """Give a path: the first state at NOW, then (state, event, seconds after NOW)."""
-    first = Passage(state=State.INIT_CHECKS, at=NOW)
-    return (first, *(Passage(state=state, at=later(seconds), event=event) for state, event, seconds in steps))
+    first = StateEntry(state=State.INIT_CHECKS, at=NOW)
+    return (first, *(StateEntry(state=state, at=later(seconds), event=event) for state, event, seconds in steps))
 
 
 BOUNCED = passages(
@@ -257,7 +257,7 @@ OURS = [
     Diagnosis(code="a", evidence="b", who="c"),
     PinnedPod(name="mec-0", uid="uid-1"),
     SeenPod(name="mec-0", uid="uid-1"),
-    Passage(state=State.INIT_CHECKS, at=NOW),
+    StateEntry(state=State.INIT_CHECKS, at=NOW),
     Trouble(since=NOW, tries=1, what="a"),
     record(),
     BounceResult.of(WHOLE),
@@ -1005,7 +1005,7 @@ class TestRecord:
 
     @pytest.mark.parametrize("state", State)
     def test_is_finished_in_a_final_state(self, state: State) -> None:
-        at_state = record(path=(Passage(state=state, at=NOW),))
+        at_state = record(path=(StateEntry(state=state, at=NOW),))
         assert (state in (State.DONE, State.FAILED)) is at_state.finished
 
     def test_knows_when_the_checks_were_asked_last(self) -> None:
@@ -1078,7 +1078,7 @@ class TestRecord:
             ({"path": (*BOUNCED[:2], *BOUNCED[3:])}, "path.2: delete_accepted does not lead from DISABLE_PROTECTION"),
             ({"path": (*BOUNCED, BOUNCED[3])}, "path.6: delete_accepted does not lead from DONE"),
             (
-                {"path": (*BOUNCED[:5], Passage(state=State.DONE, at=NOW))},
+                {"path": (*BOUNCED[:5], StateEntry(state=State.DONE, at=NOW))},
                 "path.5: None does not lead from AWAIT_READY",
             ),
             ({"old_pod": None}, "old_pod: DONE has one"),
@@ -1148,8 +1148,8 @@ class TestResult:
         expected = {State.INIT_CHECKS: 0.0, State.DISABLE_PROTECTION: 2.0}
         assert expected == BounceResult.of(record(path=path)).durations
 
-    @pytest.mark.parametrize("path", [BOUNCED[:1], BOUNCED[:4], (Passage(state=State.DONE, at=NOW),)])
-    def test_there_is_none_before_the_end(self, path: tuple[Passage, ...]) -> None:
+    @pytest.mark.parametrize("path", [BOUNCED[:1], BOUNCED[:4], (StateEntry(state=State.DONE, at=NOW),)])
+    def test_there_is_none_before_the_end(self, path: tuple[StateEntry, ...]) -> None:
         with pytest.raises(ValueError, match=f"the bounce is still in {path[-1].state}"):
             BounceResult.of(record(path=path))
 
@@ -1163,13 +1163,13 @@ class TestResult:
                 ),
                 False,
             ),
-            ((*BOUNCED[:3], Passage(state=State.FAILED, at=later(2), event=Event.DELETE_REFUSED)), True),
+            ((*BOUNCED[:3], StateEntry(state=State.FAILED, at=later(2), event=Event.DELETE_REFUSED)), True),
             (BOUNCED, True),
         ],
         ids=["checks", "protection", "refused", "bounced"],
     )
     def test_a_deletion_was_possible_once_its_state_was_reached(
-        self, path: tuple[Passage, ...], expected: bool
+        self, path: tuple[StateEntry, ...], expected: bool
     ) -> None:
         assert expected is BounceResult.of(record(path=path)).deletion_was_possible
 

@@ -6,19 +6,21 @@ import pydoc
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from builders import NOW, later, pod, request
+from generate import schemas
 
 from mecbounce import BounceRecord, BounceRequest, BounceResult, NodeRef, Timeouts, begin
 from mecbounce import record as of_record
 from mecbounce import request as of_request
 from mecbounce.fields import Frozen
 from mecbounce.machine import Event, State
-from mecbounce.record import Diagnosis, Notice, Passage, PinnedPod, SeenPod, Trouble
-from mecbounce.schema import schemas
+from mecbounce.record import Diagnosis, Notice, PinnedPod, SeenPod, StateEntry, Trouble
 
+ROOT = Path(__file__).parents[1]
 EVERY = [one for one in (vars(of_request) | vars(of_record)).values() if isinstance(one, type)]
 OURS = [one for one in EVERY if issubclass(one, Frozen) and one.model_fields]
 TIMES = {"termination", "ready", "api", "grace_period", "durations", "timeouts"}  # the fields that hold seconds
@@ -90,7 +92,7 @@ def whole() -> BounceRecord:
     )
     first = begin(request(), NOW)
     return first.changed(
-        path=(*first.path, *(Passage(state=state, at=NOW, event=event) for state, event in steps)),
+        path=(*first.path, *(StateEntry(state=state, at=NOW, event=event) for state, event in steps)),
         deadline=later(1),
         old_pod=PinnedPod.of(pod(container={"startupProbe": {"periodSeconds": 1}}), []),
         new_pod=SeenPod(name="mec-0", uid="uid-2", images={"app": "app:1"}),
@@ -161,11 +163,10 @@ def test_a_schema_tells_how_a_name_is_made() -> None:
 
 def test_a_schema_is_the_same_in_every_process() -> None:
     """Sets have no order of their own."""
-    code = "import json; from mecbounce.schema import schemas; print(json.dumps(schemas()))"
-    told = {
-        subprocess.run(
-            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, check=True, capture_output=True, text=True
-        ).stdout
-        for seed in ("1", "2", "3")
-    }
+    code = "import json; from generate import schemas; print(json.dumps(schemas()))"
+    told = set()
+    for seed in ("1", "2", "3"):
+        env = {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT / "tools")}
+        ran = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)
+        told.add(ran.stdout)
     assert len(told) == 1

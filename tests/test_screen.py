@@ -25,7 +25,7 @@ from mecbounce.cli.commands import app
 from mecbounce.cli.next_commands import Given
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import TRANSITIONS, Event, State
-from mecbounce.record import BounceRecord, Diagnosis, Notice, Passage, PinnedPod, Protection, SeenPod, Trouble
+from mecbounce.record import BounceRecord, Diagnosis, Notice, PinnedPod, Protection, SeenPod, StateEntry, Trouble
 from mecbounce.request import BounceRequest
 from mecbounce.task import begin
 
@@ -49,7 +49,7 @@ PIPED = None
 
 def record(*steps: tuple[State, Event, float], **fields: Any) -> BounceRecord:
     first = begin(fields.pop("request", request()), NOW).model_copy(update={"bounce_id": "b-1"})
-    path = (*first.path, *(Passage(state=state, at=later(at), event=event) for state, event, at in steps))
+    path = (*first.path, *(StateEntry(state=state, at=later(at), event=event) for state, event, at in steps))
     known = {"old_pod": OLD} if len(path) > 1 else {}
     waits = path[-1].state in (State.AWAIT_TERMINATION, State.AWAIT_READY)
     deadline = {"deadline": later(steps[-1][2] + 600)} if waits else {}

@@ -25,7 +25,7 @@ from mecbounce.errors import (
 )
 from mecbounce.kubernetes_api.objects import Controller, Owner, Pod, PodEvent
 from mecbounce.machine import Event, State
-from mecbounce.record import BounceRecord, Notice, Passage, PinnedPod, Protection, SeenPod, Trouble
+from mecbounce.record import BounceRecord, Notice, PinnedPod, Protection, SeenPod, StateEntry, Trouble
 from mecbounce.request import NodeRef
 from mecbounce.steps import STILL_WAITING, Context, Outcome, ShutdownProtection
 from mecbounce.task import advance, begin
@@ -40,7 +40,7 @@ JOB = {"apiVersion": "batch/v1", "kind": "Job", "name": "backup", "uid": "job-1"
 def record_in(state: State, *, deadline: float | None = None, old: Pod = OLD, **fields: Any) -> BounceRecord:
     """Give a record as it stands in `state`, entered at NOW."""
     first = begin(fields.pop("request", request()), NOW)
-    path = (first.path[0], Passage(state=state, at=NOW))
+    path = (first.path[0], StateEntry(state=state, at=NOW))
     changes: dict[str, Any] = {"path": path, "old_pod": PinnedPod.of(old, [old])} | fields
     if deadline is not None:
         changes["deadline"] = later(deadline)
@@ -539,7 +539,7 @@ class TestAwaitReady:
         assert "back after 9 s" in outcome.message
 
     def test_the_time_it_took_counts_from_the_beginning_of_the_bounce(self) -> None:
-        path = Passage(state=State.INIT_CHECKS, at=later(-60)), Passage(state=State.AWAIT_READY, at=NOW)
+        path = StateEntry(state=State.INIT_CHECKS, at=later(-60)), StateEntry(state=State.AWAIT_READY, at=NOW)
         record = record_in(State.AWAIT_READY, deadline=60, path=path)
         assert "back after 69 s" in run(record, FakeCluster(FakeClock(), pod(uid="uid-2")), now=later(9)).message
 
@@ -941,10 +941,10 @@ class TestTwoClocks:
         assert outcome.diagnosis.code == "creation_failed"
 
     def test_events_from_before_the_checks_were_asked_again_do_not_count(self) -> None:
-        path = Passage(state=State.INIT_CHECKS, at=later(-86400)), Passage(state=State.INIT_CHECKS, at=NOW)
+        path = StateEntry(state=State.INIT_CHECKS, at=later(-86400)), StateEntry(state=State.INIT_CHECKS, at=NOW)
         cluster = FakeCluster(FakeClock())
         cluster.told = (PodEvent(type="Warning", reason="FailedCreate", message="x", event_time=later(-60)),)
-        record = record_in(State.AWAIT_READY, deadline=60, path=(*path, Passage(state=State.AWAIT_READY, at=NOW)))
+        record = record_in(State.AWAIT_READY, deadline=60, path=(*path, StateEntry(state=State.AWAIT_READY, at=NOW)))
         outcome = run(record, cluster, now=later(60))
         assert outcome.diagnosis is not None
         assert outcome.diagnosis.code == "not_recreated"

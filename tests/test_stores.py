@@ -25,13 +25,15 @@ from pytest_mock import MockerFixture
 
 from mecbounce.errors import DamagedRecord, RecordError, RecordNotSaved, Superseded, UnknownSchema
 from mecbounce.machine import Event, State
-from mecbounce.record import BounceRecord, Passage, PinnedPod
+from mecbounce.record import BounceRecord, PinnedPod, StateEntry
 from mecbounce.stores import FileStore, MappingStore, Store
 
-FIRST = BounceRecord(bounce_id="b-1", revision=1, request=request(), path=(Passage(state=State.INIT_CHECKS, at=NOW),))
+FIRST = BounceRecord(
+    bounce_id="b-1", revision=1, request=request(), path=(StateEntry(state=State.INIT_CHECKS, at=NOW),)
+)
 SECOND = FIRST.changed(old_pod=PinnedPod.of(pod(), [pod()]))
 THIRD = SECOND.changed(message="third")
-FINISHED = FIRST.changed(path=(*FIRST.path, Passage(state=State.FAILED, at=later(1), event=Event.NODE_DOWN)))
+FINISHED = FIRST.changed(path=(*FIRST.path, StateEntry(state=State.FAILED, at=later(1), event=Event.NODE_DOWN)))
 NEW = FIRST.model_copy(update={"bounce_id": "b-2"})
 JSON = FIRST.model_dump(mode="json")
 

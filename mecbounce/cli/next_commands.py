@@ -34,7 +34,7 @@ class Given:
 
 def deletion_happened(record: BounceRecord) -> bool:
     """Whether the pod has been deleted, by this bounce or another hand, as far as the record knows."""
-    return diagnosis_code(record) != "deletion_lost" and any(passage.state in WAITING for passage in record.path)
+    return diagnosis_code(record) != "deletion_lost" and any(entry.state in WAITING for entry in record.path)
 
 
 def deletion_unknown(record: BounceRecord) -> bool:

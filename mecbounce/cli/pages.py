@@ -109,7 +109,7 @@ def _rows(rows: Mapping[str, str], width: int | None) -> list[Text]:
 
 def _changed(record: BounceRecord) -> str:
     """Say whether the pod was deleted, and what became of its protection."""
-    events = {passage.event for passage in record.path}
+    events = {entry.event for entry in record.path}
     at, code = record.path[-2 if record.finished else -1].state, diagnosis_code(record)
     if code == "deletion_lost":
         said = "nothing: the DELETE was accepted, and the pod still stands"

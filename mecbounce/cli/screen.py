@@ -138,7 +138,7 @@ def _row(record: BounceRecord, state: State, took: float, width: int) -> Text:
         mark, style = "✘", "red"
     elif state is record.state and state is not State.DONE:
         mark, style = "●", "cyan"
-    elif all(passage.state is not state for passage in record.since_checks):
+    elif all(entry.state is not state for entry in record.since_checks):
         mark, style = "·", "dim"  # its intent expired, and the checks are asked again
     else:
         mark, style = "✔", "green"

@@ -242,7 +242,7 @@ class Kubeconfig:
         self._current = ""
         self._found: dict[str, dict[str, tuple[str, Any]]] = {kind: {} for kind in _KINDS}
         for file in files:
-            with _explained(f"kubeconfig {file}"):
+            with _without_content(f"kubeconfig {file}"):
                 self._merge(file)
 
     @property
@@ -322,7 +322,7 @@ class Kubeconfig:
     def _entry(self, kind: str, name: str, model: type[Entry]) -> tuple[_Place, Entry]:
         file, value = self._found[kind][name]
         place = _Place(f"kubeconfig {file}: {kind.removesuffix('s')} {name!r}", file)
-        with _explained(place.name):
+        with _without_content(place.name):
             try:
                 return place, model.model_validate(_without_nulls(value or {}))
             except ValidationError as error:
@@ -355,7 +355,7 @@ class _Place:
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def _without_content(name: str) -> Iterator[None]:
     """Say that a file is no kubeconfig, and nothing of what it holds: there are secrets in it."""
     try:
         yield

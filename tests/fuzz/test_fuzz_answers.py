@@ -23,7 +23,7 @@ from mecbounce.kubernetes_api.watch import _Stream
 from mecbounce.machine import Event, State
 from mecbounce.planning import plan
 from mecbounce.protection import AnnotationProtection
-from mecbounce.record import BounceRecord, Passage, PinnedPod
+from mecbounce.record import BounceRecord, PinnedPod, StateEntry
 from mecbounce.task import advance, begin
 
 
@@ -254,10 +254,10 @@ def test_a_bounce_takes_any_answer_and_deletes_only_what_its_terms_allow_and_a_p
 def test_waiting_takes_any_answer_and_never_deletes(examples: int, figure: Callable[[str], None]) -> None:
     pinned = PinnedPod.of(Pod.model_validate(PODS[0]), ())
     first = begin(REQUEST, NOW)
-    way = [*first.path, Passage(state=State.AWAIT_TERMINATION, at=NOW, event=Event.ALREADY_TERMINATING)]
+    way = [*first.path, StateEntry(state=State.AWAIT_TERMINATION, at=NOW, event=Event.ALREADY_TERMINATING)]
     waiting = {
         State.AWAIT_TERMINATION: way,
-        State.AWAIT_READY: [*way, Passage(state=State.AWAIT_READY, at=NOW, event=Event.POD_GONE)],
+        State.AWAIT_READY: [*way, StateEntry(state=State.AWAIT_READY, at=NOW, event=Event.POD_GONE)],
     }
     ended: dict[str, int] = {}
 
