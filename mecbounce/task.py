@@ -199,7 +199,7 @@ class BounceTask:
         Raises Interrupted, Superseded, and RecordError where the record can't be read or saved. What `stop` itself
         raises goes through: the last step was saved.
         """
-        record = self._stored()
+        record = self.stored()
         if record is None:
             record = self._begun()
         elif not record.finished:
@@ -220,7 +220,7 @@ class BounceTask:
 
         Raises Interrupted, Superseded, and RecordError where the record can't be read or saved.
         """
-        record = self._stored() or self._begun()
+        record = self.stored() or self._begun()
         if not record.finished and self._stop():
             return Step(self._cancel_or_interrupt(_with_doubt(record)), None)
         if record.state is State.DELETE_POD and not self._announced_here:
@@ -229,7 +229,8 @@ class BounceTask:
             self._store.save(record)
         return self._step(record, None)
 
-    def _stored(self) -> BounceRecord | None:
+    def stored(self) -> BounceRecord | None:
+        """Load the record to go on with. None: there is none, a bounce begins. Raises RecordError."""
         record = self._store.load()
         if record is not None:
             refuse_other_bounce(record, self._request, self._store)

@@ -637,7 +637,7 @@ class TestInterruption:
 
     @pytest.mark.parametrize(
         ("left", "method", "said"),
-        [(None, "saw", SAVED), (State.AWAIT_TERMINATION, "__enter__", SAVED), (State.FAILED, "say", UNTOLD)],
+        [(None, "saw", SAVED), (State.AWAIT_TERMINATION, "observe", SAVED), (State.FAILED, "say", UNTOLD)],
         ids=["while_it_waits", "as_it_resumes", "as_it_tells_an_end"],
     )
     def test_left_at_once_it_does_not_ask_the_disk_again(
