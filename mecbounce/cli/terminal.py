@@ -57,6 +57,8 @@ class BounceInTerminal:
     def __enter__(self) -> Self:
         if self._live is not None:
             self._live.start()
+        else:  # before anything is done: where it can't be printed, nothing is
+            self._line(screen.heading(self._request, self._context))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -68,8 +70,6 @@ class BounceInTerminal:
         before, self.record = self.record, record
         if self._live is not None:
             return
-        if before is None:
-            self._line(screen.heading(self._request, self._context))
         if before is None or record.state is not before.state:
             limit = f", at most {record.limit:.0f} s" if record.limit is not None else ""
             self._line(f"{record.state}: {codes(record)}" if record.state is State.FAILED else f"{record.state}{limit}")
