@@ -381,7 +381,7 @@ CHECKS: tuple[Check, ...] = (
         ),
         advice=lambda facts: (
             f"{'It has ended: leave it' if _ended(facts) else 'Let it end by itself'}. To delete it all the same, use "
-            "force (--force)."
+            "force."
         ),
         forced=lambda facts: (
             f"The pod belongs to {_controller(facts)} and runs only until its work is done; going on because of force. "
@@ -395,7 +395,7 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.rebuilding_values),
         event=Event.NODE_REBUILDING,
         message=lambda facts: f"{facts.request.node} is rebuilding; a bounce now would make it begin again.",
-        advice=lambda _: "Wait until it has rebuilt. To bounce it all the same, use force (--force).",
+        advice=lambda _: "Wait until it has rebuilt. To bounce it all the same, use force.",
         forced=lambda _: "The node is rebuilding; going on because of force. It will begin to rebuild again.",
     ),
     Check(

@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from mecbounce import checks, diagnosis, probes
+from mecbounce import checks, diagnosis, messages, probes
 from mecbounce.errors import (
     AccessDenied,
     ClusterError,
@@ -56,6 +56,7 @@ class Context:
     cluster: Cluster
     look: Look
     protection: ShutdownProtection | None = None
+    terms: messages.Terms = messages.TASK
 
     @property
     def request(self) -> BounceRequest:
@@ -137,7 +138,6 @@ class Outcome:
 
 
 STILL_WAITING = Outcome()
-MOST_NAMES = 5  # of pods in a message
 MOST_CONTROLLERS = 3  # between a pod and its custom resource, such as a ReplicaSet and a Deployment
 EVENTS_LAST = timedelta(hours=1)  # so long an API server keeps Events, unless it is told otherwise
 
@@ -147,7 +147,7 @@ def init_checks(context: Context) -> Outcome:
     request = context.request
     facts, pods = gather(request, context.cluster, context.look, context.record.old_pod)
     again = context.record.deletion_was_possible  # the deletion was announced, and that intent has expired
-    verdict = checks.judge(facts, _perhaps_deleted(context.record)) if again else checks.judge(facts)
+    verdict = checks.judge(facts, messages.perhaps_deleted(context.record)) if again else checks.judge(facts)
     notices = [(answer.check.code, answer.notice) for answer in verdict.answers if answer.notice]
     advice = verdict.advice
     record_changes: dict[str, Any] = {"resource": facts.node.reference if facts.node else None}
@@ -163,16 +163,8 @@ def init_checks(context: Context) -> Outcome:
     elif verdict.event not in JOINING and again:
         if done := _carried_out(context):
             return done
-        advice += f" For that, {that_one_or_none(context.old)}"
+        advice += f" For that, {messages.bounce_only(context.old, context.terms)}"
     return Outcome(verdict.event, verdict.message, advice, record_changes=record_changes, notices=tuple(notices))
-
-
-def _perhaps_deleted(record: BounceRecord) -> str:
-    """Say what is known of a pod whose DELETE was announced: whoever did so may be paused right before it."""
-    return (
-        f"Pod {record.request.pod} ran on when last seen{protection_off(record)}. "
-        "The DELETE that was announced before may still be carried out."
-    )
 
 
 def _carried_out(context: Context) -> Outcome | None:
@@ -298,9 +290,7 @@ def delete_pod(context: Context) -> Outcome:
     if done := _deleted(old, pods):
         return done
     if context.intent_expired:
-        at = f"{context.record.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-        text = f"The deletion was announced at {at} and not carried out: asking the checks again first."
-        return Outcome(Event.INTENT_EXPIRED, notices=(("intent_expired", text),))
+        return Outcome(Event.INTENT_EXPIRED, notices=(("intent_expired", messages.intent_expired(context.record)),))
     try:
         context.cluster.delete_pod(context.request.namespace, old.name, old.uid)
     except (AccessDenied, Refused) as error:
@@ -318,15 +308,10 @@ def delete_pod(context: Context) -> Outcome:
 
 def _refused(context: Context, answer: ClusterError) -> Outcome:
     """Give up: the DELETE was answered by a no, or by an error for as long as the API timeout, and the pod stands."""
-    old, final = context.old, isinstance(answer, (AccessDenied, Refused))
-    why, refused = diagnosis.refusal(one_line(answer), final=final), "refused" if final else "did not carry out"
-    return Outcome(
-        Event.DELETE_REFUSED,
-        f"The API server {refused} the deletion: {why.evidence.rstrip('.')}. Pod {old.name} runs on"
-        f"{protection_off(context.record)}.",
-        f"To act: {why.who}. Settle it with them, then bounce again.",
-        why,
-    )
+    final = isinstance(answer, (AccessDenied, Refused))
+    why = diagnosis.refusal(one_line(answer), final=final)
+    message, advice = messages.refused(context.record, context.old, why, final=final)
+    return Outcome(Event.DELETE_REFUSED, message, advice, why)
 
 
 def _deleted(old: PinnedPod, pods: tuple[Pod, ...]) -> Outcome | None:
@@ -402,10 +387,7 @@ def _back(
     if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
         text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
         notices.append(("no_startup_probe", text))
-    took = max(0.0, (context.now - record.path[0].at).total_seconds())
-    message = f"Pod {old.name} was bounced: {pod.name} ({pod.uid}) is back after {took:,.0f} s."
-    if record.found_replaced:
-        message = f"Nothing was deleted: {old.uid} had gone already, and {pod.name} ({pod.uid}) is back."
+    message = messages.bounced(record, old, pod, context.now)
     return Outcome(event, message, record_changes=record_changes, notices=tuple(notices))
 
 
@@ -423,19 +405,8 @@ def _enough_are_back(context: Context, candidates: tuple[Pod, ...], pods: tuple[
 
 def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ...] = ()) -> Outcome:
     """Give up waiting for the old pod to go."""
-    old, evidence = context.old, why.evidence.rstrip(".")
-    then = "it goes, and is replaced, once that is settled"
-    if replacements:
-        then = f"its replacement {replacements[0].name} stands already"
-    message = (
-        f"Pod {old.name} is deleted but has not gone after {_waited(context)}: {evidence}. "
-        f"It was not force-deleted; {then}."
-    )
-    if why.code == "deletion_lost":
-        message = f"Pod {old.name} still stands after {_waited(context)}{protection_off(context.record)}: {evidence}."
-    if why.code == diagnosis.UNREACHABLE:
-        message = f"The deletion of pod {old.name} was accepted; whether it has gone is not known: {evidence}."
-    return Outcome(Event.TERMINATION_TIMEOUT, message, _advice(context.record, why), why)
+    message = messages.not_terminated(context.record, context.old, why, replacements, context.now)
+    return Outcome(Event.TERMINATION_TIMEOUT, message, messages.advice(context.record, why, context.terms), why)
 
 
 def not_back(
@@ -447,56 +418,11 @@ def not_back(
     notices: tuple[tuple[str, str], ...] = (),
 ) -> Outcome:
     """Give up waiting for the replacement. `others`: the other pods of its controller that stand."""
-    old, record_changes = context.old, record_changes or {}
-    new_pod = record_changes.get("new_pod") or context.record.new_pod
-    event = Event.READY_TIMEOUT if new_pod else Event.NOT_RECREATED
-    what = f"its replacement {new_pod.name} ({new_pod.uid}) is not back" if new_pod else "it has no replacement"
-    service = "The node is not in service."
-    if why.code == "rolled_out":
-        service = "Whether the node is in service, the pods of the ReplicaSet that took over tell."
-    elif others and old.controller is not None:
-        service = (
-            f"Pods of {old.controller.called} that stand: {', '.join(sorted(pod.name for pod in others)[:MOST_NAMES])}."
-        )
-    what = "a rollout took its place" if why.code == "rolled_out" else f"{what} after {_waited(context)}"
-    message = f"Pod {old.name} has gone and {what}: {why.evidence.rstrip('.')}. {service}"
-    if why.code == "name_generated":
-        message = f"No pod {old.name} has come in {_waited(context)}: {why.evidence}."
-    if why.code == diagnosis.UNREACHABLE:
-        message = f"Pod {old.name} had gone; whether its replacement is back is not known: {why.evidence.rstrip('.')}."
-    if why.code in diagnosis.STANDING:
-        message = f"Pod {old.name} ({old.uid}) stands again: {why.evidence}. It was left as it is."
-    return Outcome(event, message, _advice(context.record, why), why, record_changes, notices)
-
-
-def _waited(context: Context) -> str:
-    return f"{max(0.0, (context.now - context.record.entered_at).total_seconds()):.0f} s"
-
-
-def _advice(record: BounceRecord, why: Diagnosis) -> str:
-    if why.code == "rolled_out":
-        return (
-            "Nothing is to be mended: the rollout goes on by itself. Look at the pods of the ReplicaSet that took over."
-        )
-    if why.code == "deletion_lost" and record.old_pod is not None:
-        once_more = f"begin anew with {_pinned(record.old_pod)}, which deletes this incarnation only"
-        return f"To act: {why.who}. To try once more, {once_more}."
-    if record.by_other_name or record.old_pod is None:
-        return f"To act: {why.who}. Its replacement has a name of its own: look at the newest pods of its controller."
-    if why.code == diagnosis.UNREACHABLE and record.state is State.AWAIT_TERMINATION:  # its DELETE may have been lost
-        return f"To act: {why.who}. To wait on, {that_one_or_none(record.old_pod)}"
-    return f"To act: {why.who}. To wait on without deleting again, begin anew with {_pinned(record.old_pod)}."
-
-
-def that_one_or_none(old: PinnedPod) -> str:
-    """Say how to bounce it where its DELETE may or may not have been carried out."""
-    if old.generated_name:  # once it has gone, nothing would tell its replacement from others
-        return f"look whether {old.uid} still stands; only if so, begin anew with {_pinned(old)}."
-    return f"begin anew with {_pinned(old)}, which can delete no other one."
-
-
-def _pinned(old: PinnedPod) -> str:
-    return f"--pod-uid {old.uid} (of a task: pod_uid, and an empty step state)"
+    record, changes = context.record, record_changes or {}
+    new = changes.get("new_pod") or record.new_pod
+    message = messages.not_back(record, context.old, new, why, others=others, now=context.now)
+    event = Event.READY_TIMEOUT if new else Event.NOT_RECREATED
+    return Outcome(event, message, messages.advice(record, why, context.terms), why, changes, notices)
 
 
 def _about_replacement(old: PinnedPod, before: SeenPod | None, candidates: tuple[Pod, ...]) -> list[tuple[str, str]]:
@@ -634,23 +560,6 @@ def _within(seconds: float, call: Callable[[], bool | None]) -> bool | None:
     if not returned:
         raise TimeoutError(f"no answer within {seconds:.0f} s")
     return returned[0]
-
-
-def untouched(record: BounceRecord) -> str:
-    """Say what is known of a pod that this bounce has not deleted."""
-    if record.old_pod is None:
-        return "Nothing was deleted."
-    return f"Nothing was deleted: pod {record.request.pod} ran on when last seen{protection_off(record)}."
-
-
-def protection_off(record: BounceRecord) -> str:
-    """Say in a message that the pod runs on unprotected, where it does or may."""
-    off = {
-        Protection.DISABLED: ", with its shutdown protection switched off",
-        Protection.OFF: ", without a shutdown protection",
-        Protection.UNKNOWN: ", with its shutdown protection perhaps switched off",
-    }
-    return off.get(record.protection, "") if record.protection else ""
 
 
 HANDLERS: Mapping[State, Callable[[Context], Outcome]] = {

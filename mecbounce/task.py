@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from mecbounce import diagnosis, events, probes, retry, steps
+from mecbounce import diagnosis, events, messages, probes, retry, steps
 from mecbounce.errors import (
     AccessDenied,
     ClusterError,
@@ -24,9 +24,10 @@ from mecbounce.errors import (
 )
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
+from mecbounce.messages import TASK, Terms
 from mecbounce.record import BounceRecord, BounceResult, Notice, PinnedPod, Protection, StateEntry, Trouble
 from mecbounce.request import BounceRequest
-from mecbounce.steps import HANDLERS, Context, Look, Outcome, ShutdownProtection, untouched
+from mecbounce.steps import HANDLERS, Context, Look, Outcome, ShutdownProtection
 
 if TYPE_CHECKING:
     from mecbounce.kubernetes_api import Cluster, PodWatch
@@ -34,10 +35,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("mecbounce.bounce")
 
-LARGEST_SKEW = 30.0  # seconds between two clocks before it is told
+LARGEST_SKEW = timedelta(seconds=30)  # between two clocks, before it is told
 DETAIL_EVERY = timedelta(seconds=1)  # between two saves of what no next step hangs on
 STOP_EVERY = 0.2  # seconds between two looks at stop() while waiting
-ANEW = "begin anew (the same command; of a task, with an empty step state)"
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ def advance(
     *,
     protection: ShutdownProtection | None = None,
     look: Look | None = None,
+    terms: Terms = TASK,
 ) -> Step:
     """Run the present state's handler once: at most one write, no sleep.
 
@@ -79,7 +80,7 @@ def advance(
     if record.finished:
         return Step(record, None)
     looked = look or (lambda name: cluster.pods(record.request.namespace, name))
-    context = Context(record, now, cluster, looked, protection)
+    context = Context(record, now, cluster, looked, protection, terms)
     server_time = cluster.server_time  # before this step's requests, which take time themselves
     try:
         outcome = HANDLERS[record.state](context)
@@ -92,17 +93,15 @@ def advance(
 
 def _with_skew(record: BounceRecord, outcome: Outcome, server_time: datetime | None, now: datetime) -> Outcome:
     """Tell once of two clocks that are far apart."""
-    skew = (server_time - now).total_seconds() if server_time is not None else 0.0
+    skew = server_time - now if server_time is not None else timedelta()
     if abs(skew) <= LARGEST_SKEW or any(notice.code == "clock_skew" for notice in record.notices):
         return outcome
-    told = (
-        f"The API server's clock is {abs(skew):,.0f} s {'ahead of' if skew > 0 else 'behind'} this machine's. "
-        "Its timestamps are compared with its own clock, deadlines are kept by this machine's."
-    )
-    return replace(outcome, notices=(*outcome.notices, ("clock_skew", told)))
+    return replace(outcome, notices=(*outcome.notices, ("clock_skew", messages.clock_skew(skew))))
 
 
-def cancel(record: BounceRecord, cluster: Cluster, now: datetime, *, announced_here: int = 0) -> Step | None:
+def cancel(
+    record: BounceRecord, cluster: Cluster, now: datetime, *, announced_here: int = 0, terms: Terms = TASK
+) -> Step | None:
     """Call a bounce off before its deletion. None: it can only be left, since a DELETE was sent or may be yet.
 
     `announced_here`: how often this process itself has brought the bounce into DELETE_POD, and knows what it has sent
@@ -120,8 +119,7 @@ def cancel(record: BounceRecord, cluster: Cluster, now: datetime, *, announced_h
             return None
         if pod is None or pod.terminating:
             return None
-    message = f"Asked to stop before the deletion. {untouched(record)}"
-    return _apply(record, Outcome(Event.CANCELLED, message, f"To bounce it after all, {ANEW}."), now)
+    return _apply(record, Outcome(Event.CANCELLED, *messages.cancelled(record, terms)), now)
 
 
 def refuse_other_pod(record: BounceRecord, request: BounceRequest, store: Store) -> None:
@@ -161,6 +159,7 @@ class BounceTask:
     is logged and goes no further. `stop` is asked between steps and while waiting: before the deletion True cancels
     the bounce, after it the bounce is left (Interrupted) to be resumed.
 
+    `terms`: how its messages name what to do next: as a task, unless told otherwise.
     `events`: tell Kubernetes too, by an Event before the DELETE and one at the end (`mecbounce.events`). Best effort:
     one that can't be written costs a line in the log, and of a resumed bounce one may be missing, or be there twice.
     """
@@ -177,6 +176,7 @@ class BounceTask:
         saw: Callable[[tuple[Pod, ...]], object] | None = None,
         stop: Callable[[], bool] | None = None,
         events: bool = True,
+        terms: Terms = TASK,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._request = request
@@ -188,6 +188,7 @@ class BounceTask:
         self._saw = saw or (lambda _: None)
         self._stop = stop or (lambda: False)
         self._events = events
+        self._terms = terms
         self._clock = clock
         self._announced_here = 0  # how often this very task has brought the bounce into DELETE_POD
         self._saved_detail_at = datetime.min.replace(tzinfo=UTC)
@@ -245,10 +246,7 @@ class BounceTask:
     def _resumed(self, record: BounceRecord) -> BounceRecord:
         """Take the bounce over: a runner that still has it finds itself superseded."""
         now = self._clock()
-        since = f"{record.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-        text = f"Resumed bounce {record.bounce_id} in {record.state}, which it entered at {since}."
-        if record.request != self._request:
-            text += " It goes on with the options that it began with."
+        text = messages.resumed(record, other_options=record.request != self._request)
         kept = tuple(notice for notice in record.notices if notice.code != "resumed")  # the last one will do
         notices = (*kept, Notice(code="resumed", message=text, at=now))
         record = _with_doubt(record)
@@ -260,7 +258,7 @@ class BounceTask:
         return after
 
     def _step(self, record: BounceRecord, look: Look | None) -> Step:
-        step = advance(record, self._cluster, self._clock(), protection=self._protection, look=look)
+        step = advance(record, self._cluster, self._clock(), protection=self._protection, look=look, terms=self._terms)
         if step.record.state is State.DELETE_POD and record.state is State.DISABLE_PROTECTION:
             step = replace(step, record=_announced(step.record, self._clock()))
             self._announced_here += 1
@@ -277,7 +275,7 @@ class BounceTask:
         return pods
 
     def _cancel_or_interrupt(self, record: BounceRecord) -> BounceRecord:
-        step = cancel(record, self._cluster, self._clock(), announced_here=self._announced_here)
+        step = cancel(record, self._cluster, self._clock(), announced_here=self._announced_here, terms=self._terms)
         if step is None:
             self._log.info("bounce.interrupted", bounce=record.bounce_id, state=record.state.value)
             raise Interrupted(
@@ -400,7 +398,7 @@ def _after_failure(context: Context, error: ClusterError) -> Step:
     record, now = context.record, context.now
     if record.state in BEFORE_DELETION and isinstance(error, AccessDenied):
         advice = "Have that right granted, or the credentials renewed."
-        return _give_up(_with_doubt(record), now, Event.ACCESS_DENIED, one_line(error), advice)
+        return _give_up(context, Event.ACCESS_DENIED, one_line(error), advice)
     trouble = retry.add_failure(record, error, now)
     if now < retry.give_up_at(record, trouble):
         after = record.changed(trouble=trouble, notices=_with_trouble_told(record, trouble, now))
@@ -408,7 +406,7 @@ def _after_failure(context: Context, error: ClusterError) -> Step:
     if record.state in BEFORE_DELETION:
         what = f"No usable answer from the API server within {record.request.timeouts.api:.0f} s: {trouble.what}"
         advice = "Find out why the API server does not answer."
-        return _give_up(_with_doubt(record), now, Event.CLUSTER_UNREACHABLE, what, advice)
+        return _give_up(context, Event.CLUSTER_UNREACHABLE, what, advice)
     give_up = steps.not_terminated if record.state is State.AWAIT_TERMINATION else steps.not_back
     return _apply(record, give_up(context, diagnosis.unreachable(trouble.what)), now)
 
@@ -422,11 +420,7 @@ def _with_trouble_told(record: BounceRecord, trouble: Trouble, now: datetime) ->
     return _noted(record.notices, [("cluster_trouble", text)], now)
 
 
-def _give_up(record: BounceRecord, now: datetime, event: Event, what: str, advice: str) -> Step:
+def _give_up(context: Context, event: Event, what: str, advice: str) -> Step:
     """Give up before the deletion. Once a DELETE may have been sent, only a look would tell what came of it."""
-    if not record.deletion_was_possible or record.old_pod is None:
-        return _apply(record, Outcome(event, f"{what}. {untouched(record)}", f"{advice} Then {ANEW}."), now)
-    message = f"{what}. The DELETE of pod {record.request.pod} may or may not have been carried out."
-    if off := steps.protection_off(record):
-        message += f" If it was not, the pod runs on{off}."
-    return _apply(record, Outcome(event, message, f"{advice} Then {steps.that_one_or_none(record.old_pod)}"), now)
+    record = _with_doubt(context.record)
+    return _apply(record, Outcome(event, *messages.given_up(record, what, advice, context.terms)), context.now)

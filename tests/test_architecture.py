@@ -33,7 +33,7 @@ DEMO = "sandbox.demo"
 
 VIEWS = "kubernetes_api.objects"
 BOTTOM = {"quoting", "errors", "machine", "fields", "request", VIEWS, "record"}
-PURE = {"checks", "probes", "diagnosis", "events", "retry"}
+PURE = {"checks", "probes", "diagnosis", "events", "retry", "messages"}
 TASK = BOTTOM | PURE | {"steps", "task"}
 LIBRARY = TASK | {"protection", "planning", "stores", "kubernetes_api"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnosis": BOTTOM | {"probes"},
     "events": BOTTOM,
     "retry": BOTTOM,
+    "messages": BOTTOM | {"diagnosis"},
     "steps": BOTTOM | PURE,
     "task": BOTTOM | PURE | {"steps"},
     "protection": BOTTOM,

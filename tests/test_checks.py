@@ -595,7 +595,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
                 "deleted, its work begins anew in another pod, or counts as failed and is not done again. Nothing was "
                 "changed."
             ),
-            "Let it end by itself. To delete it all the same, use force (--force).",
+            "Let it end by itself. To delete it all the same, use force.",
         ),
         (
             {"pod": pod(owner=WORKFLOW, spec={"restartPolicy": "Never"}, status={"phase": "Succeeded"})},
@@ -604,7 +604,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
                 "deleted, its work begins anew in another pod, or counts as failed and is not done again. Nothing was "
                 "changed."
             ),
-            "It has ended: leave it. To delete it all the same, use force (--force).",
+            "It has ended: leave it. To delete it all the same, use force.",
         ),
         (
             {"pod": pod(owner=None)},
@@ -620,7 +620,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             {"node": REBUILDING},
             f"{REF} is rebuilding; a bounce now would make it begin again. Nothing was changed.",
-            "Wait until it has rebuilt. To bounce it all the same, use force (--force).",
+            "Wait until it has rebuilt. To bounce it all the same, use force.",
         ),
     ],
     ids=[

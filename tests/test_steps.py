@@ -477,7 +477,7 @@ class TestAwaitTermination:
         assert outcome.diagnosis is not None
         assert outcome.diagnosis.code == "finalizers"
         assert "after 60 s" in outcome.message
-        assert "--pod-uid uid-1" in outcome.advice
+        assert "pod_uid=uid-1" in outcome.advice
         assert cluster.deleted == []
 
     @pytest.mark.parametrize("skew", [-3600, 0, 3600])
@@ -666,7 +666,7 @@ class TestAwaitReady:
         assert outcome.event is Event.NOT_RECREATED
         assert outcome.diagnosis is not None
         assert outcome.diagnosis.code == code
-        assert "--pod-uid uid-1" in outcome.advice
+        assert "pod_uid=uid-1" in outcome.advice
 
     def test_a_replacement_that_comes_between_the_last_looks_is_judged_by_the_next(self) -> None:
         class Late(FakeCluster):
@@ -711,7 +711,7 @@ class TestAwaitReady:
         old = pod("rs-a", "uid-a", owner=owner, metadata={"generateName": "rs-"})
         record = record_in(State.AWAIT_READY, deadline=60, old=old, request=request(node=None, pod="rs-a"))
         outcome = run(record, FakeCluster(FakeClock()), now=later(60))
-        assert "--pod-uid" not in outcome.advice
+        assert "pod_uid=" not in outcome.advice
         assert "newest pods of its controller" in outcome.advice
 
     def test_an_unreadable_resource_does_not_hide_that_nothing_recreated_it(self) -> None:
@@ -758,8 +758,8 @@ class TestDataGoneBack:
     @pytest.mark.parametrize(
         ("deleted", "code", "shown", "advice"),
         [
-            (None, "deletion_lost", "without a deletionTimestamp", "To try once more, begin anew with --pod-uid uid-1"),
-            (20, "terminating_again", "being deleted", "To wait on without deleting again, begin anew with --pod-uid"),
+            (None, "deletion_lost", "without a deletionTimestamp", "To try once more, begin anew with pod_uid=uid-1"),
+            (20, "terminating_again", "being deleted", "To wait on without deleting again, begin anew with pod_uid="),
         ],
     )
     @pytest.mark.parametrize(

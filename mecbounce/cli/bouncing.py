@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mecbounce.cli.exits import ExitStatus, LeftAtOnce, UsageProblem, exit_status, stop_signals
 from mecbounce.errors import Interrupted, RecordError, RecordNotSaved, Superseded
+from mecbounce.messages import COMMAND
 from mecbounce.record import BounceRecord
 from mecbounce.task import BounceTask, refuse_other_bounce, refuse_other_pod, refuse_other_server
 
@@ -75,6 +76,7 @@ class _CommandTask(BounceTask):
             saw=lambda pods: terminal.saw(pods, cluster.server_time),
             stop=stop,
             events=events,
+            terms=COMMAND,
         )
         self._file = store
         self.left: BounceRecord | None = None

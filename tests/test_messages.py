@@ -1,0 +1,77 @@
+"""What a bounce says of itself, to whoever runs it."""
+
+from __future__ import annotations
+
+import pytest
+from builders import NOW, later, pod, request
+
+from mecbounce.machine import Event, State
+from mecbounce.messages import COMMAND, TASK, Terms, advice, bounce_only, cancelled, given_up, refused
+from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, StateEntry
+from mecbounce.task import begin
+
+OLD = PinnedPod.of(pod(), [pod()])
+GENERATED = OLD.model_copy(update={"generated_name": True})
+WHY = Diagnosis(code="crash_loop", evidence="it crashes.", who="somebody")
+
+
+def record(*states: State, old: PinnedPod | None = OLD, protection: Protection | None = None) -> BounceRecord:
+    first = begin(request(), NOW)
+    path = [StateEntry(state=state, at=later(number), event=Event.CHECKS_PASSED) for number, state in enumerate(states)]
+    return first.model_copy(update={"path": (*first.path, *path), "old_pod": old, "protection": protection})
+
+
+@pytest.mark.parametrize(
+    ("terms", "anew", "this_one"),
+    [
+        (TASK, "begin anew, with an empty step state", "begin anew with pod_uid=uid-1 and an empty step state"),
+        (COMMAND, "run the same command again", "run it again with --pod-uid uid-1"),
+    ],
+    ids=["task", "command"],
+)
+class TestTerms:
+    """A runner reads of its fields, and whoever types the command of its options."""
+
+    def test_to_bounce_it_after_all(self, terms: Terms, anew: str, this_one: str) -> None:
+        assert cancelled(record(), terms)[1] == f"To bounce it after all, {anew}."
+        assert this_one not in cancelled(record(), terms)[1]
+
+    def test_to_bounce_that_incarnation_or_none(self, terms: Terms, anew: str, this_one: str) -> None:
+        assert bounce_only(OLD, terms) == f"{this_one}: no other pod can be deleted then."
+        assert bounce_only(GENERATED, terms) == f"look whether uid-1 still stands; only if so, {this_one}."
+        assert anew not in bounce_only(OLD, terms)
+
+    def test_to_wait_on(self, terms: Terms, anew: str, this_one: str) -> None:
+        waiting = record(State.DISABLE_PROTECTION, State.DELETE_POD, State.AWAIT_TERMINATION, State.AWAIT_READY)
+        assert advice(waiting, WHY, terms) == f"To act: somebody. To wait on without deleting again, {this_one}."
+        assert anew not in advice(waiting, WHY, terms)
+
+
+@pytest.mark.parametrize(
+    ("protection", "said"),
+    [
+        (None, ""),
+        (Protection.UNUSED, ""),
+        (Protection.KEPT, ""),
+        (Protection.DISABLED, ", with its shutdown protection switched off"),
+        (Protection.OFF, ", without a shutdown protection"),
+        (Protection.UNKNOWN, ", with its shutdown protection perhaps switched off"),
+    ],
+)
+def test_a_pod_that_runs_on_unprotected_is_said_to(protection: Protection | None, said: str) -> None:
+    stopped = record(State.DISABLE_PROTECTION, protection=protection)
+    ran_on = f"Nothing was deleted: pod mec-0 ran on when last seen{said}."
+    assert cancelled(stopped, TASK)[0] == f"Asked to stop before the deletion. {ran_on}"
+    assert refused(stopped, OLD, WHY, final=True)[0].endswith(f"Pod mec-0 runs on{said}.")
+
+
+def test_once_a_delete_was_announced_it_is_not_said_that_nothing_was_deleted() -> None:
+    before = given_up(record(State.DISABLE_PROTECTION), "No answer", "Look.", TASK)
+    assert before[0] == "No answer. Nothing was deleted: pod mec-0 ran on when last seen."
+    announced = record(State.DISABLE_PROTECTION, State.DELETE_POD, protection=Protection.DISABLED)
+    message, advised = given_up(announced, "No answer", "Look.", TASK)
+    assert message == (
+        "No answer. The DELETE of pod mec-0 may or may not have been carried out. "
+        "If it was not, the pod runs on, with its shutdown protection switched off."
+    )
+    assert advised == f"Look. Then {bounce_only(OLD, TASK)}"
