@@ -9,7 +9,7 @@ from mecbounce.kubernetes_api import Cluster, PlanCluster
 from mecbounce.machine import Event, State
 from mecbounce.planning import Plan, plan
 from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection
-from mecbounce.record import BounceRecord, BounceResult, Diagnosis, Notice, Protection
+from mecbounce.record import BounceRecord, BounceResult, Deletion, Diagnosis, Notice, Protection
 from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
 from mecbounce.steps import ShutdownProtection
 from mecbounce.stores import FileStore, MappingStore, Store
@@ -28,6 +28,7 @@ __all__ = [
     "ClusterError",
     "ClusterType",
     "ConfigError",
+    "Deletion",
     "Diagnosis",
     "Event",
     "ExecProtection",

@@ -20,7 +20,7 @@ from pydantic import (
 
 from mecbounce.fields import Frozen, Instant
 from mecbounce.kubernetes_api.objects import _LONG_AGO, Container, Owner, Pod
-from mecbounce.machine import FINAL, TRANSITIONS, WAITING, Event, State
+from mecbounce.machine import FINAL, JOINING, NOT_DELETED, TRANSITIONS, WAITING, Event, State
 from mecbounce.request import BounceRequest
 
 # A generated name ends in five of these letters and digits: apimachinery's util/rand.
@@ -53,6 +53,23 @@ class Protection(StrEnum):
     UNUSED = "unused"
     KEPT = "kept"
     UNKNOWN = "unknown"
+
+
+class Deletion(StrEnum):
+    """Whether the pod was deleted, as far as a bounce knows."""
+
+    NONE = "none"
+    """Nothing was deleted."""
+    UNKNOWN = "unknown"
+    """A DELETE may have been carried out, or may be yet."""
+    OURS = "ours"
+    """This bounce's DELETE was accepted."""
+    ALREADY = "already"
+    """It was being deleted, or had gone, before this bounce could delete it."""
+    OURS_OR_ANOTHERS = "ours_or_anothers"
+    """It is being deleted, or has gone: by a DELETE of this bounce whose answer is not known, or by another hand."""
+    LOST = "lost"
+    """This bounce's DELETE was accepted, and the pod still stands."""
 
 
 class Diagnosis(Frozen):
@@ -333,6 +350,20 @@ class BounceRecord(Frozen):
         return any(entry.state is State.DELETE_POD for entry in self.path)
 
     @property
+    def deletion(self) -> Deletion:
+        """Whether the pod was deleted."""
+        events = {entry.event for entry in self.path}
+        if self.diagnosis is not None and self.diagnosis.code == "deletion_lost":
+            return Deletion.LOST
+        if Event.DELETE_ACCEPTED in events:
+            return Deletion.OURS
+        if events & {*JOINING, Event.POD_GONE}:
+            return Deletion.OURS_OR_ANOTHERS if self.deletion_was_possible else Deletion.ALREADY
+        if not self.deletion_was_possible or self.path[-1].event in NOT_DELETED:
+            return Deletion.NONE
+        return Deletion.UNKNOWN
+
+    @property
     def found_replaced(self) -> bool:
         """Whether the pod had gone before this bounce came to delete it."""
         joined = any(entry.event is Event.ALREADY_REPLACED for entry in self.path)
@@ -385,6 +416,8 @@ class BounceResult(Frozen):
     """The pod that was to be bounced. None: it was never seen."""
     new_pod: SeenPod | None
     """Its replacement. None: none was seen."""
+    deletion: Deletion
+    """Whether the pod was deleted."""
     protection: Protection | None
     """What came of switching the pod's shutdown protection off. None: it was not tried."""
     durations: Mapping[State, float]
@@ -408,12 +441,8 @@ class BounceResult(Frozen):
             diagnosis=record.diagnosis,
             old_pod=SeenPod(name=old.name, uid=old.uid, images=old.images, host=old.host) if old else None,
             new_pod=record.new_pod,
+            deletion=record.deletion,
             protection=record.protection,
             durations=record.durations,
             notices=record.notices,
         )
-
-    @property
-    def deletion_was_possible(self) -> bool:
-        """Whether the bounce reached DELETE_POD, so that a DELETE may have been sent."""
-        return State.DELETE_POD in self.durations

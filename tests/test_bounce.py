@@ -29,7 +29,7 @@ from mecbounce.errors import (
 )
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import Event, State
-from mecbounce.record import BounceRecord, BounceResult, Notice, Protection, Trouble
+from mecbounce.record import BounceRecord, BounceResult, Deletion, Notice, Protection, Trouble
 from mecbounce.steps import LOOK_EVERY
 from mecbounce.stores import MappingStore
 from mecbounce.task import BounceTask, Step, Wait, advance, begin, cancel
@@ -1010,7 +1010,7 @@ class TestTrouble:
         bench.cluster.faults = [LOST] * 999
         result = bench.task().perform()
         assert "may or may not have been carried out" in result.message
-        assert result.deletion_was_possible
+        assert result.deletion is Deletion.UNKNOWN
 
     def test_an_access_denied_before_the_deletion_fails_at_once(self) -> None:
         bench = Bench()
@@ -1029,7 +1029,7 @@ class TestTrouble:
         record = advance(record, bench.cluster, bench.clock.now).record
         assert record.path[-1].event is Event.ACCESS_DENIED
         assert "may or may not have been carried out" in record.message
-        assert BounceResult.of(record).deletion_was_possible
+        assert BounceResult.of(record).deletion is Deletion.UNKNOWN
 
     @pytest.mark.parametrize("state", [State.AWAIT_TERMINATION, State.AWAIT_READY])
     def test_a_deadline_without_a_look_claims_nothing_about_the_pod(self, state: State) -> None:

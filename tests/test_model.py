@@ -35,6 +35,7 @@ from mecbounce.machine import Event, State
 from mecbounce.record import (
     BounceRecord,
     BounceResult,
+    Deletion,
     Diagnosis,
     Notice,
     PinnedPod,
@@ -1110,6 +1111,10 @@ class TestRecord:
         assert None is BounceRecord.model_validate(record(path=path).model_dump()).old_pod
 
 
+TO_DELETE = ((State.DISABLE_PROTECTION, Event.CHECKS_PASSED), (State.DELETE_POD, Event.PROTECTION_UNUSED))
+EXPIRED = (State.INIT_CHECKS, Event.INTENT_EXPIRED)
+
+
 class TestResult:
     def test_sums_a_finished_record_up(self) -> None:
         expected = BounceResult(
@@ -1121,6 +1126,7 @@ class TestResult:
             diagnosis=WHOLE.diagnosis,
             old_pod=SeenPod(name="mec-0", uid="uid-1", images={"app": "app:1"}, host="host-1"),
             new_pod=SeenPod(name="mec-0", uid="uid-2", images={"app": "app:2"}),
+            deletion=Deletion.OURS,
             protection=Protection.DISABLED,
             durations={
                 State.INIT_CHECKS: 0.5,
@@ -1154,29 +1160,44 @@ class TestResult:
             BounceResult.of(record(path=path))
 
     @pytest.mark.parametrize(
-        ("path", "expected"),
+        ("events", "expected"),
         [
-            (passages((State.FAILED, Event.NODE_DOWN, 1)), False),
-            (
-                passages(
-                    (State.DISABLE_PROTECTION, Event.CHECKS_PASSED, 1), (State.FAILED, Event.CLUSTER_UNREACHABLE, 2)
-                ),
-                False,
-            ),
-            ((*BOUNCED[:3], StateEntry(state=State.FAILED, at=later(2), event=Event.DELETE_REFUSED)), True),
-            (BOUNCED, True),
+            ([(State.FAILED, Event.NODE_DOWN)], Deletion.NONE),
+            ([*TO_DELETE[:1], (State.FAILED, Event.CLUSTER_UNREACHABLE)], Deletion.NONE),
+            ([*TO_DELETE, (State.FAILED, Event.DELETE_REFUSED)], Deletion.NONE),
+            ([*TO_DELETE, (State.FAILED, Event.CANCELLED)], Deletion.NONE),
+            ([*TO_DELETE], Deletion.UNKNOWN),
+            ([*TO_DELETE, (State.FAILED, Event.CLUSTER_UNREACHABLE)], Deletion.UNKNOWN),
+            ([*TO_DELETE, EXPIRED, (State.FAILED, Event.NODE_DOWN)], Deletion.UNKNOWN),
+            ([*TO_DELETE, EXPIRED, *TO_DELETE, (State.FAILED, Event.DELETE_REFUSED)], Deletion.NONE),
+            ([*TO_DELETE, (State.AWAIT_TERMINATION, Event.DELETE_ACCEPTED)], Deletion.OURS),
+            ([*TO_DELETE, (State.AWAIT_READY, Event.POD_GONE)], Deletion.OURS_OR_ANOTHERS),
+            ([*TO_DELETE, EXPIRED, (State.AWAIT_READY, Event.ALREADY_REPLACED)], Deletion.OURS_OR_ANOTHERS),
+            ([(State.AWAIT_TERMINATION, Event.ALREADY_TERMINATING)], Deletion.ALREADY),
+            ([(State.AWAIT_READY, Event.ALREADY_REPLACED)], Deletion.ALREADY),
         ],
-        ids=["checks", "protection", "refused", "bounced"],
+        ids=str,
     )
-    def test_a_deletion_was_possible_once_its_state_was_reached(
-        self, path: tuple[StateEntry, ...], expected: bool
+    def test_whether_it_was_deleted_is_told_as_far_as_it_is_known(
+        self, events: list[tuple[State, Event]], expected: Deletion
     ) -> None:
-        assert expected is BounceResult.of(record(path=path)).deletion_was_possible
+        path = passages(*((state, event, number) for number, (state, event) in enumerate(events, 1)))
+        assert expected is record(path=path).deletion
+
+    def test_a_deletion_that_was_lost_is_called_so(self) -> None:
+        lost = Diagnosis(code="deletion_lost", evidence="it stands", who="somebody")
+        steps = [
+            *TO_DELETE,
+            (State.AWAIT_TERMINATION, Event.DELETE_ACCEPTED),
+            (State.FAILED, Event.TERMINATION_TIMEOUT),
+        ]
+        path = passages(*((state, event, number) for number, (state, event) in enumerate(steps, 1)))
+        assert record(path=path, diagnosis=lost).deletion is Deletion.LOST
 
     def test_reads_as_json(self) -> None:
         result = BounceResult.of(WHOLE)
-        fields = ["state", "event", "failed_in", "message", "advice", "diagnosis", "old_pod", "new_pod", "protection"]
-        fields += ["durations", "notices"]
+        fields = ["state", "event", "failed_in", "message", "advice", "diagnosis", "old_pod", "new_pod", "deletion"]
+        fields += ["protection", "durations", "notices"]
         assert fields == [*json.loads(result.model_dump_json())]
         assert result == BounceResult.model_validate_json(result.model_dump_json())
 

@@ -18,8 +18,8 @@ from mecbounce.errors import (
     RecordNotSaved,
     Superseded,
 )
-from mecbounce.machine import NOT_DELETED, Event, State
-from mecbounce.record import BounceResult
+from mecbounce.machine import Event, State
+from mecbounce.record import BounceResult, Deletion
 
 
 class ExitStatus(IntEnum):
@@ -57,9 +57,7 @@ def exit_status(result: BounceResult) -> ExitStatus:
         return ExitStatus.DONE
     if result.event in _OF_EVENT:
         return _OF_EVENT[result.event]
-    if result.deletion_was_possible and result.event not in NOT_DELETED:
-        return ExitStatus.OTHER
-    return ExitStatus.REFUSED
+    return ExitStatus.REFUSED if result.deletion is Deletion.NONE else ExitStatus.OTHER
 
 
 def exit_status_of_error(error: MecBounceError) -> ExitStatus:

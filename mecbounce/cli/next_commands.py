@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mecbounce import diagnosis
-from mecbounce.machine import BEFORE_DELETION, NOT_DELETED, WAITING, Event, State
-from mecbounce.record import BounceRecord
+from mecbounce.machine import Event, State
+from mecbounce.record import BounceRecord, Deletion
 from mecbounce.request import ClusterType, ReadyWhen
+
+DELETED = (Deletion.OURS, Deletion.ALREADY, Deletion.OURS_OR_ANOTHERS)  # and not standing, as far as is known
 
 
 @dataclass(frozen=True)
@@ -30,18 +32,6 @@ class Given:
         groups = [("--as-group", group) for group in self.as_groups]
         named = [("--kubeconfig", self.kubeconfig), ("--context", self.context), ("--as", self.as_user)]
         return [(option, value) for option, value in (*named, *groups, ("--as-uid", self.as_uid)) if value]
-
-
-def deletion_happened(record: BounceRecord) -> bool:
-    """Whether the pod has been deleted, by this bounce or another hand, as far as the record knows."""
-    return diagnosis_code(record) != "deletion_lost" and any(entry.state in WAITING for entry in record.path)
-
-
-def deletion_unknown(record: BounceRecord) -> bool:
-    """Whether a DELETE may have been sent, or may be yet, and nothing has told what came of it."""
-    if record.finished and (last_event(record) in NOT_DELETED or record.path[-2].state not in BEFORE_DELETION):
-        return False
-    return record.deletion_was_possible
 
 
 def diagnosis_code(record: BounceRecord) -> str:
@@ -219,7 +209,7 @@ def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[st
         found = [_LOOK.get(record.diagnosis.code, _DESCRIBE)] if record.diagnosis else []
         by_other_name = record.by_other_name
         found.append(_going_on(record, event))
-        if deletion_unknown(record):
+        if record.deletion is Deletion.UNKNOWN:
             found.append(_THAT_ONE_IF_IT_STANDS if by_other_name else _THAT_ONE_OR_NONE)
     return [(purpose, words) for one in found for purpose, words in [_filled(one, record, given)]]
 
@@ -277,7 +267,7 @@ def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -
         "--gitops": request.cluster_type is ClusterType.K8S_GITOPS,
         "--force": request.force,
         "--pod-uid": uid,
-        "--protection-annotation": "" if deletion_happened(record) else given.protection,
+        "--protection-annotation": "" if record.deletion in DELETED else given.protection,
         "--termination-timeout": f"{timeouts.termination:.10g}s" if timeouts.termination else "",
         "--ready-timeout": f"{timeouts.ready:.10g}s" if timeouts.ready else "",
         "--ready-when": "" if request.ready_when is ReadyWhen.AUTO else str(request.ready_when),

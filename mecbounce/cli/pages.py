@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,16 +12,15 @@ from rich.text import Text
 from mecbounce import diagnosis
 from mecbounce.cli.layout import LABEL, labelled, pasteable, short_uid, with_short_uids, wrapped
 from mecbounce.cli.next_commands import (
+    DELETED,
     Given,
-    deletion_happened,
-    deletion_unknown,
     diagnosis_code,
     last_event,
     next_commands,
     who_must_act,
 )
-from mecbounce.machine import JOINING, Event, State
-from mecbounce.record import BounceRecord, Protection
+from mecbounce.machine import Event, State
+from mecbounce.record import BounceRecord, Deletion, Protection
 
 
 def codes(record: BounceRecord) -> str:
@@ -90,7 +89,7 @@ def _page(record: BounceRecord, width: int | None) -> list[Text]:
         rows = {"What happened": message, "Who must act": who_must_act(event), "What to do": record.advice}
     rows["Changed"] = _changed(record)
     rows["Record"] = "ended: it can't be resumed, the next run begins a new bounce"
-    if deletion_happened(record):
+    if record.deletion in DELETED:
         rows["Record"] += ", which deletes the replacement unless --pod-uid is given"
     return _rows(rows, width)
 
@@ -109,35 +108,43 @@ def _rows(rows: Mapping[str, str], width: int | None) -> list[Text]:
 
 def _changed(record: BounceRecord) -> str:
     """Say whether the pod was deleted, and what became of its protection."""
-    events = {entry.event for entry in record.path}
-    at, code = record.path[-2 if record.finished else -1].state, diagnosis_code(record)
-    if code == "deletion_lost":
-        said = "nothing: the DELETE was accepted, and the pod still stands"
-    elif code == "terminating_again":
-        said = "the pod is being deleted: it had gone, and stands again"
-    elif Event.DELETE_ACCEPTED in events and at is State.AWAIT_TERMINATION and code in ("", diagnosis.UNREACHABLE):
-        said = "the deletion was accepted; whether the pod has gone is not known"
-    elif Event.DELETE_ACCEPTED in events:
-        said = "the pod was deleted"
-    elif events & {*JOINING} and not record.deletion_was_possible:
-        how = "was being deleted already" if Event.ALREADY_TERMINATING in events else "had gone already"
-        said = f"nothing by this bounce: the pod {how}"
-    elif events & {Event.ALREADY_REPLACED, Event.POD_GONE}:
-        said = "the pod has gone, by this bounce's DELETE or another hand"
-    elif Event.ALREADY_TERMINATING in events:
-        said = "the pod is being deleted, by this bounce's DELETE or another hand"
-    elif deletion_unknown(record):
-        said = "not known: the DELETE may or may not have been carried out"
-    else:
-        said = "nothing was deleted"
-    protection = {
-        Protection.DISABLED: "; its shutdown protection was switched off",
-        Protection.OFF: "; it had no shutdown protection to switch off",
-        Protection.KEPT: "; its shutdown protection could not be switched off",
-        Protection.UNKNOWN: "; its shutdown protection may have been switched off",
-    }
     known = Protection.UNKNOWN if record.protection_in_doubt else record.protection
-    return said + (protection.get(known, "") if known else "")
+    return _DELETION_SAID[record.deletion](record) + (_PROTECTION_SAID.get(known, "") if known else "")
+
+
+def _ours(record: BounceRecord) -> str:
+    at, code = record.path[-2 if record.finished else -1].state, diagnosis_code(record)
+    if code == "terminating_again":
+        return "the pod is being deleted: it had gone, and stands again"
+    if at is State.AWAIT_TERMINATION and code in ("", diagnosis.UNREACHABLE):
+        return "the deletion was accepted; whether the pod has gone is not known"
+    return "the pod was deleted"
+
+
+def _already(record: BounceRecord) -> str:
+    terminating = any(entry.event is Event.ALREADY_TERMINATING for entry in record.path)
+    return f"nothing by this bounce: the pod {'was being deleted' if terminating else 'had gone'} already"
+
+
+def _ours_or_anothers(record: BounceRecord) -> str:
+    gone = any(entry.event in (Event.ALREADY_REPLACED, Event.POD_GONE) for entry in record.path)
+    return f"the pod {'has gone' if gone else 'is being deleted'}, by this bounce's DELETE or another hand"
+
+
+_DELETION_SAID: Mapping[Deletion, Callable[[BounceRecord], str]] = {
+    Deletion.NONE: lambda _: "nothing was deleted",
+    Deletion.UNKNOWN: lambda _: "not known: the DELETE may or may not have been carried out",
+    Deletion.OURS: _ours,
+    Deletion.ALREADY: _already,
+    Deletion.OURS_OR_ANOTHERS: _ours_or_anothers,
+    Deletion.LOST: lambda _: "nothing: the DELETE was accepted, and the pod still stands",
+}
+_PROTECTION_SAID = {
+    Protection.DISABLED: "; its shutdown protection was switched off",
+    Protection.OFF: "; it had no shutdown protection to switch off",
+    Protection.KEPT: "; its shutdown protection could not be switched off",
+    Protection.UNKNOWN: "; its shutdown protection may have been switched off",
+}
 
 
 def as_json(record: BounceRecord, now: datetime, given: Given) -> dict[str, Any]:
