@@ -6,6 +6,7 @@ Times are aware datetimes in UTC, durations are seconds.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -446,3 +447,10 @@ class BounceResult(Frozen):
             durations=record.durations,
             notices=record.notices,
         )
+
+    @property
+    def deletion_was_possible(self) -> bool:
+        """Deprecated: `deletion` tells more."""
+        text = "BounceResult.deletion_was_possible goes with the next version: use deletion"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return State.DELETE_POD in self.durations

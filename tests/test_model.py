@@ -1194,6 +1194,10 @@ class TestResult:
         path = passages(*((state, event, number) for number, (state, event) in enumerate(steps, 1)))
         assert record(path=path, diagnosis=lost).deletion is Deletion.LOST
 
+    def test_the_name_that_0_2_0_had_for_it_still_works(self) -> None:
+        with pytest.warns(DeprecationWarning, match="use deletion"):
+            assert BounceResult.of(WHOLE).deletion_was_possible
+
     def test_reads_as_json(self) -> None:
         result = BounceResult.of(WHOLE)
         fields = ["state", "event", "failed_in", "message", "advice", "diagnosis", "old_pod", "new_pod", "deletion"]
