@@ -61,11 +61,14 @@ def quoted(text: object) -> str:
     words = whole[:_READ].split()
     if len(whole) > _READ:
         words = words[:-1]  # half a word may be half a secret
-    line = " ".join(words)
-    if not line.isprintable():
-        line = "".join(one if one.isprintable() else "�" for one in line)
+    line = printable(" ".join(words))
     line = _SECRET_OF_ANY_KIND.sub(_hidden, _PRIVATE_KEY.sub("***", line))
     return line if len(line) <= LONGEST and len(whole) <= _READ else f"{line[: LONGEST - 3]}..."
+
+
+def printable(text: str) -> str:
+    """Give the text with � for what a terminal would obey."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else "�" for one in text)
 
 
 def _hidden(found: re.Match[str]) -> str:
