@@ -170,7 +170,7 @@ class BounceTask:
     """One bounce for a runner: saves each step in `store` before it takes the next, and resumes from there.
 
     `protection` is tried before the deletion. `notify` is told each notice once, after it was saved, `observe` each
-    saved record, and `saw` the pods of each look of `perform`, for whoever shows what is waited for; what they raise
+    saved record, and `saw` the pods of each look of `perform`, to show what is waited for; what they raise
     is logged and goes no further. `stop` is asked between steps and while waiting: before the deletion True cancels
     the bounce, after it the bounce is left (Interrupted) to be resumed.
 
@@ -237,7 +237,7 @@ class BounceTask:
         if not record.finished and self._stop():
             return Step(self._left(_with_doubt(record)), None)
         if record.state is State.DELETE_POD and not self._announced_here:
-            # Whoever was to carry the DELETE out before, and is paused, must find itself superseded.
+            # A runner that announced the DELETE before, and may be paused, must end Superseded and not send it.
             record = record.model_copy(update={"revision": record.revision + 1})
             self._store.save(record)
         return self._step(record, None)
@@ -347,7 +347,7 @@ class BounceTask:
 
 
 def _with_doubt(record: BounceRecord) -> BounceRecord:
-    """Take into account that a runner before may have switched the protection off and not come to save that."""
+    """Call the protection unknown where a runner was killed before it saved whether it had switched it off."""
     return record.model_copy(update={"protection": Protection.UNKNOWN}) if record.protection_in_doubt else record
 
 
@@ -408,7 +408,7 @@ def _deadline(state: State, record: BounceRecord, old: PinnedPod | None, now: da
 
 
 def _troubled(context: Context, error: ClusterError) -> Step:
-    """Deal with a look or a write that got no usable answer: wait and look again, until the state's time is up."""
+    """Deal with a look or a write that got no usable answer: wait and try again, or give up an API timeout later."""
     record, now = context.record, context.now
     before_deletion = record.state in BEFORE_DELETION
     if before_deletion and isinstance(error, AccessDenied):
@@ -440,7 +440,7 @@ def _troubled(context: Context, error: ClusterError) -> Step:
 
 
 def _given_up(record: BounceRecord, now: datetime, event: Event, what: str, advice: str) -> Step:
-    """Give up before the deletion. Once a DELETE may have been sent, only a look would tell what came of it."""
+    """Give up before the deletion. Once a DELETE may have been sent, only a look would tell what it did."""
     if not record.deletion_was_possible or record.old_pod is None:
         return _followed(record, Outcome(event, f"{what}. {untouched(record)}", f"{advice} Then {ANEW}."), now)
     message = f"{what}. The DELETE of pod {record.request.pod} may or may not have been carried out."

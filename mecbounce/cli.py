@@ -882,7 +882,7 @@ def _bounce(
 
 
 def _left_behind(store: FileStore, request: BounceRequest, cluster: Any) -> BounceRecord | None:
-    """Give the record to go on with, or whose end is yet to be told. Set any other that has ended aside."""
+    """Give the record to go on with, or whose end was not told yet. Set any other that has ended aside."""
     left = store.load()
     if left is None:
         return None
@@ -908,7 +908,7 @@ def _performed(task: BounceTask, terminal: BounceInTerminal) -> BounceResult:
 def _what_is_recorded(saved: BounceRecord | None) -> str:
     """Say what there is to go on with. `saved`: the last record that is known to be saved.
 
-    The file is not looked at: whoever leaves at once may do so because its disk does not answer.
+    The file is not looked at: a disk that does not answer may be why a second signal was sent.
     """
     if saved is None:  # perhaps in the middle of the first save
         return "This run deleted nothing. Run again to begin the bounce, or to resume it if a record was saved."
@@ -929,7 +929,9 @@ def _told_late(terminal: BounceInTerminal, left: BounceRecord) -> BounceResult:
     at = f"{left.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     with terminal:
         terminal.observe(left)
-        terminal.say(f"This bounce ended at {at}, and nobody was told. The same command again begins a new one.")
+        terminal.say(
+            f"This bounce ended at {at}; its run stopped before it said so. The same command again begins a new one."
+        )
     return BounceResult.of(left)
 
 

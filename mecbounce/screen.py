@@ -24,6 +24,7 @@ from mecbounce.checks import CHECKS
 from mecbounce.machine import BEFORE_DELETION, FINAL, JOINING, NOT_DELETED, WAITING, Event, State
 from mecbounce.model import BounceRecord, BounceRequest, ClusterType, Notice, PinnedPod, Pod, Protection, ReadyWhen
 from mecbounce.planning import Deadline, Plan, Right
+from mecbounce.quoting import printable
 
 WHOLE_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 SHORT_UID = 8  # characters; unique enough for an eye, `-o json` and the commands have the whole
@@ -323,12 +324,12 @@ def _rows(rows: Mapping[str, str], width: int | None) -> list[Text]:
 
 
 def deletion_happened(record: BounceRecord) -> bool:
-    """Whether the pod has been deleted, by this bounce or another hand, as far as the record knows."""
+    """Whether the pod has been deleted, by this bounce or somebody else, as far as the record knows."""
     return _code(record) != "deletion_lost" and any(passage.state in WAITING for passage in record.path)
 
 
 def _deletion_unknown(record: BounceRecord) -> bool:
-    """Whether a DELETE may have been sent, or may be yet, and nothing has told what came of it."""
+    """Whether a DELETE may have been sent, or may be yet, and nothing has told whether it was carried out."""
     if record.finished and (_last_event(record) in NOT_DELETED or record.path[-2].state not in BEFORE_DELETION):
         return False
     return record.deletion_was_possible
@@ -339,7 +340,7 @@ def _changed(record: BounceRecord) -> str:
     events = {passage.event for passage in record.path}
     at, code = record.path[-2 if record.finished else -1].state, _code(record)
     if code == "deletion_lost":
-        said = "nothing: the DELETE was accepted, and the pod still stands"
+        said = "nothing: its deletion was lost, and the pod stands"
     elif code == "terminating_again":
         said = "the pod is being deleted: it had gone, and stands again"
     elif Event.DELETE_ACCEPTED in events and at is State.AWAIT_TERMINATION and code in ("", diagnosis.UNREACHABLE):
@@ -350,9 +351,9 @@ def _changed(record: BounceRecord) -> str:
         how = "was being deleted already" if Event.ALREADY_TERMINATING in events else "had gone already"
         said = f"nothing by this bounce: the pod {how}"
     elif events & {Event.ALREADY_REPLACED, Event.POD_GONE}:
-        said = "the pod has gone, by this bounce's DELETE or another hand"
+        said = "the pod has gone, by this bounce's DELETE or somebody else's"
     elif Event.ALREADY_TERMINATING in events:
-        said = "the pod is being deleted, by this bounce's DELETE or another hand"
+        said = "the pod is being deleted, by this bounce's DELETE or somebody else's"
     elif _deletion_unknown(record):
         said = "not known: the DELETE may or may not have been carried out"
     else:
@@ -713,11 +714,7 @@ def as_json(record: BounceRecord, now: datetime, given: Given) -> dict[str, Any]
 
 def plain(text: str) -> str:
     """Make one line of what others say, without what a terminal would obey."""
-    return _printable(" ".join(text.split()))
-
-
-def _printable(text: str) -> str:
-    return "".join(one if one.isprintable() else "�" for one in text)
+    return printable(" ".join(text.split()))
 
 
 def _short(uid: str) -> str:
@@ -755,7 +752,7 @@ def _labelled(label: str, text: str, width: int | None, column: int) -> list[Tex
 
 def _command(words: list[str], width: int | None) -> list[Text]:
     """Write a command that can be pasted: a line too long is broken before an option, as a shell allows."""
-    quoted = [shlex.quote(_printable(word)) for word in words]
+    quoted = [shlex.quote(printable(word)) for word in words]
     lines = [quoted[0]]
     for word, after in zip(quoted[1:], [*quoted[2:], "-"], strict=True):
         pair = f"{word} {after}" if word.startswith("-") and not after.startswith("-") else word

@@ -109,7 +109,7 @@ class Context:
         return (self.now - since).total_seconds() >= self.request.timeouts.api * 2.0 ** min(times, 99)
 
     @property
-    def patience_is_over(self) -> bool:
+    def api_timeout_passed(self) -> bool:
         """True if the API server has given no usable answer for the API timeout."""
         return self.record.trouble is not None and self.now - self.record.trouble.since >= self.api_timeout
 
@@ -179,7 +179,7 @@ def init_checks(context: Context) -> Outcome:
 
 
 def _perhaps_deleted(record: BounceRecord) -> str:
-    """Say what is known of a pod whose DELETE was announced: whoever did so may be paused right before it."""
+    """Say what is known of a pod whose DELETE was announced: the process that did so may be paused right before it."""
     return (
         f"Pod {record.request.pod} ran on when last seen{protection_off(record)}. "
         "The DELETE that was announced before may still be carried out."
@@ -256,13 +256,13 @@ def short_deadlines(request: BounceRequest, pinned: PinnedPod) -> list[tuple[str
 
 def disable_protection(context: Context) -> Outcome:
     """Try to switch its shutdown protection off; go on either way."""
-    event, came_of_it, notices = _disable(context)
-    came_of_it = _BOTH.get((context.record.protection, came_of_it), came_of_it)
-    return Outcome(event, learned={"protection": came_of_it}, notices=notices)
+    event, found, notices = _disable(context)
+    protection = _OF_TWO_TRIES.get((context.record.protection, found), found)
+    return Outcome(event, learned={"protection": protection}, notices=notices)
 
 
 # What came of two tries of one bounce, where the second alone does not tell.
-_BOTH: Mapping[tuple[Protection | None, Protection], Protection] = {
+_OF_TWO_TRIES: Mapping[tuple[Protection | None, Protection], Protection] = {
     **{(Protection.DISABLED, second): Protection.DISABLED for second in Protection},
     (Protection.UNKNOWN, Protection.OFF): Protection.DISABLED,
     (Protection.UNKNOWN, Protection.KEPT): Protection.UNKNOWN,
@@ -273,10 +273,10 @@ _BOTH: Mapping[tuple[Protection | None, Protection], Protection] = {
 
 
 def _protection_announced(context: Context) -> Protection | None:
-    """What to save before a protection is tried. None: until more is saved, nobody knows what came of it."""
+    """What to save before a protection is tried. None: a run that is killed before it saves more leaves it unknown."""
     before = context.record.protection
     if context.protection is None:
-        return _BOTH.get((before, Protection.UNUSED), Protection.UNUSED)
+        return _OF_TWO_TRIES.get((before, Protection.UNUSED), Protection.UNUSED)
     return before if before in (Protection.DISABLED, Protection.OFF, Protection.UNKNOWN) else None
 
 
@@ -317,7 +317,7 @@ def delete_pod(context: Context) -> Outcome:
     except (AccessDenied, Refused) as error:
         return _deleted(old, context.look_afresh()) or _refused(context, error)
     except (NotFound, Conflict, Unreachable) as error:  # whatever stands between may answer so: only a look tells
-        if context.patience_is_over:
+        if context.api_timeout_passed:
             return _deleted(old, context.look_afresh()) or _refused(context, error)
         if isinstance(error, Unreachable):
             raise DeleteUnanswered(one_line(error), retry_after=error.retry_after) from error
@@ -341,7 +341,7 @@ def _refused(context: Context, answer: ClusterError) -> Outcome:
 
 
 def _deleted(old: PinnedPod, pods: tuple[Pod, ...]) -> Outcome | None:
-    """What to report where the deletion has happened: by an earlier DELETE whose answer was lost, or another hand."""
+    """What to report where the deletion has happened: by a DELETE whose answer was lost, or by somebody else."""
     pod = old.find_in(pods)
     if pod is None:
         return Outcome(Event.POD_GONE)
@@ -435,17 +435,18 @@ def _enough_are_back(context: Context, candidates: tuple[Pod, ...], pods: tuple[
 def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ...] = ()) -> Outcome:
     """Give up waiting for the old pod to go."""
     old, evidence = context.old, why.evidence.rstrip(".")
-    then = "it goes, and is replaced, once that is settled"
-    if replacements:
-        then = f"its replacement {replacements[0].name} stands already"
-    message = (
-        f"Pod {old.name} is deleted but has not gone after {_waited(context)}: {evidence}. "
-        f"It was not force-deleted; {then}."
-    )
-    if why.code == "deletion_lost":
-        message = f"Pod {old.name} still stands after {_waited(context)}{protection_off(context.record)}: {evidence}."
     if why.code == diagnosis.UNREACHABLE:
         message = f"The deletion of pod {old.name} was accepted; whether it has gone is not known: {evidence}."
+    elif why.code == "deletion_lost":
+        message = f"Pod {old.name} still stands after {_waited(context)}{protection_off(context.record)}: {evidence}."
+    else:
+        then = "it goes, and is replaced, once that is settled"
+        if replacements:
+            then = f"its replacement {replacements[0].name} stands already"
+        message = (
+            f"Pod {old.name} is deleted but has not gone after {_waited(context)}: {evidence}. "
+            f"It was not force-deleted; {then}."
+        )
     return Outcome(Event.TERMINATION_TIMEOUT, message, _advice(context.record, why), why)
 
 
@@ -458,25 +459,25 @@ def not_back(
     notices: tuple[tuple[str, str], ...] = (),
 ) -> Outcome:
     """Give up waiting for the replacement. `others`: the other pods of its controller that stand."""
-    old, learned = context.old, learned or {}
+    old, learned, evidence = context.old, learned or {}, why.evidence.rstrip(".")
     new_pod = learned.get("new_pod") or context.record.new_pod
     event = Event.READY_TIMEOUT if new_pod else Event.NOT_RECREATED
-    what = f"its replacement {new_pod.name} ({new_pod.uid}) is not back" if new_pod else "it has no replacement"
-    service = "The node is not in service."
-    if why.code == "rolled_out":
-        service = "Whether the node is in service, the pods of the ReplicaSet that took over tell."
-    elif others and old.controller is not None:
-        service = (
-            f"Pods of {old.controller.called} that stand: {', '.join(sorted(pod.name for pod in others)[:MOST_NAMES])}."
-        )
-    what = "a rollout took its place" if why.code == "rolled_out" else f"{what} after {_waited(context)}"
-    message = f"Pod {old.name} has gone and {what}: {why.evidence.rstrip('.')}. {service}"
-    if why.code == "name_generated":
-        message = f"No pod {old.name} has come in {_waited(context)}: {why.evidence}."
     if why.code == diagnosis.UNREACHABLE:
-        message = f"Pod {old.name} had gone; whether its replacement is back is not known: {why.evidence.rstrip('.')}."
-    if why.code in diagnosis.STANDING:
-        message = f"Pod {old.name} ({old.uid}) stands again: {why.evidence}. It was left as it is."
+        message = f"Pod {old.name} had gone; whether its replacement is back is not known: {evidence}."
+    elif why.code in diagnosis.STANDING:
+        message = f"Pod {old.name} ({old.uid}) stands again: {evidence}. It was left as it is."
+    elif why.code == "name_generated":
+        message = f"No pod {old.name} has come in {_waited(context)}: {evidence}."
+    elif why.code == "rolled_out":
+        service = "Whether the node is in service, the pods of the ReplicaSet that took over tell."
+        message = f"Pod {old.name} has gone and a rollout took its place: {evidence}. {service}"
+    else:
+        what = f"its replacement {new_pod.name} ({new_pod.uid}) is not back" if new_pod else "it has no replacement"
+        service = "The node is not in service."
+        if others and old.controller is not None:
+            names = ", ".join(sorted(pod.name for pod in others)[:MOST_NAMES])
+            service = f"Pods of {old.controller.called} that stand: {names}."
+        message = f"Pod {old.name} has gone and {what} after {_waited(context)}: {evidence}. {service}"
     return Outcome(event, message, _advice(context.record, why), why, learned, notices)
 
 
