@@ -103,9 +103,9 @@ class Refused(ClusterError):
 
 
 def one_line(error: BaseException) -> str:
-    """Give an error's text as `quoted` does; its type's name where it has no text, or raises as it is asked for it."""
+    """Give an error's text as `quoted` does, or its type's name where it has no text or its `__str__` fails."""
     try:
-        text = str(error).encode(errors="backslashreplace").decode()  # no half characters
+        text = quoted(error)
     except Exception:  # noqa: BLE001 -- it may be anybody's class
         text = ""
-    return quoted(text).rstrip(".") or type(error).__name__
+    return text.rstrip(".") or type(error).__name__

@@ -1,7 +1,7 @@
 """What Kubernetes itself tells of a bounce: the Events that `kubectl describe` shows. Pure functions of its record.
 
 `Bouncing` is told of the pod, before its DELETE; `Bounced` or `BounceFailed` of the custom resource (or else of what
-controls the pod) at the end, also where another hand's deletion was joined. A bounce that its checks refused has
+controls the pod) at the end, also where somebody else's deletion was joined. A bounce that its checks refused has
 changed nothing, and says so to its runner alone.
 """
 

@@ -89,9 +89,10 @@ class Transition(NamedTuple):
 BEFORE_DELETION = (State.INIT_CHECKS, State.DISABLE_PROTECTION, State.DELETE_POD)
 WAITING = (State.AWAIT_TERMINATION, State.AWAIT_READY)
 FINAL = (State.DONE, State.FAILED)
-JOINING = (Event.ALREADY_TERMINATING, Event.ALREADY_REPLACED)  # another hand has deleted it: this bounce does not
-# Once a DELETE was announced, these alone end a bounce before the deletion and tell that there was none: its own
-# process has called it off, or its own DELETE was answered. Another one that announced it may be paused before it.
+JOINING = (Event.ALREADY_TERMINATING, Event.ALREADY_REPLACED)  # somebody else has deleted it: this bounce does not
+# Once DELETE_POD was entered, a bounce that ends before the deletion says "nothing was deleted" by these alone: the
+# process that announced the DELETE has called it off, or this one's own DELETE got no good answer and a look showed the
+# pod. After any other event, another process that announced a DELETE may still send it.
 NOT_DELETED = (Event.CANCELLED, Event.DELETE_REFUSED)
 
 TRANSITIONS: tuple[Transition, ...] = (

@@ -68,9 +68,9 @@ class Deletion(StrEnum):
     ALREADY = "already"
     """It was being deleted, or had gone, before this bounce could delete it."""
     OURS_OR_ANOTHERS = "ours_or_anothers"
-    """It is being deleted, or has gone: by a DELETE of this bounce whose answer is not known, or by another hand."""
+    """It is being deleted, or has gone: by a DELETE of this bounce whose answer is not known, or by somebody else's."""
     LOST = "lost"
-    """This bounce's DELETE was accepted, and the pod still stands."""
+    """It was told as deleted, and the pod stands: a DELETE was swallowed, or the API server's data went back."""
 
 
 class Diagnosis(Frozen):
@@ -195,7 +195,7 @@ class PinnedPod(Frozen):
     def is_replaced_by(self, pod: Pod) -> bool:
         """True if name, controller and, for a DaemonSet, Kubernetes node fit.
 
-        Where nothing controlled it, whoever takes its fixed name replaces it.
+        Where nothing controlled it, any pod of its fixed name replaces it.
         """
         if self.controller is not None and not pod.belongs_to(self.controller):
             return False
@@ -277,7 +277,7 @@ class BounceRecord(Frozen):
     new_pod: SeenPod | None = None
     """Its replacement. None: not yet seen."""
     protection: Protection | None = None
-    """What came of switching its shutdown protection off. None: not yet tried, or nobody came to save that."""
+    """What came of switching its shutdown protection off. None: not tried, or that was not saved."""
     trouble: Trouble | None = None
     """What keeps the API server from being asked just now. None: nothing."""
     notices: tuple[Notice, ...] = ()
@@ -289,7 +289,7 @@ class BounceRecord(Frozen):
     diagnosis: Diagnosis | None = None
     """Why it was not deleted, not gone in time or not back in time."""
     untold: bool = False
-    """Whether it has ended and the command has yet to tell so. An older mecbounce did not remember that."""
+    """Whether it has ended and the command has not said so yet. A record of an older mecbounce has no such field."""
 
     @field_validator("schema_version", mode="before")
     @classmethod
@@ -342,7 +342,7 @@ class BounceRecord(Frozen):
 
     @property
     def protection_in_doubt(self) -> bool:
-        """Whether a try to switch its protection off was announced, and nobody has saved what came of it."""
+        """Whether a try to switch its protection off was announced, and its outcome was not saved."""
         return self.state is State.DISABLE_PROTECTION and self.protection is None
 
     @property

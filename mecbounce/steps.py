@@ -99,7 +99,7 @@ class Context:
         return (self.now - since).total_seconds() >= self.request.timeouts.api * 2.0 ** min(times, 99)
 
     @property
-    def patience_is_over(self) -> bool:
+    def api_timeout_passed(self) -> bool:
         """True if the API server has given no usable answer for the API timeout."""
         return self.record.trouble is not None and self.now - self.record.trouble.since >= self.api_timeout
 
@@ -237,13 +237,13 @@ def short_deadlines(request: BounceRequest, pinned: PinnedPod) -> list[tuple[str
 
 def disable_protection(context: Context) -> Outcome:
     """Try to switch its shutdown protection off; go on either way."""
-    event, came_of_it, notices = _disable(context)
-    came_of_it = _BOTH.get((context.record.protection, came_of_it), came_of_it)
-    return Outcome(event, record_changes={"protection": came_of_it}, notices=notices)
+    event, found, notices = _disable(context)
+    protection = _OF_TWO_TRIES.get((context.record.protection, found), found)
+    return Outcome(event, record_changes={"protection": protection}, notices=notices)
 
 
 # What came of two tries of one bounce, where the second alone does not tell.
-_BOTH: Mapping[tuple[Protection | None, Protection], Protection] = {
+_OF_TWO_TRIES: Mapping[tuple[Protection | None, Protection], Protection] = {
     **{(Protection.DISABLED, second): Protection.DISABLED for second in Protection},
     (Protection.UNKNOWN, Protection.OFF): Protection.DISABLED,
     (Protection.UNKNOWN, Protection.KEPT): Protection.UNKNOWN,
@@ -254,10 +254,10 @@ _BOTH: Mapping[tuple[Protection | None, Protection], Protection] = {
 
 
 def _protection_announced(context: Context) -> Protection | None:
-    """What to save before a protection is tried. None: until more is saved, nobody knows what came of it."""
+    """What to save before a protection is tried. None: a run that is killed before it saves more leaves it unknown."""
     before = context.record.protection
     if context.protection is None:
-        return _BOTH.get((before, Protection.UNUSED), Protection.UNUSED)
+        return _OF_TWO_TRIES.get((before, Protection.UNUSED), Protection.UNUSED)
     return before if before in (Protection.DISABLED, Protection.OFF, Protection.UNKNOWN) else None
 
 
@@ -296,7 +296,7 @@ def delete_pod(context: Context) -> Outcome:
     except (AccessDenied, Refused) as error:
         return _deleted(old, context.look_afresh()) or _refused(context, error)
     except (NotFound, Conflict, Unreachable) as error:  # whatever stands between may answer so: only a look tells
-        if context.patience_is_over:
+        if context.api_timeout_passed:
             return _deleted(old, context.look_afresh()) or _refused(context, error)
         if isinstance(error, Unreachable):
             raise DeleteUnanswered(one_line(error), retry_after=error.retry_after) from error
@@ -315,7 +315,7 @@ def _refused(context: Context, answer: ClusterError) -> Outcome:
 
 
 def _deleted(old: PinnedPod, pods: tuple[Pod, ...]) -> Outcome | None:
-    """What to report where the deletion has happened: by an earlier DELETE whose answer was lost, or another hand."""
+    """What to report where the deletion has happened: by a DELETE whose answer was lost, or by somebody else."""
     pod = old.find_in(pods)
     if pod is None:
         return Outcome(Event.POD_GONE)

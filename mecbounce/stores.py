@@ -85,16 +85,17 @@ class MappingStore:
 
     def save(self, record: BounceRecord) -> None:
         _compare(self.load(), record)
-        before: dict[str, Any] = {}
+        before: dict[str, Any] | None = None
         try:
             mapping = self._present()
             before = {key: value for key, value in mapping.items() if key == self._key}
             mapping[self._key] = record.model_dump(mode="json")
             self._flush()
         except BaseException as error:
-            with suppress(Exception):  # a mapping that can't be written can't be put back either
-                self._present().pop(self._key, None)
-                self._present().update(before)
+            if before is not None:
+                with suppress(Exception):  # a mapping that can't be written can't be put back either
+                    self._present().pop(self._key, None)
+                    self._present().update(before)
             if isinstance(error, Exception):
                 raise RecordNotSaved(f"{self}: the step state could not be saved: {one_line(error)}") from error
             raise

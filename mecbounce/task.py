@@ -155,7 +155,7 @@ class BounceTask:
     """One bounce for a runner: saves each step in `store` before it takes the next, and resumes from there.
 
     `protection` is tried before the deletion. `notify` is told each notice once, after it was saved, `observe` each
-    saved record, and `saw` the pods of each look of `perform`, for whoever shows what is waited for; what they raise
+    saved record, and `saw` the pods of each look of `perform`, to show what is waited for; what they raise
     is logged and goes no further. `stop` is asked between steps and while waiting: before the deletion True cancels
     the bounce, after it the bounce is left (Interrupted) to be resumed.
 
@@ -225,7 +225,7 @@ class BounceTask:
         if not record.finished and self._stop():
             return Step(self._cancel_or_interrupt(_with_doubt(record)), None)
         if record.state is State.DELETE_POD and not self._announced_here:
-            # Whoever was to carry the DELETE out before, and is paused, must find itself superseded.
+            # A runner that announced the DELETE before, and may be paused, must end Superseded and not send it.
             record = record.model_copy(update={"revision": record.revision + 1})
             self._store.save(record)
         return self._step(record, None)
@@ -333,7 +333,7 @@ class BounceTask:
 
 
 def _with_doubt(record: BounceRecord) -> BounceRecord:
-    """Take into account that a runner before may have switched the protection off and not come to save that."""
+    """Call the protection unknown where a runner was killed before it saved whether it had switched it off."""
     return record.model_copy(update={"protection": Protection.UNKNOWN}) if record.protection_in_doubt else record
 
 
@@ -421,6 +421,6 @@ def _with_trouble_told(record: BounceRecord, trouble: Trouble, now: datetime) ->
 
 
 def _give_up(context: Context, event: Event, what: str, advice: str) -> Step:
-    """Give up before the deletion. Once a DELETE may have been sent, only a look would tell what came of it."""
+    """Give up before the deletion. Once a DELETE may have been sent, only a look would tell what it did."""
     record = _with_doubt(context.record)
     return _apply(record, Outcome(event, *messages.given_up(record, what, advice, context.terms)), context.now)

@@ -1048,7 +1048,7 @@ class TestTarget:
         with ApiServer() as elsewhere:
             cluster = KubernetesCluster.from_kubeconfig(self.two(tmp_path, sandbox.url, elsewhere.url, "here"))
             now, goes = sandbox.url, dict[str, Any]()
-            told = f"check of the API server's certificate is now another, was that of {sandbox.url};"
+            told = f"the certificate authority or server name of {sandbox.url} is another one;"
             if changed == "server":
                 now, told = elsewhere.url, f"API server is now {elsewhere.url}, was {sandbox.url};"
             elif changed == "proxy":
@@ -1074,7 +1074,7 @@ class TestTarget:
             (
                 {"certificate-authority-data": None},
                 {},
-                "check of the API server's certificate is now another, was that of http://127.0.0.1:9;",
+                "the certificate authority or server name of http://127.0.0.1:9 is another one;",
             ),
             ({}, {"as": "root"}, "the user to act as is now User 'root', Group 'g', was User 'bob', Group 'g';"),
             (
@@ -1087,7 +1087,7 @@ class TestTarget:
             (
                 {},
                 {"as-user-extra": {"scope": ["s3cr3t"]}},
-                "the as-user-extra is now another, was that of User 'bob', Group 'g';",
+                "as-user-extra of User 'bob', Group 'g' is another one;",
             ),
             ({}, {"name": "admin"}, "the kubeconfig's user is now 'admin', was 'me';"),
         ],

@@ -63,7 +63,7 @@ class Odd(Exception):
     ("error", "told"),
     [
         (OSError("broken\n  pipe."), "broken pipe"),
-        (OSError("no file a\udce4"), "no file a\\udce4"),
+        (OSError("no file a\udce4"), "no file a�"),
         (ValueError(), "ValueError"),
         (ValueError(" .\n"), "ValueError"),
         (NotFound(""), "NotFound"),

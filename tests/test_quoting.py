@@ -30,6 +30,7 @@ HIDDEN = {
     "DB_PASS: hunter": "DB_PASS: ***",
     "Server=db;Pwd=hunter2;Pooling=no": "Server=db;Pwd=***;Pooling=no",
     "password=a,hunter2 y": "password=*** y",
+    "password: hunter2 value y": "password: *** value y",
     "{User:mec Password:hunter2}": "{User:mec Password:***}",
     'password = "two words" x': 'password = "***" x',
     "the password is 'hunter2'": "the password is '***'",
@@ -47,6 +48,7 @@ HIDDEN = {
     "[curl -u mec:hunter2 http://db]": "[curl -u mec:*** http://db]",
     'spec.password: Invalid value: "hunter2": too short': 'spec.password: Invalid value: "***": too short',
     'data[token]: Invalid value: "hunter2"': 'data[token]: Invalid value: "***"',
+    'users[1].password: Duplicate value: "hunter2"': 'users[1].password: Duplicate value: "***"',
     "-----BEGIN RSA PRIVATE KEY-----\nMIIh\nbnRl\n-----END RSA PRIVATE KEY----- x": "*** x",
     "-----BEGIN PRIVATE KEY-----\\nMIIhbnRl": "***",
     "password=-----BEGIN PRIVATE KEY-----\nMIIh\nbnRl\n-----END PRIVATE KEY----- x": "password=*** x",
@@ -55,6 +57,8 @@ HIDDEN = {
 }
 READABLE = (
     "token expired",
+    "spec.password: Required value: must be given",
+    "authorization: couldn't be asked",
     "token: EOF",
     "invalid bearer token, Token has expired",
     "Basic authentication is off",
@@ -106,6 +110,7 @@ HOSTILE = (
     "eyJ",
     "bearer%20",
     "authorization: ",
+    "authorization: a/",
     "authorization=bearer ",
     "-u a:",
     "\\",

@@ -219,11 +219,11 @@ class TestTheWayRound:
             ((*ROUND, *PATH), "the pod was deleted"),
             (
                 (*ROUND, (State.AWAIT_READY, Event.ALREADY_REPLACED, 86401)),
-                "the pod has gone, by this bounce's DELETE or another hand",
+                "the pod has gone, by this bounce's DELETE or somebody else's",
             ),
             (
                 (*ROUND, (State.AWAIT_TERMINATION, Event.ALREADY_TERMINATING, 86401)),
-                "the pod is being deleted, by this bounce's DELETE or another hand",
+                "the pod is being deleted, by this bounce's DELETE or somebody else's",
             ),
         ],
     )
@@ -539,7 +539,7 @@ class TestChanged:
             (record(*PATH[:2], EXPIRED, (State.FAILED, Event.CANCELLED, 80)), "nothing was deleted"),
             (
                 failed(Event.TERMINATION_TIMEOUT, "deletion_lost"),
-                "nothing: the DELETE was accepted, and the pod still stands",
+                "nothing: its deletion was lost, and the pod stands",
             ),
             (record(*PATH[:3]), "the deletion was accepted; whether the pod has gone is not known"),
             (
@@ -549,11 +549,19 @@ class TestChanged:
             (failed(Event.TERMINATION_TIMEOUT, "finalizers"), "the pod was deleted"),
             (
                 failed(Event.TERMINATION_TIMEOUT, "deletion_lost", protection=Protection.DISABLED),
-                "nothing: the DELETE was accepted, and the pod still stands; its shutdown protection was switched off",
+                "nothing: its deletion was lost, and the pod stands; its shutdown protection was switched off",
             ),
             (
                 failed(Event.NOT_RECREATED, "deletion_lost"),
-                "nothing: the DELETE was accepted, and the pod still stands",
+                "nothing: its deletion was lost, and the pod stands",
+            ),
+            (
+                record(
+                    (State.AWAIT_READY, Event.ALREADY_REPLACED, 1),
+                    (State.FAILED, Event.NOT_RECREATED, 600),
+                    diagnosis=Diagnosis(code="deletion_lost", evidence="e", who="w"),
+                ),
+                "nothing: its deletion was lost, and the pod stands",
             ),
             (
                 failed(Event.READY_TIMEOUT, "terminating_again"),
@@ -570,7 +578,7 @@ class TestChanged:
             ),
             (
                 record(*PATH[:2], (State.AWAIT_READY, Event.POD_GONE, 1)),
-                "the pod has gone, by this bounce's DELETE or another hand",
+                "the pod has gone, by this bounce's DELETE or somebody else's",
             ),
         ],
     )

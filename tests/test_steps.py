@@ -374,16 +374,16 @@ class TestANoToTheDelete:
         ],
         ids=["webhook_down", "throttled", "reset", "404", "409", "403", "webhook", "policy"],
     )
-    @pytest.mark.parametrize("patience_is_over", [False, True])
+    @pytest.mark.parametrize("api_timeout_passed", [False, True])
     def test_is_followed_by_a_look_that_decides(
-        self, answer: ClusterError, final: bool, then: list[Pod], event: Event, patience_is_over: bool
+        self, answer: ClusterError, final: bool, then: list[Pod], event: Event, api_timeout_passed: bool
     ) -> None:
         cluster = AnsweringWith(answer, then)
         trouble = Trouble(since=NOW, tries=3, what="lost", delete_tried_at=later(29))
         record = record_in(State.DELETE_POD, trouble=trouble)
-        now = later(30 if patience_is_over else 29.9)
-        looks_at_once = final or patience_is_over or not isinstance(answer, Unreachable)
-        tried_again = not final and not patience_is_over and event is Event.DELETE_REFUSED
+        now = later(30 if api_timeout_passed else 29.9)
+        looks_at_once = final or api_timeout_passed or not isinstance(answer, Unreachable)
+        tried_again = not final and not api_timeout_passed and event is Event.DELETE_REFUSED
         if tried_again or not looks_at_once:
             with pytest.raises(DeleteUnanswered) as raised:
                 run(record, cluster, now=now)
@@ -723,7 +723,7 @@ class TestAwaitReady:
 
 
 class TestDataGoneBack:
-    """An API server that was restored from a backup, or a cache in front of it: what had happened has not, by now."""
+    """An API server that was restored from a backup, or a cache in front of it: what had happened is undone."""
 
     EARLIER = pod(uid="uid-0", created=-9000)  # stood there before the pinned one was made
     GENERATED: ClassVar = {"owner": REPLICA_SET, "metadata": {"generateName": "rs-"}}

@@ -259,6 +259,18 @@ class TestMappingStore:
         with pytest.raises(RecordError, match=r"the step state can't be read: the database is away\. It was left"):
             MappingStore({"mecbounce": Backed(JSON)}, lambda: None).load()
 
+    def test_a_record_that_could_not_be_read_to_be_put_back_is_left_alone(self) -> None:
+        """A database was away for a moment: without its record the bounce would begin anew, and delete twice."""
+
+        class Backed(UserDict[str, Any]):
+            def items(self) -> Any:
+                raise OSError("the database is away")
+
+        mapping = Backed({"mecbounce": JSON})
+        with pytest.raises(RecordNotSaved, match="the database is away"):
+            MappingStore(mapping, lambda: None).save(SECOND)
+        assert JSON == mapping.get("mecbounce")
+
     def test_after_a_flush_that_raised_the_same_save_may_succeed(self) -> None:
         mapping: dict[str, Any] = {}
         with pytest.raises(RecordNotSaved):

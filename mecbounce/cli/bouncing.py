@@ -114,7 +114,9 @@ def _tell_late(terminal: BounceInTerminal, ended: BounceRecord) -> None:
     """Say that a bounce has ended whose run was killed before it could tell how."""
     at = f"{ended.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     terminal.observe(ended)
-    terminal.say(f"This bounce ended at {at}, and nobody was told. The same command again begins a new one.")
+    terminal.say(
+        f"This bounce ended at {at}; its run stopped before it said so. The same command again begins a new one."
+    )
 
 
 def _mark_told(store: FileStore) -> None:
@@ -128,7 +130,7 @@ def _mark_told(store: FileStore) -> None:
 def _what_is_recorded(saved: BounceRecord | None) -> str:
     """Say what there is to go on with. `saved`: the last record that is known to be saved.
 
-    The file is not looked at: whoever leaves at once may do so because its disk does not answer.
+    The file is not looked at: a disk that does not answer may be why a second signal was sent.
     """
     if saved is None:  # perhaps in the middle of the first save
         return "This run deleted nothing. Run again to begin the bounce, or to resume it if a record was saved."

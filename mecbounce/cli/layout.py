@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from rich.text import Text
 
+from mecbounce.quoting import printable
 from mecbounce.record import BounceRecord, PinnedPod, SeenPod
 
 WHOLE_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -27,11 +28,6 @@ def incarnations(record: BounceRecord) -> Iterator[PinnedPod | SeenPod]:
 def plain(text: str) -> str:
     """Make one line of what others say, without what a terminal would obey."""
     return printable(" ".join(text.split()))
-
-
-def printable(text: str) -> str:
-    """Put � for what a terminal would obey."""
-    return "".join(one if one.isprintable() else "�" for one in text)
 
 
 def short_uid(uid: str) -> str:

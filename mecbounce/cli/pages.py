@@ -128,7 +128,7 @@ def _already(record: BounceRecord) -> str:
 
 def _ours_or_anothers(record: BounceRecord) -> str:
     gone = any(entry.event in (Event.ALREADY_REPLACED, Event.POD_GONE) for entry in record.path)
-    return f"the pod {'has gone' if gone else 'is being deleted'}, by this bounce's DELETE or another hand"
+    return f"the pod {'has gone' if gone else 'is being deleted'}, by this bounce's DELETE or somebody else's"
 
 
 _DELETION_SAID: Mapping[Deletion, Callable[[BounceRecord], str]] = {
@@ -137,7 +137,7 @@ _DELETION_SAID: Mapping[Deletion, Callable[[BounceRecord], str]] = {
     Deletion.OURS: _ours,
     Deletion.ALREADY: _already,
     Deletion.OURS_OR_ANOTHERS: _ours_or_anothers,
-    Deletion.LOST: lambda _: "nothing: the DELETE was accepted, and the pod still stands",
+    Deletion.LOST: lambda _: "nothing: its deletion was lost, and the pod stands",
 }
 _PROTECTION_SAID = {
     Protection.DISABLED: "; its shutdown protection was switched off",

@@ -152,27 +152,24 @@ class Target:
 
     def change(self, found: Target) -> str:
         """Say what differs in another target, and what to do about it; empty where nothing does."""
-        (was, extra_was), (now, extra_now) = _acting(self.acts_as), _acting(found.acts_as)
-        certificate, extra = f"that of {self.server}", f"that of {was}"
-        for what, before, after, told, told_now in (
-            ("API server", self.server, found.server, self.server, found.server),
-            ("check of the API server's certificate", self.authority, found.authority, certificate, "another"),
-            ("proxy", self.proxy, found.proxy, self.proxy or "none", found.proxy or "none"),
-            ("kubeconfig's user", self.user, found.user, repr(self.user), repr(found.user)),
-            ("user to act as", was, now, was or "nobody", now or "nobody"),
-            ("as-user-extra", extra_was, extra_now, extra, "another"),
-        ):
-            if before != after:
-                changed = f"the {what} is now {told_now}, was {told}"
-                return f"the credentials changed and are not used: {changed}; restore them to go on"
-        return ""
+        named = (
+            ("API server", self.server, found.server),
+            ("proxy", self.proxy or "none", found.proxy or "none"),
+            ("kubeconfig's user", repr(self.user), repr(found.user)),
+            ("user to act as", _impersonated(self.acts_as), _impersonated(found.acts_as)),
+        )
+        changes = [f"the {what} is now {now}, was {before}" for what, before, now in named if now != before]
+        if not changes and found.authority != self.authority:
+            changes = [f"the certificate authority or server name of {self.server} is another one"]
+        if not changes and found.acts_as != self.acts_as:
+            changes = [f"as-user-extra of {_impersonated(self.acts_as)} is another one"]
+        return f"the credentials changed and are not used: {changes[0]}; restore them to go on" if changes else ""
 
 
-def _acting(headers: Iterable[tuple[str, str]]) -> tuple[str, list[tuple[str, str]]]:
-    """Split the headers of an impersonation: user, UID and groups as text, and the extra ones, which are not told."""
-    short = [(name.removeprefix("Impersonate-"), value) for name, value in headers]
-    extra = [one for one in short if one[0].startswith("Extra-")]
-    return ", ".join(f"{name} {value!r}" for name, value in short if (name, value) not in extra), extra
+def _impersonated(headers: Iterable[tuple[str, str]]) -> str:
+    """Name the user, the UID and the groups of an impersonation. What is extra is not told: it may be a secret."""
+    short = ((name.removeprefix("Impersonate-"), value) for name, value in headers)
+    return ", ".join(f"{name} {value!r}" for name, value in short if not name.startswith("Extra-")) or "nobody"
 
 
 @dataclass(frozen=True)
@@ -229,7 +226,7 @@ class Kubeconfig:
         self.read()
 
     def reread(self) -> Kubeconfig:
-        """Read the same files anew, whatever $KUBECONFIG and the working folder are by now."""
+        """Read the same files anew, whatever $KUBECONFIG and the working folder are now."""
         again = copy.copy(self)
         again.read()
         return again

@@ -214,7 +214,7 @@ class _Allowance:
     def _cut(self) -> None:
         with _LOCK:
             self.over = True
-            # Not where the connection has gone back to the pool and serves the next request by now.
+            # Not where the connection has gone back to the pool and already serves the next request.
             if self._connection is not None and self._connection.allowance is self:
                 sock = self._connection.sock or self._socket
                 with suppress(OSError, TypeError):  # TypeError: there is none yet
