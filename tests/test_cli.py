@@ -330,7 +330,7 @@ class TestRecords:
         asked = [request(pod="mec-0" * 50 + last, namespace="n" * 63) for last in "ab"]
         kube = Kube.of(sandbox.kubeconfig, None)
         for one in asked:
-            FileStore(options.default_record(kube, one)).save(begin(one, NOW))
+            FileStore(options.default_record(kube, one.namespace, one.pod)).save(begin(one, NOW))
         assert len({*(tmp_path / "mecbounce").glob("*.json")}) == 2
 
     def test_a_superseded_run_ends_with_6(
@@ -436,7 +436,8 @@ class TestRecords:
     def test_two_bounces_that_differ_in_anything_never_share_a_default_record(self, other: dict[str, str]) -> None:
         def place(server: str = "https://a", name: str = "prod/eu", **fields: str) -> Path:
             kube: Any = SimpleNamespace(name=name, cluster=SimpleNamespace(server=server))
-            return options.default_record(kube, request(**fields))
+            asked = request(**fields)
+            return options.default_record(kube, asked.namespace, asked.pod)
 
         assert place() != place(**other)
 

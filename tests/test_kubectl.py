@@ -16,11 +16,21 @@ from typing import Any
 
 import pytest
 import typer
+from builders import NOW, request
+from sandbox_api import names, workload
+from test_real_world import made
 from typer.main import get_command
 
 from mecbounce import cli
 from mecbounce.cli import commands, completion
+from mecbounce.cli.kube import Kube
+from mecbounce.cli.options import default_record
+from mecbounce.kubernetes_api.objects import Pod
+from mecbounce.machine import Event, State
+from mecbounce.record import PinnedPod, StateEntry
 from mecbounce.sandbox import Behaviour, Sandbox
+from mecbounce.stores import FileStore
+from mecbounce.task import begin
 
 Run = Callable[..., tuple[int, str, str]]
 LABELS = {"app": "mec"}
@@ -94,6 +104,30 @@ class TestNamingThePod:
         assert err == (
             "mecbounce: --selector: 'app=mec' matches no pod in namespace default; to resume a bounce, name its pod\n"
         )
+
+    @pytest.mark.parametrize("left", ["to resume", "to tell", "told"])
+    def test_labels_find_the_bounce_that_an_earlier_run_left(self, call: Run, sandbox: Sandbox, left: str) -> None:
+        """Under a ReplicaSet its replacement has these labels too: the same command must not bounce that one."""
+        (old,) = made(sandbox, workload("ReplicaSet"))
+        asked = Pod.model_validate(sandbox.get("pods", old))
+        pinned = PinnedPod.of(asked, [asked], asked.controller)
+        path = (
+            StateEntry(state=State.INIT_CHECKS, at=NOW),
+            StateEntry(state=State.DISABLE_PROTECTION, at=NOW, event=Event.CHECKS_PASSED),
+            StateEntry(state=State.DELETE_POD, at=NOW, event=Event.PROTECTION_UNUSED),
+            StateEntry(state=State.AWAIT_READY, at=NOW, event=Event.POD_GONE),
+        )
+        record = begin(request(pod=old, node=None), NOW, server=sandbox.url)
+        record = record.model_copy(update={"path": path, "old_pod": pinned, "deadline": NOW})
+        if left != "to resume":
+            end = StateEntry(state=State.FAILED, at=NOW, event=Event.NOT_RECREATED)
+            record = record.model_copy(update={"path": (*path, end), "deadline": None, "untold": left == "to tell"})
+        FileStore(default_record(Kube.of(None, None), "default", old)).save(record)
+        sandbox.delete("pods", old)
+        sandbox.wait_for(lambda: old not in names(sandbox) and len(names(sandbox)) == 1)
+        _, out, _ = call(cli.main, "run", "-l", "app=web")
+        assert deletes(sandbox) == (1 if left == "told" else 0)
+        assert (f"{old} in default" in out) is (left != "told")
 
     def test_labels_of_several_pods_name_them_terminating_ones_too(self, call: Run, sandbox: Sandbox) -> None:
         sandbox.behave(Behaviour(stops_after=9999))

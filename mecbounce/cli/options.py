@@ -22,9 +22,10 @@ from mecbounce.cli.exits import UsageProblem
 from mecbounce.cli.kube import Kube, home
 from mecbounce.cli.layout import WHOLE_UID
 from mecbounce.cli.next_commands import Given
-from mecbounce.errors import Refused
+from mecbounce.errors import RecordError, Refused
 from mecbounce.fields import LONGEST, first_fault
 from mecbounce.protection import AnnotationProtection
+from mecbounce.record import BounceRecord
 from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
 from mecbounce.stores import FileStore
 
@@ -165,7 +166,7 @@ class BounceOptions(CommonOptions):
         if self.selector is None:
             pod = POD_KIND.sub("", self.pod or "")
         else:
-            pod = _selected(kube.cluster, namespace, self.selector)
+            pod = self._selected(kube, namespace, self.selector)
         with naming_fields(namespace=where):
             request = BounceRequest(
                 namespace=namespace,
@@ -181,7 +182,32 @@ class BounceOptions(CommonOptions):
 
     def store(self, kube: Kube, request: BounceRequest) -> FileStore:
         """Give the record's place: as asked, else one for each context, API server, namespace and pod."""
-        return FileStore(self.state or default_record(kube, request))
+        return FileStore(self.state or default_record(kube, request.namespace, request.pod))
+
+    def _selected(self, kube: Kube, namespace: str, selector: str) -> str:
+        """Name the one pod with these labels. One that is terminating counts too: it may be the one meant.
+
+        Where a bounce of a pod of the same controller is to be resumed, or its end to be told, that pod is meant.
+        """
+        try:
+            pods = kube.cluster.selected_pods(namespace, selector)
+        except Refused as error:
+            raise UsageProblem(f"--selector: {error}") from error
+        places = [self.state] if self.state else default_records(kube, namespace)
+        controllers = {pod.controller_uid for pod in pods} - {None}
+        for record in filter(None, map(_to_go_on_with, places)):
+            old = record.old_pod
+            if old is not None and old.generated_name and old.controller_uid in controllers:
+                return record.request.pod
+        names = [f"{pod.name} (terminating)" if pod.terminating else pod.name for pod in pods]
+        match names:
+            case [_]:
+                return pods[0].name
+            case []:
+                raise UsageProblem(
+                    f"--selector: {selector!r} matches no pod in namespace {namespace}; to resume a bounce, name its pod"
+                )
+        raise UsageProblem(f"--selector: {selector!r} matches {len(names)} pods, name one: {', '.join(sorted(names))}")
 
     def protection(self, cluster: KubernetesCluster) -> AnnotationProtection | None:
         """Make the protection that is asked for."""
@@ -191,23 +217,6 @@ class BounceOptions(CommonOptions):
         if not re.fullmatch(r"([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", key) or not equals:
             raise UsageProblem("--protection-annotation: expected KEY=VALUE, KEY being an annotation's name")
         return AnnotationProtection(cluster, key, value)
-
-
-def _selected(cluster: KubernetesCluster, namespace: str, selector: str) -> str:
-    """Give the name of the one pod with these labels. One that is terminating counts too: it may be the one meant."""
-    try:
-        pods = cluster.selected_pods(namespace, selector)
-    except Refused as error:
-        raise UsageProblem(f"--selector: {error}") from error
-    names = [f"{pod.name} (terminating)" if pod.terminating else pod.name for pod in pods]
-    match names:
-        case [_]:
-            return str(pods[0].name)
-        case []:
-            raise UsageProblem(
-                f"--selector: {selector!r} matches no pod in namespace {namespace}; to resume a bounce, name its pod"
-            )
-    raise UsageProblem(f"--selector: {selector!r} matches {len(names)} pods, name one: {', '.join(sorted(names))}")
 
 
 @contextlib.contextmanager
@@ -245,14 +254,35 @@ def read_duration(option: str, text: str | None) -> float | None:
     return total
 
 
-def default_record(kube: Kube, request: BounceRequest) -> Path:
+def default_record(kube: Kube, namespace: str, pod: str) -> Path:
     """Give the record's place: one for each context, API server, namespace and pod."""
-    given = os.environ.get("XDG_STATE_HOME", "")
-    # A relative path is to be ignored: https://specifications.freedesktop.org/basedir-spec/latest/
-    folder = home(given if given.startswith("/") else "~/.local/state") / "mecbounce"
-    readable = re.sub(r"[^A-Za-z0-9.-]", "-", kube.name)[:60]
-    server = hashlib.sha256(f"{kube.name} {kube.cluster.server}".encode()).hexdigest()[:8]
-    name = f"{readable}-{server}_{request.namespace}_{request.pod}"
+    name = f"{_beginning(kube, namespace)}{pod}"
     if len(name) > LONGEST_NAME:  # a pod's name may be as long as a file's, and the record's has more in it
         name = f"{name[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return folder / f"{name}.json"
+    return _folder() / f"{name}.json"
+
+
+def default_records(kube: Kube, namespace: str) -> list[Path]:
+    """List the records of a namespace's pods that there are."""
+    return sorted(_folder().glob(f"{_beginning(kube, namespace)}*.json"))
+
+
+def _folder() -> Path:
+    given = os.environ.get("XDG_STATE_HOME", "")
+    # A relative path is to be ignored: https://specifications.freedesktop.org/basedir-spec/latest/
+    return home(given if given.startswith("/") else "~/.local/state") / "mecbounce"
+
+
+def _beginning(kube: Kube, namespace: str) -> str:
+    readable = re.sub(r"[^A-Za-z0-9.-]", "-", kube.name)[:60]
+    server = hashlib.sha256(f"{kube.name} {kube.cluster.server}".encode()).hexdigest()[:8]
+    return f"{readable}-{server}_{namespace}_"
+
+
+def _to_go_on_with(path: Path) -> BounceRecord | None:
+    """Read a record that is to be resumed, or whose end is to be told; None where it is neither, or can't be read."""
+    try:
+        record = FileStore(path).load()
+    except RecordError:
+        return None
+    return record if record is not None and (not record.finished or record.untold) else None
