@@ -204,9 +204,8 @@ class BounceOptions(CommonOptions):
             case [_]:
                 return pods[0].name
             case []:
-                raise UsageProblem(
-                    f"--selector: {selector!r} matches no pod in namespace {namespace}; to resume a bounce, name its pod"
-                )
+                fault = f"{selector!r} matches no pod in namespace {namespace}"
+                raise UsageProblem(f"--selector: {fault}; to resume a bounce, name its pod")
         raise UsageProblem(f"--selector: {selector!r} matches {len(names)} pods, name one: {', '.join(sorted(names))}")
 
     def protection(self, cluster: KubernetesCluster) -> AnnotationProtection | None:
