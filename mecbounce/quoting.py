@@ -11,19 +11,21 @@ import re
 LONGEST = 1000  # characters that are told
 _READ = 4 * LONGEST  # characters that are looked at
 
-_PASSWORD = r"(?:password|passwd|passphrase|pass(?<!bypass)(?<!compass)|pwd)s?\d?"  # noqa: S105 -- a name
+_PASSWORD = r"(?:pass(?:word|wd|phrase|code)|pass(?<!bypass)(?<!compass)|pwd|(?<![a-z])pw)s?\d?"  # noqa: S105 -- a name
 _KEY = r"(?:access|account|api|auth|encryption|master|private|secret|shared|signing|storage)[-_]?key"
 _OTHER = rf"(?:{_KEY}|secret(?<!pullsecret)|signature|sig(?<![a-z]sig)|token|credential|cookie)s?\d?"
 _NAME = rf"(?:{_PASSWORD}|{_OTHER})"
 _OPTION = r"-(?<![\w-]-)-?[\w-]*?"  # the beginning of one, such as --db-
 _QUOTE = r"\\*+[\"']"  # JSON that was quoted itself has backslashes
-_IS = r" ?(?:=>|:=|[=:]) ?"
+_IS = r" ?(?:=>|:=|[=:]|%3D) ?"
 _FAULT = r"(?:Invalid|Unsupported|Duplicate|Required) value"  # what the API server says of a field
 _SCHEME = r"(?:basic|bearer|negotiate|token|apikey)(?: |%20)"
 # Words of prose, or the name of an object: "secret: db-credentials not found" tells which Secret is missing.
 # *** may stand at their end, so that a text which passes here again stays as it is.
 _WORDS = r"[a-z]{0,24}+\d?(?:[._/-][a-z]{0,24}+\d?)*+(?:\*\*\*)?(?=[,;:.)\"']*+(?:\s|\Z))"
 _VALUE = r"(?:[^\s\"',;&)}\]]|[,)}\]](?=\S))"  # one character of what no quotes enclose
+# After a mere blank most words are prose or names of objects: a digit and letters of both cases are in neither.
+_NO_WORD = rf"(?-i:(?=\w)(?=[^\s:]{{0,40}}\d)(?=[^\s:]{{0,40}}[a-z])(?=[^\s:]{{0,40}}[A-Z])){_VALUE}{{8,}}"
 
 # It has blanks, so it goes first: "password=" would end at the first one.
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{1,40}-----.*?(?:-----END [A-Z0-9 ]{1,40}-----|\Z)")
@@ -33,14 +35,20 @@ _SECRETS = {
     "user and password of an address": (
         r"://([^/\s:@\"']{0,200}:(?!\d{1,5}[/?#])(?:[^\s\"'/]{1,200}(?=@)|[^\s\"'@]{1,200}(?=@)))"
     ),
+    # A user's name stays, and so does an image with its digest.
+    "token alone in an address": r"://(?![a-z._-]{0,40}\d?@)([^/\s:@\"'?#]{8,200})(?=@(?!sha\d))",
     "Authorization header": (
         r"authorization[\"'\\]{0,4} ?[=:][^\w*]{0,6}+"
         rf"(?:{_SCHEME}|(?!{_SCHEME}|{_WORDS})(?={_VALUE}{{8}}))({_VALUE}+)"
     ),
     "Basic or Bearer without a header": r"(?:basic|bearer)(?: |%20)([\w.~+/=%-]{16,})",  # longer than any word
     "user and password for curl": rf"-(?<![\w-]-)(?:u|-user) [^\s:]{{1,200}}:({_VALUE}+)",
+    "password for mysql": (  # -P is the port
+        rf"mysql(?:admin|dump)?(?: ping| -[uhP] ?[\w.-]{{1,60}}){{0,3}} (?-i:-p)(?!:)({_VALUE}+)"
+    ),
     "key of a cloud or code host": (
-        r"((?-i:AKIA|ASIA|AIza|gh[oprsu]_|github_pat_|glpat-|npm_|[rs]k_live_|xox[abeprs]-|hv[bs]\.|ya29\.)[\w-]{10,})"
+        r"((?-i:AKIA|ASIA|AIza|gh[oprsu]_|github_pat_|glpat-|npm_|[rs]k_live_|xox[abeprs]-|hv[bs]\.|ya29\."
+        r"|dckr_pat_|(?<!\w)sk-(?:ant|proj)-|SG\.(?=[\w-]{22}\.))[\w-]{10,}(?:\.[\w-]+)*)"
     ),
     "JSON Web Token": r"(eyJ[\w-]{8,}[\w.-]*)",
     "named, in quotes": (
@@ -48,8 +56,13 @@ _SECRETS = {
         rf"(?P<quote>{_QUOTE})((?!(?P=quote)).*?(?=(?<!\\)(?P=quote)|\Z))"
     ),
     "named, a number in JSON": rf"{_NAME}{_QUOTE}{_IS}(\d{{4,}}\w*)",
-    "named a password": rf"{_PASSWORD}{_IS}(?!{_FAULT})({_VALUE}{{4,}})",
-    "named a token, a key, ...": rf"{_OTHER}(?: ?(?:=>|:=|=) ?|:(?! )| ?: (?!{_WORDS}))({_VALUE}{{4,}})",
+    "named a password": rf"{_PASSWORD}(?: for key)?{_IS}(?!{_FAULT})({_VALUE}{{4,}})",
+    "named a token, a key, ...": rf"{_OTHER}(?: ?(?:=>|:=|=|%3D) ?|:(?! )| ?: (?!{_WORDS}))({_VALUE}{{4,}})",
+    "named in prose": (
+        r"(?:pass(?:word|phrase|code)|token|bearer|(?:access|api)[-_ ]?key|secret[-_ ]key(?= is ))(?: is| was)? "
+        rf"({_NO_WORD})"
+    ),
+    "user and password in prose": rf"credentials ((?:[\w.@-]{{1,40}}:)?{_NO_WORD})",
     "after an option": rf"{_OPTION}(?:{_PASSWORD} |{_OTHER} (?!{_WORDS}))({_VALUE}{{4,}})",
 }
 _SECRET_OF_ANY_KIND = re.compile("|".join(_SECRETS.values()), re.IGNORECASE)
