@@ -93,10 +93,14 @@ class Context:
 
         Each time doubles what is allowed: a runner that calls seldom gets through all the same.
         """
-        times = sum(entry.event is Event.INTENT_EXPIRED for entry in self.record.path)
+        times = self.times_expired
         tried = self.record.trouble.delete_tried_at if self.record.trouble else None
         since = max(self.record.entered_at, tried or self.record.entered_at)
         return (self.now - since).total_seconds() >= self.request.timeouts.api * 2.0 ** min(times, 99)
+
+    @property
+    def times_expired(self) -> int:
+        return sum(entry.event is Event.INTENT_EXPIRED for entry in self.record.path)
 
     @property
     def api_timeout_passed(self) -> bool:
@@ -138,6 +142,7 @@ class Outcome:
 
 
 STILL_WAITING = Outcome()
+MOST_EXPIRED = 2  # expired intents, before a DELETE no longer waits for pods that change with each look
 MOST_CONTROLLERS = 3  # between a pod and its custom resource, such as a ReplicaSet and a Deployment
 EVENTS_LAST = timedelta(hours=1)  # so long an API server keeps Events, unless it is told otherwise
 
@@ -291,6 +296,10 @@ def delete_pod(context: Context) -> Outcome:
         return done
     if context.intent_expired:
         return Outcome(Event.INTENT_EXPIRED, notices=(("intent_expired", messages.intent_expired(context.record)),))
+    seen = old.seen_among(pods)
+    if seen != old and context.times_expired < MOST_EXPIRED:
+        # Saved before the DELETE: where its answer gets lost, nothing else tells which pods stood before it.
+        return Outcome(record_changes={"old_pod": seen, "trouble": context.record.trouble})
     try:
         context.cluster.delete_pod(context.request.namespace, old.name, old.uid)
     except (AccessDenied, Refused) as error:
@@ -303,7 +312,7 @@ def delete_pod(context: Context) -> Outcome:
         if done := _deleted(old, context.look_afresh()):
             return done
         raise DeleteUnanswered(one_line(error)) from error
-    return Outcome(Event.DELETE_ACCEPTED, record_changes={"old_pod": old.seen_among(pods)})
+    return Outcome(Event.DELETE_ACCEPTED, record_changes={"old_pod": seen})
 
 
 def _refused(context: Context, answer: ClusterError) -> Outcome:

@@ -434,15 +434,48 @@ class TestANoToTheDelete:
         cluster = FakeCluster(FakeClock(), old, scaled)
         outcome = steps.delete_pod(Context(record, NOW, cluster, lambda _: (old,)))
         assert outcome.record_changes["old_pod"].lookalikes == ({"b"} if generated else set())
-        assert cluster.calls == [*(["pods default/*"] if generated else []), "delete default/rs-a"]
+        assert cluster.calls == (["pods default/*"] if generated else ["delete default/rs-a"])
 
-    def test_an_accepted_one_pins_anew_what_stood_beside_it(self) -> None:
-        old, scaled = (pod(f"rs-{uid}", uid, owner=REPLICA_SET, metadata={"generateName": "rs-"}) for uid in "ab")
-        record = record_in(State.DELETE_POD, old=old, request=request(node=None, pod="rs-a"))
-        assert record.old_pod is not None
-        assert record.old_pod.lookalikes == frozenset()
-        outcome = run(record, FakeCluster(FakeClock(), old, scaled))
-        assert outcome.record_changes["old_pod"].lookalikes == {"b"}
+
+class TestWhatStandsBesideIt:
+    """Where the DELETE's answer is lost, or its runner killed, only what was saved before tells a scale-up apart."""
+
+    OLD, SCALED, MORE = (pod(f"rs-{u}", u, owner=REPLICA_SET, metadata={"generateName": "rs-"}) for u in "abc")
+
+    def record(self, **fields: Any) -> BounceRecord:
+        return record_in(State.DELETE_POD, old=self.OLD, request=request(node=None, pod="rs-a"), **fields)
+
+    def test_is_saved_before_the_delete_is_sent(self) -> None:
+        record, cluster = self.record(), FakeCluster(FakeClock(), self.OLD, self.SCALED)
+        saved = advance(record, cluster, NOW).record
+        assert (saved.state, cluster.deleted) == (State.DELETE_POD, [])
+        assert saved.old_pod is not None
+        assert (saved.old_pod.lookalikes, saved.old_pod.peers) == ({"b"}, {"b"})
+        advance(saved, cluster, NOW)  # killed before this one was saved
+        cluster.gone("a")
+        resumed = advance(saved, cluster, later(1)).record
+        assert (resumed.state, cluster.deleted) == (State.AWAIT_READY, ["a"])
+        assert advance(resumed, cluster, later(2)).record.new_pod is None
+
+    def test_is_saved_without_forgetting_a_delete_that_got_no_answer(self) -> None:
+        trouble = Trouble(since=NOW, tries=1, what="lost", delete_tried_at=NOW)
+        cluster = FakeCluster(FakeClock(), self.OLD, self.SCALED)
+        saved = advance(self.record(trouble=trouble), cluster, later(1)).record
+        assert (cluster.deleted, saved.trouble) == ([], trouble)
+
+    def test_that_changes_with_each_look_holds_the_delete_back_until_its_intent_has_expired_twice(self) -> None:
+        once = (
+            StateEntry(state=State.INIT_CHECKS, at=NOW),
+            StateEntry(state=State.DISABLE_PROTECTION, at=NOW, event=Event.CHECKS_PASSED),
+            StateEntry(state=State.DELETE_POD, at=NOW, event=Event.PROTECTION_UNUSED),
+        )
+        again = (StateEntry(state=State.INIT_CHECKS, at=NOW, event=Event.INTENT_EXPIRED), *once[1:])
+        deleted = []
+        for path in [once, (*once, *again), (*once, *again, *again)]:
+            cluster = FakeCluster(FakeClock(), self.OLD, self.SCALED)
+            advance(self.record(path=path), cluster, NOW)
+            deleted.append(cluster.deleted)
+        assert deleted == [[], [], ["a"]]
 
 
 class TestAwaitTermination:
