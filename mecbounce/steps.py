@@ -218,8 +218,13 @@ def _controllers_above(pod: Pod, named: Owner, namespace: str, cluster: Cluster)
             return tuple(above), f"more than {MOST_CONTROLLERS} controllers stand between"
         try:
             found = Controller.read(cluster.controller(namespace, above[-1]))
+        except Unreachable:  # passing: the checks are asked again
+            raise
         except (ClusterError, ValueError, KeyError) as error:
             return tuple(above), f"{above[-1].called} could not be read: {one_line(error)}"
+        uid, named_uid = found.reference.uid, above[-1].uid
+        if uid != named_uid:
+            return tuple(above), f"{above[-1].called} was made anew: its UID is {uid}, the pod names {named_uid}"
         if found.owner is None:
             break
         above.append(found.owner)
@@ -292,14 +297,9 @@ def _disable(context: Context) -> tuple[Event, Protection, tuple[tuple[str, str]
 def delete_pod(context: Context) -> Outcome:
     """Delete that one incarnation, with its UID as precondition."""
     old, pods = context.old, context.pods()
-    if done := _deleted(old, pods):
-        return done
-    if context.intent_expired:
-        return Outcome(Event.INTENT_EXPIRED, notices=(("intent_expired", messages.intent_expired(context.record)),))
     seen = old.seen_among(pods)
-    if seen != old and context.times_expired < MOST_EXPIRED:
-        # Saved before the DELETE: where its answer gets lost, nothing else tells which pods stood before it.
-        return Outcome(record_changes={"old_pod": seen, "trouble": context.record.trouble})
+    if outcome := _deleted(old, pods) or _held_back(context, seen):
+        return outcome
     try:
         context.cluster.delete_pod(context.request.namespace, old.name, old.uid)
     except (AccessDenied, Refused) as error:
@@ -313,6 +313,16 @@ def delete_pod(context: Context) -> Outcome:
             return done
         raise DeleteUnanswered(one_line(error)) from error
     return Outcome(Event.DELETE_ACCEPTED, record_changes={"old_pod": seen})
+
+
+def _held_back(context: Context, seen: PinnedPod) -> Outcome | None:
+    """What to do before the DELETE is sent, if anything. `seen`: the pinned pod with what stands beside it now."""
+    if context.intent_expired:
+        return Outcome(Event.INTENT_EXPIRED, notices=(("intent_expired", messages.intent_expired(context.record)),))
+    if seen != context.old and context.times_expired < MOST_EXPIRED:
+        # To be saved first: where the DELETE's answer is lost, nothing else tells which pods stood before it.
+        return Outcome(record_changes={"old_pod": seen, "trouble": context.record.trouble})
+    return None
 
 
 def _refused(context: Context, answer: ClusterError) -> Outcome:
@@ -407,8 +417,10 @@ def _enough_are_back(context: Context, candidates: tuple[Pod, ...], pods: tuple[
     if back > old.peers_gone(pods):
         return True
     now = _controller_now(context, old.controller, None, None) if old.controller else None
-    if not isinstance(now, Controller) or now.replicas is None:
-        return context.overdue  # it may have been scaled down: a new pod that is back must do in the end
+    if not isinstance(now, Controller):
+        return False  # what it wants can't be read: one new pod is not taken for the replacement of two
+    if now.replicas is None:
+        return context.overdue  # it wants no number of pods: a new one that is back must do in the end
     return now.replicas <= back + len(old.peers) - old.peers_gone(pods)
 
 

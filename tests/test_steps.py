@@ -440,7 +440,7 @@ class TestANoToTheDelete:
 class TestWhatStandsBesideIt:
     """Where the DELETE's answer is lost, or its runner killed, only what was saved before tells a scale-up apart."""
 
-    OLD, SCALED, MORE = (pod(f"rs-{u}", u, owner=REPLICA_SET, metadata={"generateName": "rs-"}) for u in "abc")
+    OLD, SCALED = (pod(f"rs-{uid}", uid, owner=REPLICA_SET, metadata={"generateName": "rs-"}) for uid in "ab")
 
     def record(self, **fields: Any) -> BounceRecord:
         return record_in(State.DELETE_POD, old=self.OLD, request=request(node=None, pod="rs-a"), **fields)
@@ -450,7 +450,7 @@ class TestWhatStandsBesideIt:
         saved = advance(record, cluster, NOW).record
         assert (saved.state, cluster.deleted) == (State.DELETE_POD, [])
         assert saved.old_pod is not None
-        assert (saved.old_pod.lookalikes, saved.old_pod.peers) == ({"b"}, {"b"})
+        assert [saved.old_pod.lookalikes, saved.old_pod.peers] == [frozenset({"b"})] * 2
         advance(saved, cluster, NOW)  # killed before this one was saved
         cluster.gone("a")
         resumed = advance(saved, cluster, later(1)).record
@@ -1202,16 +1202,28 @@ class TestPeers:
         assert outcome.event is event
         assert ("several_gone" in {code for code, _ in outcome.notices}) is ("b" not in present)
 
-    def test_where_what_is_wanted_cannot_be_read_one_new_pod_must_do_at_the_deadline(self) -> None:
+    @pytest.mark.parametrize(
+        ("kind", "fault", "event"),
+        [
+            ("ReplicaSet", AccessDenied("replicasets are forbidden"), Event.READY_TIMEOUT),
+            ("ReplicaSet", NotFound("it no longer exists"), Event.READY_TIMEOUT),
+            ("Job", None, Event.POD_READY),  # it was read, and wants no number of pods
+        ],
+    )
+    def test_one_new_pod_replaces_two_at_the_deadline_only_where_their_controller_wants_no_number(
+        self, kind: str, fault: Exception | None, event: Event
+    ) -> None:
         old = self.one("a")
         asked = request(node=None, pod="a", timeouts={"ready": 60})
         record = record_in(State.AWAIT_READY, deadline=60, old=old, request=asked)
         record = record.model_copy(update={"old_pod": PinnedPod.of(old, [old, self.one("b")])})
         cluster = FakeCluster(FakeClock(), self.one("new-1"))
-        cluster.faults = [None, AccessDenied("replicasets are forbidden")]
+        cluster.controllers["rs"] = {"kind": kind, "metadata": {"name": "rs", "uid": "rs-1"}, "spec": {}}
+        cluster.faults = [None, fault]
         outcome = run(record, cluster, now=later(60))
-        assert outcome.event is Event.POD_READY
+        assert outcome.event is event
         assert [code for code, _ in outcome.notices] == ["several_gone"]
+        assert (outcome.diagnosis and outcome.diagnosis.code) == (None if fault is None else "too_few_replacements")
 
     def test_at_the_deadline_too_few_are_told(self) -> None:
         old = self.one("a")
