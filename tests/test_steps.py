@@ -1171,6 +1171,21 @@ class TestControllersAbove:
         assert code == "node_unverified"
         assert "StatefulSet mec could not be read: statefulsets are forbidden" in text
 
+    def test_a_passing_fault_is_tried_again_and_earns_no_notice(self) -> None:
+        cluster = self.cluster("owner-2")
+        cluster.faults = [None, None, Unreachable("503")]
+        tried = advance(begin(request(), NOW), cluster, NOW).record
+        assert (tried.state, tried.trouble is not None) == (State.INIT_CHECKS, True)
+        assert advance(tried, cluster, later(1)).record.path[-1].event is Event.POD_FOREIGN
+
+    def test_one_of_another_uid_is_not_the_pods(self) -> None:
+        cluster = self.cluster("owner-1")
+        metadata = {**(cluster.controllers["mec"] or {})["metadata"], "uid": "sts-2"}
+        cluster.controllers["mec"] = {**self.STATEFUL_SET, "metadata": metadata}
+        ((code, text),) = run(begin(request(), NOW), cluster).notices
+        assert code == "node_unverified"
+        assert "StatefulSet mec was made anew: its UID is sts-2, the pod names sts-1" in text
+
 
 class TestPeers:
     """Where several pods of one ReplicaSet have gone, as many new ones must have come."""
