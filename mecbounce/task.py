@@ -156,7 +156,7 @@ class BounceTask:
 
     `protection` is tried before the deletion. `notify` is told each notice once, after it was saved, `observe` each
     saved record, and `saw` the pods of each look of `perform`, to show what is waited for; what they raise
-    is logged and goes no further. `stop` is asked between steps and while waiting: before the deletion True cancels
+    is logged and goes no further, but for KeyboardInterrupt and its like, which may be a signal's. `stop` is asked between steps and while waiting: before the deletion True cancels
     the bounce, after it the bounce is left (Interrupted) to be resumed.
 
     `terms`: how its messages name what to do next: as a task, unless told otherwise.
@@ -316,7 +316,7 @@ class BounceTask:
     def _guarded(self, callback: Callable[[Any], object], told: Any) -> None:
         try:
             callback(told)
-        except Exception as error:  # noqa: BLE001 -- a runner's callback must not end a bounce
+        except (Exception, SystemExit) as error:  # noqa: BLE001 -- a runner's callback must not end a bounce; a signal may
             # No traceback and no repr: both show the runner's own objects, and what they hold.
             name = getattr(callback, "__qualname__", type(callback).__name__)
             self._log.error("bounce.callback_failed", callback=name, error=type(error).__name__)

@@ -197,6 +197,29 @@ class TestPerform:
         assert "bounce.callback_failed" in {entry["event"] for entry in logs}
         assert "s3cret" not in repr(logs)
 
+    @pytest.mark.parametrize("callback", ["notify", "observe", "saw"])
+    def test_a_callback_that_would_exit_is_logged_and_what_a_signal_raises_goes_through(self, callback: str) -> None:
+        class AtOnce(BaseException):
+            pass
+
+        def raising(error: BaseException) -> Callable[[object], None]:
+            def call(_: object) -> None:
+                raise error
+
+            return call
+
+        def bounce(error: BaseException) -> BounceResult:
+            switch = SimpleNamespace(disable=raising(ValueError("no")))  # which earns a notice
+            return Bench().replaced().task(protection=switch, **{callback: raising(error)}).perform()
+
+        with capture_logs() as logs:
+            assert bounce(SystemExit("s3cret")).state is State.DONE
+        assert "SystemExit" in {entry.get("error") for entry in logs}
+        assert "s3cret" not in repr(logs)
+        for error in (KeyboardInterrupt(), AtOnce()):
+            with pytest.raises(type(error)):
+                bounce(error)
+
     def test_a_record_that_cannot_be_saved_stops_it_before_the_next_step(self) -> None:
         bench = Bench()
 
