@@ -6,8 +6,12 @@ The saved state is the intent: whatever is done has been announced in the record
 
 from __future__ import annotations
 
+import os
+import threading
 import uuid
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -155,9 +159,10 @@ class BounceTask:
     """One bounce for a runner: saves each step in `store` before it takes the next, and resumes from there.
 
     `protection` is tried before the deletion. `notify` is told each notice once, after it was saved, `observe` each
-    saved record, and `saw` the pods of each look of `perform`, to show what is waited for; what they raise
-    is logged and goes no further, but for KeyboardInterrupt and its like, which may be a signal's. `stop` is asked between steps and while waiting: before the deletion True cancels
-    the bounce, after it the bounce is left (Interrupted) to be resumed.
+    saved record, and `saw` the pods of each look of `perform`, to show what is waited for; what they raise is logged
+    and goes no further, but for KeyboardInterrupt and its like, which may be a signal's. `stop` is asked between steps
+    and while waiting: before the deletion True cancels the bounce, after it the bounce is left (Interrupted) to be
+    resumed.
 
     `terms`: how its messages name what to do next: as a task, unless told otherwise.
     `events`: tell Kubernetes too, by an Event before the DELETE and one at the end (`mecbounce.events`). Best effort:
@@ -190,7 +195,8 @@ class BounceTask:
         self._events = events
         self._terms = terms
         self._clock = clock
-        self._announced_here = 0  # how often this very task has brought the bounce into DELETE_POD
+        self._announced = Counter[int]()  # how often this task has brought the bounce into DELETE_POD, by process
+        self._under_way = threading.Lock()  # held by one call; those beside it, in other threads, do not wait for it
         self._saved_detail_at = datetime.min.replace(tzinfo=UTC)
         self._log = log.bind(namespace=request.namespace, pod=request.pod)
 
@@ -200,35 +206,37 @@ class BounceTask:
         Raises Interrupted, Superseded, and RecordError where the record can't be read or saved. What `stop` itself
         raises goes through: the last step was saved.
         """
-        record = self.stored()
-        if record is None:
-            record = self._begun()
-        elif not record.finished:
-            record = self._resumed(record)
-        with self._cluster.watch(self._request.namespace) as watch:
-            while not record.finished:
-                if self._stop():
-                    record = self._cancel_or_interrupt(record)
-                    continue
-                step = self._step(record, lambda name: self._seen(watch.look(name)))
-                record = step.record
-                if step.wait is not None:
-                    self.wait_till_ok(step.wait, watch)
-        return BounceResult.of(record)
+        with self._announced_here() as announced_here:
+            record = self.stored()
+            if record is None:
+                record = self._begun()
+            elif not record.finished:
+                record = self._resumed(record)
+            with self._cluster.watch(self._request.namespace) as watch:
+                while not record.finished:
+                    if self._stop():
+                        record = self._cancel_or_interrupt(record, announced_here())
+                        continue
+                    step = self._step(record, lambda name: self._seen(watch.look(name)))
+                    record = step.record
+                    if step.wait is not None:
+                        self.wait_till_ok(step.wait, watch)
+            return BounceResult.of(record)
 
     def advance(self) -> Step:
         """Take one step, for a runner that calls again after `Step.wait.seconds`, until `Step.wait` is None.
 
         Raises Interrupted, Superseded, and RecordError where the record can't be read or saved.
         """
-        record = self.stored() or self._begun()
-        if not record.finished and self._stop():
-            return Step(self._cancel_or_interrupt(_with_doubt(record)), None)
-        if record.state is State.DELETE_POD and not self._announced_here:
-            # A runner that announced the DELETE before, and may be paused, must end Superseded and not send it.
-            record = record.model_copy(update={"revision": record.revision + 1})
-            self._store.save(record)
-        return self._step(record, None)
+        with self._announced_here() as announced_here:
+            record = self.stored() or self._begun()
+            if not record.finished and self._stop():
+                return Step(self._cancel_or_interrupt(_with_doubt(record), announced_here()), None)
+            if record.state is State.DELETE_POD and not announced_here():
+                # A runner that announced the DELETE before, and may be paused, must end Superseded and not send it.
+                record = record.model_copy(update={"revision": record.revision + 1})
+                self._store.save(record)
+            return self._step(record, None)
 
     def stored(self) -> BounceRecord | None:
         """Load the record to go on with. None: there is none, a bounce begins. Raises RecordError."""
@@ -236,6 +244,16 @@ class BounceTask:
         if record is not None:
             refuse_other_bounce(record, self._request, self._store)
         return record
+
+    @contextmanager
+    def _announced_here(self) -> Iterator[Callable[[], int]]:
+        """Give what tells how often this process has announced the DELETE: 0 while another call may be sending it."""
+        first = self._under_way.acquire(blocking=False)
+        try:
+            yield lambda: self._announced[os.getpid()] if first else 0
+        finally:
+            if first:
+                self._under_way.release()
 
     def _begun(self) -> BounceRecord:
         record = begin(self._request, self._clock(), server=self._cluster.server)
@@ -261,7 +279,7 @@ class BounceTask:
         step = advance(record, self._cluster, self._clock(), protection=self._protection, look=look, terms=self._terms)
         if step.record.state is State.DELETE_POD and record.state is State.DISABLE_PROTECTION:
             step = replace(step, record=_announced(step.record, self._clock()))
-            self._announced_here += 1
+            self._announced[os.getpid()] += 1
         if look is not None and _is_detail(record, step.record):
             now = self._clock()
             if now < self._saved_detail_at + DETAIL_EVERY:
@@ -274,8 +292,8 @@ class BounceTask:
         self._guarded(self._saw, pods)
         return pods
 
-    def _cancel_or_interrupt(self, record: BounceRecord) -> BounceRecord:
-        step = cancel(record, self._cluster, self._clock(), announced_here=self._announced_here, terms=self._terms)
+    def _cancel_or_interrupt(self, record: BounceRecord, announced_here: int) -> BounceRecord:
+        step = cancel(record, self._cluster, self._clock(), announced_here=announced_here, terms=self._terms)
         if step is None:
             self._log.info("bounce.interrupted", bounce=record.bounce_id, state=record.state.value)
             raise Interrupted(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -728,7 +731,7 @@ class TestStop:
         bench = Bench()
         task = bench.task(stop=lambda: len(bench.record.path) > 3 if bench.state else False)
         record = left_in_delete_pod(bench)
-        task._announced_here = 1
+        task._announced[os.getpid()] = 1
         bench.clock.now += timedelta(days=3)
         bench.state["mecbounce"] = advance(record, bench.cluster, bench.clock.now).record.model_dump(mode="json")
         assert task.perform().event is Event.CANCELLED
@@ -736,6 +739,49 @@ class TestStop:
         bench.cluster.present.clear()
         with pytest.raises(Interrupted):
             task.perform()
+
+    @pytest.mark.parametrize("how", ["perform", "advance"])
+    def test_while_another_thread_may_be_sending_the_delete_it_only_leaves(
+        self, mocker: MockerFixture, how: str
+    ) -> None:
+        bench, stop = Bench(), threading.Event()
+        task = bench.task(stop=stop.is_set)
+        while not bench.state or bench.record.state is not State.DELETE_POD:
+            task.advance()
+        sending, go_on, answered = threading.Event(), threading.Event(), bench.cluster.delete_pod
+
+        def hangs(*args: Any) -> None:
+            sending.set()
+            assert go_on.wait(10)
+            answered(*args)
+
+        mocker.patch.object(bench.cluster, "delete_pod", side_effect=hangs)
+
+        def sends() -> None:
+            with contextlib.suppress(Superseded):
+                task.advance()
+
+        other = threading.Thread(target=sends, daemon=True)
+        other.start()
+        assert sending.wait(10)
+        stop.set()
+        with pytest.raises(Interrupted, match="left in DELETE_POD"):
+            getattr(task, how)()
+        go_on.set()
+        other.join(10)
+        assert bench.cluster.deleted == ["uid-1"]
+
+    def test_a_forked_process_only_leaves_what_its_parent_has_announced(self, mocker: MockerFixture) -> None:
+        bench, stop = Bench(), threading.Event()
+        task = bench.task(stop=stop.is_set)
+        while not bench.state or bench.record.state is not State.DELETE_POD:
+            task.advance()
+        stop.set()
+        mocker.patch("os.getpid", return_value=os.getpid() + 1)
+        with pytest.raises(Interrupted):
+            task.advance()
+        mocker.stopall()
+        assert task.advance().record.path[-1].event is Event.CANCELLED
 
     @pytest.mark.parametrize("how", ["perform", "advance"])
     def test_whoever_has_announced_a_deletion_finds_itself_superseded_before_it_is_carried_out(
