@@ -259,13 +259,15 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(inner, f"{where}.{number}".lstrip(".")) for number, inner in enumerate(value)]
     if isinstance(value, Decimal | float):
-        if not math.isfinite(value):
+        if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):  # of sNaN math raises
             raise ValueError(f"field {where} is no finite number")
         return int(value) if value == int(value) else float(value)
     if isinstance(value, date):
         if not isinstance(value, datetime) or value.tzinfo is None:
             raise ValueError(f"field {where} is no instant: a time of day with its time zone is needed")
         return value.isoformat()
+    if value is not None and not isinstance(value, str | int):
+        raise ValueError(f"field {where} is of type {type(value).__name__}, which JSON does not have")
     return value
 
 
