@@ -393,7 +393,7 @@ class TestFileStore:
         """Whoever may write into the folder could have it carried out without its checks."""
         FileStore(path).save(FIRST)
         os.chown(path, 4711, -1)
-        with pytest.raises(DamagedRecord, match=r"it belongs to another user \(uid 4711\)"):
+        with pytest.raises(DamagedRecord, match=r"it belongs to another user \(uid 4711\), so its .* can't be trusted"):
             act(FileStore(path))
         mocker.patch("os.geteuid", return_value=4711)
         assert FIRST == FileStore(path).load()
@@ -514,8 +514,22 @@ class TestFileStore:
         mocker.patch(step, side_effect=OSError(errno.ENOSPC, "No space left on device"))
         with pytest.raises(RecordNotSaved) as caught:
             FileStore(path).save(SECOND)
-        assert f"{path}: the record can't be written: No space left on device" == str(caught.value)
+        assert str(caught.value) == (
+            f"{path}: the record can't be written: No space left on device. The step after it was not taken. "
+            "Make room, then run again: it resumes."
+        )
         assert before == path.read_bytes()
+
+    def test_a_first_save_on_a_full_disk_promises_nothing_to_resume(self, path: Path, mocker: MockerFixture) -> None:
+        mocker.patch("os.fsync", side_effect=OSError(errno.ENOSPC, "No space left on device"))
+        with pytest.raises(RecordNotSaved, match="No space left on device$"):
+            FileStore(path).save(FIRST)
+
+    def test_what_is_in_the_way_beside_it_is_named(self, path: Path) -> None:
+        aside = path.with_name(f".{path.name}.new")
+        aside.mkdir(parents=True)
+        with pytest.raises(RecordNotSaved, match=rf"the file beside it, {aside}, can't be removed: Is a directory\. "):
+            FileStore(path).save(FIRST)
 
     def test_an_error_without_a_number_is_shown_as_it_is(self, path: Path, mocker: MockerFixture) -> None:
         mocker.patch("os.fsync", side_effect=OSError("out of luck"))
