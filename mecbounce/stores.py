@@ -240,8 +240,8 @@ def _plain_file(path: str, flags: int) -> int:
     os.close(descriptor)
     if stat.S_ISREG(found.st_mode):
         raise OSError(
-            f"it belongs to another user (uid {found.st_uid}), so its content can't be trusted: look at the pod; then use "
-            "another place for the record, or remove the file"
+            f"it belongs to another user (uid {found.st_uid}), so its content can't be trusted: look at the pod; then "
+            "use another place for the record, or remove the file"
         )
     raise OSError("it is no plain file")
 

@@ -522,7 +522,7 @@ class TestFileStore:
 
     def test_a_first_save_on_a_full_disk_promises_nothing_to_resume(self, path: Path, mocker: MockerFixture) -> None:
         mocker.patch("os.fsync", side_effect=OSError(errno.ENOSPC, "No space left on device"))
-        with pytest.raises(RecordNotSaved, match="No space left on device$"):
+        with pytest.raises(RecordNotSaved, match=r"No space left on device$"):
             FileStore(path).save(FIRST)
 
     def test_what_is_in_the_way_beside_it_is_named(self, path: Path) -> None:
