@@ -106,6 +106,6 @@ def one_line(error: BaseException) -> str:
     """Give an error's text as `quoted` does, or its type's name where it has no text or its `__str__` fails."""
     try:
         text = quoted(error)
-    except Exception:  # noqa: BLE001 -- it may be anybody's class
+    except (Exception, SystemExit, KeyboardInterrupt):  # noqa: BLE001 -- it may be anybody's class, and ends nothing by its text
         text = ""
     return text.rstrip(".") or type(error).__name__

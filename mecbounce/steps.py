@@ -93,10 +93,14 @@ class Context:
 
         Each time doubles what is allowed: a runner that calls seldom gets through all the same.
         """
-        times = sum(entry.event is Event.INTENT_EXPIRED for entry in self.record.path)
+        times = self.times_expired
         tried = self.record.trouble.delete_tried_at if self.record.trouble else None
         since = max(self.record.entered_at, tried or self.record.entered_at)
         return (self.now - since).total_seconds() >= self.request.timeouts.api * 2.0 ** min(times, 99)
+
+    @property
+    def times_expired(self) -> int:
+        return sum(entry.event is Event.INTENT_EXPIRED for entry in self.record.path)
 
     @property
     def api_timeout_passed(self) -> bool:
@@ -138,6 +142,7 @@ class Outcome:
 
 
 STILL_WAITING = Outcome()
+MOST_EXPIRED = 2  # expired intents, before a DELETE no longer waits for pods that change with each look
 MOST_CONTROLLERS = 3  # between a pod and its custom resource, such as a ReplicaSet and a Deployment
 EVENTS_LAST = timedelta(hours=1)  # so long an API server keeps Events, unless it is told otherwise
 
@@ -213,8 +218,13 @@ def _controllers_above(pod: Pod, named: Owner, namespace: str, cluster: Cluster)
             return tuple(above), f"more than {MOST_CONTROLLERS} controllers stand between"
         try:
             found = Controller.read(cluster.controller(namespace, above[-1]))
+        except Unreachable:  # passing: the checks are asked again
+            raise
         except (ClusterError, ValueError, KeyError) as error:
             return tuple(above), f"{above[-1].called} could not be read: {one_line(error)}"
+        uid, named_uid = found.reference.uid, above[-1].uid
+        if uid != named_uid:
+            return tuple(above), f"{above[-1].called} was made anew: its UID is {uid}, the pod names {named_uid}"
         if found.owner is None:
             break
         above.append(found.owner)
@@ -287,10 +297,9 @@ def _disable(context: Context) -> tuple[Event, Protection, tuple[tuple[str, str]
 def delete_pod(context: Context) -> Outcome:
     """Delete that one incarnation, with its UID as precondition."""
     old, pods = context.old, context.pods()
-    if done := _deleted(old, pods):
-        return done
-    if context.intent_expired:
-        return Outcome(Event.INTENT_EXPIRED, notices=(("intent_expired", messages.intent_expired(context.record)),))
+    seen = old.seen_among(pods)
+    if outcome := _deleted(old, pods) or _held_back(context, seen):
+        return outcome
     try:
         context.cluster.delete_pod(context.request.namespace, old.name, old.uid)
     except (AccessDenied, Refused) as error:
@@ -303,7 +312,17 @@ def delete_pod(context: Context) -> Outcome:
         if done := _deleted(old, context.look_afresh()):
             return done
         raise DeleteUnanswered(one_line(error)) from error
-    return Outcome(Event.DELETE_ACCEPTED, record_changes={"old_pod": old.seen_among(pods)})
+    return Outcome(Event.DELETE_ACCEPTED, record_changes={"old_pod": seen})
+
+
+def _held_back(context: Context, seen: PinnedPod) -> Outcome | None:
+    """What to do before the DELETE is sent, if anything. `seen`: the pinned pod with what stands beside it now."""
+    if context.intent_expired:
+        return Outcome(Event.INTENT_EXPIRED, notices=(("intent_expired", messages.intent_expired(context.record)),))
+    if seen != context.old and context.times_expired < MOST_EXPIRED:
+        # To be saved first: where the DELETE's answer is lost, nothing else tells which pods stood before it.
+        return Outcome(record_changes={"old_pod": seen, "trouble": context.record.trouble})
+    return None
 
 
 def _refused(context: Context, answer: ClusterError) -> Outcome:
@@ -398,8 +417,10 @@ def _enough_are_back(context: Context, candidates: tuple[Pod, ...], pods: tuple[
     if back > old.peers_gone(pods):
         return True
     now = _controller_now(context, old.controller, None, None) if old.controller else None
-    if not isinstance(now, Controller) or now.replicas is None:
-        return context.overdue  # it may have been scaled down: a new pod that is back must do in the end
+    if not isinstance(now, Controller):
+        return False  # what it wants can't be read: one new pod is not taken for the replacement of two
+    if now.replicas is None:
+        return context.overdue  # it wants no number of pods: a new one that is back must do in the end
     return now.replicas <= back + len(old.peers) - old.peers_gone(pods)
 
 

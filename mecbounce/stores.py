@@ -28,6 +28,7 @@ from mecbounce.record import READABLE, BounceRecord
 
 LOCK_WAIT = 10.0  # seconds; another runner may be frozen in the middle of a save
 _LOCK_AGAIN = 0.02  # seconds
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ROOM = 64 * 1024  # bytes; more than a record of one bounce takes
 
 
@@ -140,7 +141,8 @@ class FileStore:
 
     def save(self, record: BounceRecord) -> None:
         data = record.model_dump_json(indent=1).encode() + b"\n"
-        with self._locked(self.path.parent) as folder:
+        resumes = ". The step after it was not taken. Make room, then run again: it resumes."
+        with self._locked(self.path.parent, where_full=resumes if record.revision > 1 else "") as folder:
             _compare(self.load(), record)
             self._replace(data)
             os.fsync(folder)
@@ -168,7 +170,14 @@ class FileStore:
 
     def _replace(self, data: bytes) -> None:
         aside = self.path.with_name(f".{self.path.name}.new")
-        aside.unlink(missing_ok=True)  # whatever is left there: its mode, its owner or its target may be anybody's
+        if os.path.lexists(aside):  # whatever is left there: its mode, its owner or its target may be anybody's
+            try:
+                aside.unlink(missing_ok=True)
+            except OSError as error:
+                raise RecordNotSaved(
+                    f"{self}: the record can't be written: the file beside it, {aside}, can't be removed: "
+                    f"{_os_reason(error)}. Remove it, then run again."
+                ) from error
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with os.fdopen(os.open(aside, flags, 0o600), "wb") as file:
             file.write(data)
@@ -177,7 +186,7 @@ class FileStore:
         aside.replace(self.path)
 
     @contextmanager
-    def _locked(self, folder: Path) -> Iterator[int]:
+    def _locked(self, folder: Path, *, where_full: str = "") -> Iterator[int]:
         """Hold the folder's lock; gives its descriptor. Raises RecordNotSaved for what the system refuses meanwhile."""
         try:
             _make(folder)
@@ -188,7 +197,8 @@ class FileStore:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise RecordNotSaved(f"{self}: the record can't be written: {_os_reason(error)}") from error
+            then = where_full if error.errno in _FULL else ""
+            raise RecordNotSaved(f"{self}: the record can't be written: {_os_reason(error)}{then}") from error
 
     def _lock(self, folder: int) -> None:
         until = time.monotonic() + LOCK_WAIT
@@ -229,7 +239,10 @@ def _plain_file(path: str, flags: int) -> int:
         return descriptor
     os.close(descriptor)
     if stat.S_ISREG(found.st_mode):
-        raise OSError(f"it belongs to another user (uid {found.st_uid})")
+        raise OSError(
+            f"it belongs to another user (uid {found.st_uid}), so its content can't be trusted: look at the pod; then "
+            "use another place for the record, or remove the file"
+        )
     raise OSError("it is no plain file")
 
 
@@ -259,13 +272,15 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(inner, f"{where}.{number}".lstrip(".")) for number, inner in enumerate(value)]
     if isinstance(value, Decimal | float):
-        if not math.isfinite(value):
+        if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):  # of sNaN math raises
             raise ValueError(f"field {where} is no finite number")
         return int(value) if value == int(value) else float(value)
     if isinstance(value, date):
         if not isinstance(value, datetime) or value.tzinfo is None:
             raise ValueError(f"field {where} is no instant: a time of day with its time zone is needed")
         return value.isoformat()
+    if value is not None and not isinstance(value, str | int):
+        raise ValueError(f"field {where} is of type {type(value).__name__}, which JSON does not have")
     return value
 
 

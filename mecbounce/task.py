@@ -6,8 +6,12 @@ The saved state is the intent: whatever is done has been announced in the record
 
 from __future__ import annotations
 
+import os
+import threading
 import uuid
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -155,9 +159,10 @@ class BounceTask:
     """One bounce for a runner: saves each step in `store` before it takes the next, and resumes from there.
 
     `protection` is tried before the deletion. `notify` is told each notice once, after it was saved, `observe` each
-    saved record, and `saw` the pods of each look of `perform`, to show what is waited for; what they raise
-    is logged and goes no further. `stop` is asked between steps and while waiting: before the deletion True cancels
-    the bounce, after it the bounce is left (Interrupted) to be resumed.
+    saved record, and `saw` the pods of each look of `perform`, to show what is waited for; what they raise is logged
+    and goes no further, but for KeyboardInterrupt and its like, which may be a signal's. `stop` is asked between steps
+    and while waiting: before the deletion True cancels the bounce, after it the bounce is left (Interrupted) to be
+    resumed.
 
     `terms`: how its messages name what to do next: as a task, unless told otherwise.
     `events`: tell Kubernetes too, by an Event before the DELETE and one at the end (`mecbounce.events`). Best effort:
@@ -190,7 +195,9 @@ class BounceTask:
         self._events = events
         self._terms = terms
         self._clock = clock
-        self._announced_here = 0  # how often this very task has brought the bounce into DELETE_POD
+        self._announced = Counter[int]()  # how often this task has brought the bounce into DELETE_POD, by process
+        self._revision = 0  # that this task has saved last
+        self._under_way = threading.Lock()  # held by one call; those beside it, in other threads, do not wait for it
         self._saved_detail_at = datetime.min.replace(tzinfo=UTC)
         self._log = log.bind(namespace=request.namespace, pod=request.pod)
 
@@ -200,35 +207,37 @@ class BounceTask:
         Raises Interrupted, Superseded, and RecordError where the record can't be read or saved. What `stop` itself
         raises goes through: the last step was saved.
         """
-        record = self.stored()
-        if record is None:
-            record = self._begun()
-        elif not record.finished:
-            record = self._resumed(record)
-        with self._cluster.watch(self._request.namespace) as watch:
-            while not record.finished:
-                if self._stop():
-                    record = self._cancel_or_interrupt(record)
-                    continue
-                step = self._step(record, lambda name: self._seen(watch.look(name)))
-                record = step.record
-                if step.wait is not None:
-                    self.wait_till_ok(step.wait, watch)
-        return BounceResult.of(record)
+        with self._announced_here() as announced_here:
+            record = self.stored()
+            if record is None:
+                record = self._begun()
+            elif not record.finished:
+                record = self._resumed(record)
+            with self._cluster.watch(self._request.namespace) as watch:
+                while not record.finished:
+                    if self._stop():
+                        record = self._cancel_or_interrupt(record, announced_here(record))
+                        continue
+                    step = self._step(record, lambda name: self._seen(watch.look(name)))
+                    record = step.record
+                    if step.wait is not None:
+                        self.wait_till_ok(step.wait, watch)
+            return BounceResult.of(record)
 
     def advance(self) -> Step:
         """Take one step, for a runner that calls again after `Step.wait.seconds`, until `Step.wait` is None.
 
         Raises Interrupted, Superseded, and RecordError where the record can't be read or saved.
         """
-        record = self.stored() or self._begun()
-        if not record.finished and self._stop():
-            return Step(self._cancel_or_interrupt(_with_doubt(record)), None)
-        if record.state is State.DELETE_POD and not self._announced_here:
-            # A runner that announced the DELETE before, and may be paused, must end Superseded and not send it.
-            record = record.model_copy(update={"revision": record.revision + 1})
-            self._store.save(record)
-        return self._step(record, None)
+        with self._announced_here() as announced_here:
+            record = self.stored() or self._begun()
+            if not record.finished and self._stop():
+                return Step(self._cancel_or_interrupt(_with_doubt(record), announced_here(record)), None)
+            if record.state is State.DELETE_POD and not announced_here(record):
+                # A runner that announced the DELETE before, and may be paused, must end Superseded and not send it.
+                record = record.model_copy(update={"revision": record.revision + 1})
+                self._keep(record)
+            return self._step(record, None)
 
     def stored(self) -> BounceRecord | None:
         """Load the record to go on with. None: there is none, a bounce begins. Raises RecordError."""
@@ -237,9 +246,22 @@ class BounceTask:
             refuse_other_bounce(record, self._request, self._store)
         return record
 
+    @contextmanager
+    def _announced_here(self) -> Iterator[Callable[[BounceRecord], int]]:
+        """Give what tells how often this process has announced the DELETE.
+
+        0 while another call may be sending it, and where another runner has saved the record since.
+        """
+        first = self._under_way.acquire(blocking=False)
+        try:
+            yield lambda record: self._announced[os.getpid()] if first and record.revision == self._revision else 0
+        finally:
+            if first:
+                self._under_way.release()
+
     def _begun(self) -> BounceRecord:
         record = begin(self._request, self._clock(), server=self._cluster.server)
-        self._store.save(record)
+        self._keep(record)
         self._tell(record)
         return record
 
@@ -253,7 +275,7 @@ class BounceTask:
         # What the cluster was like before says nothing of now: it gets its time anew to answer.
         trouble = record.trouble.model_copy(update={"since": now, "tries": 0}) if record.trouble else None
         after = record.model_copy(update={"notices": notices, "trouble": trouble, "revision": record.revision + 1})
-        self._store.save(after)
+        self._keep(after)
         self._tell(after, kept)
         return after
 
@@ -261,7 +283,7 @@ class BounceTask:
         step = advance(record, self._cluster, self._clock(), protection=self._protection, look=look, terms=self._terms)
         if step.record.state is State.DELETE_POD and record.state is State.DISABLE_PROTECTION:
             step = replace(step, record=_announced(step.record, self._clock()))
-            self._announced_here += 1
+            self._announced[os.getpid()] += 1
         if look is not None and _is_detail(record, step.record):
             now = self._clock()
             if now < self._saved_detail_at + DETAIL_EVERY:
@@ -274,8 +296,8 @@ class BounceTask:
         self._guarded(self._saw, pods)
         return pods
 
-    def _cancel_or_interrupt(self, record: BounceRecord) -> BounceRecord:
-        step = cancel(record, self._cluster, self._clock(), announced_here=self._announced_here, terms=self._terms)
+    def _cancel_or_interrupt(self, record: BounceRecord, announced_here: int) -> BounceRecord:
+        step = cancel(record, self._cluster, self._clock(), announced_here=announced_here, terms=self._terms)
         if step is None:
             self._log.info("bounce.interrupted", bounce=record.bounce_id, state=record.state.value)
             raise Interrupted(
@@ -285,9 +307,13 @@ class BounceTask:
         self._save(record, step.record)
         return step.record
 
+    def _keep(self, record: BounceRecord) -> None:
+        self._store.save(record)
+        self._revision = record.revision
+
     def _save(self, before: BounceRecord, after: BounceRecord) -> None:
         if after is not before:
-            self._store.save(after)
+            self._keep(after)
             self._tell(after, before.notices)
         if after.state is not before.state and self._events:
             self._tell_kubernetes(after)
@@ -316,7 +342,7 @@ class BounceTask:
     def _guarded(self, callback: Callable[[Any], object], told: Any) -> None:
         try:
             callback(told)
-        except Exception as error:  # noqa: BLE001 -- a runner's callback must not end a bounce
+        except (Exception, SystemExit) as error:  # noqa: BLE001 -- a runner's callback must not end a bounce; a signal may
             # No traceback and no repr: both show the runner's own objects, and what they hold.
             name = getattr(callback, "__qualname__", type(callback).__name__)
             self._log.error("bounce.callback_failed", callback=name, error=type(error).__name__)

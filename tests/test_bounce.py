@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -196,6 +199,29 @@ class TestPerform:
             assert bench.task(observe=Runner().log, saw=Runner().log).perform().state is State.DONE
         assert "bounce.callback_failed" in {entry["event"] for entry in logs}
         assert "s3cret" not in repr(logs)
+
+    @pytest.mark.parametrize("callback", ["notify", "observe", "saw"])
+    def test_a_callback_that_would_exit_is_logged_and_what_a_signal_raises_goes_through(self, callback: str) -> None:
+        class AtOnce(BaseException):
+            pass
+
+        def raising(error: BaseException) -> Callable[[object], None]:
+            def call(_: object) -> None:
+                raise error
+
+            return call
+
+        def bounce(error: BaseException) -> BounceResult:
+            switch = SimpleNamespace(disable=raising(ValueError("no")))  # which earns a notice
+            return Bench().replaced().task(protection=switch, **{callback: raising(error)}).perform()
+
+        with capture_logs() as logs:
+            assert bounce(SystemExit("s3cret")).state is State.DONE
+        assert "SystemExit" in {entry.get("error") for entry in logs}
+        assert "s3cret" not in repr(logs)
+        for error in (KeyboardInterrupt(), AtOnce()):
+            with pytest.raises(type(error)):
+                bounce(error)
 
     def test_a_record_that_cannot_be_saved_stops_it_before_the_next_step(self) -> None:
         bench = Bench()
@@ -705,7 +731,7 @@ class TestStop:
         bench = Bench()
         task = bench.task(stop=lambda: len(bench.record.path) > 3 if bench.state else False)
         record = left_in_delete_pod(bench)
-        task._announced_here = 1
+        task._announced[os.getpid()] = 1
         bench.clock.now += timedelta(days=3)
         bench.state["mecbounce"] = advance(record, bench.cluster, bench.clock.now).record.model_dump(mode="json")
         assert task.perform().event is Event.CANCELLED
@@ -713,6 +739,63 @@ class TestStop:
         bench.cluster.present.clear()
         with pytest.raises(Interrupted):
             task.perform()
+
+    @pytest.mark.parametrize("how", ["perform", "advance"])
+    def test_while_another_thread_may_be_sending_the_delete_it_only_leaves(
+        self, mocker: MockerFixture, how: str
+    ) -> None:
+        bench, stop = Bench(), threading.Event()
+        task = bench.task(stop=stop.is_set)
+        while not bench.state or bench.record.state is not State.DELETE_POD:
+            task.advance()
+        sending, go_on, answered = threading.Event(), threading.Event(), bench.cluster.delete_pod
+
+        def hangs(*args: Any) -> None:
+            sending.set()
+            assert go_on.wait(10)
+            answered(*args)
+
+        mocker.patch.object(bench.cluster, "delete_pod", side_effect=hangs)
+
+        def sends() -> None:
+            with contextlib.suppress(Superseded):
+                task.advance()
+
+        other = threading.Thread(target=sends, daemon=True)
+        other.start()
+        assert sending.wait(10)
+        stop.set()
+        with pytest.raises(Interrupted, match="left in DELETE_POD"):
+            getattr(task, how)()
+        go_on.set()
+        other.join(10)
+        assert bench.cluster.deleted == ["uid-1"]
+
+    def test_a_forked_process_only_leaves_what_its_parent_has_announced(self, mocker: MockerFixture) -> None:
+        bench, stop = Bench(), threading.Event()
+        task = bench.task(stop=stop.is_set)
+        while not bench.state or bench.record.state is not State.DELETE_POD:
+            task.advance()
+        stop.set()
+        mocker.patch("os.getpid", return_value=os.getpid() + 1)
+        with pytest.raises(Interrupted):
+            task.advance()
+        mocker.stopall()
+        assert task.advance().record.path[-1].event is Event.CANCELLED
+
+    def test_once_another_runner_has_taken_it_over_whoever_announced_the_delete_only_leaves(
+        self, mocker: MockerFixture
+    ) -> None:
+        bench, stop = Bench(), threading.Event()
+        first, second = bench.task(stop=stop.is_set), bench.task()
+        while not bench.state or bench.record.state is not State.DELETE_POD:
+            first.advance()
+        mocker.patch.object(bench.cluster, "delete_pod", side_effect=KeyboardInterrupt)  # paused right before it
+        with pytest.raises(KeyboardInterrupt):
+            second.advance()
+        stop.set()
+        with pytest.raises(Interrupted):
+            first.advance()
 
     @pytest.mark.parametrize("how", ["perform", "advance"])
     def test_whoever_has_announced_a_deletion_finds_itself_superseded_before_it_is_carried_out(

@@ -340,6 +340,14 @@ def test_every_exit_status_has_its_entry(name: str, heading: str) -> None:
     assert sorted(str(status.value) for status in ExitStatus) == keys(name, heading)
 
 
+def test_exit_status_3_speaks_of_its_own_run_alone() -> None:
+    """A DELETE that a killed run has sent may still be carried out."""
+    for name, heading in [("README.md", "## In a terminal"), ("operations.md", "## Exit statuses")]:
+        (row,) = (" ".join(row) for row in table(name, heading) if row[0] == "`3`")
+        assert "this run deleted nothing" in row
+        assert "nothing was deleted" not in row
+
+
 def test_every_exception_has_its_entry() -> None:
     kinds = [name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)]
     assert sorted(kinds) == keys("operations.md", "## Exceptions")

@@ -59,6 +59,16 @@ class Odd(Exception):
         return 5  # type: ignore[return-value]  # noqa: PLE0307
 
 
+class Exits(Exception):
+    def __str__(self) -> str:
+        raise SystemExit("secret")
+
+
+class Interrupts(Exception):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt("secret")
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [
@@ -69,9 +79,11 @@ class Odd(Exception):
         (NotFound(""), "NotFound"),
         (Mute("secret"), "Mute"),
         (Odd("secret"), "Odd"),
+        (Exits(), "Exits"),
+        (Interrupts(), "Interrupts"),
         (KeyboardInterrupt(), "KeyboardInterrupt"),
     ],
-    ids=["lines", "half_a_character", "no_words", "blank", "ours", "raises", "no_text", "base"],
+    ids=["lines", "half_a_character", "no_words", "blank", "ours", "raises", "no_text", "exits", "interrupts", "base"],
 )
 def test_any_error_can_be_told_in_one_line(error: BaseException, told: str) -> None:
     assert told == one_line(error)

@@ -434,15 +434,48 @@ class TestANoToTheDelete:
         cluster = FakeCluster(FakeClock(), old, scaled)
         outcome = steps.delete_pod(Context(record, NOW, cluster, lambda _: (old,)))
         assert outcome.record_changes["old_pod"].lookalikes == ({"b"} if generated else set())
-        assert cluster.calls == [*(["pods default/*"] if generated else []), "delete default/rs-a"]
+        assert cluster.calls == (["pods default/*"] if generated else ["delete default/rs-a"])
 
-    def test_an_accepted_one_pins_anew_what_stood_beside_it(self) -> None:
-        old, scaled = (pod(f"rs-{uid}", uid, owner=REPLICA_SET, metadata={"generateName": "rs-"}) for uid in "ab")
-        record = record_in(State.DELETE_POD, old=old, request=request(node=None, pod="rs-a"))
-        assert record.old_pod is not None
-        assert record.old_pod.lookalikes == frozenset()
-        outcome = run(record, FakeCluster(FakeClock(), old, scaled))
-        assert outcome.record_changes["old_pod"].lookalikes == {"b"}
+
+class TestWhatStandsBesideIt:
+    """Where the DELETE's answer is lost, or its runner killed, only what was saved before tells a scale-up apart."""
+
+    OLD, SCALED = (pod(f"rs-{uid}", uid, owner=REPLICA_SET, metadata={"generateName": "rs-"}) for uid in "ab")
+
+    def record(self, **fields: Any) -> BounceRecord:
+        return record_in(State.DELETE_POD, old=self.OLD, request=request(node=None, pod="rs-a"), **fields)
+
+    def test_is_saved_before_the_delete_is_sent(self) -> None:
+        record, cluster = self.record(), FakeCluster(FakeClock(), self.OLD, self.SCALED)
+        saved = advance(record, cluster, NOW).record
+        assert (saved.state, cluster.deleted) == (State.DELETE_POD, [])
+        assert saved.old_pod is not None
+        assert [saved.old_pod.lookalikes, saved.old_pod.peers] == [frozenset({"b"})] * 2
+        advance(saved, cluster, NOW)  # killed before this one was saved
+        cluster.gone("a")
+        resumed = advance(saved, cluster, later(1)).record
+        assert (resumed.state, cluster.deleted) == (State.AWAIT_READY, ["a"])
+        assert advance(resumed, cluster, later(2)).record.new_pod is None
+
+    def test_is_saved_without_forgetting_a_delete_that_got_no_answer(self) -> None:
+        trouble = Trouble(since=NOW, tries=1, what="lost", delete_tried_at=NOW)
+        cluster = FakeCluster(FakeClock(), self.OLD, self.SCALED)
+        saved = advance(self.record(trouble=trouble), cluster, later(1)).record
+        assert (cluster.deleted, saved.trouble) == ([], trouble)
+
+    def test_that_changes_with_each_look_holds_the_delete_back_until_its_intent_has_expired_twice(self) -> None:
+        once = (
+            StateEntry(state=State.INIT_CHECKS, at=NOW),
+            StateEntry(state=State.DISABLE_PROTECTION, at=NOW, event=Event.CHECKS_PASSED),
+            StateEntry(state=State.DELETE_POD, at=NOW, event=Event.PROTECTION_UNUSED),
+        )
+        again = (StateEntry(state=State.INIT_CHECKS, at=NOW, event=Event.INTENT_EXPIRED), *once[1:])
+        deleted = []
+        for path in [once, (*once, *again), (*once, *again, *again)]:
+            cluster = FakeCluster(FakeClock(), self.OLD, self.SCALED)
+            advance(self.record(path=path), cluster, NOW)
+            deleted.append(cluster.deleted)
+        assert deleted == [[], [], ["a"]]
 
 
 class TestAwaitTermination:
@@ -1138,6 +1171,21 @@ class TestControllersAbove:
         assert code == "node_unverified"
         assert "StatefulSet mec could not be read: statefulsets are forbidden" in text
 
+    def test_a_passing_fault_is_tried_again_and_earns_no_notice(self) -> None:
+        cluster = self.cluster("owner-2")
+        cluster.faults = [None, None, Unreachable("503")]
+        tried = advance(begin(request(), NOW), cluster, NOW).record
+        assert (tried.state, tried.trouble is not None) == (State.INIT_CHECKS, True)
+        assert advance(tried, cluster, later(1)).record.path[-1].event is Event.POD_FOREIGN
+
+    def test_one_of_another_uid_is_not_the_pods(self) -> None:
+        cluster = self.cluster("owner-1")
+        metadata = {**(cluster.controllers["mec"] or {})["metadata"], "uid": "sts-2"}
+        cluster.controllers["mec"] = {**self.STATEFUL_SET, "metadata": metadata}
+        ((code, text),) = run(begin(request(), NOW), cluster).notices
+        assert code == "node_unverified"
+        assert "StatefulSet mec was made anew: its UID is sts-2, the pod names sts-1" in text
+
 
 class TestPeers:
     """Where several pods of one ReplicaSet have gone, as many new ones must have come."""
@@ -1169,16 +1217,28 @@ class TestPeers:
         assert outcome.event is event
         assert ("several_gone" in {code for code, _ in outcome.notices}) is ("b" not in present)
 
-    def test_where_what_is_wanted_cannot_be_read_one_new_pod_must_do_at_the_deadline(self) -> None:
+    @pytest.mark.parametrize(
+        ("kind", "fault", "event"),
+        [
+            ("ReplicaSet", AccessDenied("replicasets are forbidden"), Event.READY_TIMEOUT),
+            ("ReplicaSet", NotFound("it no longer exists"), Event.READY_TIMEOUT),
+            ("Job", None, Event.POD_READY),  # it was read, and wants no number of pods
+        ],
+    )
+    def test_one_new_pod_replaces_two_at_the_deadline_only_where_their_controller_wants_no_number(
+        self, kind: str, fault: Exception | None, event: Event
+    ) -> None:
         old = self.one("a")
         asked = request(node=None, pod="a", timeouts={"ready": 60})
         record = record_in(State.AWAIT_READY, deadline=60, old=old, request=asked)
         record = record.model_copy(update={"old_pod": PinnedPod.of(old, [old, self.one("b")])})
         cluster = FakeCluster(FakeClock(), self.one("new-1"))
-        cluster.faults = [None, AccessDenied("replicasets are forbidden")]
+        cluster.controllers["rs"] = {"kind": kind, "metadata": {"name": "rs", "uid": "rs-1"}, "spec": {}}
+        cluster.faults = [None, fault]
         outcome = run(record, cluster, now=later(60))
-        assert outcome.event is Event.POD_READY
+        assert outcome.event is event
         assert [code for code, _ in outcome.notices] == ["several_gone"]
+        assert (outcome.diagnosis and outcome.diagnosis.code) == (None if fault is None else "too_few_replacements")
 
     def test_at_the_deadline_too_few_are_told(self) -> None:
         old = self.one("a")

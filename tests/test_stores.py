@@ -306,13 +306,6 @@ class TestMappingStore:
         assert what in str(caught.value)
         assert {"mecbounce": data} == mapping
 
-    @pytest.mark.parametrize("data", [JSON | {"message": b"raw"}, JSON | {"notices": {1}}])
-    def test_refuses_what_is_no_json_data(self, data: object) -> None:
-        with pytest.raises(
-            DamagedRecord, match=r"^step state 'mecbounce': not a whole record: it is not JSON data: Object of type"
-        ):
-            MappingStore({"mecbounce": data}, lambda: None).load()
-
     @pytest.mark.parametrize(
         ("field", "value", "expected"),
         [
@@ -343,10 +336,16 @@ class TestMappingStore:
             (JSON | {"revision": Decimal("1.5")}, "revision: "),
             (JSON | {"revision": math.nan}, "revision is no finite number"),
             (JSON | {"revision": Decimal("Infinity")}, "revision is no finite number"),
+            (JSON | {"revision": Decimal("sNaN")}, "revision is no finite number"),
+            (JSON | {"deadline": NOW.time()}, "deadline is of type time, which JSON does not have"),
+            (JSON | {"message": b"told"}, "message is of type bytes"),
+            (JSON | {"path": [JSON["path"][0] | {"at": {1}}]}, r"path\.0\.at is of type set"),
         ],
-        ids=["naive", "date", "nested", "fraction", "nan", "infinite"],
+        ids=["naive", "date", "nested", "fraction", "nan", "infinite", "signaling", "time", "bytes", "set"],
     )
-    def test_refuses_by_its_name_what_is_no_whole_number_and_no_instant(self, data: object, field: str) -> None:
+    def test_refuses_by_its_name_what_is_no_whole_number_no_instant_and_no_json_data(
+        self, data: object, field: str
+    ) -> None:
         with pytest.raises(DamagedRecord, match=f"not a whole record: field {field}"):
             MappingStore({"mecbounce": data}, lambda: None).load()
 
@@ -394,7 +393,7 @@ class TestFileStore:
         """Whoever may write into the folder could have it carried out without its checks."""
         FileStore(path).save(FIRST)
         os.chown(path, 4711, -1)
-        with pytest.raises(DamagedRecord, match=r"it belongs to another user \(uid 4711\)"):
+        with pytest.raises(DamagedRecord, match=r"it belongs to another user \(uid 4711\), so its .* can't be trusted"):
             act(FileStore(path))
         mocker.patch("os.geteuid", return_value=4711)
         assert FIRST == FileStore(path).load()
@@ -515,8 +514,22 @@ class TestFileStore:
         mocker.patch(step, side_effect=OSError(errno.ENOSPC, "No space left on device"))
         with pytest.raises(RecordNotSaved) as caught:
             FileStore(path).save(SECOND)
-        assert f"{path}: the record can't be written: No space left on device" == str(caught.value)
+        assert str(caught.value) == (
+            f"{path}: the record can't be written: No space left on device. The step after it was not taken. "
+            "Make room, then run again: it resumes."
+        )
         assert before == path.read_bytes()
+
+    def test_a_first_save_on_a_full_disk_promises_nothing_to_resume(self, path: Path, mocker: MockerFixture) -> None:
+        mocker.patch("os.fsync", side_effect=OSError(errno.ENOSPC, "No space left on device"))
+        with pytest.raises(RecordNotSaved, match=r"No space left on device$"):
+            FileStore(path).save(FIRST)
+
+    def test_what_is_in_the_way_beside_it_is_named(self, path: Path) -> None:
+        aside = path.with_name(f".{path.name}.new")
+        aside.mkdir(parents=True)
+        with pytest.raises(RecordNotSaved, match=rf"the file beside it, {aside}, can't be removed: Is a directory\. "):
+            FileStore(path).save(FIRST)
 
     def test_an_error_without_a_number_is_shown_as_it_is(self, path: Path, mocker: MockerFixture) -> None:
         mocker.patch("os.fsync", side_effect=OSError("out of luck"))

@@ -1,6 +1,6 @@
 """The command `mecbounce`: one bounce from a terminal, with a record that survives it. `kubectl bounce` is its `run`.
 
-Exit status: 0 done; 2 usage; 3 refused or given up before the deletion, nothing was deleted; 4 its deletion was
+Exit status: 0 done; 2 usage; 3 refused or given up before the deletion, this run deleted nothing; 4 its deletion was
 accepted and it has not gone in time; 5 it had gone and its replacement was not back in time; 6 another runner has it;
 75 interrupted, run again to resume; 1 anything else.
 """
