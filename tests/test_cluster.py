@@ -52,6 +52,10 @@ def uid(sandbox: Sandbox) -> str:
     return str(pod["metadata"]["uid"])
 
 
+def whole_list_but(changed: dict[str, Any]) -> bytes:
+    return json.dumps(json.loads(NO_PODS) | changed).encode()
+
+
 class TestRequests:
     def test_each_carries_the_user_agent_and_is_one(
         self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str
@@ -281,23 +285,20 @@ class TestFailures:
             (b'{"items": ' + b"[" * 100_000, "not whole JSON"),
             (b'{"items": "\\ud800"}', "not whole JSON"),
             (b"[]", "not a JSON object"),
-            (b"{}", "no whole list of pods"),
-            (b'{"kind": "PodList", "items": [], "metadata": {}}', "pods can't be read"),
-            (b'{"kind": "PodList", "items": [], "metadata": null}', "no whole list of pods"),
-            (b'{"kind": "PodList", "items": [], "metadata": "1"}', "no whole list of pods"),
-            (b'{"kind": "PodList", "items": {}, "metadata": {"resourceVersion": "1"}}', "no whole list of pods"),
-            (b'{"kind": "PodList", "items": "", "metadata": {"resourceVersion": "1"}}', "no whole list of pods"),
-            (b'{"kind": "PodList", "items": [{}], "metadata": {}}', "field metadata"),
-            (
-                b'{"kind": "PodList", "items": [{"metadata": {"name": 5, "uid": "u"}}], "metadata": {}}',
-                "field metadata.name",
-            ),
-            (b'{"kind": "List", "items": [], "metadata": {"resourceVersion": "1"}}', "no whole list of pods"),
-            (b'{"kind": "NodeList", "items": [], "metadata": {"resourceVersion": "1"}}', "no whole list of pods"),
-            (
-                b'{"kind": "PodList", "items": [], "metadata": {"resourceVersion": "1", "continue": "more"}}',
-                "no whole list of pods",
-            ),
+            (b"{}", "not a whole PodList"),
+            (b'{"kind": "PodList", "apiVersion": "v1", "items": [], "metadata": {}}', "pods can't be read"),
+            (b'{"kind": "PodList", "apiVersion": "v1", "items": [], "metadata": null}', "not a whole PodList"),
+            (b'{"kind": "PodList", "apiVersion": "v1", "items": [], "metadata": "1"}', "not a whole PodList"),
+            (whole_list_but({"items": {}}), "not a whole PodList"),
+            (whole_list_but({"items": ""}), "not a whole PodList"),
+            (b'{"kind": "PodList", "apiVersion": "v1", "items": [{}], "metadata": {}}', "field metadata"),
+            (whole_list_but({"items": [{"metadata": {"name": 5, "uid": "u"}}]}), "field metadata.name"),
+            (whole_list_but({"kind": "List"}), "not a whole PodList"),
+            (whole_list_but({"kind": "NodeList"}), "not a whole PodList"),
+            (whole_list_but({"metadata": {"resourceVersion": "1", "continue": "more"}}), "not a whole PodList"),
+            (whole_list_but({"metadata": {"resourceVersion": "1", "remainingItemCount": 3}}), "not a whole PodList"),
+            (whole_list_but({"apiVersion": "v2"}), "not a whole PodList"),
+            (whole_list_but({"items": [{"kind": "Node"} | pod_json()]}), "not a whole PodList"),
         ],
     )
     def test_an_answer_that_is_no_answer_is_unreachable(
