@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from builders import kubeconfig, pod_json
@@ -702,13 +703,19 @@ class TestProxy:
     ("url", "says"),
     [
         ("ftp://proxy:1", "its scheme is none of http, https, socks5, socks5h"),
-        ("proxy:3128", "its scheme is none of"),
+        ("proxy:3128", "it has no scheme, such as http://"),
+        ("//proxy:3128", "it has no scheme, such as http://"),
+        ("http:/proxy", "it has no scheme, such as http://"),
         ("http://", "it names no host"),
         ("http://me:s3cr3t@", "it names no host"),
         ("http://me:s3cr3t@pro xy", "it names no host"),
         ("http://me:s3cr3t@[::1", "it is not a URL"),
-        ("http://me:s3cr3t@proxy:port", "it is not a URL"),
-        ("http://me:s3cr3t@proxy:0", "its port is 0"),
+        ("http://me:s3cr3t@proxy:port", "its port is no number from 1 to 65535"),
+        ("http://me:s3cr3t@proxy:99999", "its port is no number from 1 to 65535"),
+        ("http://me:s3cr3t@proxy:0", "its port is no number from 1 to 65535"),
+        ("http://me:s3cr3t%FF@proxy:1", "its user or password is not UTF-8"),
+        ("http://m%FF:s3cr3t@proxy:1", "its user or password is not UTF-8"),
+        ("http://me:s3cr3t\udcff@proxy:1", "its user or password is not UTF-8"),
         ("http://me:s3cr3t@proxy%00:1", "it names no host"),
         ("http://me:s3cr3t@%70roxy:1", "it names no host"),
         ("http://me:s3cr3t@proxy..example.com:1", "it names no host"),
@@ -783,10 +790,34 @@ class TestEnvironmentsProxy:
                 made.pods("default")
             assert [one.target for one in proxy.seen] == targets
 
-    def test_one_that_is_none_is_named(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("http_proxy", "ftp://me:s3cr3t@proxy")
+    @pytest.mark.parametrize(
+        ("named", "fault"),
+        [
+            ("ftp://me:s3cr3t@proxy", "its scheme is none of http, https, socks5, socks5h"),
+            ("http:/proxy", "it has no scheme, such as http://"),
+            ("//proxy:3128", "it has no scheme, such as http://"),
+            ("me:s3cr3t@proxy:99999", "its port is no number from 1 to 65535"),
+            ("http://me:s3cr3t%FF@proxy", "its user or password is not UTF-8"),
+        ],
+    )
+    def test_one_that_is_none_is_named(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, named: str, fault: str
+    ) -> None:
+        monkeypatch.setenv("http_proxy", named)
         said = bench.refusal(server="http://cluster.invalid")
-        assert said == "the environment's http_proxy can't be used: its scheme is none of http, https, socks5, socks5h"
+        assert said == f"the environment's http_proxy can't be used: {fault}"
+
+    @pytest.mark.parametrize("user", ["me:€", "я:пароль"])
+    def test_its_user_and_password_are_sent_as_utf_8(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, user: str
+    ) -> None:
+        proxy = bench.up(HttpProxy(bench.api.port, user=user))
+        monkeypatch.setenv("http_proxy", f"http://{user}@127.0.0.1:{proxy.port}")
+        KubernetesCluster.from_kubeconfig(bench.write(server="http://cluster.invalid")).pods("default")
+        monkeypatch.delenv("http_proxy")
+        url = f"http://{quote(user, safe=':')}@127.0.0.1:{proxy.port}"
+        bench.ask(server="http://cluster.invalid", proxy_url=url)
+        assert len(bench.api.seen) == 2
 
 
 # --- a plugin's life ---------------------------------------------------------------------------------------------
