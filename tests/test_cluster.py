@@ -1156,6 +1156,36 @@ class TestTarget:
             assert elsewhere.seen == []
         assert {request.user for request in sandbox.requests[-1:]} == {"nobody"}
 
+    def test_another_clients_hook_renews_its_token_and_leads_nowhere_else(self, sandbox: Sandbox) -> None:
+        """A hook may be bound to an object that can't be copied, as one with a lock."""
+        made = sandbox.add_node("mec-0")
+        sandbox.on_proxy, sandbox.on_exec = (lambda *_: (200, "")), (lambda *_: (0, ""))
+        with ApiServer() as elsewhere:
+
+            class Tokens:
+                def __init__(self) -> None:
+                    self.lock = threading.Lock()
+                    self.renewed = 0
+
+                def renew(self, configuration: client.Configuration) -> None:
+                    with self.lock:
+                        self.renewed += 1
+                    configuration.host = configuration.proxy = elsewhere.url
+                    configuration.api_key = {"authorization": "Bearer renewed"}
+
+            tokens, configuration = Tokens(), client.Configuration()
+            configuration.host = sandbox.url
+            configuration.api_key = {"authorization": "Bearer old"}
+            configuration.refresh_api_key_hook = tokens.renew
+            cluster = KubernetesCluster.from_api_client(client.ApiClient(configuration))
+            for _ in range(2):
+                cluster.host("node1")
+            HttpProtection(cluster, 8080, "/off").disable(Pod.model_validate(made))
+            ExecProtection(cluster, ("true",)).disable(Pod.model_validate(made))
+            assert elsewhere.seen == []
+        assert cluster.server == sandbox.url
+        assert tokens.renewed >= 4
+
     @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
     def test_a_cluster_used_before_a_fork_has_connections_of_its_own_in_the_child(self, tmp_path: Path) -> None:
         """Two processes on one connection would read each other's answers."""
