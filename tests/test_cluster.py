@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from builders import NODE, kubeconfig, pod, pod_json, request, write_kubeconfig
 from kubernetes import client
-from kubernetes.config import ConfigException
+from kubernetes.config import ConfigException, incluster_config
 from loopback import NO_PODS, ApiServer, said
 from pytest_mock import MockerFixture
 
@@ -1155,6 +1155,27 @@ class TestTarget:
             cluster.host("node1")
             assert elsewhere.seen == []
         assert {request.user for request in sandbox.requests[-1:]} == {"nobody"}
+
+    def test_in_a_pod_a_replaced_certificate_authority_is_refused_and_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Protections, which connect anew, do not trust it either."""
+        token, authority = tmp_path / "token", tmp_path / "ca.crt"
+        token.write_text("valid")
+        authority.write_text("first")
+        monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
+        monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(authority))
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "9")
+        made = KubernetesCluster.in_cluster()
+        token.write_text("renewed")
+        made._sign_in_anew(made._access)
+        authority.write_text("second")
+        told = "the certificate authority or server name of https://127.0.0.1:9 is another one;"
+        with pytest.raises(Unreachable, match=told):
+            made._sign_in_anew(made._access)
+        trusted = made._api_client().rest_client.pool_manager.connection_pool_kw
+        assert (trusted["ca_certs"], trusted["ca_cert_data"]) == (None, "first")
 
     def test_another_clients_hook_renews_its_token_and_leads_nowhere_else(self, sandbox: Sandbox) -> None:
         """A hook may be bound to an object that can't be copied, as one with a lock."""

@@ -612,6 +612,21 @@ class TestActAs:
         with pytest.raises(ConfigError, match=r"as-groups needs `as` \(--as\), the user to act as"):
             KubernetesCluster.from_kubeconfig(bench.write({"token": "t"}), as_groups=("a",))
 
+    def test_another_clients_certificate_authority_is_the_one_of_when_it_was_given(self, bench: Bench) -> None:
+        authority = bench.folder / "ca.crt"
+        shutil.copy(bench.authority.certificate, authority)
+        configuration = client.Configuration()
+        configuration.host = bench.tls().url
+        configuration.ssl_ca_cert = str(authority)
+        cluster = KubernetesCluster.from_api_client(client.ApiClient(configuration))
+        authority.write_text("replaced")
+        cluster.pods("default")
+        ask(cluster, "proxy")
+        assert len(bench.api.seen) == 2
+        authority.unlink()
+        with pytest.raises(ConfigError, match="the client's certificate authority can't be read"):
+            KubernetesCluster.from_api_client(client.ApiClient(configuration))
+
     def test_another_clients_headers_are_kept(self, bench: Bench) -> None:
         """So it is told to impersonate, for want of another way (kubernetes-client/python#362)."""
         configuration = client.Configuration()

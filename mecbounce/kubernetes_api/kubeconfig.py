@@ -198,7 +198,10 @@ class Access:
 
 
 def access_of(configuration: client.Configuration, headers: list[tuple[str, str]]) -> Access:
-    """Use a configuration of the official client as it is, with the proxy that it names."""
+    """Use a configuration of the official client as it is now, with the proxy that it names. Raises ConfigError.
+
+    The file of its certificate authority is read here, once: one that is replaced later is not trusted unseen.
+    """
     named = configuration.proxy
     if not named or named in getproxies_environment().values():  # the client has looked there too, for any server
         proxy = proxy_of_environment(configuration.host)
@@ -209,7 +212,16 @@ def access_of(configuration: client.Configuration, headers: list[tuple[str, str]
             proxy = Proxy.at(named, configuration.proxy_headers)
         except ConfigError as error:
             raise ConfigError(f"the client's proxy can't be used: {error}") from None
-    return Access(configuration, headers=lambda: headers, proxy=proxy)
+    authority, options = b"", {}
+    if configuration.verify_ssl and configuration.ssl_ca_cert:
+        try:
+            authority = Path(configuration.ssl_ca_cert).read_bytes()
+        except (OSError, ValueError) as error:
+            what = f"the client's certificate authority can't be read ({type(error).__name__})"
+            raise ConfigError(what) from None
+        options = {"ca_certs": None, "ca_cert_data": authority.decode("ascii", "ignore")}
+    hashed = hashlib.sha256(authority).hexdigest()
+    return Access(configuration, hashed, headers=lambda: headers, proxy=proxy, options=options)
 
 
 class Kubeconfig:
