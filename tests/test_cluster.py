@@ -1001,6 +1001,10 @@ class TestConfiguration:
 
 THROUGH_PROXY = {"proxy-url": "http://me:old@127.0.0.1:1", "certificate-authority-data": "eA=="}
 IMPERSONATING = {"as": "bob", "as-groups": ["g"], "as-user-extra": {"scope": ["a"]}}
+UNDO = "Put the old entry back, or stop and begin anew"
+STAYS_BOB = "this bounce acts as User 'bob', Group 'g' and stays so."
+STAYS_FIRST = "this bounce stays with the first one."
+STAYS_PROXY = "this bounce goes by the proxy http://127.0.0.1:1 and stays with it."
 
 
 class TestTarget:
@@ -1049,18 +1053,26 @@ class TestTarget:
         with ApiServer() as elsewhere:
             cluster = KubernetesCluster.from_kubeconfig(self.two(tmp_path, sandbox.url, elsewhere.url, "here"))
             now, goes = sandbox.url, dict[str, Any]()
-            told = f"the certificate authority or server name of {sandbox.url} is another one;"
+            told = f"another certificate authority or server name for {sandbox.url}; {STAYS_FIRST}"
             if changed == "server":
-                now, told = elsewhere.url, f"API server is now {elsewhere.url}, was {sandbox.url};"
+                now, told = (
+                    elsewhere.url,
+                    f"the API server {elsewhere.url}; this bounce is of {sandbox.url} and stays there.",
+                )
             elif changed == "proxy":
-                goes, told = {"proxy-url": elsewhere.url}, f"proxy is now {elsewhere.url}, was none;"
+                goes, told = (
+                    {"proxy-url": elsewhere.url},
+                    f"the proxy {elsewhere.url}; this bounce goes by no proxy and stays with it.",
+                )
             else:
                 goes = {"tls-server-name": "x.com"} if changed == "authority" else {"insecure-skip-tls-verify": True}
             self.two(tmp_path, now, elsewhere.url, "here", **goes)
             sandbox.fail_next(status=401)
             with pytest.raises(Unreachable) as caught:
                 cluster.host("node1")
-            assert told in str(caught.value)
+            assert f"the kubeconfig now names {told} Put the old entry back, or stop and begin anew" == str(
+                caught.value
+            )
             assert elsewhere.seen == []
 
     @pytest.mark.parametrize(
@@ -1069,28 +1081,40 @@ class TestTarget:
             (
                 {"proxy-url": "http://me:s3cr3t@127.0.0.1:2"},
                 {},
-                "the proxy is now http://127.0.0.1:2, was http://127.0.0.1:1;",
+                f"the proxy http://127.0.0.1:2; {STAYS_PROXY}",
             ),
-            ({"proxy-url": None}, {}, "the proxy is now none, was http://127.0.0.1:1;"),
+            ({"proxy-url": None}, {}, f"no proxy; {STAYS_PROXY}"),
             (
                 {"certificate-authority-data": None},
                 {},
-                "the certificate authority or server name of http://127.0.0.1:9 is another one;",
+                f"another certificate authority or server name for http://127.0.0.1:9; {STAYS_FIRST}",
             ),
-            ({}, {"as": "root"}, "the user to act as is now User 'root', Group 'g', was User 'bob', Group 'g';"),
+            (
+                {},
+                {"as": "root"},
+                f"User 'root', Group 'g' to act as; {STAYS_BOB}",
+            ),
             (
                 {},
                 {"as": None, "as-groups": None, "as-user-extra": None},
-                "the user to act as is now nobody, was User 'bob', Group 'g';",
+                f"nobody to act as; {STAYS_BOB}",
             ),
-            ({}, {"as-groups": ["g", "admins"]}, "is now User 'bob', Group 'g', Group 'admins', was User 'bob', Group"),
-            ({}, {"as-uid": "7"}, "is now User 'bob', Uid '7', Group 'g', was User 'bob', Group 'g';"),
+            (
+                {},
+                {"as-groups": ["g", "admins"]},
+                f"User 'bob', Group 'g', Group 'admins' to act as; {STAYS_BOB}",
+            ),
+            (
+                {},
+                {"as-uid": "7"},
+                f"User 'bob', Uid '7', Group 'g' to act as; {STAYS_BOB}",
+            ),
             (
                 {},
                 {"as-user-extra": {"scope": ["s3cr3t"]}},
-                "as-user-extra of User 'bob', Group 'g' is another one;",
+                f"another as-user-extra for User 'bob', Group 'g'; {STAYS_FIRST}",
             ),
-            ({}, {"name": "admin"}, "the kubeconfig's user is now 'admin', was 'me';"),
+            ({}, {"name": "admin"}, "the user 'admin'; this bounce is of the user 'me' and stays so."),
         ],
     )
     def test_another_proxy_and_another_user_are_refused_and_both_are_named(
@@ -1110,8 +1134,7 @@ class TestTarget:
         write(cluster, user | {"token": "renewed"})
         with pytest.raises(Unreachable) as caught:
             made._sign_in_anew(made._access)
-        assert told in str(caught.value)
-        assert "restore them to go on" in str(caught.value)
+        assert f"the kubeconfig now names {told} {UNDO}" == str(caught.value)
         assert "s3cr3t" not in str(caught.value)
 
         write({}, {"token": "renewed"})
@@ -1171,7 +1194,7 @@ class TestTarget:
         token.write_text("renewed")
         made._sign_in_anew(made._access)
         authority.write_text("second")
-        told = "the certificate authority or server name of https://127.0.0.1:9 is another one;"
+        told = "the service account now names another certificate authority or server name for https://127.0.0.1:9;"
         with pytest.raises(Unreachable, match=told):
             made._sign_in_anew(made._access)
         trusted = made._api_client().rest_client.pool_manager.connection_pool_kw
