@@ -858,6 +858,27 @@ class TestPlugin:
         assert len(written) == 2
         till("it and its child have gone", lambda: not any(map(is_running, written)))
 
+    @pytest.mark.parametrize("prints", ["while :; do echo xxxxxxxx; done", "yes >&2 & yes"])
+    def test_that_prints_for_ever_is_ended_once_it_has_printed_too_much(self, bench: Bench, prints: str) -> None:
+        said = bench.refusal(bench.plugin(f"echo $$ >{bench.folder}/pid\n{prints}"))
+        assert "its credential plugin failed: it printed more than 1 MiB" in said
+        pid = int((bench.folder / "pid").read_text())
+        till("it has gone", lambda: not is_running(pid))
+
+    def test_that_drips_is_ended_when_its_time_is_over(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(credentials, "LIMIT", 1.0)
+        assert "it had not ended after 1 s" in bench.refusal(bench.plugin("while :; do echo x; sleep 0.1; done"))
+        assert "it had not ended after 1 s" in bench.refusal(bench.plugin("exec >&-; sleep 300"))
+
+    def test_that_has_ended_but_left_a_child_with_its_output_is_told_so(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(credentials, "LIMIT", 1.0)
+        said = bench.refusal(bench.plugin(f"sleep 300 & echo $! >{bench.folder}/pid"))
+        assert "its credential plugin failed: its output was not closed within 1 s" in said
+        pid = int((bench.folder / "pid").read_text())
+        till("the child has gone", lambda: not is_running(pid))
+
     def test_that_takes_too_long_later_is_unreachable(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(credentials, "LIMIT", 1.0)
         once = bench.folder / "once"
