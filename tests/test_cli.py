@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from builders import NOW, request
+from builders import NOW, kubeconfig, request
 from pytest_mock import MockerFixture
 from rich.text import Text
 
@@ -1136,6 +1136,27 @@ def test_in_a_pod_its_own_account_is_used_unless_there_is_a_kubeconfig(
     kube: Any = Kube.of(sandbox.kubeconfig if where == "option" else None, None)
     assert (kube.name, kube.namespace) == found
     assert (kube.cluster == "with its own account") is (where == "nowhere")
+
+
+def test_the_context_that_is_named_is_the_one_that_is_asked(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`kubectl config use-context` in another shell may come while the kubeconfig is read."""
+    content = kubeconfig(sandbox.url, {})
+    content["clusters"] += [{"name": "there", "cluster": {"server": "http://127.0.0.1:1"}}]
+    content["contexts"] += [{"name": "there", "context": {"cluster": "there", "user": "me"}}]
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(content))
+    describe = KubernetesCluster.describe_kubeconfig
+
+    def then_another_is_current(*given: Any) -> tuple[str, str]:
+        described = describe(*given)
+        path.write_text(json.dumps(content | {"current-context": "there"}))
+        return described
+
+    monkeypatch.setattr(KubernetesCluster, "describe_kubeconfig", then_another_is_current)
+    kube = Kube.of(path, None)
+    assert (kube.name, kube.cluster.server) == ("it", sandbox.url)
 
 
 def test_a_demo_that_is_interrupted_does_not_say_that_it_can_be_run_again() -> None:

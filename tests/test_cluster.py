@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from builders import NODE, kubeconfig, pod, pod_json, request, write_kubeconfig
 from kubernetes import client
-from kubernetes.config import ConfigException
+from kubernetes.config import ConfigException, incluster_config
 from loopback import NO_PODS, ApiServer, said
 from pytest_mock import MockerFixture
 
@@ -50,6 +50,10 @@ def uid(sandbox: Sandbox) -> str:
     pod = sandbox.add_node("mec-0")
     assert pod is not None
     return str(pod["metadata"]["uid"])
+
+
+def whole_list_but(changed: dict[str, Any]) -> bytes:
+    return json.dumps(json.loads(NO_PODS) | changed).encode()
 
 
 class TestRequests:
@@ -281,23 +285,20 @@ class TestFailures:
             (b'{"items": ' + b"[" * 100_000, "not whole JSON"),
             (b'{"items": "\\ud800"}', "not whole JSON"),
             (b"[]", "not a JSON object"),
-            (b"{}", "no whole list of pods"),
-            (b'{"kind": "PodList", "items": [], "metadata": {}}', "pods can't be read"),
-            (b'{"kind": "PodList", "items": [], "metadata": null}', "no whole list of pods"),
-            (b'{"kind": "PodList", "items": [], "metadata": "1"}', "no whole list of pods"),
-            (b'{"kind": "PodList", "items": {}, "metadata": {"resourceVersion": "1"}}', "no whole list of pods"),
-            (b'{"kind": "PodList", "items": "", "metadata": {"resourceVersion": "1"}}', "no whole list of pods"),
-            (b'{"kind": "PodList", "items": [{}], "metadata": {}}', "field metadata"),
-            (
-                b'{"kind": "PodList", "items": [{"metadata": {"name": 5, "uid": "u"}}], "metadata": {}}',
-                "field metadata.name",
-            ),
-            (b'{"kind": "List", "items": [], "metadata": {"resourceVersion": "1"}}', "no whole list of pods"),
-            (b'{"kind": "NodeList", "items": [], "metadata": {"resourceVersion": "1"}}', "no whole list of pods"),
-            (
-                b'{"kind": "PodList", "items": [], "metadata": {"resourceVersion": "1", "continue": "more"}}',
-                "no whole list of pods",
-            ),
+            (b"{}", "not a whole PodList"),
+            (b'{"kind": "PodList", "apiVersion": "v1", "items": [], "metadata": {}}', "pods can't be read"),
+            (b'{"kind": "PodList", "apiVersion": "v1", "items": [], "metadata": null}', "not a whole PodList"),
+            (b'{"kind": "PodList", "apiVersion": "v1", "items": [], "metadata": "1"}', "not a whole PodList"),
+            (whole_list_but({"items": {}}), "not a whole PodList"),
+            (whole_list_but({"items": ""}), "not a whole PodList"),
+            (b'{"kind": "PodList", "apiVersion": "v1", "items": [{}], "metadata": {}}', "field metadata"),
+            (whole_list_but({"items": [{"metadata": {"name": 5, "uid": "u"}}]}), "field metadata.name"),
+            (whole_list_but({"kind": "List"}), "not a whole PodList"),
+            (whole_list_but({"kind": "NodeList"}), "not a whole PodList"),
+            (whole_list_but({"metadata": {"resourceVersion": "1", "continue": "more"}}), "not a whole PodList"),
+            (whole_list_but({"metadata": {"resourceVersion": "1", "remainingItemCount": 3}}), "not a whole PodList"),
+            (whole_list_but({"apiVersion": "v2"}), "not a whole PodList"),
+            (whole_list_but({"items": [{"kind": "Node"} | pod_json()]}), "not a whole PodList"),
         ],
     )
     def test_an_answer_that_is_no_answer_is_unreachable(
@@ -1000,6 +1001,10 @@ class TestConfiguration:
 
 THROUGH_PROXY = {"proxy-url": "http://me:old@127.0.0.1:1", "certificate-authority-data": "eA=="}
 IMPERSONATING = {"as": "bob", "as-groups": ["g"], "as-user-extra": {"scope": ["a"]}}
+UNDO = "Put the old entry back, or stop and begin anew"
+STAYS_BOB = "this bounce acts as User 'bob', Group 'g' and stays so."
+STAYS_FIRST = "this bounce stays with the first one."
+STAYS_PROXY = "this bounce goes by the proxy http://127.0.0.1:1 and stays with it."
 
 
 class TestTarget:
@@ -1048,18 +1053,26 @@ class TestTarget:
         with ApiServer() as elsewhere:
             cluster = KubernetesCluster.from_kubeconfig(self.two(tmp_path, sandbox.url, elsewhere.url, "here"))
             now, goes = sandbox.url, dict[str, Any]()
-            told = f"the certificate authority or server name of {sandbox.url} is another one;"
+            told = f"another certificate authority or server name for {sandbox.url}; {STAYS_FIRST}"
             if changed == "server":
-                now, told = elsewhere.url, f"API server is now {elsewhere.url}, was {sandbox.url};"
+                now, told = (
+                    elsewhere.url,
+                    f"the API server {elsewhere.url}; this bounce is of {sandbox.url} and stays there.",
+                )
             elif changed == "proxy":
-                goes, told = {"proxy-url": elsewhere.url}, f"proxy is now {elsewhere.url}, was none;"
+                goes, told = (
+                    {"proxy-url": elsewhere.url},
+                    f"the proxy {elsewhere.url}; this bounce goes by no proxy and stays with it.",
+                )
             else:
                 goes = {"tls-server-name": "x.com"} if changed == "authority" else {"insecure-skip-tls-verify": True}
             self.two(tmp_path, now, elsewhere.url, "here", **goes)
             sandbox.fail_next(status=401)
             with pytest.raises(Unreachable) as caught:
                 cluster.host("node1")
-            assert told in str(caught.value)
+            assert f"the kubeconfig now names {told} Put the old entry back, or stop and begin anew" == str(
+                caught.value
+            )
             assert elsewhere.seen == []
 
     @pytest.mark.parametrize(
@@ -1068,28 +1081,40 @@ class TestTarget:
             (
                 {"proxy-url": "http://me:s3cr3t@127.0.0.1:2"},
                 {},
-                "the proxy is now http://127.0.0.1:2, was http://127.0.0.1:1;",
+                f"the proxy http://127.0.0.1:2; {STAYS_PROXY}",
             ),
-            ({"proxy-url": None}, {}, "the proxy is now none, was http://127.0.0.1:1;"),
+            ({"proxy-url": None}, {}, f"no proxy; {STAYS_PROXY}"),
             (
                 {"certificate-authority-data": None},
                 {},
-                "the certificate authority or server name of http://127.0.0.1:9 is another one;",
+                f"another certificate authority or server name for http://127.0.0.1:9; {STAYS_FIRST}",
             ),
-            ({}, {"as": "root"}, "the user to act as is now User 'root', Group 'g', was User 'bob', Group 'g';"),
+            (
+                {},
+                {"as": "root"},
+                f"User 'root', Group 'g' to act as; {STAYS_BOB}",
+            ),
             (
                 {},
                 {"as": None, "as-groups": None, "as-user-extra": None},
-                "the user to act as is now nobody, was User 'bob', Group 'g';",
+                f"nobody to act as; {STAYS_BOB}",
             ),
-            ({}, {"as-groups": ["g", "admins"]}, "is now User 'bob', Group 'g', Group 'admins', was User 'bob', Group"),
-            ({}, {"as-uid": "7"}, "is now User 'bob', Uid '7', Group 'g', was User 'bob', Group 'g';"),
+            (
+                {},
+                {"as-groups": ["g", "admins"]},
+                f"User 'bob', Group 'g', Group 'admins' to act as; {STAYS_BOB}",
+            ),
+            (
+                {},
+                {"as-uid": "7"},
+                f"User 'bob', Uid '7', Group 'g' to act as; {STAYS_BOB}",
+            ),
             (
                 {},
                 {"as-user-extra": {"scope": ["s3cr3t"]}},
-                "as-user-extra of User 'bob', Group 'g' is another one;",
+                f"another as-user-extra for User 'bob', Group 'g'; {STAYS_FIRST}",
             ),
-            ({}, {"name": "admin"}, "the kubeconfig's user is now 'admin', was 'me';"),
+            ({}, {"name": "admin"}, "the user 'admin'; this bounce is of the user 'me' and stays so."),
         ],
     )
     def test_another_proxy_and_another_user_are_refused_and_both_are_named(
@@ -1109,8 +1134,7 @@ class TestTarget:
         write(cluster, user | {"token": "renewed"})
         with pytest.raises(Unreachable) as caught:
             made._sign_in_anew(made._access)
-        assert told in str(caught.value)
-        assert "restore them to go on" in str(caught.value)
+        assert f"the kubeconfig now names {told} {UNDO}" == str(caught.value)
         assert "s3cr3t" not in str(caught.value)
 
         write({}, {"token": "renewed"})
@@ -1154,6 +1178,57 @@ class TestTarget:
             cluster.host("node1")
             assert elsewhere.seen == []
         assert {request.user for request in sandbox.requests[-1:]} == {"nobody"}
+
+    def test_in_a_pod_a_replaced_certificate_authority_is_refused_and_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Protections, which connect anew, do not trust it either."""
+        token, authority = tmp_path / "token", tmp_path / "ca.crt"
+        token.write_text("valid")
+        authority.write_text("first")
+        monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
+        monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(authority))
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "9")
+        made = KubernetesCluster.in_cluster()
+        token.write_text("renewed")
+        made._sign_in_anew(made._access)
+        authority.write_text("second")
+        told = "the service account now names another certificate authority or server name for https://127.0.0.1:9;"
+        with pytest.raises(Unreachable, match=told):
+            made._sign_in_anew(made._access)
+        trusted = made._api_client().rest_client.pool_manager.connection_pool_kw
+        assert (trusted["ca_certs"], trusted["ca_cert_data"]) == (None, "first")
+
+    def test_another_clients_hook_renews_its_token_and_leads_nowhere_else(self, sandbox: Sandbox) -> None:
+        """A hook may be bound to an object that can't be copied, as one with a lock."""
+        made = sandbox.add_node("mec-0")
+        sandbox.on_proxy, sandbox.on_exec = (lambda *_: (200, "")), (lambda *_: (0, ""))
+        with ApiServer() as elsewhere:
+
+            class Tokens:
+                def __init__(self) -> None:
+                    self.lock = threading.Lock()
+                    self.renewed = 0
+
+                def renew(self, configuration: client.Configuration) -> None:
+                    with self.lock:
+                        self.renewed += 1
+                    configuration.host = configuration.proxy = elsewhere.url
+                    configuration.api_key = {"authorization": "Bearer renewed"}
+
+            tokens, configuration = Tokens(), client.Configuration()
+            configuration.host = sandbox.url
+            configuration.api_key = {"authorization": "Bearer old"}
+            configuration.refresh_api_key_hook = tokens.renew
+            cluster = KubernetesCluster.from_api_client(client.ApiClient(configuration))
+            for _ in range(2):
+                cluster.host("node1")
+            HttpProtection(cluster, 8080, "/off").disable(Pod.model_validate(made))
+            ExecProtection(cluster, ("true",)).disable(Pod.model_validate(made))
+            assert elsewhere.seen == []
+        assert cluster.server == sandbox.url
+        assert tokens.renewed >= 4
 
     @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
     def test_a_cluster_used_before_a_fork_has_connections_of_its_own_in_the_child(self, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from mecbounce.cli import next_commands as following
 from mecbounce.cli import pages
 from mecbounce.cli.commands import app
 from mecbounce.cli.exits import ExitStatus
+from mecbounce.kubernetes_api import credentials, transport
 from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.machine import TRANSITIONS, Event, State
 from mecbounce.record import BounceRecord, BounceResult, Diagnosis, PinnedPod, StateEntry
@@ -436,3 +437,14 @@ def test_the_node_of_the_examples_is_the_documents_own() -> None:
     """What the tests here build and what the documents write is one and the same node."""
     written = f"{NODE.group}/{NODE.version}/{NODE.plural}/{NODE.name}"
     assert all(written in " ".join(words) for words in console("operations.md") if "--node" in words)
+
+
+def test_the_limits_of_a_request_and_of_a_plugin_are_the_ones_that_are_written() -> None:
+    reliability, configuration = (" ".join(read(name).split()) for name in ("reliability.md", "configuration.md"))
+    whole, connected = transport.WHOLE, transport.CONNECTED
+    assert f"waited for: {whole:.0f} s at most, of which {connected:.0f} s for name, connection and TLS" in reliability
+    assert f"`stop()` may be heard {whole:.0f} s late" in reliability
+    assert f"an API timeout of 5 s may end a bounce after {2 * whole:.0f} s" in reliability
+    assert f"a credential plugin has {credentials.LIMIT:.0f} s" in reliability
+    assert f"credential plugin has {credentials.LIMIT:.0f} s ({credentials.INTERACTIVE_LIMIT:.0f} s" in configuration
+    assert f"may print {credentials.MOST_PRINTED >> 20} MiB, a request has {whole:.0f} s" in configuration

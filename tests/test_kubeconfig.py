@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from builders import kubeconfig, pod_json
@@ -611,6 +612,21 @@ class TestActAs:
         with pytest.raises(ConfigError, match=r"as-groups needs `as` \(--as\), the user to act as"):
             KubernetesCluster.from_kubeconfig(bench.write({"token": "t"}), as_groups=("a",))
 
+    def test_another_clients_certificate_authority_is_the_one_of_when_it_was_given(self, bench: Bench) -> None:
+        authority = bench.folder / "ca.crt"
+        shutil.copy(bench.authority.certificate, authority)
+        configuration = client.Configuration()
+        configuration.host = bench.tls().url
+        configuration.ssl_ca_cert = str(authority)
+        cluster = KubernetesCluster.from_api_client(client.ApiClient(configuration))
+        authority.write_text("replaced")
+        cluster.pods("default")
+        ask(cluster, "proxy")
+        assert len(bench.api.seen) == 2
+        authority.unlink()
+        with pytest.raises(ConfigError, match="the client's certificate authority can't be read"):
+            KubernetesCluster.from_api_client(client.ApiClient(configuration))
+
     def test_another_clients_headers_are_kept(self, bench: Bench) -> None:
         """So it is told to impersonate, for want of another way (kubernetes-client/python#362)."""
         configuration = client.Configuration()
@@ -702,13 +718,19 @@ class TestProxy:
     ("url", "says"),
     [
         ("ftp://proxy:1", "its scheme is none of http, https, socks5, socks5h"),
-        ("proxy:3128", "its scheme is none of"),
+        ("proxy:3128", "it has no scheme, such as http://"),
+        ("//proxy:3128", "it has no scheme, such as http://"),
+        ("http:/proxy", "it has no scheme, such as http://"),
         ("http://", "it names no host"),
         ("http://me:s3cr3t@", "it names no host"),
         ("http://me:s3cr3t@pro xy", "it names no host"),
         ("http://me:s3cr3t@[::1", "it is not a URL"),
-        ("http://me:s3cr3t@proxy:port", "it is not a URL"),
-        ("http://me:s3cr3t@proxy:0", "its port is 0"),
+        ("http://me:s3cr3t@proxy:port", "its port is no number from 1 to 65535"),
+        ("http://me:s3cr3t@proxy:99999", "its port is no number from 1 to 65535"),
+        ("http://me:s3cr3t@proxy:0", "its port is no number from 1 to 65535"),
+        ("http://me:s3cr3t%FF@proxy:1", "its user or password is not UTF-8"),
+        ("http://m%FF:s3cr3t@proxy:1", "its user or password is not UTF-8"),
+        ("http://me:s3cr3t\udcff@proxy:1", "its user or password is not UTF-8"),
         ("http://me:s3cr3t@proxy%00:1", "it names no host"),
         ("http://me:s3cr3t@%70roxy:1", "it names no host"),
         ("http://me:s3cr3t@proxy..example.com:1", "it names no host"),
@@ -783,10 +805,34 @@ class TestEnvironmentsProxy:
                 made.pods("default")
             assert [one.target for one in proxy.seen] == targets
 
-    def test_one_that_is_none_is_named(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("http_proxy", "ftp://me:s3cr3t@proxy")
+    @pytest.mark.parametrize(
+        ("named", "fault"),
+        [
+            ("ftp://me:s3cr3t@proxy", "its scheme is none of http, https, socks5, socks5h"),
+            ("http:/proxy", "it has no scheme, such as http://"),
+            ("//proxy:3128", "it has no scheme, such as http://"),
+            ("me:s3cr3t@proxy:99999", "its port is no number from 1 to 65535"),
+            ("http://me:s3cr3t%FF@proxy", "its user or password is not UTF-8"),
+        ],
+    )
+    def test_one_that_is_none_is_named(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, named: str, fault: str
+    ) -> None:
+        monkeypatch.setenv("http_proxy", named)
         said = bench.refusal(server="http://cluster.invalid")
-        assert said == "the environment's http_proxy can't be used: its scheme is none of http, https, socks5, socks5h"
+        assert said == f"the environment's http_proxy can't be used: {fault}"
+
+    @pytest.mark.parametrize("user", ["me:€", "я:пароль"])
+    def test_its_user_and_password_are_sent_as_utf_8(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, user: str
+    ) -> None:
+        proxy = bench.up(HttpProxy(bench.api.port, user=user))
+        monkeypatch.setenv("http_proxy", f"http://{user}@127.0.0.1:{proxy.port}")
+        KubernetesCluster.from_kubeconfig(bench.write(server="http://cluster.invalid")).pods("default")
+        monkeypatch.delenv("http_proxy")
+        url = f"http://{quote(user, safe=':')}@127.0.0.1:{proxy.port}"
+        bench.ask(server="http://cluster.invalid", proxy_url=url)
+        assert len(bench.api.seen) == 2
 
 
 # --- a plugin's life ---------------------------------------------------------------------------------------------
@@ -811,6 +857,27 @@ class TestPlugin:
         written = [int(pid) for pid in pids.read_text().split()]
         assert len(written) == 2
         till("it and its child have gone", lambda: not any(map(is_running, written)))
+
+    @pytest.mark.parametrize("prints", ["while :; do echo xxxxxxxx; done", "yes >&2 & yes"])
+    def test_that_prints_for_ever_is_ended_once_it_has_printed_too_much(self, bench: Bench, prints: str) -> None:
+        said = bench.refusal(bench.plugin(f"echo $$ >{bench.folder}/pid\n{prints}"))
+        assert "its credential plugin failed: it printed more than 1 MiB" in said
+        pid = int((bench.folder / "pid").read_text())
+        till("it has gone", lambda: not is_running(pid))
+
+    def test_that_drips_is_ended_when_its_time_is_over(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(credentials, "LIMIT", 1.0)
+        assert "it had not ended after 1 s" in bench.refusal(bench.plugin("while :; do echo x; sleep 0.1; done"))
+        assert "it had not ended after 1 s" in bench.refusal(bench.plugin("exec >&-; sleep 300"))
+
+    def test_that_has_ended_but_left_a_child_with_its_output_is_told_so(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(credentials, "LIMIT", 1.0)
+        said = bench.refusal(bench.plugin(f"sleep 300 & echo $! >{bench.folder}/pid"))
+        assert "its credential plugin failed: its output was not closed within 1 s" in said
+        pid = int((bench.folder / "pid").read_text())
+        till("the child has gone", lambda: not is_running(pid))
 
     def test_that_takes_too_long_later_is_unreachable(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(credentials, "LIMIT", 1.0)

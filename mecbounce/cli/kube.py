@@ -37,7 +37,8 @@ class Kube:
             inside = Found.in_cluster(as_user=as_user, as_groups=groups, as_uid=as_uid)
             return cls(inside, "in-cluster", own_namespace())
         name, namespace = Found.describe_kubeconfig(kubeconfig, context)
-        found = Found.from_kubeconfig(kubeconfig, context, as_user=as_user, as_groups=groups, as_uid=as_uid)
+        # By its name: another shell may make another context the current one between these two reads.
+        found = Found.from_kubeconfig(kubeconfig, name, as_user=as_user, as_groups=groups, as_uid=as_uid)
         return cls(found, name, namespace)
 
     @staticmethod

@@ -24,14 +24,25 @@ Item = TypeVar("Item", bound=FromApi)
 def read_pod_list(listed: Mapping[str, Any]) -> tuple[tuple[Pod, ...], str]:
     """Give the pods of a list and its resourceVersion.
 
-    A proxy's own answer, or the first page of a list, is refused: pods would be taken for gone.
+    A proxy's own answer, or a part of a list, is refused: pods would be taken for gone.
     """
-    metadata = listed.get("metadata")
-    whole = listed.get("kind") == "PodList" and isinstance(metadata, dict) and not metadata.get("continue")
-    if not whole or not isinstance(listed.get("items"), list):
-        raise Unreachable("the API server's answer was no whole list of pods")
+    metadata, items = listed.get("metadata"), listed.get("items")
+    whole = (
+        (listed.get("apiVersion"), listed.get("kind")) == ("v1", "PodList")
+        and isinstance(metadata, dict)
+        and not (metadata.get("continue") or metadata.get("remainingItemCount"))
+        and isinstance(items, list)
+        and all(_may_be_pod(item) for item in items)
+    )
+    if not whole:
+        raise Unreachable("the API server's answer is not a whole PodList")
     with readable("pods"):
         return read_items(Pod, listed, "pods"), str(listed["metadata"]["resourceVersion"])
+
+
+def _may_be_pod(item: Any) -> bool:
+    """Whether an item of a list is of no other kind. The API server names its kind in the list alone."""
+    return not isinstance(item, dict) or item.get("kind") in (None, "Pod")
 
 
 def read_items(kind: type[Item], listed: Mapping[str, Any], what: str) -> tuple[Item, ...]:

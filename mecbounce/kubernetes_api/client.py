@@ -145,7 +145,7 @@ class KubernetesCluster:
         """Use another client's configuration and the headers that it sends, as they are now; it is left as it is."""
         headers = [(name, value) for name, value in api_client.default_headers.items() if name != "User-Agent"]
         headers += [("Cookie", api_client.cookie)] if api_client.cookie else []
-        access = access_of(copy.deepcopy(api_client.configuration), headers)
+        access = access_of(_copied(api_client.configuration), headers)
         return cls(lambda: access)
 
     @property
@@ -417,7 +417,7 @@ def _public(address: str) -> str:
 
 
 def _api_client(access: Access, clock: ServerClock) -> client.ApiClient:
-    configuration = copy.deepcopy(access.configuration)
+    configuration = _copied(access.configuration)
     configuration.retries = False  # a hidden retry of a DELETE would show a 404 of its own making
     configuration.socket_options = _SOCKET_OPTIONS
     configuration.connection_pool_maxsize = MOST_CONNECTIONS
@@ -431,6 +431,12 @@ def _api_client(access: Access, clock: ServerClock) -> client.ApiClient:
     return api
 
 
+def _copied(configuration: client.Configuration) -> client.Configuration:
+    """Copy it, but for the hook that renews its token: that may be bound to an object which can't be copied."""
+    hook = configuration.refresh_api_key_hook
+    return copy.deepcopy(configuration, {id(hook): hook})
+
+
 def _own_headers(api: client.ApiClient) -> list[tuple[str, str]]:
     """Give the headers that the client would send by itself."""
     signed_in = [(each["key"], each["value"]) for each in api.configuration.auth_settings().values()]
@@ -438,9 +444,14 @@ def _own_headers(api: client.ApiClient) -> list[tuple[str, str]]:
 
 
 def _renewed(renew: Callable[[client.Configuration], None], configuration: client.Configuration) -> None:
-    """Let the client read its token anew. Raises Unreachable where a credential plugin fails then."""
+    """Let the client read its token anew, and nothing else: the API server stays the one that was checked.
+
+    Raises Unreachable where a credential plugin fails then.
+    """
+    host = configuration.host
     with _unquoted_plugin() as failures:
         renew(configuration)
+    configuration.host = host
     if failures:
         raise Unreachable("the kubeconfig's credential plugin failed; run it to see why")
 

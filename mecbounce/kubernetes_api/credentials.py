@@ -1,20 +1,23 @@
 """A kubeconfig's credential plugin: a command that prints a token or a certificate, asked as kubectl asks it.
 
-What kubectl leaves open is closed here: a plugin has a time limit, and what it prints for a person reaches no log.
+What kubectl leaves open is closed here: a plugin has a time limit, its output a largest size, and what it prints for a
+person reaches no log.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import IO, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,6 +26,7 @@ from mecbounce.fields import first_fault
 from mecbounce.quoting import quoted
 
 LIMIT = 60.0  # seconds
+MOST_PRINTED = 1 << 20  # bytes: a certificate chain and a token take some kilobytes
 INTERACTIVE_LIMIT = 300.0  # seconds, where a person is asked: by a browser, for a code
 
 
@@ -121,15 +125,35 @@ def _run(plugin: Exec, command: str, environment: Mapping[str, str], *, interact
     except (OSError, ValueError) as error:  # ValueError: a zero byte in an argument
         raise ConfigError(f"its credential plugin failed: it can't be run ({type(error).__name__})") from None
     try:
-        printed, _ = process.communicate(timeout=limit)
+        printed = _printed(process, limit)
     except BaseException as error:
         _end(process, alone=interactive)
         if not isinstance(error, subprocess.TimeoutExpired):
             raise
-        raise ConfigError(f"its credential plugin failed: it had not ended after {limit:.0f} s") from None
+        ended = process.returncode != -signal.SIGKILL  # by itself: a child of it has kept its output
+        what = f"its output was not closed within {limit:.0f} s" if ended else f"it had not ended after {limit:.0f} s"
+        raise ConfigError(f"its credential plugin failed: {what}") from None
     if process.returncode:
         how = f"{os.path.basename(command)} ended with status {process.returncode}"  # noqa: PTH119 -- of any text
         raise ConfigError(f"its credential plugin failed; run it to see why ({how})")
+    return printed
+
+
+def _printed(process: subprocess.Popen[bytes], limit: float) -> bytes:
+    """Read all that a process prints, and wait for its end. Raises TimeoutExpired, and ConfigError for too much."""
+    deadline, printed = time.monotonic() + limit, bytearray()
+    with selectors.DefaultSelector() as selector, cast("IO[bytes]", process.stdout) as output:
+        selector.register(output, selectors.EVENT_READ)
+        while True:
+            if not selector.select(max(deadline - time.monotonic(), 0)):
+                raise subprocess.TimeoutExpired(process.args, limit)
+            more = os.read(output.fileno(), 65536)
+            if not more:
+                break
+            printed += more
+            if len(printed) > MOST_PRINTED:
+                raise ConfigError(f"its credential plugin failed: it printed more than {MOST_PRINTED >> 20} MiB")
+    process.wait(max(deadline - time.monotonic(), 0))
     return bytes(printed)
 
 

@@ -149,21 +149,33 @@ class Target:
     proxy: str
     user: str  # its name in the kubeconfig
     acts_as: tuple[tuple[str, str], ...]  # the headers of the impersonation
+    source: str  # where all this stands
 
     def change(self, found: Target) -> str:
         """Say what differs in another target, and what to do about it; empty where nothing does."""
-        named = (
-            ("API server", self.server, found.server),
-            ("proxy", self.proxy or "none", found.proxy or "none"),
-            ("kubeconfig's user", repr(self.user), repr(found.user)),
-            ("user to act as", _impersonated(self.acts_as), _impersonated(found.acts_as)),
+        before, now = _impersonated(self.acts_as), _impersonated(found.acts_as)
+        rows = (
+            (self.server, found.server, f"the API server {found.server}", f"is of {self.server} and stays there"),
+            (self.proxy, found.proxy, _proxied(found.proxy), f"goes by {_proxied(self.proxy)} and stays with it"),
+            (self.user, found.user, f"the user {found.user!r}", f"is of the user {self.user!r} and stays so"),
+            (before, now, f"{now} to act as", f"acts as {before} and stays so"),
+            (
+                self.authority,
+                found.authority,
+                f"another certificate authority or server name for {self.server}",
+                "stays with the first one",
+            ),
+            (self.acts_as, found.acts_as, f"another as-user-extra for {before}", "stays with the first one"),
         )
-        changes = [f"the {what} is now {now}, was {before}" for what, before, now in named if now != before]
-        if not changes and found.authority != self.authority:
-            changes = [f"the certificate authority or server name of {self.server} is another one"]
-        if not changes and found.acts_as != self.acts_as:
-            changes = [f"as-user-extra of {_impersonated(self.acts_as)} is another one"]
-        return f"the credentials changed and are not used: {changes[0]}; restore them to go on" if changes else ""
+        for was, is_now, names, stays in rows:
+            if was != is_now:
+                what = f"the {self.source} now names {names}; this bounce {stays}"
+                return f"{what}. Put the old entry back, or stop and begin anew"
+        return ""
+
+
+def _proxied(proxy: str) -> str:
+    return f"the proxy {proxy}" if proxy else "no proxy"
 
 
 def _impersonated(headers: Iterable[tuple[str, str]]) -> str:
@@ -184,12 +196,13 @@ class Access:
     proxy: Proxy | None = None
     options: Mapping[str, Any] = field(default_factory=dict)  # of the pool's connections
     expires: datetime | None = None
+    source: str = "kubeconfig"
 
     @property
     def target(self) -> Target:
         """Which API server that is, by which way, and as whom."""
         proxy = self.proxy.url if self.proxy else ""
-        return Target(str(self.configuration.host), self.authority, proxy, self.user, self.acts_as)
+        return Target(str(self.configuration.host), self.authority, proxy, self.user, self.acts_as, self.source)
 
     @property
     def expired(self) -> bool:
@@ -198,7 +211,10 @@ class Access:
 
 
 def access_of(configuration: client.Configuration, headers: list[tuple[str, str]]) -> Access:
-    """Use a configuration of the official client as it is, with the proxy that it names."""
+    """Use a configuration of the official client as it is now, with the proxy that it names. Raises ConfigError.
+
+    The file of its certificate authority is read here, once: one that is replaced later is not trusted unseen.
+    """
     named = configuration.proxy
     if not named or named in getproxies_environment().values():  # the client has looked there too, for any server
         proxy = proxy_of_environment(configuration.host)
@@ -209,7 +225,17 @@ def access_of(configuration: client.Configuration, headers: list[tuple[str, str]
             proxy = Proxy.at(named, configuration.proxy_headers)
         except ConfigError as error:
             raise ConfigError(f"the client's proxy can't be used: {error}") from None
-    return Access(configuration, headers=lambda: headers, proxy=proxy)
+    authority, options = b"", {}
+    if configuration.verify_ssl and configuration.ssl_ca_cert:
+        try:
+            authority = Path(configuration.ssl_ca_cert).read_bytes()
+        except (OSError, ValueError) as error:
+            what = f"the client's certificate authority can't be read ({type(error).__name__})"
+            raise ConfigError(what) from None
+        options = {"ca_certs": None, "ca_cert_data": authority.decode("ascii", "ignore")}
+    hashed = hashlib.sha256(authority).hexdigest()
+    source = "service account"  # else nothing is read anew
+    return Access(configuration, hashed, headers=lambda: headers, proxy=proxy, options=options, source=source)
 
 
 class Kubeconfig:

@@ -6,6 +6,7 @@ reaches the wire as it should: the client's dict can hold no header twice, as se
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import ipaddress
 import os
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
-from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlencode, urlsplit
 from urllib.request import getproxies_environment
 
 import urllib3
@@ -27,7 +28,7 @@ import websocket
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ProtocolError, ProxySchemeUnsupported, SSLError
 from urllib3.exceptions import TimeoutError as Late
-from urllib3.util import make_headers, parse_url
+from urllib3.util import parse_url
 
 from mecbounce.errors import ConfigError
 
@@ -80,20 +81,24 @@ class Proxy:
     @classmethod
     def at(cls, url: str, headers: Mapping[str, str] | None = None) -> Proxy:
         """Read a proxy's URL. Raises ConfigError, which quotes nothing of it: it may hold a password."""
+        if "://" not in url:
+            raise ConfigError("it has no scheme, such as http://")
         try:
             parts = urlsplit(url)
-            port = parts.port
         except ValueError:
             raise ConfigError("it is not a URL") from None
         if parts.scheme not in PORTS:
             raise ConfigError(f"its scheme is none of {', '.join(PORTS)}")
+        port = _port(parts)
         if not _names_a_host(parts.netloc.rpartition("@")[2]):
             raise ConfigError("it names no host")
-        if port == 0:
-            raise ConfigError("its port is 0")
         if parts.scheme.startswith("socks") and importlib.util.find_spec("socks") is None:
             raise ConfigError("a SOCKS proxy needs the package PySocks: pip install 'mecbounce[socks]'")
-        user, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
+        try:
+            user, password = (part and unquote(part, errors="strict") for part in (parts.username, parts.password))
+            f"{user}{password}".encode()
+        except UnicodeError:
+            raise ConfigError("its user or password is not UTF-8") from None
         return cls(parts.scheme, str(parts.hostname), port or PORTS[parts.scheme], user, password, headers or {})
 
     @property
@@ -112,19 +117,33 @@ class Proxy:
             from urllib3.contrib.socks import SOCKSProxyManager  # noqa: PLC0415 -- needs an extra package
 
             return SOCKSProxyManager(self.url, username=self.user, password=self.password, **options)
-        signed_in = {} if self.user is None else make_headers(proxy_basic_auth=f"{self.user}:{self.password or ''}")
+        signed_in = {}
+        if self.user is not None:  # not with urllib3's make_headers, which encodes Latin-1
+            who = base64.b64encode(f"{self.user}:{self.password or ''}".encode()).decode()
+            signed_in = {"Proxy-Authorization": f"Basic {who}"}
         tls = {"proxy_ssl_context": options["ssl_context"]} if options.get("ssl_context") else {}
         return urllib3.ProxyManager(self.url, proxy_headers={**self.headers, **signed_in}, **tls, **options)
+
+
+def _port(parts: SplitResult) -> int | None:
+    """Give the port of a URL; None where it names none. Raises ConfigError."""
+    try:
+        if (port := parts.port) != 0:
+            return port
+    except ValueError:
+        pass
+    raise ConfigError("its port is no number from 1 to 65535") from None
 
 
 def proxy_of_environment(server: str) -> Proxy | None:
     """Give the proxy that the environment names for a server. It spares this machine, as kubectl and curl do."""
     parts, proxies = urlsplit(server), getproxies_environment()
-    named = proxies.get(parts.scheme)
+    named = proxies.get(parts.scheme, "").strip()
     if not named or _is_here(parts.hostname or "") or spared(server, proxies.get("no", "")):
         return None
     try:
-        return Proxy.at(named if "://" in named else f"http://{named}")
+        # A host alone will do; a slip such as http:/proxy is not taken for a host of the name http.
+        return Proxy.at(named if re.match(r"([a-zA-Z][\w+.-]*:)?/", named) else f"http://{named}")
     except ConfigError as error:
         raise ConfigError(f"the environment's {parts.scheme}_proxy can't be used: {error}") from None
 

@@ -28,7 +28,7 @@ from mecbounce.task import advance, begin
 
 
 def listed(*pods: Any) -> dict[str, Any]:
-    return {"kind": "PodList", "items": [*pods], "metadata": {"resourceVersion": "7"}}
+    return {"kind": "PodList", "apiVersion": "v1", "items": [*pods], "metadata": {"resourceVersion": "7"}}
 
 
 def made(**fields: Any) -> dict[str, Any]:
@@ -60,8 +60,8 @@ PODS = [
     ),
 ]
 NO_LISTS: list[Any] = [
-    {"kind": "PodList", "items": None, "metadata": {"resourceVersion": "7"}},
-    {"kind": "PodList", "items": [], "metadata": None},
+    {"kind": "PodList", "apiVersion": "v1", "items": None, "metadata": {"resourceVersion": "7"}},
+    {"kind": "PodList", "apiVersion": "v1", "items": [], "metadata": None},
 ]
 BEYOND_JSON = [b"[" * 100_000, b'{"spec": {"state": "\\ud800"}}', b'{"message": "\\udfff"}', b"9" * 5000, b"\xff", b""]
 RESOURCES: list[Any] = [
@@ -289,7 +289,7 @@ def test_a_list_is_pods_or_names_the_field_that_cannot_be_read(examples: int, fi
     @settings(max_examples=100 * examples)
     @given(data=fuzzed(PODS))
     def holds(data: bytes) -> None:
-        raw = b'{"kind": "PodList", "metadata": {"resourceVersion": "7"}, "items": [%s]}' % data
+        raw = b'{"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}, "items": [%s]}' % data
         cluster = CannedCluster(SimpleNamespace(list_namespaced_pod=lambda *_, **__: SimpleNamespace(data=raw)))
         told = outcome(lambda: cluster.pods("default"), Unreachable)
         tried["unreadable" if isinstance(told, Unreachable) else "read"] += 1
