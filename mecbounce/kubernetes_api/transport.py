@@ -138,7 +138,7 @@ def _port(parts: SplitResult) -> int | None:
 def proxy_of_environment(server: str) -> Proxy | None:
     """Give the proxy that the environment names for a server. It spares this machine, as kubectl and curl do."""
     parts, proxies = urlsplit(server), getproxies_environment()
-    named = proxies.get(parts.scheme)
+    named = proxies.get(parts.scheme, "").strip()
     if not named or _is_here(parts.hostname or "") or spared(server, proxies.get("no", "")):
         return None
     try:
