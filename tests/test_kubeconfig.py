@@ -822,6 +822,15 @@ class TestEnvironmentsProxy:
         said = bench.refusal(server="http://cluster.invalid")
         assert said == f"the environment's http_proxy can't be used: {fault}"
 
+    @pytest.mark.parametrize("named", [" http://127.0.0.1:1", "127.0.0.1:1 ", "127.0.0.1:1/"])
+    def test_spaces_around_it_and_a_path_behind_it_do_not_count(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, named: str
+    ) -> None:
+        monkeypatch.setenv("http_proxy", named)
+        made = KubernetesCluster.from_kubeconfig(bench.write(server="http://cluster.invalid"))
+        assert made._access.proxy is not None
+        assert made._access.proxy.url == "http://127.0.0.1:1"
+
     @pytest.mark.parametrize("user", ["me:€", "я:пароль"])
     def test_its_user_and_password_are_sent_as_utf_8(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch, user: str
