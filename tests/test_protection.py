@@ -180,7 +180,7 @@ class TestExec:
         with pytest.raises(Refused, match=r'^exec was refused: pods "mec-0" is forbidden') as caught:
             ExecProtection(kubernetes, ("protect",)).disable(protected)
         assert "audit-id" not in str(caught.value).lower()
-        mocker.patch("mecbounce.cluster._status", return_value=SAID)
+        mocker.patch("mecbounce.kubernetes_api.pod_exec.read_status", return_value=SAID)
         with pytest.raises(Refused, match=r"^exec was refused: no: password=\*\*\*$"):
             ExecProtection(kubernetes, ("protect",)).disable(protected)
 

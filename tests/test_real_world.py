@@ -426,7 +426,8 @@ class TestAnswers:
         assert "phase Failed: Evicted: The node had condition: [DiskPressure]" in result.diagnosis.evidence
 
     def test_a_jobs_pod_that_ends_by_itself_again_is_the_affair_of_the_application(self, sandbox: Sandbox) -> None:
-        (pod,) = made(sandbox, job("backup"))
+        probed = {"spec": {"restartPolicy": "Never", "containers": [container(startupProbe=PROBE)]}}
+        (pod,) = made(sandbox, job("backup", template=probed))  # without a probe it is back while it runs
         sandbox.behave(Behaviour(crash_exit_code=3, runs_for=0))
         result = bounce(sandbox, pod, force=True)
         assert (result.event, code(result)) == (Event.READY_TIMEOUT, "pod_ended")
