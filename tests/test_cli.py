@@ -763,6 +763,7 @@ class TestBadInput:
             (("Mec_0",), "pod: 'Mec_0' is not a name"),
             (("mec-0", "-n", ""), "namespace: '' is not a name"),
             (("mec-0", "-n", "a.b"), "namespace: 'a.b' is not a name"),
+            (("mec-0", "--kubeconfig", "a\nb"), "kubeconfig a�b: there is no such file"),
             (("mec-0", "--pod-uid", "../x"), "--pod-uid: '../x' is no whole UID"),
             (("mec-0", "--pod-uid", "6d0c8f5e"), "--pod-uid: '6d0c8f5e' is no whole UID"),
             (("mec-0", "--pod-uid", GONE.upper()), f"--pod-uid: '{GONE.upper()}' is no whole UID"),

@@ -27,6 +27,7 @@ except ImportError as error:
 
 from mecbounce.cli.exits import ExitStatus, LeftAtOnce, discard, exit_status_of_error
 from mecbounce.errors import MecBounceError, RecordError
+from mecbounce.quoting import printable
 
 _CTRL_C = 130  # what typer returns for it; it prints nothing
 
@@ -85,5 +86,5 @@ def _main(command: typer.Typer, name: str) -> NoReturn:
 
 
 def _complain(name: str, message: str, status_code: int) -> int:
-    print(f"{name}: {message}", file=sys.stderr)
+    print(f"{name}: {printable(message)}", file=sys.stderr)  # a file's name may hold anything
     return status_code
