@@ -81,7 +81,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli.bouncing": LIBRARY | {"cli.exits", "cli.terminal"},
     "cli.commands": LIBRARY
     | {"diagram"}
-    | {f"cli.{name}" for name in ("bouncing", "exits", "options", "pages", "plan_page", "screen", "terminal")},
+    | {f"cli.{name}" for name in ("bouncing", "exits", "kube", "options", "pages", "plan_page", "screen", "terminal")},
     "cli": LIBRARY | {"cli.commands", "cli.exits"},
     "__main__": {"cli"},
 }

@@ -19,12 +19,15 @@ from mecbounce import diagram as drawing
 from mecbounce.cli import pages, screen
 from mecbounce.cli.bouncing import bounce
 from mecbounce.cli.exits import ExitStatus, UsageProblem
+from mecbounce.cli.kube import Kube
 from mecbounce.cli.options import BounceOptions, CommonOptions, Output, taking
 from mecbounce.cli.plan_page import plan_page, would_resume
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import RecordNotSaved
 from mecbounce.planning import plan
+from mecbounce.protection import AnnotationProtection
 from mecbounce.record import BounceRecord
+from mecbounce.request import BounceRequest
 from mecbounce.stores import FileStore
 from mecbounce.task import refuse_other_bounce, refuse_other_server
 
@@ -54,11 +57,7 @@ def common(
 @taking(BounceOptions)
 def run(options: BounceOptions) -> int:
     """Bounce a pod, or resume a bounce that was interrupted."""
-    request, kube = options.asked()
-    protection = options.protection(kube.cluster)
-    store = options.store(kube, request)
-    if options.verbose:
-        log_to_stderr(logging.INFO)
+    request, kube, protection, store = _prepared(options)
     terminal = BounceInTerminal(request, kube.name, options.given(), options.output, plain=options.verbose)
     return bounce(terminal, request, kube.cluster, store, protection, events=not options.no_events)
 
@@ -67,11 +66,7 @@ def run(options: BounceOptions) -> int:
 @taking(BounceOptions)
 def show_plan(options: BounceOptions) -> int:
     """Tell what a bounce would do now: checks, deadlines, rights, a dry run of the deletion. Changes nothing."""
-    request, kube = options.asked()
-    protection = options.protection(kube.cluster)
-    store = options.store(kube, request)
-    if options.verbose:
-        log_to_stderr(logging.INFO)
+    request, kube, protection, store = _prepared(options)
     left = store.load()
     try:
         store.try_place()
@@ -133,6 +128,16 @@ def demo(
     from mecbounce.sandbox.demo import show  # noqa: PLC0415 -- only a demo needs the embedded cluster
 
     return show(scenario, output)
+
+
+def _prepared(options: BounceOptions) -> tuple[BounceRequest, Kube, AnnotationProtection | None, FileStore]:
+    """Make of the options what `run` and `plan` are about, and log where that is asked for."""
+    request, kube = options.asked()
+    protection = options.protection(kube.cluster)
+    store = options.store(kube, request)
+    if options.verbose:
+        log_to_stderr(logging.INFO)
+    return request, kube, protection, store
 
 
 def log_to_stderr(level: int) -> None:

@@ -145,7 +145,11 @@ class BounceOptions(CommonOptions):
         return replace(super().given(), protection=self.protection_annotation or "", no_events=self.no_events)
 
     def asked(self) -> tuple[BounceRequest, Kube]:
-        """Make a request of the options. What is wrong with the options alone is said before a kubeconfig is opened."""
+        """Make a request of the options.
+
+        An option without its proper form is told before a kubeconfig is opened; a name that is none, before the API
+        server is asked for anything but the pods of --selector.
+        """
         if (self.pod is None) is (self.selector is None):
             raise UsageProblem("expected either POD or --selector")
         if self.pod_uid is not None and not re.fullmatch(WHOLE_UID, self.pod_uid):
