@@ -868,7 +868,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("content", "said"),
         [
-            ("{", "not a whole record: it is not whole JSON"),
+            ("{", "not a complete record: it is not complete JSON"),
             ('{"schema_version": 99}', "field schema_version is 99"),
             (begin(request(pod="mec-7", node=None), NOW).model_dump_json(), "field request.pod"),
         ],
