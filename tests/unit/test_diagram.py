@@ -17,7 +17,7 @@ from mecbounce.record import BounceRecord, Diagnosis, StateEntry
 from mecbounce.steps import HANDLERS
 from mecbounce.task import begin
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- diagram: begin -->", "<!-- diagram: end -->"
 README = f"before\n{BEGIN}\nstale\n{END}\nafter\n"
 

@@ -20,7 +20,7 @@ from mecbounce.fields import Frozen
 from mecbounce.machine import Event, State
 from mecbounce.record import Diagnosis, Notice, PinnedPod, SeenPod, StateEntry, Trouble
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 EVERY = [one for one in (vars(of_request) | vars(of_record)).values() if isinstance(one, type)]
 OURS = [one for one in EVERY if issubclass(one, Frozen) and one.model_fields]
 TIMES = {"termination", "ready", "api", "grace_period", "durations", "timeouts"}  # the fields that hold seconds

@@ -42,7 +42,7 @@ from mecbounce.request import BounceRequest, NodeRef, Timeouts
 from mecbounce.sandbox import Sandbox
 from mecbounce.task import begin
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCUMENTS = {
     path.name: path
     for path in (

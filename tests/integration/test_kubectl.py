@@ -186,7 +186,7 @@ class TestPlugin:
         assert err.startswith("kubectl bounce: No such option: --nonsense")
 
     def test_kubectl_finds_it_by_the_names_of_its_programs(self) -> None:
-        project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+        project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
         for name, function in SCRIPTS.items():
             assert project["project"]["scripts"][name] == f"mecbounce.cli:{function}"
 

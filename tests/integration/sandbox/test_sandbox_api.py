@@ -1,4 +1,4 @@
-"""What the API server does in a way of its own; what it does as a real one is in tests/conformance."""
+"""What the API server does in a way of its own; what it does as a real one is in tests/integration/conformance."""
 
 from __future__ import annotations
 
