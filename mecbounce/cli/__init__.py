@@ -66,6 +66,9 @@ def _main(command: typer.Typer, name: str) -> NoReturn:
         status_code = command(sys.argv[1:] or ["--help"], prog_name=name, standalone_mode=False) or ExitStatus.DONE
         if status_code == _CTRL_C:
             status_code = _complain(name, "Interrupted.", ExitStatus.OTHER)
+    except typer.BadParameter as error:
+        option = error.param.opts[0] if error.param else ""
+        status_code = _complain(name, " ".join(f"{option}: {error.message}".split()), error.exit_code)
     except typer.TyperException as error:
         status_code = _complain(name, " ".join(error.format_message().split()), error.exit_code)
     except LeftAtOnce as left:

@@ -17,19 +17,14 @@ from rich.console import Console, RenderableType
 
 from mecbounce import diagram as drawing
 from mecbounce.cli import pages, screen
-from mecbounce.cli.bouncing import bounce
+from mecbounce.cli.bouncing import bounce, to_resume
 from mecbounce.cli.exits import ExitStatus, UsageProblem
-from mecbounce.cli.kube import Kube
-from mecbounce.cli.options import BounceOptions, CommonOptions, Output, taking
+from mecbounce.cli.options import Asked, BounceOptions, CommonOptions, Output, taking
 from mecbounce.cli.plan_page import plan_page, would_resume
 from mecbounce.cli.terminal import BounceInTerminal
-from mecbounce.errors import RecordNotSaved
 from mecbounce.planning import plan
-from mecbounce.protection import AnnotationProtection
 from mecbounce.record import BounceRecord
-from mecbounce.request import BounceRequest
 from mecbounce.stores import FileStore
-from mecbounce.task import refuse_other_bounce, refuse_other_server
 
 WIDE = 2000  # columns: no line of ours is so long
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -57,31 +52,25 @@ def common(
 @taking(BounceOptions)
 def run(options: BounceOptions) -> int:
     """Bounce a pod, or resume a bounce that was interrupted."""
-    request, kube, protection, store = _prepared(options)
-    terminal = BounceInTerminal(request, kube.name, options.given(), options.output, plain=options.verbose)
-    return bounce(terminal, request, kube.cluster, store, protection, events=not options.no_events)
+    asked = _asked(options)
+    terminal = BounceInTerminal(
+        asked.request, asked.kube.name, options.given(), options.output, live=not options.verbose
+    )
+    return bounce(terminal, asked, events=not options.no_events)
 
 
 @app.command("plan")
 @taking(BounceOptions)
 def show_plan(options: BounceOptions) -> int:
     """Tell what a bounce would do now: checks, deadlines, rights, a dry run of the deletion. Changes nothing."""
-    request, kube, protection, store = _prepared(options)
-    left = store.load()
-    try:
-        store.try_place()
-    except RecordNotSaved as error:
-        raise UsageProblem(f"--state: {error}") from error
-    resumes = ""
-    if left is not None and not left.finished:
-        refuse_other_bounce(left, request, store)
-        refuse_other_server(left, kube.cluster.server, store)
-        resumes = would_resume(left)
-    found = plan(request, kube.cluster, protection, events=not options.no_events)
+    asked = _asked(options)
+    left = to_resume(asked)
+    resumes = would_resume(left) if left else ""
+    found = plan(asked.request, asked.kube.cluster, asked.protection, events=not options.no_events)
     if options.output is Output.JSON:
         print(json.dumps({"resumes": resumes, **found.model_dump(mode="json")}, indent=2))
     else:
-        _print_page(plan_page(found, screen.heading(request, kube.name), resumes))
+        _print_page(plan_page(found, screen.heading(asked.request, asked.kube.name), resumes))
     return ExitStatus.DONE if found.goes_on else ExitStatus.REFUSED
 
 
@@ -93,9 +82,7 @@ def status(options: CommonOptions) -> int:
         raise UsageProblem("expected either POD or --state")
     state = options.state
     if state is None:
-        bouncing = BounceOptions(**asdict(options))
-        request, kube = bouncing.asked()
-        state = bouncing.store(kube, request).path
+        state = BounceOptions(**asdict(options)).asked().store.path
         if not state.exists():
             raise UsageProblem(f"no bounce of {options.pod} is recorded in {state}; if it ran with --state, give that")
     record, now, given = _stored(state), datetime.now(UTC), options.given()
@@ -130,14 +117,10 @@ def demo(
     return show(scenario, output)
 
 
-def _prepared(options: BounceOptions) -> tuple[BounceRequest, Kube, AnnotationProtection | None, FileStore]:
-    """Make of the options what `run` and `plan` are about, and log where that is asked for."""
-    request, kube = options.asked()
-    protection = options.protection(kube.cluster)
-    store = options.store(kube, request)
+def _asked(options: BounceOptions) -> Asked:
     if options.verbose:
         log_to_stderr(logging.INFO)
-    return request, kube, protection, store
+    return options.asked()
 
 
 def log_to_stderr(level: int) -> None:

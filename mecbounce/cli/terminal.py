@@ -33,7 +33,7 @@ class BounceInTerminal:
     """One bounce as it is seen: a live screen in a terminal, plain lines elsewhere, one JSON document for programs."""
 
     def __init__(
-        self, request: BounceRequest, context: str, given: Given, output: Output, *, plain: bool = False
+        self, request: BounceRequest, context: str, given: Given, output: Output, *, live: bool = True
     ) -> None:
         self._request = request
         self._context = context
@@ -44,7 +44,7 @@ class BounceInTerminal:
         self.record: BounceRecord | None = None
         """The last one that was saved. None: none was, as far as is known."""
         self._sight: screen.Sight | None = None
-        live = self._console.is_terminal and not self._console.is_dumb_terminal and not plain
+        live = live and self._console.is_terminal and not self._console.is_dumb_terminal
         self._live = Live(self, console=self._console, refresh_per_second=4) if live else None
         self._progress = screen.ProgressLines()
 

@@ -72,13 +72,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli.kube": set(),
     "cli.completion": {"cli.kube"},
     "cli.next_commands": BOTTOM | PURE,
-    "cli.options": LIBRARY | {f"cli.{name}" for name in ("exits", "layout", "kube", "completion", "next_commands")},
+    "cli.values": BOTTOM | {"cli.layout"},
+    "cli.record_files": {"cli.kube"},
+    "cli.options": LIBRARY
+    | {f"cli.{name}" for name in ("exits", "values", "kube", "completion", "next_commands", "record_files")},
     "cli.pages": BOTTOM | PURE | {"cli.layout", "cli.next_commands"},
     "cli.plan_page": LIBRARY | {"cli.layout"},
     "cli.screen": BOTTOM | PURE | {"cli.layout", "cli.pages"},
     "cli.terminal": BOTTOM
     | {f"cli.{name}" for name in ("exits", "layout", "next_commands", "options", "pages", "screen")},
-    "cli.bouncing": LIBRARY | {"cli.exits", "cli.terminal"},
+    "cli.bouncing": LIBRARY | {"cli.exits", "cli.options", "cli.terminal"},
     "cli.commands": LIBRARY
     | {"diagram"}
     | {f"cli.{name}" for name in ("bouncing", "exits", "kube", "options", "pages", "plan_page", "screen", "terminal")},
