@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from datetime import UTC
-from typing import TYPE_CHECKING
 
 from mecbounce.cli.exits import ExitStatus, LeftAtOnce, UsageProblem, exit_status, stop_signals
+from mecbounce.cli.options import Asked
+from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import Interrupted, RecordError, RecordNotSaved, Superseded
 from mecbounce.messages import COMMAND
 from mecbounce.record import BounceRecord
@@ -14,12 +15,8 @@ from mecbounce.request import BounceRequest
 from mecbounce.stores import FileStore
 from mecbounce.task import BounceTask, refuse_other_bounce, refuse_other_pod, refuse_other_server
 
-if TYPE_CHECKING:
-    from mecbounce.cli.options import Asked
-    from mecbounce.cli.terminal import BounceInTerminal
 
-
-def bounce(terminal: BounceInTerminal, asked: Asked, *, events: bool = True) -> ExitStatus:
+def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
     """Bounce, or resume what an earlier run left, and tell how it ended."""
     cluster = asked.kube.cluster
     with stop_signals() as stop:
@@ -32,7 +29,7 @@ def bounce(terminal: BounceInTerminal, asked: Asked, *, events: bool = True) -> 
             observe=terminal.observe,
             saw=lambda pods: terminal.saw(pods, cluster.server_time),
             stop=stop,
-            events=events,
+            events=asked.events,
             terms=COMMAND,
         )
         try:

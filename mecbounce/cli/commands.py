@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
-import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 from rich.console import Console, RenderableType
 
@@ -19,20 +16,20 @@ from mecbounce import diagram as drawing
 from mecbounce.cli import pages, screen
 from mecbounce.cli.bouncing import bounce, to_resume
 from mecbounce.cli.exits import ExitStatus, UsageProblem
-from mecbounce.cli.options import Asked, BounceOptions, CommonOptions, Output, taking
+from mecbounce.cli.options import BounceOptions, CommonOptions, Output, taking
 from mecbounce.cli.plan_page import plan_page, would_resume
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.planning import plan
 from mecbounce.record import BounceRecord
 from mecbounce.stores import FileStore
 
-WIDE = 2000  # columns: no line of ours is so long
+WIDE = 2000  # columns: wider than any line
 HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(name="mecbounce", rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=HELP)
 plugin = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 
 
-def _tell_version(asked: bool) -> None:
+def _show_version(asked: bool) -> None:
     if asked:
         print(f"mecbounce {version('mecbounce')}")
         raise typer.Exit
@@ -41,7 +38,7 @@ def _tell_version(asked: bool) -> None:
 @app.callback()
 def common(
     _version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="tell the version and leave")
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="show the version")
     ] = False,
 ) -> None:
     """Bounce one application node on Kubernetes: delete its pod and wait until its replacement has started."""
@@ -52,21 +49,18 @@ def common(
 @taking(BounceOptions)
 def run(options: BounceOptions) -> int:
     """Bounce a pod, or resume a bounce that was interrupted."""
-    asked = _asked(options)
-    terminal = BounceInTerminal(
-        asked.request, asked.kube.name, options.given(), options.output, live=not options.verbose
-    )
-    return bounce(terminal, asked, events=not options.no_events)
+    asked, given = options.asked(), options.given()
+    terminal = BounceInTerminal(asked.request, asked.kube.name, given, options.output, live=not options.verbose)
+    return bounce(terminal, asked)
 
 
 @app.command("plan")
 @taking(BounceOptions)
 def show_plan(options: BounceOptions) -> int:
-    """Tell what a bounce would do now: checks, deadlines, rights, a dry run of the deletion. Changes nothing."""
-    asked = _asked(options)
-    left = to_resume(asked)
-    resumes = would_resume(left) if left else ""
-    found = plan(asked.request, asked.kube.cluster, asked.protection, events=not options.no_events)
+    """Show what a bounce would do now: checks, deadlines, rights, a dry run of the deletion. Changes nothing."""
+    asked = options.asked()
+    resumes = would_resume(left) if (left := to_resume(asked)) else ""
+    found = plan(asked.request, asked.kube.cluster, asked.protection, events=asked.events)
     if options.output is Output.JSON:
         print(json.dumps({"resumes": resumes, **found.model_dump(mode="json")}, indent=2))
     else:
@@ -77,7 +71,7 @@ def show_plan(options: BounceOptions) -> int:
 @app.command()
 @taking(CommonOptions)
 def status(options: CommonOptions) -> int:
-    """Tell where the bounce of POD, or that of --state, stands: from its record alone."""
+    """Show where the bounce of POD, or that of --state, stands. Reads its record and asks no cluster."""
     if (options.pod is None) is (options.state is None):
         raise UsageProblem("expected either POD or --state")
     state = options.state
@@ -99,7 +93,7 @@ def status(options: CommonOptions) -> int:
 
 @app.command()
 def diagram(
-    state: Annotated[Path | None, typer.Option("--state", metavar="FILE", help="mark the path of this record")] = None,
+    state: Annotated[Path | None, typer.Option(metavar="FILE", help="mark the path that this bounce took")] = None,
 ) -> int:
     """Print the machine as a Mermaid diagram."""
     print(drawing.bounce(_stored(state) if state else None), end="")
@@ -108,27 +102,13 @@ def diagram(
 
 @app.command()
 def demo(
-    scenario: Annotated[str, typer.Option(help="which one; 'list' tells them")] = "happy",
+    scenario: Annotated[str, typer.Option(help="which one; 'list' shows them")] = "happy",
     output: Annotated[Output, typer.Option("--output", "-o", help="how to print the result")] = Output.TEXT,
 ) -> int:
-    """Bounce a node of an embedded cluster; nothing outside of this process is touched."""
+    """Bounce a node of an embedded cluster. Touches nothing else."""
     from mecbounce.sandbox.demo import show  # noqa: PLC0415 -- only a demo needs the embedded cluster
 
     return show(scenario, output)
-
-
-def _asked(options: BounceOptions) -> Asked:
-    if options.verbose:
-        log_to_stderr(logging.INFO)
-    return options.asked()
-
-
-def log_to_stderr(level: int) -> None:
-    """Log to standard error from this level on."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def _stored(path: Path) -> BounceRecord:
@@ -139,7 +119,7 @@ def _stored(path: Path) -> BounceRecord:
 
 
 def _print_page(page: RenderableType) -> None:
-    """Print what is laid out in columns: in a terminal for its width, elsewhere each row as one line."""
+    """Print a page: in a terminal fitted to its width, elsewhere each row as one line."""
     console = Console(highlight=False)
     if console.is_terminal:
         console.print(page)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -10,15 +12,16 @@ from functools import wraps
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import structlog
 import typer
 from pydantic import ValidationError
 
-from mecbounce.cli import values
 from mecbounce.cli.completion import POD_KIND, completion, contexts, namespaces, pods
 from mecbounce.cli.exits import UsageProblem
 from mecbounce.cli.kube import Kube
 from mecbounce.cli.next_commands import Given
 from mecbounce.cli.record_files import default_record, default_records
+from mecbounce.cli.values import annotation, duration, label_selector, node_ref, whole_uid
 from mecbounce.errors import RecordError, Refused
 from mecbounce.fields import first_fault
 from mecbounce.protection import AnnotationProtection
@@ -50,6 +53,15 @@ def taking(options: Callable[..., Options]) -> Callable[[Callable[[Options], int
     return decorate
 
 
+def log_to_stderr(verbose: bool) -> bool:
+    """Log errors to standard error; `verbose`: everything from level info on."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO if verbose else logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    return verbose
+
+
 @dataclass(frozen=True)
 class Asked:
     """What the options ask for: which bounce, of which cluster, and where its record is kept."""
@@ -58,6 +70,7 @@ class Asked:
     kube: Kube
     store: FileStore
     protection: AnnotationProtection | None
+    events: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,21 +124,11 @@ class BounceOptions(CommonOptions):
 
     selector: Annotated[
         str | None,
-        typer.Option(
-            "--selector",
-            "-l",
-            metavar="LABELS",
-            parser=values.label_selector,
-            help="instead of POD: the one pod with these labels",
-        ),
+        typer.Option("--selector", "-l", metavar="LABELS", parser=label_selector, help="instead of POD: its labels"),
     ] = None
     node: Annotated[
         NodeRef | None,
-        typer.Option(
-            metavar="GROUP/VERSION/PLURAL/NAME",
-            parser=values.node_ref,
-            help="the custom resource that the pod is made from",
-        ),
+        typer.Option(metavar="GROUP/VERSION/PLURAL/NAME", parser=node_ref, help="the custom resource behind the pod"),
     ] = None
     gitops: Annotated[bool, typer.Option("--gitops", help="the cluster's resources are changed in Git")] = False
     force: Annotated[
@@ -133,37 +136,25 @@ class BounceOptions(CommonOptions):
     ] = False
     pod_uid: Annotated[
         str | None,
-        typer.Option(
-            metavar="UID", parser=values.whole_uid, help="bounce this incarnation only; if it has gone, just wait"
-        ),
+        typer.Option(metavar="UID", parser=whole_uid, help="bounce this incarnation only; if it has gone, just wait"),
     ] = None
     protection_annotation: Annotated[
         str | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            parser=values.annotation,
-            help="where the pod has this annotation, set it to VALUE before deleting",
-        ),
+        typer.Option(metavar="KEY=VALUE", parser=annotation, help="set it before deleting, if the pod has it"),
     ] = None
     termination_timeout: Annotated[
         float | None,
-        typer.Option(
-            metavar="DURATION",
-            parser=values.duration,
-            help="such as 90s or 10m; default: 10m, or the grace period and 1m if that is longer",
-        ),
+        typer.Option(metavar="DURATION", parser=duration, help="default: 10m, or the grace period + 1m if longer"),
     ] = None
     ready_timeout: Annotated[
         float | None,
-        typer.Option(
-            metavar="DURATION",
-            parser=values.duration,
-            help="such as 90s or 10m; default: 10m, or the startup probe's budget and 5m if that is longer",
-        ),
+        typer.Option(metavar="DURATION", parser=duration, help="default: 10m, or the startup budget + 5m if longer"),
     ] = None
     ready_when: Annotated[ReadyWhen, typer.Option(help="when the replacement counts as back")] = ReadyWhen.AUTO
     no_events: Annotated[bool, typer.Option("--no-events", help="write no Kubernetes Events about the bounce")] = False
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log to standard error")] = False
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", callback=log_to_stderr, help="log to standard error")] = (
+        False
+    )
 
     def given(self) -> Given:
         """Give what the next command repeats."""
@@ -195,7 +186,7 @@ class BounceOptions(CommonOptions):
             origin = f"context {kube.name}: " if field == "namespace" and self.namespace is None else ""
             raise UsageProblem(f"{origin}{field}: {fault}") from None
         store = FileStore(self.state or default_record(kube, namespace, pod))
-        return Asked(request, kube, store, self._protection(kube))
+        return Asked(request, kube, store, self._protection(kube), events=not self.no_events)
 
     def _selected(self, kube: Kube, namespace: str, selector: str) -> str:
         """Name the one pod with these labels. A terminating one counts too: it may be the one that is meant.

@@ -781,7 +781,7 @@ class TestBadInput:
             (("mec-0", "--context", "nope"), "has no such context"),
             (("mec-0", "--kubeconfig", "/nowhere"), "kubeconfig /nowhere: there is no such file"),
             (("mec-0", "--kubeconfig", "x" * 300), "xxx: there is no such file"),
-            (("mec-0", "-o", "xml"), "--output"),
+            (("mec-0", "-o", "xml"), "--output: 'xml' is not one of 'text', 'json'"),
             (("mec-0", "--ready-when", "never"), "--ready-when"),
             (("mec-0", "--nonsense"), "--nonsense"),
             (("mec-0", "--state", "/dev/null/r.json"), "--state: /dev/null/r.json: the record can't be written"),
@@ -903,8 +903,9 @@ class TestBadInput:
         path = tmp_path / "r.json"
         assert command("run", "mec-7", "--state", path) == 3
         before = path.read_bytes()
-        assert command("run", "mec-0", "--state", path) == 2
-        assert f"--state: {path}: field request.pod: the record is of mec-7" in command.err
+        for verb in ("plan", "run"):
+            assert command(verb, "mec-0", "--state", path) == 2
+            assert f"--state: {path}: field request.pod: the record is of mec-7" in command.err
         assert path.read_bytes() == before
         assert list(tmp_path.glob("r.json*")) == [path]
 

@@ -69,8 +69,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": LIBRARY,
     "cli.exits": BOTTOM,
     "cli.layout": BOTTOM,
-    "cli.kube": set(),
-    "cli.completion": {"cli.kube"},
+    "cli.kube": {"__init__"},
+    "cli.completion": {"__init__", "cli.kube"},
     "cli.next_commands": BOTTOM | PURE,
     "cli.values": BOTTOM | {"cli.layout"},
     "cli.record_files": {"cli.kube"},
@@ -85,7 +85,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli.commands": LIBRARY
     | {"diagram"}
     | {f"cli.{name}" for name in ("bouncing", "exits", "kube", "options", "pages", "plan_page", "screen", "terminal")},
-    "cli": LIBRARY | {"cli.commands", "cli.exits"},
+    "cli": LIBRARY | {"cli.commands", "cli.exits", "cli.options"},
     "__main__": {"cli"},
 }
 # What a pure function may need of the standard library: types and arithmetic on times that it is given.
