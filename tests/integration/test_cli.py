@@ -25,7 +25,9 @@ from mecbounce.cli import commands, options
 from mecbounce.cli.exits import stop_signals
 from mecbounce.cli.kube import Kube
 from mecbounce.cli.next_commands import Given
+from mecbounce.cli.record_files import default_record
 from mecbounce.cli.terminal import BounceInTerminal
+from mecbounce.cli.values import duration
 from mecbounce.errors import ImpossibleEvent, RecordNotSaved
 from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.machine import Event, State
@@ -330,7 +332,7 @@ class TestRecords:
         asked = [request(pod="mec-0" * 50 + last, namespace="n" * 63) for last in "ab"]
         kube = Kube.of(sandbox.kubeconfig, None)
         for one in asked:
-            FileStore(options.default_record(kube, one.namespace, one.pod)).save(begin(one, NOW))
+            FileStore(default_record(kube, one.namespace, one.pod)).save(begin(one, NOW))
         assert len({*(tmp_path / "mecbounce").glob("*.json")}) == 2
 
     def test_a_superseded_run_ends_with_6(
@@ -437,7 +439,7 @@ class TestRecords:
         def place(server: str = "https://a", name: str = "prod/eu", **fields: str) -> Path:
             kube: Any = SimpleNamespace(name=name, cluster=SimpleNamespace(server=server))
             asked = request(**fields)
-            return options.default_record(kube, asked.namespace, asked.pod)
+            return default_record(kube, asked.namespace, asked.pod)
 
         assert place() != place(**other)
 
@@ -779,7 +781,7 @@ class TestBadInput:
             (("mec-0", "--context", "nope"), "has no such context"),
             (("mec-0", "--kubeconfig", "/nowhere"), "kubeconfig /nowhere: there is no such file"),
             (("mec-0", "--kubeconfig", "x" * 300), "xxx: there is no such file"),
-            (("mec-0", "-o", "xml"), "--output"),
+            (("mec-0", "-o", "xml"), "--output: 'xml' is not one of 'text', 'json'"),
             (("mec-0", "--ready-when", "never"), "--ready-when"),
             (("mec-0", "--nonsense"), "--nonsense"),
             (("mec-0", "--state", "/dev/null/r.json"), "--state: /dev/null/r.json: the record can't be written"),
@@ -901,8 +903,9 @@ class TestBadInput:
         path = tmp_path / "r.json"
         assert command("run", "mec-7", "--state", path) == 3
         before = path.read_bytes()
-        assert command("run", "mec-0", "--state", path) == 2
-        assert f"--state: {path}: field request.pod: the record is of mec-7" in command.err
+        for verb in ("plan", "run"):
+            assert command(verb, "mec-0", "--state", path) == 2
+            assert f"--state: {path}: field request.pod: the record is of mec-7" in command.err
         assert path.read_bytes() == before
         assert list(tmp_path.glob("r.json*")) == [path]
 
@@ -1037,7 +1040,7 @@ class TestHelp:
     ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("45", 45), ("1.5s", 1.5), ("2h", 7200)]
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert options.read_duration("--x", text) == seconds
+    assert duration(text) == seconds
 
 
 @pytest.mark.parametrize("words", [("--version",), ("-h",), ("plan", "-h")])
