@@ -32,16 +32,16 @@ def show(scenario: str, output: Output) -> int:
     if scenario not in SCENARIOS:
         raise UsageProblem(f"--scenario: {scenario!r} is none of {', '.join(SCENARIOS)}")
     shown = SCENARIOS[scenario]
-    patience = f"{shown.patience}s" if shown.patience else None
+    timeout = f"{shown.timeout}s" if shown.timeout else None
     with Sandbox() as sandbox, tempfile.TemporaryDirectory() as folder:
-        shown.furnish(sandbox)
+        shown.set_up(sandbox)
         options = BounceOptions(
             pod="mec-0",
             kubeconfig=sandbox.kubeconfig,
             node="express.example.com/v1/expressnodes/mec-0",
             protection_annotation="express.example.com/shutdown-protection=disabled",
-            termination_timeout=patience,
-            ready_timeout=patience,
+            termination_timeout=timeout,
+            ready_timeout=timeout,
             state=Path(folder) / "mec-0.json",
             output=output,
         )
