@@ -90,7 +90,8 @@ def test_kubectl_works_with_it(sandbox: Sandbox, tmp_path: Path) -> None:
         return done.stdout
 
     sandbox.add_node("mec-0")
-    sandbox.behave(Behaviour(recreates_after=2))
+    # kubectl 1.32 waits for ever if the replacement comes within 100 ms.
+    sandbox.behave(Behaviour(recreates=False))
     assert "mec-0" in kubectl("get", "expressnodes,pods")
     assert "Started container main" in kubectl("describe", "pod", "mec-0")
     assert kubectl("auth", "can-i", "delete", "pods") == "yes\n"
@@ -99,6 +100,7 @@ def test_kubectl_works_with_it(sandbox: Sandbox, tmp_path: Path) -> None:
     manifest = tmp_path / "pod.json"
     manifest.write_text(json.dumps(bound("applied")), encoding="utf-8")
     assert "created" in kubectl("apply", "-f", str(manifest))
+    sandbox.behave(Behaviour())
     sandbox.wait_for(lambda: sandbox.get("pods", "mec-0"))
     assert "condition met" in kubectl("wait", "pod/mec-0", "--for=condition=Ready", "--timeout=10s")
 
