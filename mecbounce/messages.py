@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from mecbounce import diagnosis
+from mecbounce.codes import STANDING, DiagnosisCode
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import State
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod
@@ -109,9 +109,9 @@ def not_terminated(
 ) -> str:
     """Say that the old pod has not gone in time."""
     evidence, waited = why.evidence.rstrip("."), f"{record.elapsed(now):.0f} s"
-    if why.code == "deletion_lost":
+    if why.code == DiagnosisCode.DELETION_LOST:
         return f"Pod {old.name} still stands after {waited}{protection_off(record)}: {evidence}."
-    if why.code == diagnosis.UNREACHABLE:
+    if why.code == DiagnosisCode.CLUSTER_UNREACHABLE:
         return f"The deletion of pod {old.name} was accepted; whether it has gone is not known: {evidence}."
     then = "it goes, and is replaced, once that is settled"
     if replacements:
@@ -130,16 +130,16 @@ def not_back(
 ) -> str:
     """Say that no replacement is back in time. `others`: the other pods of its controller that stand."""
     evidence, waited = why.evidence.rstrip("."), f"{record.elapsed(now):.0f} s"
-    if why.code in diagnosis.STANDING:
+    if why.code in STANDING:
         return f"Pod {old.name} ({old.uid}) stands again: {evidence}. It was left as it is."
-    if why.code == diagnosis.UNREACHABLE:
+    if why.code == DiagnosisCode.CLUSTER_UNREACHABLE:
         return f"Pod {old.name} had gone; whether its replacement is back is not known: {evidence}."
-    if why.code == "name_generated":
+    if why.code == DiagnosisCode.NAME_GENERATED:
         return f"No pod {old.name} has come in {waited}: {evidence}."
     what = f"its replacement {new.name} ({new.uid}) is not back" if new else "it has no replacement"
-    what = "a rollout took its place" if why.code == "rolled_out" else f"{what} after {waited}"
+    what = "a rollout took its place" if why.code == DiagnosisCode.ROLLED_OUT else f"{what} after {waited}"
     service = "The node is not in service."
-    if why.code == "rolled_out":
+    if why.code == DiagnosisCode.ROLLED_OUT:
         service = "Whether the node is in service, the pods of the ReplicaSet that took over tell."
     elif others and old.controller is not None:
         service = f"Pods of {old.controller.called} that stand: {_names(others)}."
@@ -149,16 +149,18 @@ def not_back(
 def advice(record: BounceRecord, why: Diagnosis, terms: Terms) -> str:
     """Say who must act after a deadline, and how to go on."""
     old = record.old_pod
-    if why.code == "rolled_out":
+    if why.code == DiagnosisCode.ROLLED_OUT:
         return (
             "Nothing is to be mended: the rollout goes on by itself. Look at the pods of the ReplicaSet that took over."
         )
-    if why.code == "deletion_lost" and old is not None:
+    if why.code == DiagnosisCode.DELETION_LOST and old is not None:
         this_one = terms.this_one.format(uid=old.uid)
         return f"To act: {why.who}. To try once more, {this_one}, which deletes this incarnation only."
     if record.by_other_name or old is None:
         return f"To act: {why.who}. Its replacement has a name of its own: look at the newest pods of its controller."
-    if why.code == diagnosis.UNREACHABLE and record.state is State.AWAIT_TERMINATION:  # its DELETE may have been lost
+    if (
+        why.code == DiagnosisCode.CLUSTER_UNREACHABLE and record.state is State.AWAIT_TERMINATION
+    ):  # its DELETE may have been lost
         return f"To act: {why.who}. To wait on, {bounce_only(old, terms)}"
     return f"To act: {why.who}. To wait on without deleting again, {terms.this_one.format(uid=old.uid)}."
 

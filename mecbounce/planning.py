@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from mecbounce import checks, diagnosis, probes, steps
+from mecbounce import absence, checks, probes, steps
 from mecbounce.errors import AccessDenied, ClusterError, Refused, Unreachable, one_line
 from mecbounce.fields import Frozen
 from mecbounce.kubernetes_api.objects import Controller, Pod
@@ -258,7 +258,7 @@ def _waits_for_predecessor(request: BounceRequest, pod: Pod | None, cluster: Pla
         return
     try:
         controller = Controller.read(cluster.controller(request.namespace, owner))
-        waits_for = diagnosis.unready_predecessor(controller, pod.name, cluster.pods(request.namespace))
+        waits_for = absence.unready_predecessor(controller, pod.name, cluster.pods(request.namespace))
     except (ClusterError, ValidationError):
         return
     if waits_for:

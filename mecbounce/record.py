@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from mecbounce.codes import DiagnosisCode
 from mecbounce.fields import Frozen, Instant
 from mecbounce.kubernetes_api.objects import _LONG_AGO, Container, Owner, Pod
 from mecbounce.machine import FINAL, JOINING, NOT_DELETED, TRANSITIONS, WAITING, Event, State
@@ -76,12 +77,18 @@ class Deletion(StrEnum):
 class Diagnosis(Frozen):
     """One look at the moment of failure: a stable code, what was seen, and who must act."""
 
-    code: str
-    """A stable name of what it is, such as image_pull."""
+    code: DiagnosisCode | str = Field(union_mode="left_to_right")
+    """A stable name of what it is, such as image_pull; a later mecbounce may have more of them."""
     evidence: str
     """What was seen."""
     who: str
     """Who must act."""
+
+    @classmethod
+    def of(cls, code: DiagnosisCode, evidence: str, name: str = "", *, who: str = "") -> Self:
+        """Make one of a row. `name` is what `...` in its `who` stands for; `who` is given where the row has several."""
+        fitting = (one for one in code.who.split(" or ") if ("..." in one) is bool(name))
+        return cls(code=code, evidence=evidence, who=who or next(fitting).replace("...", name))
 
 
 def looks_generated(name: str) -> bool:
@@ -354,7 +361,7 @@ class BounceRecord(Frozen):
     def deletion(self) -> Deletion:
         """Whether the pod was deleted."""
         events = {entry.event for entry in self.path}
-        if self.diagnosis is not None and self.diagnosis.code == "deletion_lost":
+        if self.diagnosis is not None and self.diagnosis.code == DiagnosisCode.DELETION_LOST:
             return Deletion.LOST
         if Event.DELETE_ACCEPTED in events:
             return Deletion.OURS

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from mecbounce import checks, diagnosis, messages, probes
+from mecbounce import absence, checks, diagnosis, messages, probes
+from mecbounce.codes import DiagnosisCode
 from mecbounce.errors import (
     AccessDenied,
     ClusterError,
@@ -385,12 +386,12 @@ def await_ready(context: Context) -> Outcome:
     deadline: datetime = record_changes.get("deadline") or record.deadline or context.now
     if context.now < deadline:
         return Outcome(record_changes=record_changes, notices=tuple(notices))
-    why = diagnosis.too_few(old, gone)
+    why = absence.too_few(old, gone)
     if not too_few:
         why = diagnosis.readiness(pod, _host_of(context, pod), _events_of(context, pod.uid), context.server_now)
         told = [notice.message for notice in record.notices if notice.code == "replacement_ended"]
         why = diagnosis.with_ended(why, candidates[1:], "" if pod.finished else "".join(told[-1:]))
-    others = tuple(one for one in diagnosis.others(old, pods) if one.uid != pod.uid)
+    others = tuple(one for one in absence.others(old, pods) if one.uid != pod.uid)
     return not_back(context, why, others=others, record_changes=record_changes, notices=tuple(notices))
 
 
@@ -488,7 +489,7 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
     # Where the pod was gone or going before, so was what its controller told of that.
     joined = any(entry.event in JOINING for entry in context.record.path)
     since = context.record.checked_at + context.skew - (EVENTS_LAST if joined else timedelta())
-    seen = diagnosis.Absence(
+    seen = absence.Absence(
         came=context.record.new_pod,
         since=since.replace(microsecond=0),  # an Event tells whole seconds: one of that second may have come after it
         pods=pods,
@@ -499,10 +500,10 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
         replica_sets=(_best_effort(lambda: cluster.replica_sets(namespace)) or ()) if of_replica_set else (),
         host=_host_named(context, old.host) if old.of_daemon_set else None,
     )
-    why = diagnosis.not_recreated(old, seen)
-    if why.code == "not_recreated" and context.record.by_other_name and not old.generated_name:
-        why = diagnosis.name_generated()
-    return not_back(context, why, others=diagnosis.others(old, pods))
+    why = absence.not_recreated(old, seen)
+    if why.code is DiagnosisCode.NOT_RECREATED and context.record.by_other_name and not old.generated_name:
+        why = absence.name_generated()
+    return not_back(context, why, others=absence.others(old, pods))
 
 
 def _node_now(context: Context) -> tuple[Node | str | None, Mapping[str, Any] | None]:

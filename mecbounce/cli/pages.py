@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.text import Text
 
-from mecbounce import diagnosis
 from mecbounce.cli.layout import LABEL, labelled, pasteable, short_uid, with_short_uids, wrapped
 from mecbounce.cli.next_commands import (
     DELETED,
@@ -19,6 +18,7 @@ from mecbounce.cli.next_commands import (
     next_commands,
     who_must_act,
 )
+from mecbounce.codes import DiagnosisCode
 from mecbounce.machine import Event, State
 from mecbounce.record import BounceRecord, Deletion, Protection
 
@@ -114,9 +114,9 @@ def _changed(record: BounceRecord) -> str:
 
 def _ours(record: BounceRecord) -> str:
     at, code = record.path[-2 if record.finished else -1].state, diagnosis_code(record)
-    if code == "terminating_again":
+    if code == DiagnosisCode.TERMINATING_AGAIN:
         return "the pod is being deleted: it had gone, and stands again"
-    if at is State.AWAIT_TERMINATION and code in ("", diagnosis.UNREACHABLE):
+    if at is State.AWAIT_TERMINATION and code in ("", DiagnosisCode.CLUSTER_UNREACHABLE):
         return "the deletion was accepted; whether the pod has gone is not known"
     return "the pod was deleted"
 

@@ -32,8 +32,8 @@ SANDBOX = _parsed("sandbox/*.py")
 DEMO = "sandbox.demo"
 
 VIEWS = "kubernetes_api.objects"
-BOTTOM = {"quoting", "errors", "machine", "fields", "request", VIEWS, "record"}
-PURE = {"checks", "probes", "diagnosis", "events", "retry", "messages"}
+BOTTOM = {"quoting", "errors", "machine", "fields", "request", VIEWS, "codes", "record"}
+PURE = {"checks", "probes", "diagnosis", "absence", "events", "retry", "messages"}
 TASK = BOTTOM | PURE | {"steps", "task"}
 LIBRARY = TASK | {"protection", "planning", "stores", "kubernetes_api"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -43,13 +43,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fields": {"quoting"},
     "request": {"fields"},
     VIEWS: {"fields", "quoting", "request"},
-    "record": {"fields", "machine", "request", VIEWS},
+    "codes": set(),
+    "record": {"codes", "fields", "machine", "request", VIEWS},
     "checks": BOTTOM,
     "probes": BOTTOM,
     "diagnosis": BOTTOM | {"probes"},
+    "absence": BOTTOM | {"diagnosis"},
     "events": BOTTOM,
     "retry": BOTTOM,
-    "messages": BOTTOM | {"diagnosis"},
+    "messages": BOTTOM,
     "steps": BOTTOM | PURE,
     "task": BOTTOM | PURE | {"steps"},
     "protection": BOTTOM,

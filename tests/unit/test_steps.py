@@ -537,7 +537,7 @@ class TestAwaitTermination:
         outcome = run(record_in(State.AWAIT_TERMINATION, deadline=60), FakeCluster(FakeClock(), OLD), now=later(60))
         assert outcome.diagnosis is not None
         assert outcome.diagnosis.code == "deletion_lost"
-        assert outcome.message.startswith("Pod mec-0 still stands after 60 s: the API server took the deletion")
+        assert outcome.message.startswith("Pod mec-0 still stands after 60 s: the API server accepted the deletion")
         assert "is deleted" not in outcome.message
         assert "which deletes this incarnation only" in outcome.advice
         assert "without deleting" not in outcome.advice
