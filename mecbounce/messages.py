@@ -1,17 +1,17 @@
-"""What a bounce says of itself: sentences made of the record and of what was seen. Pure.
+"""The sentences of a bounce, made from its record for the place where they are read. Pure.
 
-The checks keep theirs in their own table (`checks.py`), a diagnosis its evidence (`diagnosis.py`).
+The checks have theirs in their own table (`checks.py`), a diagnosis has its evidence (`diagnosis.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from mecbounce.codes import STANDING, DiagnosisCode
 from mecbounce.kubernetes_api.objects import Pod
-from mecbounce.machine import State
+from mecbounce.machine import Event, State
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod
 
 MOST_NAMES = 5  # of pods in a message
@@ -19,19 +19,43 @@ MOST_NAMES = 5  # of pods in a message
 
 @dataclass(frozen=True)
 class Terms:
-    """How whoever runs the bounce writes what a message tells to do."""
+    """How sentences are written for their place: a task or the command."""
 
     anew: str
-    """Begin a new bounce."""
+    """What to do to begin a new bounce."""
     this_one: str
-    """Begin a new bounce of one incarnation; `{uid}` is its UID."""
+    """What to do to bounce one incarnation; `{uid}` is its UID."""
+    force: str
+    """How `force` is written."""
+    uid: Callable[[str], str] = str
+    """How the UIDs of what happened are written. What to do always has the whole UID."""
+    evidence: bool = True
+    """False: the evidence is shown elsewhere."""
 
 
 TASK = Terms(
     anew="begin anew, with an empty step state",
     this_one="begin anew with pod_uid={uid} and an empty step state",
+    force="force=True",
 )
-COMMAND = Terms(anew="run the same command again", this_one="run it again with --pod-uid {uid}")
+COMMAND = Terms(anew="run the same command again", this_one="run it again with --pod-uid {uid}", force="--force")
+
+
+def happened(record: BounceRecord, terms: Terms) -> str:
+    """Say how a finished bounce has ended, again and for another place.
+
+    Where the record has too few facts (a version before wrote it, or no diagnosis was made) this is its own message.
+    """
+    old, new, why, at = record.old_pod, record.new_pod, record.diagnosis, record.entered_at
+    if old is not None and new is not None and record.state is State.DONE:
+        return bounced(record, old, new, at, terms)
+    if old is None or why is None or why.standing is None:
+        return record.message
+    if record.path[-1].event is Event.DELETE_REFUSED:
+        return refused(record, old, why, terms)
+    if record.path[-1].event is Event.TERMINATION_TIMEOUT:
+        return not_terminated(record, old, why, at, terms)
+    return not_back(record, old, why, at, terms)
 
 
 # --- before the deletion -----------------------------------------------------------------------------------------
@@ -52,12 +76,9 @@ def given_up(record: BounceRecord, what: str, advice: str, terms: Terms) -> tupl
     return message, f"{advice} Then {bounce_only(record.old_pod, terms)}"
 
 
-def refused(record: BounceRecord, old: PinnedPod, why: Diagnosis, *, final: bool) -> tuple[str, str]:
-    """Message and advice where the API server did not delete the pod. `final`: it said no."""
-    how = "refused" if final else "did not carry out"
-    said, state = why.evidence.rstrip("."), protection_off(record)
-    message = f"The API server {how} the deletion: {said}. Pod {old.name} runs on{state}."
-    return message, f"To act: {why.who}. Settle it with them, then bounce again."
+def refused(record: BounceRecord, old: PinnedPod, why: Diagnosis, terms: Terms) -> str:
+    """Say that the API server did not delete the pod."""
+    return f"The API server did not delete pod {old.name}{_because(why, terms)}. It runs on{protection_off(record)}."
 
 
 def untouched(record: BounceRecord) -> str:
@@ -96,59 +117,67 @@ def bounce_only(old: PinnedPod, terms: Terms) -> str:
 # --- after it ----------------------------------------------------------------------------------------------------
 
 
-def bounced(record: BounceRecord, old: PinnedPod, new: Pod, now: datetime) -> str:
-    """Say that the replacement is back."""
+def bounced(record: BounceRecord, old: PinnedPod, new: SeenPod, at: datetime, terms: Terms) -> str:
+    """Say that the replacement is back, since `at`."""
+    back = f"{new.name} ({terms.uid(new.uid)}) is back"
     if record.found_replaced:
-        return f"Nothing was deleted: {old.uid} had gone already, and {new.name} ({new.uid}) is back."
-    took = max(0.0, (now - record.path[0].at).total_seconds())
-    return f"Pod {old.name} was bounced: {new.name} ({new.uid}) is back after {took:,.0f} s."
+        return f"Nothing was deleted: {terms.uid(old.uid)} had gone already, and {back}."
+    took = max(0.0, (at - record.path[0].at).total_seconds())
+    return f"Pod {old.name} was bounced: {back} after {took:,.0f} s."
 
 
-def not_terminated(
-    record: BounceRecord, old: PinnedPod, why: Diagnosis, replacements: tuple[Pod, ...], now: datetime
-) -> str:
-    """Say that the old pod has not gone in time."""
-    evidence, waited = why.evidence.rstrip("."), f"{record.elapsed(now):.0f} s"
+def not_terminated(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: datetime, terms: Terms) -> str:
+    """Say that the old pod had not gone by `at`."""
+    because, waited = _because(why, terms), _waited(record, at)
     if why.code == DiagnosisCode.DELETION_LOST:
-        return f"Pod {old.name} still stands after {waited}{protection_off(record)}: {evidence}."
+        return f"Pod {old.name} still exists after {waited}{protection_off(record)}{because}."
     if why.code == DiagnosisCode.CLUSTER_UNREACHABLE:
-        return f"The deletion of pod {old.name} was accepted; whether it has gone is not known: {evidence}."
+        return f"The deletion of pod {old.name} was accepted; whether it has gone is not known{because}."
     then = "it goes, and is replaced, once that is settled"
-    if replacements:
-        then = f"its replacement {replacements[0].name} stands already"
-    return f"Pod {old.name} is deleted but has not gone after {waited}: {evidence}. It was not force-deleted; {then}."
+    if why.standing:
+        then = f"its replacement {why.standing[0]} exists already"
+    return f"Pod {old.name} is deleted but has not gone after {waited}{because}. It was not force-deleted; {then}."
 
 
-def not_back(
-    record: BounceRecord,
-    old: PinnedPod,
-    new: SeenPod | None,
-    why: Diagnosis,
-    *,
-    others: tuple[Pod, ...],
-    now: datetime,
-) -> str:
-    """Say that no replacement is back in time. `others`: the other pods of its controller that stand."""
-    evidence, waited = why.evidence.rstrip("."), f"{record.elapsed(now):.0f} s"
+def not_back(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: datetime, terms: Terms) -> str:
+    """Say that no replacement was back by `at`."""
+    new, because, waited = record.new_pod, _because(why, terms), _waited(record, at)
     if why.code in STANDING:
-        return f"Pod {old.name} ({old.uid}) stands again: {evidence}. It was left as it is."
+        return f"Pod {old.name} ({terms.uid(old.uid)}) exists again{because}. It was left as it is."
     if why.code == DiagnosisCode.CLUSTER_UNREACHABLE:
-        return f"Pod {old.name} had gone; whether its replacement is back is not known: {evidence}."
+        return f"Pod {old.name} had gone; whether its replacement is back is not known{because}."
     if why.code == DiagnosisCode.NAME_GENERATED:
-        return f"No pod {old.name} has come in {waited}: {evidence}."
-    what = f"its replacement {new.name} ({new.uid}) is not back" if new else "it has no replacement"
-    what = "a rollout took its place" if why.code == DiagnosisCode.ROLLED_OUT else f"{what} after {waited}"
-    service = "The node is not in service."
+        return f"No pod {old.name} has come in {waited}{because}."
     if why.code == DiagnosisCode.ROLLED_OUT:
         service = "Whether the node is in service, the pods of the ReplicaSet that took over tell."
-    elif others and old.controller is not None:
-        service = f"Pods of {old.controller.called} that stand: {_names(others)}."
-    return f"Pod {old.name} has gone and {what}: {evidence}. {service}"
+        return f"Pod {old.name} has gone and a rollout took its place{because}. {service}"
+    what = f"its replacement {new.name} ({terms.uid(new.uid)}) is not back" if new else "it has no replacement"
+    service = "The node is not in service."
+    if why.standing and old.controller is not None:
+        service = f"Other pods of {old.controller.called}: {', '.join(why.standing)}."
+    return f"Pod {old.name} has gone and {what} after {waited}{because}. {service}"
+
+
+def names(pods: Iterable[Pod]) -> tuple[str, ...]:
+    """Give the names of pods in order, and of many only some."""
+    return tuple(sorted(pod.name for pod in pods)[:MOST_NAMES])
+
+
+def _because(why: Diagnosis, terms: Terms) -> str:
+    return f": {why.evidence.rstrip('.')}" if terms.evidence else ""
+
+
+def _waited(record: BounceRecord, at: datetime) -> str:
+    """How long the last waiting state took until `at`."""
+    entered = record.path[-2 if record.finished else -1].at
+    return f"{max(0.0, (at - entered).total_seconds()):.0f} s"
 
 
 def advice(record: BounceRecord, why: Diagnosis, terms: Terms) -> str:
-    """Say who must act after a deadline, and how to go on."""
+    """Say who must act, and how to go on."""
     old = record.old_pod
+    if record.state is State.DELETE_POD:
+        return f"To act: {why.who}. Settle it with them, then bounce again."
     if why.code == DiagnosisCode.ROLLED_OUT:
         return (
             "Nothing is to be mended: the rollout goes on by itself. Look at the pods of the ReplicaSet that took over."
@@ -163,10 +192,6 @@ def advice(record: BounceRecord, why: Diagnosis, terms: Terms) -> str:
     ):  # its DELETE may have been lost
         return f"To act: {why.who}. To wait on, {bounce_only(old, terms)}"
     return f"To act: {why.who}. To wait on without deleting again, {terms.this_one.format(uid=old.uid)}."
-
-
-def _names(pods: Iterable[Pod]) -> str:
-    return ", ".join(sorted(pod.name for pod in pods)[:MOST_NAMES])
 
 
 # --- notices -----------------------------------------------------------------------------------------------------

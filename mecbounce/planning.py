@@ -12,6 +12,7 @@ from mecbounce.errors import AccessDenied, ClusterError, Refused, Unreachable, o
 from mecbounce.fields import Frozen
 from mecbounce.kubernetes_api.objects import Controller, Pod
 from mecbounce.machine import JOINING, Event, State, follow
+from mecbounce.messages import TASK, Terms
 from mecbounce.protection import AnnotationProtection
 from mecbounce.record import SeenPod
 from mecbounce.request import BounceRequest
@@ -128,14 +129,15 @@ def plan(
     protection: ShutdownProtection | None = None,
     *,
     events: bool = True,
+    terms: Terms = TASK,
 ) -> Plan:
     """Ask every check, every right, and the API server for a dry run of the DELETE. Changes nothing.
 
-    `protection` and `events` are those that the `BounceTask` will be given; no protection is called. Where there is no
-    usable answer the plan says so, as a bounce would.
+    `protection`, `events` and `terms` are those that the `BounceTask` will be given; no protection is called. Where
+    there is no usable answer the plan says so, as a bounce would.
     """
     try:
-        facts, _ = steps.gather(request, cluster, lambda name: cluster.pods(request.namespace, name))
+        facts, _ = steps.gather(request, cluster, lambda name: cluster.pods(request.namespace, name), terms=terms)
     except AccessDenied as error:
         rights = _asked(request, cluster, _rights(checks.Facts(request), protection, writes=True, events=events))
         advice = _who_grants(request, rights)

@@ -83,6 +83,9 @@ class Diagnosis(Frozen):
     """What was seen."""
     who: str
     """Who must act."""
+    standing: tuple[str, ...] | None = None
+    """The names of pods that ran then: the replacement of a pod that has not gone, or the other pods of its controller.
+    None: not known."""
 
     @classmethod
     def of(cls, code: DiagnosisCode, evidence: str, name: str = "", *, who: str = "") -> Self:

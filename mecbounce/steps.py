@@ -151,7 +151,7 @@ EVENTS_LAST = timedelta(hours=1)  # so long an API server keeps Events, unless i
 def init_checks(context: Context) -> Outcome:
     """May the pod be bounced? Pin its identity."""
     request = context.request
-    facts, pods = gather(request, context.cluster, context.look, context.record.old_pod)
+    facts, pods = gather(request, context.cluster, context.look, context.record.old_pod, context.terms)
     again = context.record.deletion_was_possible  # the deletion was announced, and that intent has expired
     verdict = checks.judge(facts, messages.perhaps_deleted(context.record)) if again else checks.judge(facts)
     notices = [(answer.check.code, answer.notice) for answer in verdict.answers if answer.notice]
@@ -184,13 +184,17 @@ def _carried_out(context: Context) -> Outcome | None:
 
 
 def gather(
-    request: BounceRequest, cluster: Cluster, look: Look, pinned: PinnedPod | None = None
+    request: BounceRequest,
+    cluster: Cluster,
+    look: Look,
+    pinned: PinnedPod | None = None,
+    terms: messages.Terms = messages.TASK,
 ) -> tuple[checks.Facts, tuple[Pod, ...]]:
     """Look at the custom resource and the pod: what the checks judge, and the pods among which it stands.
 
     `pinned` is what an earlier look of the same bounce has pinned.
     """
-    facts = checks.Facts(request, pinned_uid=pinned.uid if pinned else None)
+    facts = checks.Facts(request, pinned_uid=pinned.uid if pinned else None, terms=terms)
     if request.node is not None:
         try:
             facts = replace(facts, node=Node.read(cluster.node(request.namespace, request.node), request.node))
@@ -329,9 +333,9 @@ def _held_back(context: Context, seen: PinnedPod) -> Outcome | None:
 def _refused(context: Context, answer: ClusterError) -> Outcome:
     """Give up: the DELETE was answered by a no, or by an error for as long as the API timeout, and the pod stands."""
     final = isinstance(answer, (AccessDenied, Refused))
-    why = diagnosis.refusal(one_line(answer), final=final)
-    message, advice = messages.refused(context.record, context.old, why, final=final)
-    return Outcome(Event.DELETE_REFUSED, message, advice, why)
+    why = diagnosis.refusal(one_line(answer), final=final).model_copy(update={"standing": ()})
+    message = messages.refused(context.record, context.old, why, context.terms)
+    return Outcome(Event.DELETE_REFUSED, message, messages.advice(context.record, why, context.terms), why)
 
 
 def _deleted(old: PinnedPod, pods: tuple[Pod, ...]) -> Outcome | None:
@@ -407,7 +411,7 @@ def _back(
     if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
         text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
         notices.append(("no_startup_probe", text))
-    message = messages.bounced(record, old, pod, context.now)
+    message = messages.bounced(record, old, SeenPod.of(pod), context.now, context.terms)
     return Outcome(event, message, record_changes=record_changes, notices=tuple(notices))
 
 
@@ -427,7 +431,8 @@ def _enough_are_back(context: Context, candidates: tuple[Pod, ...], pods: tuple[
 
 def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ...] = ()) -> Outcome:
     """Give up waiting for the old pod to go."""
-    message = messages.not_terminated(context.record, context.old, why, replacements, context.now)
+    why = why.model_copy(update={"standing": messages.names(replacements[:1])})
+    message = messages.not_terminated(context.record, context.old, why, context.now, context.terms)
     return Outcome(Event.TERMINATION_TIMEOUT, message, messages.advice(context.record, why, context.terms), why)
 
 
@@ -440,10 +445,11 @@ def not_back(
     notices: tuple[tuple[str, str], ...] = (),
 ) -> Outcome:
     """Give up waiting for the replacement. `others`: the other pods of its controller that stand."""
-    record, changes = context.record, record_changes or {}
-    new = changes.get("new_pod") or record.new_pod
-    message = messages.not_back(record, context.old, new, why, others=others, now=context.now)
-    event = Event.READY_TIMEOUT if new else Event.NOT_RECREATED
+    changes = record_changes or {}
+    record = context.record.model_copy(update=changes)
+    why = why.model_copy(update={"standing": messages.names(others)})
+    message = messages.not_back(record, context.old, why, context.now, context.terms)
+    event = Event.READY_TIMEOUT if record.new_pod else Event.NOT_RECREATED
     return Outcome(event, message, messages.advice(record, why, context.terms), why, changes, notices)
 
 

@@ -24,6 +24,7 @@ from mecbounce.cli.options import BounceOptions, CommonOptions, Output, taking
 from mecbounce.cli.plan_page import plan_page, would_resume
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import RecordNotSaved
+from mecbounce.messages import COMMAND
 from mecbounce.planning import plan
 from mecbounce.protection import AnnotationProtection
 from mecbounce.record import BounceRecord
@@ -77,7 +78,7 @@ def show_plan(options: BounceOptions) -> int:
         refuse_other_bounce(left, request, store)
         refuse_other_server(left, kube.cluster.server, store)
         resumes = would_resume(left)
-    found = plan(request, kube.cluster, protection, events=not options.no_events)
+    found = plan(request, kube.cluster, protection, events=not options.no_events, terms=COMMAND)
     if options.output is Output.JSON:
         print(json.dumps({"resumes": resumes, **found.model_dump(mode="json")}, indent=2))
     else:

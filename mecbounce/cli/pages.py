@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.text import Text
 
-from mecbounce.cli.layout import LABEL, labelled, pasteable, short_uid, with_short_uids, wrapped
+from mecbounce.cli.layout import LABEL, labelled, pasteable, short_uid, wrapped
 from mecbounce.cli.next_commands import (
     DELETED,
     Given,
@@ -20,6 +21,7 @@ from mecbounce.cli.next_commands import (
 )
 from mecbounce.codes import DiagnosisCode
 from mecbounce.machine import Event, State
+from mecbounce.messages import COMMAND, Terms, happened
 from mecbounce.record import BounceRecord, Deletion, Protection
 
 
@@ -42,10 +44,15 @@ def ending(record: BounceRecord, given: Given, width: int | None) -> Text:
     return Text("\n").join(lines)
 
 
+def _terms(width: int | None) -> Terms:
+    """How a page is written: with short UIDs in a terminal, and with the evidence in a place of its own."""
+    return replace(COMMAND, uid=short_uid if width else str, evidence=False)
+
+
 def _summary(record: BounceRecord, width: int | None) -> list[Text]:
     """Three lines: what happened, how long each state took, what changed."""
     return [
-        *wrapped(with_short_uids(record.message, record, width), width, style="green"),
+        *wrapped(happened(record, _terms(width)), width, style="green"),
         *labelled("Took", _took(record), width, len("Changed") + 2),
         *labelled("Changed", _changed_with_replacement(record, width), width, len("Changed") + 2),
     ]
@@ -80,13 +87,11 @@ def _changed_with_replacement(record: BounceRecord, width: int | None) -> str:
 
 def _page(record: BounceRecord, width: int | None) -> list[Text]:
     """Tell what happened, the evidence, who must act, what was changed, and whether it can be resumed."""
-    why, event = record.diagnosis, last_event(record)
-    message = with_short_uids(record.message, record, width)
+    rows, why = {"What happened": happened(record, _terms(width))}, record.diagnosis
     if why is not None:
-        said = with_short_uids(why.evidence.rstrip("."), record, width)
-        rows = {"What happened": message.replace(f": {said}", "", 1), "Evidence": said, "Who must act": why.who}
+        rows |= {"Evidence": why.evidence.rstrip("."), "Who must act": why.who}
     else:
-        rows = {"What happened": message, "Who must act": who_must_act(event), "What to do": record.advice}
+        rows |= {"Who must act": who_must_act(last_event(record)), "What to do": record.advice}
     rows["Changed"] = _changed(record)
     rows["Record"] = "ended: it can't be resumed, the next run begins a new bounce"
     if record.deletion in DELETED:

@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     VIEWS: {"fields", "quoting", "request"},
     "codes": set(),
     "record": {"codes", "fields", "machine", "request", VIEWS},
-    "checks": BOTTOM,
+    "checks": BOTTOM | {"messages"},
     "probes": BOTTOM,
     "diagnosis": BOTTOM | {"probes"},
     "absence": BOTTOM | {"diagnosis"},

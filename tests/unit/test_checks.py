@@ -11,6 +11,7 @@ from builders import NODE, pod, request
 from mecbounce.checks import CHECKS, Facts, Verdict, judge
 from mecbounce.kubernetes_api.objects import Node, Owner
 from mecbounce.machine import TRANSITIONS, Event, State
+from mecbounce.messages import COMMAND, TASK, Terms
 
 UP = Node(desired="up", activity="running")
 DOWN = Node(desired="down", activity="running")
@@ -27,8 +28,8 @@ WAIT_FOR_ITS_OWN = "what is left is to wait for its replacement."
 SHOULD_HAVE = "should have made it: look at its log and Events. If the name or the namespace is wrong, correct it."
 
 TO_AN_END = (
-    "The pod belongs to Job backup and runs only until its work is done; going on because of force. Its work begins "
-    "anew, or counts as failed and is not done again."
+    "The pod belongs to Job backup and runs only until its work is done; going on because of force=True. Its work "
+    "begins anew, or counts as failed and is not done again."
 )
 
 ORDER = [
@@ -96,7 +97,7 @@ YES: dict[str, dict[str, Any]] = {
 }
 
 
-SEEN = ("node", "missing", "served", "unreadable", "pod", "above", "unread", "pinned_uid")
+SEEN = ("node", "missing", "served", "unreadable", "pod", "above", "unread", "pinned_uid", "terms")
 
 
 def facts(**given: Any) -> Facts:
@@ -104,6 +105,27 @@ def facts(**given: Any) -> Facts:
     seen: dict[str, Any] = {"node": UP, "pod": pod()}
     seen |= {name: given.pop(name) for name in SEEN if name in given}
     return Facts(request(**given), **seen)
+
+
+SAYING_FORCE = [
+    "node_deleting",
+    "node_down",
+    "pod_static",
+    "pod_unmanaged",
+    "pod_ended",
+    "pod_of_job",
+    "node_rebuilding",
+]
+
+
+@pytest.mark.parametrize(("terms", "said"), [(TASK, "force=True"), (COMMAND, "--force")], ids=["task", "command"])
+@pytest.mark.parametrize("code", SAYING_FORCE)
+def test_force_is_written_as_the_reader_gives_it(code: str, terms: Terms, said: str) -> None:
+    verdict = judge(facts(**YES[code], terms=terms))
+    words = f"{verdict.message} {verdict.advice}"
+    assert words.count(said) == words.count("force") == 1
+    forced = judge(facts(**YES[code], terms=terms, force=True))
+    assert all(notice.count(said) == notice.count("force") == 1 for notice in notices(forced).values())
 
 
 def notices(verdict: Verdict) -> dict[str, str]:
@@ -165,9 +187,9 @@ def test_force_changes_nothing_else(code: str, event: Event | None) -> None:
 @pytest.mark.parametrize(
     ("code", "notice"),
     [
-        ("pod_unmanaged", "The pod has no controller; going on because of force. Somebody must recreate it."),
+        ("pod_unmanaged", "The pod has no controller; going on because of force=True. Somebody must recreate it."),
         ("pod_of_job", TO_AN_END),
-        ("node_rebuilding", "The node is rebuilding; going on because of force. It will begin to rebuild again."),
+        ("node_rebuilding", "The node is rebuilding; going on because of force=True. It will begin to rebuild again."),
     ],
 )
 def test_force_goes_on_with_a_notice(code: str, notice: str) -> None:
@@ -536,12 +558,12 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         ),
         (
             {"node": DOWN},
-            f"{REF} is meant to be down, so it is not bounced (not with force either). Nothing was changed.",
+            f"{REF} is meant to be down, so it is not bounced (force=True does not change that). Nothing was changed.",
             f"To start it, change spec.state of {REF}.",
         ),
         (
             {"node": DOWN, "cluster_type": "k8s_gitops"},
-            f"{REF} is meant to be down, so it is not bounced (not with force either). Nothing was changed.",
+            f"{REF} is meant to be down, so it is not bounced (force=True does not change that). Nothing was changed.",
             "To start it, change spec.state in Git, where this cluster's resources come from, and let it be applied.",
         ),
         (
@@ -567,16 +589,16 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             YES["node_deleting"],
             (
-                f"{REF} is being deleted, so its operator would not make the pod anew. It is not bounced (not with "
-                "force either). Nothing was changed."
+                f"{REF} is being deleted, so its operator would not make the pod anew. It is not bounced "
+                "(force=True does not change that). Nothing was changed."
             ),
             "If the node is still wanted, have its resource made anew once it has gone.",
         ),
         (
             YES["pod_static"],
             (
-                f"{POD} only mirrors a static pod of the kubelet on host-1: deleting it restarts nothing (not with "
-                "force either). Nothing was changed."
+                f"{POD} only mirrors a static pod of the kubelet on host-1: deleting it restarts nothing "
+                "(force=True does not change that). Nothing was changed."
             ),
             "Restart it on host-1: take its manifest out of the kubelet's folder of static pods, and put it back.",
         ),
@@ -584,7 +606,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
             YES["pod_ended"],
             (
                 f"{POD} has ended (Failed: Evicted), and ReplicaSet mec-7d9f has what it wants: another pod, or none. "
-                "Deleting this one restarts nothing (not with force either). Nothing was changed."
+                "Deleting this one restarts nothing (force=True does not change that). Nothing was changed."
             ),
             "Bounce a pod of ReplicaSet mec-7d9f that runs; this one can be deleted at any time.",
         ),
@@ -595,7 +617,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
                 "deleted, its work begins anew in another pod, or counts as failed and is not done again. Nothing was "
                 "changed."
             ),
-            "Let it end by itself. To delete it all the same, use force.",
+            "Let it end by itself. To delete it all the same, use force=True.",
         ),
         (
             {"pod": pod(owner=WORKFLOW, spec={"restartPolicy": "Never"}, status={"phase": "Succeeded"})},
@@ -604,12 +626,12 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
                 "deleted, its work begins anew in another pod, or counts as failed and is not done again. Nothing was "
                 "changed."
             ),
-            "It has ended: leave it. To delete it all the same, use force.",
+            "It has ended: leave it. To delete it all the same, use force=True.",
         ),
         (
             {"pod": pod(owner=None)},
             f"{POD} has no controller, so nothing would recreate it. Nothing was changed.",
-            "Bounce it with force only if you will recreate it yourself.",
+            "Bounce it with force=True only if you will recreate it yourself.",
         ),
         (
             {"node": Node(desired="up", reference=OTHER)},
@@ -620,7 +642,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             {"node": REBUILDING},
             f"{REF} is rebuilding; a bounce now would make it begin again. Nothing was changed.",
-            "Wait until it has rebuilt. To bounce it all the same, use force.",
+            "Wait until it has rebuilt. To bounce it all the same, use force=True.",
         ),
     ],
     ids=[

@@ -60,7 +60,7 @@ def failed(event: Event, code: str = "", **fields: Any) -> BounceRecord:
     """Give a bounce that ended with `event`, in the last of its states that allows it."""
     states = [State.INIT_CHECKS, *(step[0] for step in PATH)]
     allowed = [number for number, state in enumerate(states) if (state, event, State.FAILED) in TRANSITIONS]
-    why = Diagnosis(code=code, evidence="what was seen", who="somebody") if code else None
+    why = Diagnosis(code=code, evidence="what was seen", who="somebody", standing=()) if code else None
     steps = PATH[: allowed[-1]]
     return record(*steps, (State.FAILED, event, 99), **{"diagnosis": why, "old_pod": OLD} | fields)
 
