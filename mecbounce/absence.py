@@ -1,6 +1,6 @@
-"""Why has nothing replaced the old pod? Judged by the custom resource, the controller, its Events and the other pods.
+"""Why has nothing replaced the old pod? Found by a look at the custom resource, the controller and the other pods.
 
-Pure functions of what was seen. The first explanation that fits is told.
+Pure functions of what was seen. They return the first cause that fits.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Absence:
-    """What was looked at once no replacement had come. All of it is best effort: None and () mean not known.
+    """What was seen when no replacement had come. None and () mean not known. Times are by the API server's clock.
 
-    `came`: a replacement that an earlier look has shown.
-    `node` and `controller`: what they are now, or in text that they no longer exist. `pods` are the namespace's,
-    `events` those of the controller since `since`, `replica_sets` the namespace's. `host` is the Kubernetes node that
-    a DaemonSet's pod was on. Times are the API server's.
+    `since`: what happened before can't be the cause. `came`: a replacement that an earlier look has shown.
+    `node` and `controller`: what they are now, or a text which says that they no longer exist. `pods` and
+    `replica_sets`: those of the namespace. `events`: those of the controller. `host`: the Kubernetes node that a
+    DaemonSet's pod was on.
     """
 
     since: datetime
@@ -44,7 +44,7 @@ class Absence:
 
 
 def not_recreated(old: PinnedPod, seen: Absence) -> Diagnosis:
-    """Why there is no replacement."""
+    """Say why there is no replacement."""
     return (
         _resource(seen)
         or _in_its_place(old, seen)
@@ -57,19 +57,19 @@ def not_recreated(old: PinnedPod, seen: Absence) -> Diagnosis:
 
 
 def name_generated() -> Diagnosis:
-    """Nothing came of the name of a pod that had gone before it was seen, and that name looks generated."""
-    evidence = "its name looks generated: then its replacement has another one, and can't be found by this bounce"
+    """Say that the replacement can't be found: the pod had gone before it was seen, and its name looks generated."""
+    evidence = "its name looks generated: then its replacement has another name, and this bounce can't find it"
     return Diagnosis.of(DiagnosisCode.NAME_GENERATED, evidence)
 
 
 def too_few(old: PinnedPod, gone: int) -> Diagnosis:
-    """A new pod is there, and as many more of its controller's pods have gone as new ones came."""
+    """Say that there is a new pod, but more pods of its controller have gone than new ones are back."""
     evidence = f"{gone + 1} pods of its controller have gone, and fewer new ones are back"
     return Diagnosis.of(DiagnosisCode.TOO_FEW_REPLACEMENTS, evidence, who=_maker(old))
 
 
 def others(old: PinnedPod, pods: Iterable[Pod]) -> tuple[Pod, ...]:
-    """The other pods of its controller that stand."""
+    """The other pods of its controller, without those that terminate or have ended."""
     controller = old.controller
     if controller is None:
         return ()
@@ -77,7 +77,7 @@ def others(old: PinnedPod, pods: Iterable[Pod]) -> tuple[Pod, ...]:
 
 
 def unready_predecessor(controller: Controller, pod_name: str, pods: Iterable[Pod]) -> str:
-    """Say which pod of a lower number an OrderedReady StatefulSet waits for; empty where it waits for none.
+    """Say which pod of a lower number an OrderedReady StatefulSet waits for. Empty: none.
 
     https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#deployment-and-scaling-guarantees
     """
@@ -126,7 +126,7 @@ def _in_its_place(old: PinnedPod, seen: Absence) -> Diagnosis | None:
 
 
 def _controller(old: PinnedPod, seen: Absence) -> Diagnosis | None:
-    """What became of the controller, as it says itself."""
+    """Say what happened to the controller."""
     pinned, now = old.controller, seen.controller
     if pinned is None:
         return None
@@ -143,10 +143,10 @@ def _controller(old: PinnedPod, seen: Absence) -> Diagnosis | None:
 
 
 def _wants_none(old: PinnedPod, now: Controller, seen: Absence) -> Diagnosis | None:
-    """Why a controller that stands makes no pod now."""
+    """Say why a controller that still exists makes no pod now."""
     called = now.reference.called
     if scaled := _scaled_down(old, now, seen):
-        asked = now.owner or now.reference  # a ReplicaSet is scaled by way of its Deployment
+        asked = now.owner or now.reference  # people scale a Deployment, not its ReplicaSet
         return Diagnosis.of(DiagnosisCode.CONTROLLER_SCALED_DOWN, scaled, asked.called)
     if now.reference.kind == "Job":
         if over := now.condition("Complete") or now.condition("Failed"):
@@ -162,7 +162,7 @@ def _wants_none(old: PinnedPod, now: Controller, seen: Absence) -> Diagnosis | N
 
 
 def _rolled_out(old: PinnedPod, pinned: Owner, seen: Absence) -> Diagnosis | None:
-    """Which ReplicaSet of the same Deployment has taken over from one that wants no more pods than it has."""
+    """Find the ReplicaSet of the same Deployment that took over from one that wants no more pods than it has."""
     if pinned.kind != "ReplicaSet":
         return None
     now = seen.controller
@@ -170,7 +170,7 @@ def _rolled_out(old: PinnedPod, pinned: Owner, seen: Absence) -> Diagnosis | Non
     known = now if isinstance(now, Controller) else next(listed, None)
     if known is not None and not _has_enough(old, known, seen):
         return None
-    # The old one may have been removed already: then its name tells whose it was.
+    # If the old one was removed already, its name says to which Deployment it belonged.
     maker = known.owner.uid if known and known.owner else pinned.name.rpartition("-")[0]
     siblings = (
         other
@@ -193,9 +193,9 @@ def _has_enough(old: PinnedPod, now: Controller, seen: Absence) -> bool:
 
 
 def _scaled_down(old: PinnedPod, now: Controller, seen: Absence) -> str:
-    """Say from how many pods to how many the controller was scaled down, where that leaves no place for this one."""
+    """Say from how many pods to how many the controller was scaled down. Empty: there is room for this pod."""
     called, wanted = now.reference.called, now.replicas
-    # A StatefulSet of another group may leave ordinals out, such as OpenKruise's by reserveOrdinals.
+    # A StatefulSet of another API group may skip ordinals, as OpenKruise's does by reserveOrdinals.
     ordinal = _ordinal(old.name) if now.reference.built_in_plural == "statefulsets" else None
     if wanted is None:
         return ""
@@ -225,7 +225,7 @@ def _host_without_daemon(old: PinnedPod, now: Controller, seen: Absence) -> Diag
 
 
 def _creation_refused(old: PinnedPod, seen: Absence) -> Diagnosis | None:
-    """What stopped the controller from making the pod, as its last Warning Event tells."""
+    """Say what stopped the controller from making the pod, by its last Warning Event."""
     warning = last_warning(seen.events, seen.since)
     if old.controller is None or not warning:
         return None
@@ -266,7 +266,7 @@ def _nothing_came(old: PinnedPod, seen: Absence) -> Diagnosis:
 
 
 def _maker(old: PinnedPod) -> str:
-    """Who is responsible for what makes the pod."""
+    """Name who must act for whatever makes the pod."""
     if old.controller is None:
         return "whoever made the pod"
     return ADMINISTRATORS if old.controller.built_in_plural else OPERATOR

@@ -1,4 +1,9 @@
-"""Why a bounce failed: one row a code. `diagnosis.py` tells when each is told, docs/operations.md is made of them."""
+"""The causes of a failure: one row for each, from which the tables of docs/operations.md are written.
+
+A row is the code, who must act, where to look, and below it what that means for the node and what to do. In who must
+act, `...` stands for a name from the evidence, and " or " is between two people. Where to look is a key of `COMMANDS`
+in `cli/next_commands.py`. When a cause is given is decided in `diagnosis.py` and `absence.py`.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +16,7 @@ APPLICATION = "the owners of the application"
 
 
 class DiagnosisCode(StrEnum):
-    """Why a bounce failed.
-
-    A row has the code, who must act, where to look, and below what it means for the node. In who must act, " or "
-    separates two people, and `...` is a name that the evidence gives. Where to look is a key of `COMMANDS` in
-    `cli/next_commands.py`.
-    """
+    """The cause of a failure."""
 
     who: str
     look: str
@@ -45,8 +45,8 @@ class DiagnosisCode(StrEnum):
 
     # The old pod has not gone.
     HOST_LOST = "host_lost", ADMINISTRATORS, "host"
-    """Its Kubernetes node does not answer: nobody knows whether it still runs. Have that node repaired or removed. The
-    same code is told of a new pod on such a node."""
+    """Its Kubernetes node does not answer: nobody knows whether the pod still runs. Have that node repaired or removed.
+    A new pod on such a node has the same code."""
     GRACE_PERIOD_RUNNING = "grace_period_running", APPLICATION, "logs"
     """It is shutting down within its grace period. Wait on."""
     GRACE_PERIOD_EXCEEDED = "grace_period_exceeded", ADMINISTRATORS, "host"
@@ -157,5 +157,5 @@ class DiagnosisCode(StrEnum):
     """Nothing in its status explains it."""
 
 
-# A look shows the old pod although it was told that it has been deleted, or has gone.
+# The old pod exists although it was deleted, or had gone.
 STANDING = (DiagnosisCode.DELETION_LOST, DiagnosisCode.TERMINATING_AGAIN)

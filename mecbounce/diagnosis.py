@@ -1,7 +1,7 @@
-"""Why did it not happen? One look at the moment of failure gives a code, the evidence, and who must act.
+"""Why has the old pod not gone, or the new pod not started? One look at the moment of failure.
 
-Pure functions of what was seen. The first explanation that fits is told. The order goes from the outside (the
-Kubernetes node, the scheduler) to the inside (the application). `absence.py` explains a replacement that never came.
+Pure functions of what was seen. They return the first cause that fits: those outside the pod (its Kubernetes node, the
+scheduler) come before those inside it (the application). `absence.py` explains why there is no new pod at all.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         Waiting,
     )
 
-LONGEST_QUOTE = 300  # characters of what others say
+LONGEST_QUOTE = 300  # characters of a reason and message of Kubernetes
 
 IMAGE_REASONS = {
     "ErrImagePull",
@@ -51,7 +51,7 @@ CONFIG_REASONS = {
 VOLUME_EVENTS = {"FailedMount", "FailedAttachVolume", "FailedMapVolume"}
 KILLED_EXIT_CODES = {137, 143}  # SIGKILL, SIGTERM: how a kubelet ends a container
 
-# Who says no, as the API server words it. The first that fits; the group is the name of who or what says no.
+# Who refuses a write, by the text of the API server's answer. The first pattern that fits counts; its group is a name.
 # https://github.com/kubernetes/apiserver: pkg/admission/plugin (webhook, policy, resourcequota), podsecurity
 REFUSALS = (
     (r'failed calling (?:admission )?webhook "([^"]+)"', DiagnosisCode.WEBHOOK_FAILING),
@@ -63,21 +63,21 @@ REFUSALS = (
     (r"namespace (\S+) because it is being terminated", DiagnosisCode.NAMESPACE_DELETING),
     (r'serviceaccount "([^"]+)" not found', DiagnosisCode.ACCOUNT_MISSING),
 )
-# Warning Events that tell nothing of a fault: the old pod was not quite gone, or a kubelet complains of its settings.
+# Warning Events that are no cause: the old pod had not quite gone, or a kubelet complains about its own settings.
 HARMLESS = re.compile(
     r"object is being deleted|^RecreatingFailedPod|^RecreatingTerminatedPod|^MissingClusterDNS|^DNSConfigForming"
 )
-# Finalizers that Kubernetes' own controllers take off: foregroundDeletion, orphan, batch.kubernetes.io/job-tracking.
+# Finalizers that Kubernetes' own controllers remove: foregroundDeletion, orphan, batch.kubernetes.io/job-tracking.
 _KUBERNETES_OWN = re.compile(r"[^./]+$|([^/]+\.)?kubernetes\.io/|(?!x-)([^/]+\.)?(?<!x-)k8s\.io/")
 
 
 def unreachable(what: str) -> Diagnosis:
-    """No look could be had after the deadline."""
+    """The API server gave no answer after the deadline."""
     return Diagnosis.of(DiagnosisCode.CLUSTER_UNREACHABLE, what)
 
 
 def refusal(answer: str, *, final: bool = True) -> Diagnosis:
-    """Who said no to a write, by the API server's answer; `final`: that is a no, not an error or a lack of answers."""
+    """Find out who refused a write, from the API server's answer. `final`: it said no; else it failed to answer."""
     for pattern, code in REFUSALS:
         if said_by := re.search(pattern, answer):
             return Diagnosis.of(code, answer, said_by[1])
@@ -85,13 +85,13 @@ def refusal(answer: str, *, final: bool = True) -> Diagnosis:
 
 
 def last_warning(events: Iterable[PodEvent], since: datetime | None = None) -> str:
-    """Quote the Warning Event that happened last, not before `since`; empty where there is none."""
+    """Quote the last Warning Event, if it is not from before `since`. Empty: there is none."""
     return quoted(_last_warning(one for one in events if since is None or one.last_seen >= since))
 
 
 def _last_warning(events: Iterable[PodEvent]) -> PodEvent | None:
-    telling = (one for one in events if one.type == "Warning" and not HARMLESS.search(f"{one.reason}: {one.message}"))
-    in_order = sorted(telling, key=lambda one: one.last_seen)
+    warnings = (one for one in events if one.type == "Warning" and not HARMLESS.search(f"{one.reason}: {one.message}"))
+    in_order = sorted(warnings, key=lambda one: one.last_seen)
     return in_order[-1] if in_order else None
 
 
@@ -99,7 +99,7 @@ def _last_warning(events: Iterable[PodEvent]) -> PodEvent | None:
 
 
 def termination(pod: Pod, host: Host | None, server_now: datetime, events: Iterable[PodEvent] = ()) -> Diagnosis:
-    """Why the deleted pod still exists. `server_now`: the API server's own time, which its timestamps are of."""
+    """Say why the deleted pod still exists. `server_now`: the time by the API server's clock, as in its timestamps."""
     finalizers = ", ".join(pod.metadata.finalizers)
     also = f"; finalizers: {finalizers}" if finalizers else ""
     if not pod.terminating:
@@ -107,7 +107,7 @@ def termination(pod: Pod, host: Host | None, server_now: datetime, events: Itera
         return Diagnosis.of(DiagnosisCode.DELETION_LOST, evidence)
     if lost := _host_lost(host):
         return Diagnosis.of(DiagnosisCode.HOST_LOST, lost + also)
-    # What was wrong with it before, such as a probe while it started, does not keep it.
+    # What was wrong before the deletion, such as a failed probe, does not keep the pod.
     warning = last_warning(one for one in events if (pod.deleted_for(one.last_seen) or 0) >= 0)
     last = f"; its last Warning Event: {warning}" if warning else ""
     running = [one.name for one in pod.status.all_containers if one.state.running]
@@ -129,7 +129,7 @@ def termination(pod: Pod, host: Host | None, server_now: datetime, events: Itera
 
 
 def standing_again(pod: Pod) -> Diagnosis:
-    """Say of the old pod that it had gone and is shown once more: the data of the API server went back."""
+    """Say that the old pod had gone and exists again: a backup of the API server's data was restored, for instance."""
     again = "the old pod had gone, and the API server shows it again"
     if pod.terminating:
         return Diagnosis.of(DiagnosisCode.TERMINATING_AGAIN, f"{again}, being deleted")
@@ -140,7 +140,7 @@ def standing_again(pod: Pod) -> Diagnosis:
 
 
 def readiness(pod: Pod, host: Host | None, events: Iterable[PodEvent], server_now: datetime) -> Diagnosis:
-    """Why the replacement is not back."""
+    """Say why the replacement has not started."""
     events = tuple(events)
     return (
         _ended(pod)
@@ -158,9 +158,9 @@ def readiness(pod: Pod, host: Host | None, events: Iterable[PodEvent], server_no
 
 
 def with_ended(why: Diagnosis, pods: Iterable[Pod], told: str = "") -> Diagnosis:
-    """Add to `why` which other replacements have ended: this one may end like them.
+    """Add to `why` how other replacements have ended: this one may end in the same way.
 
-    `pods` are those that are still there, the last one first; `told` is what was told of one that is not.
+    `pods`: those that still exist, the newest first. `told`: the notice about one that does not.
     """
     ended = [(pod, end) for pod in pods if (end := _ended(pod))]
     if ended:
@@ -172,7 +172,7 @@ def with_ended(why: Diagnosis, pods: Iterable[Pod], told: str = "") -> Diagnosis
 
 
 def how_it_ended(pod: Pod) -> str:
-    """Say how a pod has ended; empty where it has not."""
+    """Say how a pod has ended. Empty: it has not."""
     ended = _ended(pod)
     return ended.evidence if ended else ""
 
@@ -189,7 +189,7 @@ def _ended(pod: Pod) -> Diagnosis | None:
 
 
 def _scheduling(pod: Pod) -> Diagnosis | None:
-    """What keeps it from a Kubernetes node."""
+    """Say why it has no Kubernetes node yet."""
     if pod.spec.node_name:
         return None
     if gates := [gate.name for gate in pod.spec.scheduling_gates]:
@@ -250,7 +250,7 @@ def _init_container(pod: Pod) -> Diagnosis | None:
 
 
 def _restarting(pod: Pod, events: tuple[PodEvent, ...], server_now: datetime) -> Diagnosis | None:
-    """Containers that have ended, and do not run for long."""
+    """Find a container that ends again and again."""
     for container, status in _long_running(pod):
         ended = status.state.terminated or status.last_state.terminated
         if ended is None or (status.ready and runs_steadily(status, pod, server_now)):
@@ -269,7 +269,7 @@ def _restarting(pod: Pod, events: tuple[PodEvent, ...], server_now: datetime) ->
 
 
 def _probes(pod: Pod, events: tuple[PodEvent, ...]) -> Diagnosis | None:
-    """Containers that run and have not passed their probes, or do not run yet."""
+    """Find a container that has not passed its probes, or does not run yet."""
     for container, status in _long_running(pod):
         if container.startup_probe and status.state.running and not status.started:
             evidence = f"container {container.name} runs, its startup probe has not passed yet"
@@ -319,16 +319,16 @@ def _killed_by_startup_probe(container: Container, status: ContainerStatus, even
         return False
     if last.started_at is None or last.finished_at is None:
         return True
-    # Whatever else may kill it (a liveness probe, the machine's lack of memory) need not wait for the last try.
+    # Anything else that kills it (a liveness probe, too little memory) may do so before the probe's last try.
     probe = container.startup_probe
     earliest = probe.initial_delay_seconds + (probe.failure_threshold - 1) * probe.period_seconds
     return (last.finished_at - last.started_at).total_seconds() >= earliest
 
 
 def _killed_for_a_probe(status: ContainerStatus, ended: Terminated, events: tuple[PodEvent, ...]) -> str:
-    """Quote what its kubelet tells of the probe for which it has killed a container; empty where that is not known.
+    """Quote the Event which says that the kubelet killed a container for a failed probe. Empty: there is none.
 
-    A kubelet sends only so many Events. Where this run has ended as a killed one does, one of an earlier run tells too.
+    A kubelet limits how many Events it sends. So an older one counts too, if this run has ended as a killed one does.
     """
     as_killed = ended.reason != "OOMKilled" and ended.exit_code in {0, *KILLED_EXIT_CODES}
     killings = _killings(status, events)
@@ -338,9 +338,9 @@ def _killed_for_a_probe(status: ContainerStatus, ended: Terminated, events: tupl
 
 
 def _killings(status: ContainerStatus, events: tuple[PodEvent, ...]) -> list[PodEvent]:
-    """What its kubelet tells of a container that it has killed for a probe, the last at the end."""
-    told = (one for one in events if one.message.startswith(f"Container {status.name} failed"))
-    return sorted(told, key=lambda one: one.last_seen)
+    """The Events which say that the kubelet killed a container for a failed probe, the newest last."""
+    found = (one for one in events if one.message.startswith(f"Container {status.name} failed"))
+    return sorted(found, key=lambda one: one.last_seen)
 
 
 def _host_lost(host: Host | None) -> str:
@@ -351,26 +351,26 @@ def _host_lost(host: Host | None) -> str:
 
 
 def _long_running(pod: Pod) -> Iterator[tuple[Container, ContainerStatus]]:
-    """The main containers and the sidecars with their statuses, as far as they are reported."""
+    """The main containers and the sidecars that have a status, with it."""
     for container in pod.spec.long_running:
         if (status := pod.container_status(container.name)) is not None:
             yield container, status
 
 
 def _statuses(pod: Pod) -> tuple[ContainerStatus, ...]:
-    """The containers that must run for the pod to be back: not those of `kubectl debug`."""
+    """The statuses of all containers except those of `kubectl debug`."""
     return (*pod.status.init_container_statuses, *pod.status.container_statuses)
 
 
 def quoted(what: Condition | PodEvent | PodStatus | Terminated | Waiting | None) -> str:
-    """Quote the reason and the message that Kubernetes gives, on one line."""
+    """Quote a reason and a message of Kubernetes, on one line."""
     if what is None:
         return ""
     return shortened(": ".join(part for part in (what.reason, what.message) if part))
 
 
 def shortened(text: str) -> str:
-    """Cut what others say, on one line."""
+    """Give a text on one line, cut where it is too long."""
     text = " ".join(text.split())
     return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
 

@@ -1,6 +1,6 @@
-"""The sentences of a bounce, made from its record for the place where they are read. Pure.
+"""The sentences of a bounce, made from its record, for a task or for the command. Pure.
 
-The checks have theirs in their own table (`checks.py`), a diagnosis has its evidence (`diagnosis.py`).
+Those of a check are in its row (`checks.py`), the evidence of a diagnosis is made where the cause is found.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MOST_NAMES = 5  # of pods in a message
 
 @dataclass(frozen=True)
 class Terms:
-    """How sentences are written for their place: a task or the command."""
+    """How a sentence is written for its reader: whoever runs a task, or the command."""
 
     anew: str
     """What to do to begin a new bounce."""
@@ -30,9 +30,9 @@ class Terms:
     force: str
     """How `force` is written."""
     uid: Callable[[str], str] = str
-    """How the UIDs of what happened are written. What to do always has the whole UID."""
+    """How a UID is written in what happened. What to do always has the whole UID."""
     evidence: bool = True
-    """False: the evidence is shown elsewhere."""
+    """False: leave the evidence out, it is shown beside the sentence."""
 
 
 TASK = Terms(
@@ -44,9 +44,9 @@ COMMAND = Terms(anew="run the same command again", this_one="run it again with -
 
 
 def happened(record: BounceRecord, terms: Terms) -> str:
-    """Say how a finished bounce has ended, again and for another place.
+    """Say again, for another reader, how a finished bounce ended.
 
-    Where the record has too few facts (a version before wrote it, or no diagnosis was made) this is its own message.
+    Without a diagnosis, and for a record of an older version, which has fewer facts, this is the record's own message.
     """
     old, new, why, at = record.old_pod, record.new_pod, record.diagnosis, record.entered_at
     if old is not None and new is not None and record.state is State.DONE:
@@ -64,12 +64,12 @@ def happened(record: BounceRecord, terms: Terms) -> str:
 
 
 def cancelled(record: BounceRecord, terms: Terms) -> tuple[str, str]:
-    """Message and advice of a bounce that was asked to stop."""
+    """Message and advice for a bounce that was asked to stop."""
     return f"Asked to stop before the deletion. {untouched(record)}", f"To bounce it after all, {terms.anew}."
 
 
 def given_up(record: BounceRecord, what: str, advice: str, terms: Terms) -> tuple[str, str]:
-    """Message and advice of a bounce that was given up before its deletion was known to be accepted."""
+    """Message and advice for a bounce that gave up before the API server accepted its DELETE."""
     if not record.deletion_was_possible or record.old_pod is None:
         return f"{what}. {untouched(record)}", f"{advice} Then {terms.anew}."
     message = f"{what}. The DELETE of pod {record.request.pod} may or may not have been carried out."
@@ -84,14 +84,14 @@ def refused(record: BounceRecord, old: PinnedPod, why: Diagnosis, terms: Terms) 
 
 
 def untouched(record: BounceRecord) -> str:
-    """Say what is known of a pod that this bounce has not deleted."""
+    """Say what is known about a pod that this bounce has not deleted."""
     if record.old_pod is None:
         return "Nothing was deleted."
     return f"Nothing was deleted: pod {record.request.pod} ran on when last seen{protection_off(record)}."
 
 
 def perhaps_deleted(record: BounceRecord) -> str:
-    """Say what is known of a pod whose DELETE was announced by a run that may be paused right before it."""
+    """Say what is known about a pod whose DELETE was announced by another run, which may still send it."""
     return (
         f"Pod {record.request.pod} ran on when last seen{protection_off(record)}. "
         "The DELETE that was announced before may still be carried out."
@@ -99,7 +99,7 @@ def perhaps_deleted(record: BounceRecord) -> str:
 
 
 def protection_off(record: BounceRecord) -> str:
-    """Say in a message that the pod runs on unprotected, where it does or may."""
+    """Say that the pod has no shutdown protection now, or perhaps none. Empty: it has, or nothing changed."""
     off = {
         Protection.DISABLED: ", with its shutdown protection switched off",
         Protection.OFF: ", without a shutdown protection",
@@ -109,10 +109,10 @@ def protection_off(record: BounceRecord) -> str:
 
 
 def bounce_only(old: PinnedPod, terms: Terms) -> str:
-    """Say how to bounce it where its DELETE may or may not have been carried out."""
+    """Say how to bounce the pod if its DELETE may or may not have been carried out."""
     this_one = terms.this_one.format(uid=old.uid)
-    if old.generated_name:  # once it has gone, nothing would tell its replacement from others
-        return f"look whether {old.uid} still stands; only if so, {this_one}."
+    if old.generated_name:  # if it has gone, its replacement can't be told from other pods
+        return f"look whether {old.uid} still exists; only if so, {this_one}."
     return f"{this_one}: no other pod can be deleted then."
 
 
@@ -120,7 +120,7 @@ def bounce_only(old: PinnedPod, terms: Terms) -> str:
 
 
 def bounced(record: BounceRecord, old: PinnedPod, new: SeenPod, at: datetime, terms: Terms) -> str:
-    """Say that the replacement is back, since `at`."""
+    """Say that the replacement has started, at `at`."""
     back = f"{new.name} ({terms.uid(new.uid)}) is back"
     if record.found_replaced:
         return f"Nothing was deleted: {terms.uid(old.uid)} had gone already, and {back}."
@@ -142,7 +142,7 @@ def not_terminated(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: dat
 
 
 def not_back(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: datetime, terms: Terms) -> str:
-    """Say that no replacement was back by `at`."""
+    """Say that no replacement had started by `at`."""
     new, because, waited = record.new_pod, _because(why, terms), _waited(record, at)
     if why.code in STANDING:
         return f"Pod {old.name} ({terms.uid(old.uid)}) exists again{because}. It was left as it is."
@@ -151,7 +151,7 @@ def not_back(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: datetime,
     if why.code == DiagnosisCode.NAME_GENERATED:
         return f"No pod {old.name} has come in {waited}{because}."
     if why.code == DiagnosisCode.ROLLED_OUT:
-        service = "Whether the node is in service, the pods of the ReplicaSet that took over tell."
+        service = "Look at the pods of the ReplicaSet that took over to see whether the node is in service."
         return f"Pod {old.name} has gone and a rollout took its place{because}. {service}"
     what = f"its replacement {new.name} ({terms.uid(new.uid)}) is not back" if new else "it has no replacement"
     service = "The node is not in service."
@@ -161,7 +161,7 @@ def not_back(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: datetime,
 
 
 def names(pods: Iterable[Pod]) -> tuple[str, ...]:
-    """Give the names of pods in order, and of many only some."""
+    """Give the names of pods, sorted: five of them at most."""
     return tuple(sorted(pod.name for pod in pods)[:MOST_NAMES])
 
 
@@ -181,17 +181,13 @@ def advice(record: BounceRecord, why: Diagnosis, terms: Terms) -> str:
     if record.state is State.DELETE_POD:
         return f"To act: {why.who}. Settle it with them, then bounce again."
     if why.code == DiagnosisCode.ROLLED_OUT:
-        return (
-            "Nothing is to be mended: the rollout goes on by itself. Look at the pods of the ReplicaSet that took over."
-        )
+        return "Nothing needs repair: the rollout goes on by itself. Look at the pods of the ReplicaSet that took over."
     if why.code == DiagnosisCode.DELETION_LOST and old is not None:
         this_one = terms.this_one.format(uid=old.uid)
         return f"To act: {why.who}. To try once more, {this_one}, which deletes this incarnation only."
     if record.by_other_name or old is None:
-        return f"To act: {why.who}. Its replacement has a name of its own: look at the newest pods of its controller."
-    if (
-        why.code == DiagnosisCode.CLUSTER_UNREACHABLE and record.state is State.AWAIT_TERMINATION
-    ):  # its DELETE may have been lost
+        return f"To act: {why.who}. Its replacement has another name: look at the newest pods of its controller."
+    if why.code == DiagnosisCode.CLUSTER_UNREACHABLE and record.state is State.AWAIT_TERMINATION:  # it may still exist
         return f"To act: {why.who}. To wait on, {bounce_only(old, terms)}"
     return f"To act: {why.who}. To wait on without deleting again, {terms.this_one.format(uid=old.uid)}."
 
@@ -200,20 +196,20 @@ def advice(record: BounceRecord, why: Diagnosis, terms: Terms) -> str:
 
 
 def resumed(record: BounceRecord, *, other_options: bool) -> str:
-    """Say that a bounce goes on, and since when it stands where it does."""
+    """Say that a bounce was resumed, in which state, and when it entered that state."""
     since = f"{record.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     text = f"Resumed bounce {record.bounce_id} in {record.state}, which it entered at {since}."
     return f"{text} It goes on with the options that it began with." if other_options else text
 
 
 def intent_expired(record: BounceRecord) -> str:
-    """Say that an old intent is not carried out as it is."""
+    """Say that an old announcement is not carried out without new checks."""
     at = f"{record.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     return f"The deletion was announced at {at} and not carried out: asking the checks again first."
 
 
 def clock_skew(skew: timedelta) -> str:
-    """Say that two clocks are far apart."""
+    """Say that the API server's clock differs from this machine's."""
     seconds = skew.total_seconds()
     return (
         f"The API server's clock is {abs(seconds):,.0f} s {'ahead of' if seconds > 0 else 'behind'} this machine's. "

@@ -11,12 +11,12 @@ from mecbounce.machine import Event, State
 from mecbounce.record import BounceRecord, Deletion
 from mecbounce.request import ClusterType, ReadyWhen
 
-DELETED = (Deletion.OURS, Deletion.ALREADY, Deletion.OURS_OR_ANOTHERS)  # and not standing, as far as is known
+DELETED = (Deletion.OURS, Deletion.ALREADY, Deletion.OURS_OR_ANOTHERS)  # as far as is known
 
 
 @dataclass(frozen=True)
 class Given:
-    """Options of the command that no record keeps, as they were given: the next command repeats them."""
+    """Options that the record does not keep: the next command repeats them as they were given."""
 
     kubeconfig: str = ""
     context: str = ""
@@ -29,14 +29,14 @@ class Given:
 
     @property
     def cluster(self) -> list[tuple[str, str]]:
-        """The options that say where and as whom, which kubectl has too."""
+        """The options for the cluster and the user. kubectl has the same."""
         groups = [("--as-group", group) for group in self.as_groups]
         named = [("--kubeconfig", self.kubeconfig), ("--context", self.context), ("--as", self.as_user)]
         return [(option, value) for option, value in (*named, *groups, ("--as-uid", self.as_uid)) if value]
 
 
 def diagnosis_code(record: BounceRecord) -> str:
-    """Give the code of its diagnosis; empty where it has none."""
+    """Give the code of its diagnosis. Empty: it has none."""
     return record.diagnosis.code if record.diagnosis else ""
 
 
@@ -48,7 +48,7 @@ def last_event(record: BounceRecord) -> Event:
     return event
 
 
-# What it is for, and the command with fields in braces. {run}, {plan} and {this_one} are our own commands.
+# Each command: its purpose, and its words with fields in braces. {run}, {plan} and {this_one} are our own commands.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "accounts": ("See which accounts there are", "kubectl get serviceaccounts -n {namespace}"),
     "api_server": ("See whether the API server answers", "kubectl get --raw /readyz"),
@@ -81,12 +81,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     # How to go on.
     "ask_again": ("Once that is settled, ask again without deleting", "{plan}"),
     "begin_anew": ("Bounce it after all", "{run}"),
-    "if_it_stands": ("Then see whether it still stands", "kubectl get pod {pod} -n {namespace}"),
+    "if_it_exists": ("Then see whether it still exists", "kubectl get pod {pod} -n {namespace}"),
     "once_more": ("Try once more: deletes this incarnation only", "{this_one}"),
     "resume": ("Resume it", "{run}"),
     "that_one": ("Then bounce that incarnation, and no other", "{this_one}"),
     "wait_on": ("Wait on, and delete nothing", "{this_one}"),
-    "wait_or_delete": ("Wait on: deletes this incarnation only, if it still stands", "{this_one}"),
+    "wait_or_delete": ("Wait on: deletes this incarnation only, if it still exists", "{this_one}"),
     # The same for a pod whose replacement gets another name: only kubectl can wait for that.
     "wait_gone": ("Wait on, and delete nothing", "kubectl wait --for=delete pod/{pod} -n {namespace} --timeout=600s"),
     "wait_pods": ("Wait on, and delete nothing", "kubectl get pods -n {namespace} --watch"),
@@ -97,7 +97,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 CALLER = "whoever began this bounce"
-# After each failure: who must act, if its diagnosis does not say so, and what to run. `Event` says what each means.
+# After each failure: who must act (empty: its diagnosis says so) and what to run. `Event` says what each means.
 FAILURES: Mapping[Event, tuple[str, str]] = {
     Event.NODE_UNSERVED: (CALLER, "node_types"),
     Event.NODE_MISSING: (CALLER, "nodes"),
@@ -132,7 +132,7 @@ def who_must_act(event: Event) -> str:
 
 
 def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[str]]]:
-    """Give what to run next, each with its purpose: where to look first, then how to go on. None after a success."""
+    """Give what to run next, each command with its purpose: first where to look, then how to go on. DONE: none."""
     if record.state is State.DONE:
         return []
     if not record.finished:
@@ -142,7 +142,7 @@ def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[st
         code = record.diagnosis.code
         found.insert(0, code.look if isinstance(code, DiagnosisCode) else "pod")
     if record.deletion is Deletion.UNKNOWN:
-        found.append("if_it_stands" if record.by_other_name else "that_one")
+        found.append("if_it_exists" if record.by_other_name else "that_one")
     return [_filled(key, record, given) for key in found]
 
 
@@ -195,7 +195,7 @@ def _named(owner: Owner) -> str:
 
 
 def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -> list[str]:
-    """Write the command with the options that it was given."""
+    """Write our command with the options that it was given."""
     request, node = record.request, record.request.node
     timeouts = request.timeouts
     options = {

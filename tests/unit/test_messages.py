@@ -53,7 +53,7 @@ class TestTerms:
 
     def test_to_bounce_that_incarnation_or_none(self, terms: Terms, anew: str, this_one: str) -> None:
         assert bounce_only(OLD, terms) == f"{this_one}: no other pod can be deleted then."
-        assert bounce_only(GENERATED, terms) == f"look whether uid-1 still stands; only if so, {this_one}."
+        assert bounce_only(GENERATED, terms) == f"look whether uid-1 still exists; only if so, {this_one}."
         assert anew not in bounce_only(OLD, terms)
 
     def test_to_wait_on(self, terms: Terms, anew: str, this_one: str) -> None:

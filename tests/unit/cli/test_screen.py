@@ -537,7 +537,7 @@ class TestChanged:
             (record(*PATH[:2], EXPIRED, (State.FAILED, Event.CANCELLED, 80)), "nothing was deleted"),
             (
                 failed(Event.TERMINATION_TIMEOUT, "deletion_lost"),
-                "nothing: its deletion was lost, and the pod stands",
+                "nothing: its deletion was lost, and the pod exists",
             ),
             (record(*PATH[:3]), "the deletion was accepted; whether the pod has gone is not known"),
             (
@@ -547,11 +547,11 @@ class TestChanged:
             (failed(Event.TERMINATION_TIMEOUT, "finalizers"), "the pod was deleted"),
             (
                 failed(Event.TERMINATION_TIMEOUT, "deletion_lost", protection=Protection.DISABLED),
-                "nothing: its deletion was lost, and the pod stands; its shutdown protection was switched off",
+                "nothing: its deletion was lost, and the pod exists; its shutdown protection was switched off",
             ),
             (
                 failed(Event.NOT_RECREATED, "deletion_lost"),
-                "nothing: its deletion was lost, and the pod stands",
+                "nothing: its deletion was lost, and the pod exists",
             ),
             (
                 record(
@@ -559,11 +559,11 @@ class TestChanged:
                     (State.FAILED, Event.NOT_RECREATED, 600),
                     diagnosis=Diagnosis(code="deletion_lost", evidence="e", who="w"),
                 ),
-                "nothing: its deletion was lost, and the pod stands",
+                "nothing: its deletion was lost, and the pod exists",
             ),
             (
                 failed(Event.READY_TIMEOUT, "terminating_again"),
-                "the pod is being deleted: it had gone, and stands again",
+                "the pod is being deleted: it had gone, and exists again",
             ),
             (record(*PATH), "the pod was deleted"),
             (
@@ -636,7 +636,7 @@ class TestNextCommand:
 
     def test_without_a_look_at_its_end_it_may_be_deleted_by_waiting_on_and_the_page_says_so(self) -> None:
         page = pages.ending(failed(Event.TERMINATION_TIMEOUT, "cluster_unreachable"), GIVEN, PIPED).plain
-        assert "Wait on: deletes this incarnation only, if it still stands:\n  mecbounce run mec-0 " in page
+        assert "Wait on: deletes this incarnation only, if it still exists:\n  mecbounce run mec-0 " in page
         assert "delete nothing" not in page
 
     @pytest.mark.parametrize(
