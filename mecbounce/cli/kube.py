@@ -1,4 +1,4 @@
-"""The cluster that the options name, and as whom to ask it."""
+"""The cluster that the options name."""
 
 from __future__ import annotations
 
@@ -28,18 +28,16 @@ class Kube:
         as_groups: Sequence[str] | None = None,
         as_uid: str | None = None,
     ) -> Self:
-        """Open a kubeconfig, or the pod's own service account where there is none. Raises ConfigError."""
+        """Use a kubeconfig; in a pod without one, the pod's own service account. Raises ConfigError."""
         from mecbounce.kubernetes_api.client import KubernetesCluster as Found  # noqa: PLC0415 -- a slow import
 
         groups = tuple(as_groups or ())
         no_kubeconfig = kubeconfig is None and context is None and not os.environ.get("KUBECONFIG")
         if no_kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ and not home("~/.kube/config").exists():
-            inside = Found.in_cluster(as_user=as_user, as_groups=groups, as_uid=as_uid)
-            return cls(inside, "in-cluster", own_namespace())
-        name, namespace = Found.describe_kubeconfig(kubeconfig, context)
-        # By its name: another shell may make another context the current one between these two reads.
-        found = Found.from_kubeconfig(kubeconfig, name, as_user=as_user, as_groups=groups, as_uid=as_uid)
-        return cls(found, name, namespace)
+            found = Found.in_cluster(as_user=as_user, as_groups=groups, as_uid=as_uid)
+        else:
+            found = Found.from_kubeconfig(kubeconfig, context, as_user=as_user, as_groups=groups, as_uid=as_uid)
+        return cls(found, found.context, found.namespace)
 
     @staticmethod
     def contexts(kubeconfig: Path | None) -> tuple[str, ...]:
@@ -50,11 +48,5 @@ class Kube:
 
 
 def home(path: str) -> Path:
-    """Put the home folder in place of `~`; without a home folder the path stays as it is."""
+    """Put the home folder in place of `~`. Without a home folder the path stays as it is."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 -- Path raises where there is no home
-
-
-def own_namespace() -> str:
-    """Give the namespace of the pod that this runs in."""
-    found = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-    return found.read_text(encoding="utf-8").strip() if found.exists() else "default"

@@ -27,6 +27,7 @@ from loopback import NO_PODS, ApiServer, said
 from pytest_mock import MockerFixture
 
 from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
+from mecbounce.kubernetes_api import access
 from mecbounce.kubernetes_api import client as module
 from mecbounce.kubernetes_api import watch as watching
 from mecbounce.kubernetes_api.client import KubernetesCluster
@@ -889,8 +890,6 @@ class TestConfiguration:
     def test_a_context_that_is_not_there_is_named(self, sandbox: Sandbox) -> None:
         with pytest.raises(ConfigError, match=r"context 'nope': .* no such context"):
             KubernetesCluster.from_kubeconfig(sandbox.kubeconfig, "nope")
-        with pytest.raises(ConfigError, match=r"context 'nope': .* no such context"):
-            KubernetesCluster.describe_kubeconfig(sandbox.kubeconfig, "nope")
 
     def test_a_cluster_that_is_not_there_is_not_taken_for_the_context(self, tmp_path: Path) -> None:
         path = tmp_path / "kubeconfig"
@@ -907,7 +906,7 @@ class TestConfiguration:
         path = tmp_path / "kubeconfig"
         plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": command, "interactiveMode": "Never"}
         path.write_text(json.dumps(kubeconfig("http://127.0.0.1:1", {"exec": plugin})))
-        with pytest.raises(ConfigError, match=f"^kubeconfig {path}: its credential plugin failed"):
+        with pytest.raises(ConfigError, match=f"^kubeconfig {path}: user 'me': its credential plugin failed"):
             KubernetesCluster.from_kubeconfig(path)
         assert caplog.records == []
 
@@ -935,7 +934,7 @@ class TestConfiguration:
         def _load_from_exec_plugin() -> None:  # as the client's own that logs it
             logging.getLogger().error("a plugin's")
 
-        with module._unquoted_plugin() as failures:
+        with access._unquoted_plugin() as failures:
             logging.getLogger().error("somebody's own")
             another = threading.Thread(target=_load_from_exec_plugin)
             another.start()
@@ -958,20 +957,26 @@ class TestConfiguration:
         with pytest.raises(Unreachable, match="credentials could not be read anew"):
             cluster.pods("default")
 
-    def test_a_kubeconfig_tells_its_context_and_namespace(self, sandbox: Sandbox) -> None:
-        assert KubernetesCluster.describe_kubeconfig(sandbox.kubeconfig) == ("sandbox", "default")
+    def test_a_cluster_tells_its_context_and_namespace(self, sandbox: Sandbox) -> None:
+        cluster = KubernetesCluster.from_kubeconfig(sandbox.kubeconfig)
+        assert (cluster.context, cluster.namespace) == ("sandbox", "default")
+        with pytest.deprecated_call():
+            assert KubernetesCluster.describe_kubeconfig(sandbox.kubeconfig) == ("sandbox", "default")
         assert KubernetesCluster.contexts(sandbox.kubeconfig) == ("sandbox",)
 
     def test_the_namespace_is_its_contexts_own(self, tmp_path: Path) -> None:
         path, content = tmp_path / "kubeconfig", kubeconfig("http://127.0.0.1:1", {})
         content["contexts"][0]["context"]["namespace"] = "mec"
         path.write_text(json.dumps(content))
-        assert KubernetesCluster.describe_kubeconfig(path) == ("it", "mec")
+        cluster = KubernetesCluster.from_kubeconfig(path)
+        assert (cluster.context, cluster.namespace) == ("it", "mec")
 
     @pytest.mark.parametrize("server", ["ftp://127.0.0.1:1", "127.0.0.1:1", "https://", "https:///api"])
     def test_a_server_that_is_no_http_or_https_address_is_refused(self, tmp_path: Path, server: str) -> None:
         path = write_kubeconfig(tmp_path / "kubeconfig", server)
-        with pytest.raises(ConfigError, match=f"^kubeconfig {path}: its server is not an http or https address$"):
+        with pytest.raises(
+            ConfigError, match=rf"^kubeconfig {path}: cluster '\w+': server is not an http or https address$"
+        ):
             KubernetesCluster.from_kubeconfig(path)
 
     def test_a_secret_in_the_servers_address_is_not_named(self, tmp_path: Path) -> None:
@@ -1002,9 +1007,9 @@ class TestConfiguration:
 THROUGH_PROXY = {"proxy-url": "http://me:old@127.0.0.1:1", "certificate-authority-data": "eA=="}
 IMPERSONATING = {"as": "bob", "as-groups": ["g"], "as-user-extra": {"scope": ["a"]}}
 UNDO = "Put the old entry back, or stop and begin anew"
-STAYS_BOB = "this bounce acts as User 'bob', Group 'g' and stays so."
+STAYS_BOB = "this bounce stays with the impersonated User 'bob', Group 'g'."
 STAYS_FIRST = "this bounce stays with the first one."
-STAYS_PROXY = "this bounce goes by the proxy http://127.0.0.1:1 and stays with it."
+STAYS_PROXY = "this bounce stays with the proxy http://127.0.0.1:1."
 
 
 class TestTarget:
@@ -1057,12 +1062,12 @@ class TestTarget:
             if changed == "server":
                 now, told = (
                     elsewhere.url,
-                    f"the API server {elsewhere.url}; this bounce is of {sandbox.url} and stays there.",
+                    f"the API server {elsewhere.url}; this bounce stays with the API server {sandbox.url}.",
                 )
             elif changed == "proxy":
                 goes, told = (
                     {"proxy-url": elsewhere.url},
-                    f"the proxy {elsewhere.url}; this bounce goes by no proxy and stays with it.",
+                    f"the proxy {elsewhere.url}; this bounce stays with no proxy.",
                 )
             else:
                 goes = {"tls-server-name": "x.com"} if changed == "authority" else {"insecure-skip-tls-verify": True}
@@ -1092,29 +1097,29 @@ class TestTarget:
             (
                 {},
                 {"as": "root"},
-                f"User 'root', Group 'g' to act as; {STAYS_BOB}",
+                f"the impersonated User 'root', Group 'g'; {STAYS_BOB}",
             ),
             (
                 {},
                 {"as": None, "as-groups": None, "as-user-extra": None},
-                f"nobody to act as; {STAYS_BOB}",
+                f"no impersonated user; {STAYS_BOB}",
             ),
             (
                 {},
                 {"as-groups": ["g", "admins"]},
-                f"User 'bob', Group 'g', Group 'admins' to act as; {STAYS_BOB}",
+                f"the impersonated User 'bob', Group 'g', Group 'admins'; {STAYS_BOB}",
             ),
             (
                 {},
                 {"as-uid": "7"},
-                f"User 'bob', Uid '7', Group 'g' to act as; {STAYS_BOB}",
+                f"the impersonated User 'bob', Uid '7', Group 'g'; {STAYS_BOB}",
             ),
             (
                 {},
                 {"as-user-extra": {"scope": ["s3cr3t"]}},
-                f"another as-user-extra for User 'bob', Group 'g'; {STAYS_FIRST}",
+                f"another as-user-extra; {STAYS_FIRST}",
             ),
-            ({}, {"name": "admin"}, "the user 'admin'; this bounce is of the user 'me' and stays so."),
+            ({}, {"name": "admin"}, "the user 'admin'; this bounce stays with the user 'me'."),
         ],
     )
     def test_another_proxy_and_another_user_are_refused_and_both_are_named(
@@ -1190,7 +1195,9 @@ class TestTarget:
         monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(authority))
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "9")
+        (tmp_path / "namespace").write_text("mec\n")
         made = KubernetesCluster.in_cluster()
+        assert (made.context, made.namespace) == ("in-cluster", "mec")
         token.write_text("renewed")
         made._sign_in_anew(made._access)
         authority.write_text("second")

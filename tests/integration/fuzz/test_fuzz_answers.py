@@ -12,12 +12,12 @@ from typing import Any
 from builders import NOW, STARTUP_PROBE, later, pod, pod_json, request, stamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kubernetes.client import ApiException, Configuration
+from kubernetes.client import ApiException
 from mutations import ANY_JSON, EXAMPLES, TEXT, TIMES, almost, as_bytes, mixed, outcome, spoilt
 
 from mecbounce.errors import ClusterError, Unreachable
+from mecbounce.kubernetes_api.access import Access, Target
 from mecbounce.kubernetes_api.client import KubernetesCluster
-from mecbounce.kubernetes_api.kubeconfig import Access
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.kubernetes_api.watch import _Stream
 from mecbounce.machine import Event, State
@@ -149,7 +149,8 @@ class CannedCluster(KubernetesCluster):
 
     def __init__(self, answers: Any) -> None:
         self._answers = answers
-        super().__init__(lambda: Access(Configuration()))  # never connects
+        access = Access(Target("http://127.0.0.1:1", ""))  # never connects
+        super().__init__(access, lambda: access)
 
     def _connect_pool(self) -> None:
         self._core = self._custom = self._answers
