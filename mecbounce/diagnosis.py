@@ -18,16 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from mecbounce.kubernetes_api.objects import (
-        Container,
-        ContainerStatus,
-        Host,
-        Node,
-        Owner,
-        Pod,
-        PodEvent,
-        Terminated,
-    )
+    from mecbounce.kubernetes_api.node import Node
+    from mecbounce.kubernetes_api.objects import Container, ContainerStatus, Host, Owner, Pod, PodEvent, Terminated
     from mecbounce.record import PinnedPod, SeenPod
     from mecbounce.request import NodeRef
 

@@ -25,7 +25,8 @@ from mecbounce.errors import (
     Unreachable,
     one_line,
 )
-from mecbounce.kubernetes_api.objects import Controller, Host, Node, Owner, Pod, PodEvent, UnreadableField
+from mecbounce.kubernetes_api.node import Node, UnreadableField
+from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.machine import JOINING, Event, State
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod
 from mecbounce.request import BounceRequest

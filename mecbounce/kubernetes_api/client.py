@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -29,7 +29,7 @@ from mecbounce.kubernetes_api import PodWatch
 from mecbounce.kubernetes_api.access import Access, access_in_cluster, access_of
 from mecbounce.kubernetes_api.answers import as_cluster_errors, error_of_answer, read_items, read_pod_list, readable
 from mecbounce.kubernetes_api.kubeconfig import Kubeconfig
-from mecbounce.kubernetes_api.objects import Controller, DisruptionBudget, Host, Owner, Pod, PodEvent
+from mecbounce.kubernetes_api.objects import Controller, DisruptionBudget, Host, LabelSelector, Owner, Pod, PodEvent
 from mecbounce.kubernetes_api.pod_exec import EXEC_PROTOCOL, as_exec_errors, exit_code
 from mecbounce.kubernetes_api.transport import ServerClock, Wire
 from mecbounce.kubernetes_api.watch import SILENCE, WATCH_SECONDS, KubernetesPodWatch
@@ -124,11 +124,7 @@ class KubernetesCluster:
 
     @staticmethod
     def describe_kubeconfig(path: str | Path | None = None, context: str | None = None) -> tuple[str, str]:
-        """Give the context that `from_kubeconfig` would use and its namespace. Raises ConfigError.
-
-        Deprecated: a cluster has both as `context` and `namespace`.
-        """
-        warnings.warn("use a cluster's context and namespace", DeprecationWarning, stacklevel=2)
+        """Name the context that `from_kubeconfig` would use, and its namespace. Raises ConfigError."""
         name, found = Kubeconfig(path).context(context)
         return name, found.namespace or "default"
 
@@ -206,16 +202,16 @@ class KubernetesCluster:
     def _object(self, group: str, version: str, namespace: str, plural: str, name: str) -> Mapping[str, Any]:
         """Read any object. A cluster-scoped one has an empty namespace."""
         if not group:
-            return self._json(lambda: self._core.read_namespaced_replication_controller, name, namespace)
+            return self._json(lambda **raw: self._core.read_namespaced_replication_controller(name, namespace, **raw))
         if namespace:
             path = group, version, namespace, plural, name
-            return self._json(lambda: self._custom.get_namespaced_custom_object, *path)
-        return self._json(lambda: self._custom.get_cluster_custom_object, group, version, plural, name)
+            return self._json(lambda **raw: self._custom.get_namespaced_custom_object(*path, **raw))
+        return self._json(lambda **raw: self._custom.get_cluster_custom_object(group, version, plural, name, **raw))
 
     def _types(self, group: str, version: str) -> list[Mapping[str, Any]]:
         """List the resource types of a group's version, each with `name` (plural), `kind` and `namespaced`."""
         try:
-            found = self._json(lambda: self._custom.get_api_resources, group, version)
+            found = self._json(lambda **raw: self._custom.get_api_resources(group, version, **raw))
         except NotFound:
             return []
         with readable("resource types"):
@@ -224,7 +220,7 @@ class KubernetesCluster:
 
     def replica_sets(self, namespace: str) -> tuple[Controller, ...]:
         path = "apps", "v1", namespace, "replicasets"
-        listed = self._json(lambda: self._custom.list_namespaced_custom_object, *path)
+        listed = self._json(lambda **raw: self._custom.list_namespaced_custom_object(*path, **raw))
         with readable("ReplicaSets"):  # the items of a list lack their own kind
             return tuple(
                 Controller.read({"apiVersion": "apps/v1", "kind": "ReplicaSet"} | item) for item in listed["items"]
@@ -235,21 +231,23 @@ class KubernetesCluster:
 
     def selected_pods(self, namespace: str, labels: str) -> tuple[Pod, ...]:
         """List the pods that a label selector selects, such as `app=mec`. Raises Refused if it is malformed."""
-        return read_pod_list(self._json(lambda: self._core.list_namespaced_pod, namespace, label_selector=labels))[0]
+        return read_pod_list(
+            self._json(lambda **raw: self._core.list_namespaced_pod(namespace, label_selector=labels, **raw))
+        )[0]
 
     def namespaces(self) -> tuple[str, ...]:
         """List the names of all namespaces."""
-        listed = self._json(lambda: self._core.list_namespace)
+        listed = self._json(lambda **raw: self._core.list_namespace(**raw))  # noqa: PLW0108 -- _core may be replaced
         with readable("namespaces"):
             return tuple(str(item["metadata"]["name"]) for item in listed["items"])
 
     def list_pods(self, namespace: str, name: str | None) -> tuple[tuple[Pod, ...], str]:
         """List the pods. Gives them and the list's resourceVersion, from which a watch can start."""
-        return read_pod_list(self._json(lambda: self._core.list_namespaced_pod, namespace, **_named(name)))
+        return read_pod_list(self._json(lambda **raw: self._core.list_namespaced_pod(namespace, **_named(name), **raw)))
 
     @contextmanager
     def watch(self, namespace: str) -> Iterator[PodWatch]:
-        watch = KubernetesPodWatch(self, namespace)
+        watch = KubernetesPodWatch(partial(self.list_pods, namespace), partial(self.open_watch, namespace))
         try:
             yield watch
         finally:
@@ -257,16 +255,14 @@ class KubernetesCluster:
 
     def open_watch(self, namespace: str, name: str | None, resource_version: str) -> Any:
         """Start a watch from a list's resourceVersion. Gives urllib3's response, to be read and closed."""
-        return self._send(
-            lambda: self._core.list_namespaced_pod,
-            namespace,
-            watch=True,
-            resource_version=resource_version,
-            timeout_seconds=WATCH_SECONDS,
-            allow_watch_bookmarks=True,
-            timeout=(REQUEST_TIMEOUT[0], WATCH_SECONDS + SILENCE),
-            **_named(name),
-        )
+        asked = _named(name) | {
+            "watch": True,
+            "resource_version": resource_version,
+            "timeout_seconds": WATCH_SECONDS,
+            "allow_watch_bookmarks": True,
+        }
+        timeout = REQUEST_TIMEOUT[0], WATCH_SECONDS + SILENCE
+        return self._send(lambda **raw: self._core.list_namespaced_pod(namespace, **asked, **raw), timeout)
 
     def delete_pod(self, namespace: str, name: str, uid: str, *, dry_run: bool = False) -> None:
         body: dict[str, Any] = {
@@ -278,20 +274,20 @@ class KubernetesCluster:
         if dry_run:  # in the body, as the API server ignores the query's dryRun if there is a body
             body["dryRun"] = ["All"]
         # After a lost or broken answer, the next look tells whether the pod was deleted.
-        self._json(lambda: self._core.delete_namespaced_pod, name, namespace, body=body)
+        self._json(lambda **raw: self._core.delete_namespaced_pod(name, namespace, body=body, **raw))
 
     def host(self, name: str) -> Host:
-        found = self._json(lambda: self._core.read_node, name)
+        found = self._json(lambda **raw: self._core.read_node(name, **raw))
         with readable("node"):
             return Host.model_validate(found)
 
     def events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
         selector = f"involvedObject.uid={uid}"
-        listed = self._json(lambda: self._core.list_namespaced_event, namespace, field_selector=selector)
+        listed = self._json(lambda **raw: self._core.list_namespaced_event(namespace, field_selector=selector, **raw))
         return read_items(PodEvent, listed, "events")
 
     def tell(self, namespace: str, event: Mapping[str, Any]) -> None:
-        self._json(lambda: self._core.create_namespaced_event, namespace, dict(event), timeout=EVENT_TIMEOUT)
+        self._json(lambda **raw: self._core.create_namespaced_event(namespace, dict(event), **raw), EVENT_TIMEOUT)
 
     def may(self, namespace: str, verb: str, resource: str, *, group: str = "", name: str = "") -> bool:
         asked = {"namespace": namespace, "verb": verb, "group": group, "resource": resource, "name": name}
@@ -301,7 +297,7 @@ class KubernetesCluster:
             "spec": {"resourceAttributes": asked},
         }
         create = "authorization.k8s.io", "v1", "selfsubjectaccessreviews", review
-        answer = self._json(lambda: self._custom.create_cluster_custom_object, *create)
+        answer = self._json(lambda **raw: self._custom.create_cluster_custom_object(*create, **raw))
         with readable("access review"):
             return answer["status"]["allowed"] is True
 
@@ -309,13 +305,13 @@ class KubernetesCluster:
         # As custom objects: the client no longer knows v1beta1, which API servers before 1.21 serve.
         def listed(version: str) -> tuple[DisruptionBudget, ...]:
             path = "policy", version, namespace, "poddisruptionbudgets"
-            answer = self._json(lambda: self._custom.list_namespaced_custom_object, *path)
+            answer = self._json(lambda **raw: self._custom.list_namespaced_custom_object(*path, **raw))
             return read_items(DisruptionBudget, answer, "PodDisruptionBudgets")
 
         try:
             return listed("v1")
         except NotFound:  # in v1beta1 an empty selector selects nothing, in v1 all
-            return tuple(one for one in listed("v1beta1") if one.selector and not one.selector.empty)
+            return tuple(one for one in listed("v1beta1") if one.selector not in (None, LabelSelector()))
 
     def expect_incarnation(self, pod: Pod) -> None:
         """Look whether that incarnation of the pod still exists. Raises Conflict if it does not."""
@@ -325,13 +321,8 @@ class KubernetesCluster:
     def annotate_pod(self, pod: Pod, key: str, value: str) -> None:
         """Set an annotation of that incarnation. Raises Conflict or Refused if there is another incarnation."""
         body = {"metadata": {"uid": pod.uid, "annotations": {key: value}}}
-        self._json(
-            lambda: self._core.patch_namespaced_pod,
-            pod.name,
-            pod.metadata.namespace,
-            body,
-            _content_type=_MERGE_PATCH,
-        )
+        asked = pod.name, pod.metadata.namespace, body
+        self._json(lambda **raw: self._core.patch_namespaced_pod(*asked, _content_type=_MERGE_PATCH, **raw))
 
     def proxy_pod(self, pod: Pod, port: int, path: str, method: str) -> bytes:
         """Send a request to a port of the pod, through the API server. Gives the body of the answer.
@@ -373,34 +364,31 @@ class KubernetesCluster:
         with as_cluster_errors(self._way):
             yield self._core.api_client.rest_client.pool_manager, url
 
-    def _json(self, endpoint: Callable[[], Callable[..., Any]], *args: Any, **options: Any) -> dict[str, Any]:
+    def _json(self, send: Callable[..., Any], timeout: tuple[float, float] = REQUEST_TIMEOUT) -> dict[str, Any]:
         try:
-            answer = from_json(self._send(endpoint, *args, **options).data)  # unlike json, limits how deep JSON nests
+            answer = from_json(self._send(send, timeout).data)  # unlike json, limits how deep JSON nests
         except ValueError as error:
             raise Unreachable("the API server's answer was not whole JSON") from error
         if not isinstance(answer, dict):
             raise Unreachable("the API server's answer was not a JSON object")
         return answer
 
-    def _send(
-        self,
-        endpoint: Callable[[], Callable[..., Any]],
-        *args: Any,
-        timeout: tuple[float, float] = REQUEST_TIMEOUT,
-        **options: Any,
-    ) -> Any:
-        """Send one request. After a 401, send it once more with credentials that were read anew."""
+    def _send(self, send: Callable[..., Any], timeout: tuple[float, float] = REQUEST_TIMEOUT) -> Any:
+        """Send one request. After a 401, send it once more with credentials that were read anew.
+
+        `send` calls a method of the client, with the arguments that it gets from here.
+        """
         raw = {"_preload_content": False, "_request_timeout": timeout}
         with as_cluster_errors(self._way):
             self._stay_signed_in()
             used = self._access
             try:
-                return endpoint()(*args, **options, **raw)
+                return send(**raw)
             except ApiException as error:
                 if error.status != 401 or not isinstance(error_of_answer(error), AccessDenied):  # noqa: PLR2004 -- HTTP
                     raise
                 self._sign_in_anew(used)
-                return endpoint()(*args, **options, **raw)
+                return send(**raw)
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -418,5 +406,5 @@ _SOCKET_OPTIONS = [
 ]
 
 
-def _named(name: str | None) -> dict[str, str]:
+def _named(name: str | None) -> dict[str, Any]:
     return {"field_selector": f"metadata.name={name}"} if name is not None else {}

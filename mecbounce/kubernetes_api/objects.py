@@ -1,7 +1,6 @@
 """Views of Kubernetes' objects: only the fields that a bounce needs. A null counts as a missing field.
 
-Times are aware datetimes in UTC, durations are seconds. A Kubernetes node is a `Host` here; `Node` is the
-application's node.
+Times are aware datetimes in UTC, durations are seconds. A Kubernetes node is called a host.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from pydantic import AliasPath, AwareDatetime, BaseModel, ConfigDict, Field, Val
 from pydantic.alias_generators import to_camel
 
 from mecbounce.fields import Frozen, Words
-from mecbounce.request import NodeRef
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -68,10 +66,6 @@ class Owner(FromApi):
 
     def same_type(self, other: Owner) -> bool:
         return (self.group, self.kind) == (other.group, other.kind)
-
-    def same_object(self, other: Owner) -> bool:
-        """True for the same group, kind and name. The UID may differ: then the object was made anew."""
-        return (self.group, self.kind, self.name) == (other.group, other.kind, other.name)
 
 
 class Metadata(FromApi):
@@ -322,7 +316,8 @@ class Pod(FromApi):
     def belongs_to(self, controller: Owner) -> bool:
         """True if `controller`, or its successor of the same name, controls it; or owns it and nothing controls it."""
         owners = (self.controller,) if self.controller else self.metadata.owner_references
-        return any(owner.uid == controller.uid or owner.same_object(controller) for owner in owners)
+        same = [owner for owner in owners if owner.same_type(controller) and owner.name == controller.name]
+        return bool(same) or any(owner.uid == controller.uid for owner in owners)
 
     @property
     def stands(self) -> bool:
@@ -508,10 +503,6 @@ class LabelSelector(FromApi):
     match_labels: Mapping[str, str] = {}
     match_expressions: tuple[Requirement, ...] = ()
 
-    @property
-    def empty(self) -> bool:
-        return not self.match_labels and not self.match_expressions
-
     def matches(self, labels: Mapping[str, str]) -> bool:
         alike = all(labels.get(key) == value for key, value in self.match_labels.items())
         return alike and all(one.holds(labels) for one in self.match_expressions)
@@ -526,55 +517,3 @@ class DisruptionBudget(FromApi):
 
     def covers(self, pod: Pod) -> bool:
         return self.selector is not None and self.selector.matches(pod.metadata.labels)
-
-
-class UnreadableField(ValueError):
-    """A field of the custom resource does not hold text."""
-
-
-class Node(Frozen):
-    """The application's node, as its custom resource describes it."""
-
-    desired: str | None = None
-    """The state that somebody wants; None where the resource does not say."""
-    activity: str | None = None
-    """What the node does now; None where the resource does not say."""
-    reference: Owner | None = None
-    """The custom resource as the owner references of other objects name it."""
-    deleting: bool = False
-    """True if the custom resource has a deletionTimestamp."""
-    cluster_scoped: bool = False
-    """True if the custom resource belongs to no namespace."""
-
-    @classmethod
-    def read(cls, resource: Mapping[str, Any], ref: NodeRef) -> Self:
-        """Read a custom resource's JSON. Raises UnreadableField where a field does not hold text."""
-        api_version, kind, uid = (_text_at(resource, path) for path in ("apiVersion", "kind", "metadata.uid"))
-        return cls(
-            desired=_text_at(resource, ref.desired_path),
-            activity=_text_at(resource, ref.activity_path),
-            reference=Owner(api_version=api_version or "", kind=kind, name=ref.name, uid=uid) if kind and uid else None,
-            deleting=_text_at(resource, "metadata.deletionTimestamp") is not None,
-            cluster_scoped=bool(uid) and not _text_at(resource, "metadata.namespace"),
-        )
-
-
-def _text_at(resource: Mapping[str, Any], path: str) -> str | None:
-    found: Any = resource
-    walked: list[str] = []
-    for key in path.split("."):
-        if found is None:
-            return None
-        if not isinstance(found, Mapping):
-            raise UnreadableField(f"{'.'.join(walked)} holds {_shown(found)}, expected an object with {path!r}")
-        found = found.get(key)
-        walked.append(key)
-    if found is not None and not isinstance(found, str):
-        raise UnreadableField(f"{path} holds {_shown(found)}, expected text")
-    return found
-
-
-def _shown(value: Any) -> str:
-    """Name a value's JSON type. The value itself may be a secret."""
-    names = {bool: "a boolean", int: "a number", float: "a number", list: "a list", str: "text"}
-    return names.get(type(value), "an object")

@@ -456,14 +456,13 @@ class TestWatch:
         assert (asked["timeoutSeconds"], asked["allowWatchBookmarks"].lower()) == (str(watching.WATCH_SECONDS), "true")
 
     @pytest.mark.parametrize("kind", ["ERROR", "SOMETHING NEW"])
-    def test_what_is_no_change_of_a_pod_ends_the_watch(self, kubernetes: KubernetesCluster, kind: str) -> None:
+    def test_what_is_no_change_of_a_pod_ends_the_watch(self, kind: str) -> None:
         """An expired version comes as an ERROR with status 200: what the watch has is no longer all there is."""
-        stream = watching._Stream(kubernetes, "default", ("mec-0", (pod(),), "1"), threading.Event())
+        stream = watching._Stream(lambda: None, (pod(),), threading.Event())
         assert not stream._take({"type": kind, "object": {"kind": "Status", "code": 410}})
 
-    def test_a_deletion_takes_away_that_incarnation_and_no_other(self, kubernetes: KubernetesCluster) -> None:
-        listed = ("mec-0", (pod(uid="uid-2"),), "1")
-        stream = watching._Stream(kubernetes, "default", listed, threading.Event())
+    def test_a_deletion_takes_away_that_incarnation_and_no_other(self) -> None:
+        stream = watching._Stream(lambda: None, (pod(uid="uid-2"),), threading.Event())
         for uid, left in (("uid-1", ["uid-2"]), ("uid-2", [])):
             assert stream._take({"type": "DELETED", "object": pod_json(uid=uid)})
             assert [one.uid for one in stream.pods()] == left
@@ -960,8 +959,7 @@ class TestConfiguration:
     def test_a_cluster_tells_its_context_and_namespace(self, sandbox: Sandbox) -> None:
         cluster = KubernetesCluster.from_kubeconfig(sandbox.kubeconfig)
         assert (cluster.context, cluster.namespace) == ("sandbox", "default")
-        with pytest.deprecated_call():
-            assert KubernetesCluster.describe_kubeconfig(sandbox.kubeconfig) == ("sandbox", "default")
+        assert KubernetesCluster.describe_kubeconfig(sandbox.kubeconfig) == ("sandbox", "default")
         assert KubernetesCluster.contexts(sandbox.kubeconfig) == ("sandbox",)
 
     def test_the_namespace_is_its_contexts_own(self, tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ SANDBOX = _parsed("sandbox/*.py")
 DEMO = "sandbox.demo"
 
 VIEWS = "kubernetes_api.objects"
-BOTTOM = {"quoting", "errors", "machine", "fields", "request", VIEWS, "record"}
+NODE = "kubernetes_api.node"
+BOTTOM = {"quoting", "errors", "machine", "fields", "request", VIEWS, NODE, "record"}
 PURE = {"checks", "probes", "diagnosis", "events", "retry", "messages"}
 TASK = BOTTOM | PURE | {"steps", "task"}
 LIBRARY = TASK | {"protection", "planning", "stores", "kubernetes_api"}
@@ -42,7 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "machine": {"errors"},
     "fields": {"quoting"},
     "request": {"fields"},
-    VIEWS: {"fields", "quoting", "request"},
+    VIEWS: {"fields"},
+    NODE: {"fields", "request", VIEWS},
     "record": {"fields", "machine", "request", VIEWS},
     "checks": BOTTOM,
     "probes": BOTTOM,
