@@ -42,31 +42,25 @@ class Target:
 
     def change(self, found: Target) -> str:
         """Say what differs in another target, and what to do about it; empty if nothing differs."""
-        rows = [
-            *((was, now, now, was) for was, now in zip(self._words, found._words, strict=True)),
-            (
-                self.authority,
-                found.authority,
-                f"another certificate authority or server name for {self.server}",
-                "the first one",
-            ),
-            (self.acts_as, found.acts_as, "another as-user-extra", "the first one"),  # it may hold secrets
-        ]
-        for was, now, named, kept in rows:
+        for (what, was, shown), (_, now, _shown) in zip(self._parts, found._parts, strict=True):
             if was != now:
-                what = f"the {self.source} now names {named}; this bounce stays with {kept}"
-                return f"{what}. Put the old entry back, or stop and begin anew"
+                values = f": {now or 'none'} instead of {was or 'none'}" if shown else ""
+                new = f"the {self.source} now names another {what}{values}"
+                return f"{new}. This bounce stays with the old one: put its entry back, or stop and begin anew"
         return ""
 
     @property
-    def _words(self) -> tuple[str, ...]:
+    def _parts(self) -> tuple[tuple[str, object, bool], ...]:
+        """What it consists of: a name, a value, and whether messages may show the value."""
         short = ((name.removeprefix("Impersonate-"), value) for name, value in self.acts_as)
         whom = ", ".join(f"{name} {value!r}" for name, value in short if not name.startswith("Extra-"))
         return (
-            f"the API server {self.server}",
-            f"the proxy {self.proxy}" if self.proxy else "no proxy",
-            f"the user {self.user!r}",
-            f"the impersonated {whom}" if whom else "no impersonated user",
+            ("API server", self.server, True),
+            ("proxy", self.proxy, True),
+            ("user", repr(self.user), True),
+            ("user to impersonate", whom, True),
+            ("certificate authority or server name", self.authority, False),
+            ("as-user-extra", self.acts_as, False),  # it may hold secrets
         )
 
 

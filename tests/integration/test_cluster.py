@@ -1004,10 +1004,8 @@ class TestConfiguration:
 
 THROUGH_PROXY = {"proxy-url": "http://me:old@127.0.0.1:1", "certificate-authority-data": "eA=="}
 IMPERSONATING = {"as": "bob", "as-groups": ["g"], "as-user-extra": {"scope": ["a"]}}
-UNDO = "Put the old entry back, or stop and begin anew"
-STAYS_BOB = "this bounce stays with the impersonated User 'bob', Group 'g'."
-STAYS_FIRST = "this bounce stays with the first one."
-STAYS_PROXY = "this bounce stays with the proxy http://127.0.0.1:1."
+UNDO = "This bounce stays with the old one: put its entry back, or stop and begin anew"
+BOB = "User 'bob', Group 'g'"
 
 
 class TestTarget:
@@ -1056,26 +1054,18 @@ class TestTarget:
         with ApiServer() as elsewhere:
             cluster = KubernetesCluster.from_kubeconfig(self.two(tmp_path, sandbox.url, elsewhere.url, "here"))
             now, goes = sandbox.url, dict[str, Any]()
-            told = f"another certificate authority or server name for {sandbox.url}; {STAYS_FIRST}"
+            told = "certificate authority or server name"
             if changed == "server":
-                now, told = (
-                    elsewhere.url,
-                    f"the API server {elsewhere.url}; this bounce stays with the API server {sandbox.url}.",
-                )
+                now, told = elsewhere.url, f"API server: {elsewhere.url} instead of {sandbox.url}"
             elif changed == "proxy":
-                goes, told = (
-                    {"proxy-url": elsewhere.url},
-                    f"the proxy {elsewhere.url}; this bounce stays with no proxy.",
-                )
+                goes, told = {"proxy-url": elsewhere.url}, f"proxy: {elsewhere.url} instead of none"
             else:
                 goes = {"tls-server-name": "x.com"} if changed == "authority" else {"insecure-skip-tls-verify": True}
             self.two(tmp_path, now, elsewhere.url, "here", **goes)
             sandbox.fail_next(status=401)
             with pytest.raises(Unreachable) as caught:
                 cluster.host("node1")
-            assert f"the kubeconfig now names {told} Put the old entry back, or stop and begin anew" == str(
-                caught.value
-            )
+            assert f"the kubeconfig now names another {told}. {UNDO}" == str(caught.value)
             assert elsewhere.seen == []
 
     @pytest.mark.parametrize(
@@ -1084,40 +1074,40 @@ class TestTarget:
             (
                 {"proxy-url": "http://me:s3cr3t@127.0.0.1:2"},
                 {},
-                f"the proxy http://127.0.0.1:2; {STAYS_PROXY}",
+                "proxy: http://127.0.0.1:2 instead of http://127.0.0.1:1",
             ),
-            ({"proxy-url": None}, {}, f"no proxy; {STAYS_PROXY}"),
+            ({"proxy-url": None}, {}, "proxy: none instead of http://127.0.0.1:1"),
             (
                 {"certificate-authority-data": None},
                 {},
-                f"another certificate authority or server name for http://127.0.0.1:9; {STAYS_FIRST}",
+                "certificate authority or server name",
             ),
             (
                 {},
                 {"as": "root"},
-                f"the impersonated User 'root', Group 'g'; {STAYS_BOB}",
+                f"user to impersonate: User 'root', Group 'g' instead of {BOB}",
             ),
             (
                 {},
                 {"as": None, "as-groups": None, "as-user-extra": None},
-                f"no impersonated user; {STAYS_BOB}",
+                f"user to impersonate: none instead of {BOB}",
             ),
             (
                 {},
                 {"as-groups": ["g", "admins"]},
-                f"the impersonated User 'bob', Group 'g', Group 'admins'; {STAYS_BOB}",
+                f"user to impersonate: User 'bob', Group 'g', Group 'admins' instead of {BOB}",
             ),
             (
                 {},
                 {"as-uid": "7"},
-                f"the impersonated User 'bob', Uid '7', Group 'g'; {STAYS_BOB}",
+                f"user to impersonate: User 'bob', Uid '7', Group 'g' instead of {BOB}",
             ),
             (
                 {},
                 {"as-user-extra": {"scope": ["s3cr3t"]}},
-                f"another as-user-extra; {STAYS_FIRST}",
+                "as-user-extra",
             ),
-            ({}, {"name": "admin"}, "the user 'admin'; this bounce stays with the user 'me'."),
+            ({}, {"name": "admin"}, "user: 'admin' instead of 'me'"),
         ],
     )
     def test_another_proxy_and_another_user_are_refused_and_both_are_named(
@@ -1137,7 +1127,7 @@ class TestTarget:
         write(cluster, user | {"token": "renewed"})
         with pytest.raises(Unreachable) as caught:
             made._sign_in_anew(made._access)
-        assert f"the kubeconfig now names {told} {UNDO}" == str(caught.value)
+        assert f"the kubeconfig now names another {told}. {UNDO}" == str(caught.value)
         assert "s3cr3t" not in str(caught.value)
 
         write({}, {"token": "renewed"})
@@ -1199,7 +1189,7 @@ class TestTarget:
         token.write_text("renewed")
         made._sign_in_anew(made._access)
         authority.write_text("second")
-        told = "the service account now names another certificate authority or server name for https://127.0.0.1:9;"
+        told = f"the service account now names another certificate authority or server name. {UNDO}"
         with pytest.raises(Unreachable, match=told):
             made._sign_in_anew(made._access)
         trusted = made._api_client().rest_client.pool_manager.connection_pool_kw
