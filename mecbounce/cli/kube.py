@@ -1,23 +1,23 @@
-"""The cluster that the options name."""
+"""The cluster that the options name, and the user to ask it as."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-if TYPE_CHECKING:
-    from mecbounce.kubernetes_api.client import KubernetesCluster
+import mecbounce
 
 
+@dataclass(frozen=True)
 class Kube:
     """A cluster, its context's name, and the namespace to use where none is given."""
 
-    def __init__(self, cluster: KubernetesCluster, name: str, namespace: str) -> None:
-        self.cluster = cluster
-        self.name = name
-        self.namespace = namespace
+    cluster: mecbounce.KubernetesCluster
+    name: str
+    namespace: str
 
     @classmethod
     def of(
@@ -29,22 +29,13 @@ class Kube:
         as_uid: str | None = None,
     ) -> Self:
         """Use a kubeconfig; in a pod without one, the pod's own service account. Raises ConfigError."""
-        from mecbounce.kubernetes_api.client import KubernetesCluster as Found  # noqa: PLC0415 -- a slow import
-
-        groups = tuple(as_groups or ())
+        found, groups = mecbounce.KubernetesCluster, tuple(as_groups or ())  # imported here: that takes a while
         no_kubeconfig = kubeconfig is None and context is None and not os.environ.get("KUBECONFIG")
         if no_kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ and not home("~/.kube/config").exists():
-            found = Found.in_cluster(as_user=as_user, as_groups=groups, as_uid=as_uid)
+            cluster = found.in_cluster(as_user=as_user, as_groups=groups, as_uid=as_uid)
         else:
-            found = Found.from_kubeconfig(kubeconfig, context, as_user=as_user, as_groups=groups, as_uid=as_uid)
-        return cls(found, found.context, found.namespace)
-
-    @staticmethod
-    def contexts(kubeconfig: Path | None) -> tuple[str, ...]:
-        """Name a kubeconfig's contexts. Raises ConfigError."""
-        from mecbounce.kubernetes_api.client import KubernetesCluster as Found  # noqa: PLC0415 -- a slow import
-
-        return Found.contexts(kubeconfig)
+            cluster = found.from_kubeconfig(kubeconfig, context, as_user=as_user, as_groups=groups, as_uid=as_uid)
+        return cls(cluster, cluster.context, cluster.namespace)
 
 
 def home(path: str) -> Path:
