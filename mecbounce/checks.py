@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mecbounce.kubernetes_api.objects import Node, Owner, Pod
+from mecbounce.kubernetes_api.node import Node
+from mecbounce.kubernetes_api.objects import Owner, Pod
 from mecbounce.machine import JOINING, Event
 from mecbounce.messages import TASK, Terms
 from mecbounce.record import looks_generated

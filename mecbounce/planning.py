@@ -291,7 +291,7 @@ def _eviction(request: BounceRequest, pod: Pod, cluster: PlanCluster) -> tuple[s
         budgets = [one for one in cluster.disruption_budgets(request.namespace) if one.covers(pod)]
     except ClusterError as error:
         return f"Whether a PodDisruptionBudget covers the pod could not be asked: {one_line(error)}.", None
-    allowed = {one.metadata.name: one.status.disruptions_allowed for one in budgets}
+    allowed = {one.metadata.name: one.disruptions_allowed for one in budgets}
     if not allowed:
         return "No PodDisruptionBudget covers the pod.", allowed
     if len(allowed) > 1:  # https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from mecbounce import absence, checks, diagnosis, messages, probes
 from mecbounce.codes import DiagnosisCode
 from mecbounce.errors import AccessDenied, ClusterError, DeleteUnanswered, NotFound, Refused, Unreachable, one_line
-from mecbounce.kubernetes_api.objects import Controller, Host, Node, Owner, Pod, PodEvent, UnreadableField
+from mecbounce.kubernetes_api.node import Node, UnreadableField
+from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.machine import JOINING, Event, State
 from mecbounce.protection import ShutdownProtection, switch_off
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod

@@ -9,7 +9,8 @@ import pytest
 from builders import NODE, pod, request
 
 from mecbounce.checks import CHECKS, Facts, Verdict, judge
-from mecbounce.kubernetes_api.objects import Node, Owner
+from mecbounce.kubernetes_api.node import Node
+from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.machine import TRANSITIONS, Event, State
 from mecbounce.messages import COMMAND, TASK, Terms
 
