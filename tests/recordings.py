@@ -87,7 +87,7 @@ def transcripts() -> dict[str, str]:
 def stills() -> Iterator[tuple[str, str]]:
     """Bounce a node and catch the screen in the middle; then plan another bounce. Gives names and SVG images."""
     with Sandbox() as sandbox, tempfile.TemporaryDirectory() as folder:
-        SCENARIOS["catch-up"].furnish(sandbox)
+        SCENARIOS["catch-up"].set_up(sandbox)
         cluster = KubernetesCluster.from_kubeconfig(sandbox.kubeconfig)
         node = NodeRef(group="express.example.com", version="v1", plural="expressnodes", name="mec-0")
         request = BounceRequest(namespace="default", pod="mec-0", node=node)

@@ -34,14 +34,14 @@ def show(scenario: str, output: Output) -> int:
         raise UsageProblem(f"--scenario: {scenario!r} is none of {', '.join(SCENARIOS)}")
     shown = SCENARIOS[scenario]
     with Sandbox() as sandbox, tempfile.TemporaryDirectory() as folder:
-        shown.furnish(sandbox)
+        shown.set_up(sandbox)
         options = BounceOptions(
             pod="mec-0",
             kubeconfig=sandbox.kubeconfig,
             node=NodeRef(group="express.example.com", version="v1", plural="expressnodes", name="mec-0"),
             protection_annotation="express.example.com/shutdown-protection=disabled",
-            termination_timeout=shown.patience,
-            ready_timeout=shown.patience,
+            termination_timeout=shown.timeout,
+            ready_timeout=shown.timeout,
             state=Path(folder) / "mec-0.json",
             output=output,
         )

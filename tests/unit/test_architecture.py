@@ -49,9 +49,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnosis": BOTTOM | {"probes"},
     "events": BOTTOM,
     "retry": BOTTOM,
-    "messages": BOTTOM | {"diagnosis"},
-    "steps": BOTTOM | PURE,
-    "task": BOTTOM | PURE | {"steps"},
+    "messages": BOTTOM | {"diagnosis", "probes"},
+    "steps": BOTTOM | PURE | {"protection"},
+    "task": BOTTOM | PURE | {"steps", "protection"},
     "protection": BOTTOM,
     "planning": BOTTOM | PURE | {"steps", "protection"},
     "stores": BOTTOM,
@@ -65,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kubernetes_api.client": BOTTOM
     | {"kubernetes_api"}
     | {f"kubernetes_api.{name}" for name in ("transport", "kubeconfig", "answers", "pod_exec", "watch")},
-    "diagram": BOTTOM | PURE | {"steps"},
+    "diagram": BOTTOM | PURE | {"steps", "protection"},
     "__init__": LIBRARY,
     "cli.exits": BOTTOM,
     "cli.layout": BOTTOM,
