@@ -1,6 +1,6 @@
-"""INIT_CHECKS: may the pod be bounced? One ordered table, first match wins; the diagram is made from it.
+"""INIT_CHECKS: may the pod be bounced? One ordered table; the first check that refuses ends it.
 
-Pure: no I/O, no clock. A later check may rely on the earlier ones having said no.
+Pure: no I/O, no clock. A check may rely on the answers of the checks above it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from mecbounce.request import BounceRequest
 class Facts:
     """What the checks judge.
 
-    `missing` and `unreadable` tell what is wrong with the custom resource, if anything; `served`: whether its type is
-    known. `above` is what controls the pod, from below, up to a resource of the named one's type; `unread`: why that
-    could not be followed. `pinned_uid` is the UID of the incarnation that an earlier look of this bounce has pinned.
+    `missing` and `unreadable` say what is wrong with the custom resource, if anything; `served` is False where the API
+    server does not know its type. `above` are the controllers above the pod, lowest first, up to one of the resource's
+    type; `unread` says why they could not be followed. `pinned_uid`: the UID that this bounce has pinned earlier.
     """
 
     request: BounceRequest
@@ -35,42 +35,46 @@ class Facts:
 
     @property
     def pod_uid(self) -> str | None:
-        """The UID of the one incarnation that may be bounced; None: whichever stands there."""
+        """The UID of the one incarnation that may be bounced; None: the one that exists now."""
         return self.pinned_uid or self.request.pod_uid
 
     @property
+    def named(self) -> Owner | None:
+        """The custom resource that the request names, if it was read."""
+        return self.node.reference if self.node else None
+
+    @property
     def maker(self) -> Owner | None:
-        """What will make the pod anew: its controller, else the named custom resource if that is one of its owners."""
+        """What will recreate the pod: its controller, else the named custom resource if that owns the pod."""
         if self.pod is None:
             return None
-        named = self.node.reference if self.node else None
-        return self.pod.controller or (self.pod.owner(named.uid) if named else None)
+        return self.pod.controller or (self.pod.owner(self.named.uid) if self.named else None)
 
     @property
     def has_generated_name(self) -> bool:
         return self.pod is not None and self.pod.is_renamed_by(self.maker)
 
     @property
-    def works_to_an_end(self) -> bool:
-        """True for a Job's pod, and for one that need not be kept running, as a step of a workflow.
+    def ended(self) -> bool:
+        return self.pod is not None and self.pod.finished
 
-        Kubernetes' other controllers only make pods with restartPolicy Always. An operator whose resource was named is
-        trusted to make its pod anew.
+    @property
+    def runs_until_done(self) -> bool:
+        """True for a Job's pod, and for one that need not be kept running, such as a step of a workflow.
+
+        Kubernetes' other controllers only make pods with restartPolicy Always. An operator whose resource is named is
+        trusted to recreate its pod.
         """
         if self.pod is None or self.maker is None:
             return False
         if (self.maker.group, self.maker.kind) == ("batch", "Job"):
             return True
-        return self.pod.spec.restart_policy != "Always" and not self.of_named_resource
-
-    @property
-    def of_named_resource(self) -> bool:
-        named = self.node.reference if self.node else None
-        return named is not None and self.maker is not None and named.uid == self.maker.uid
+        made_by_named = self.named is not None and self.named.uid == self.maker.uid
+        return self.pod.spec.restart_policy != "Always" and not made_by_named
 
     @property
     def owners(self) -> str:
-        """The pod's owners, of which none is its controller, as a person would name them; empty if it has none."""
+        """The kinds and names of the pod's owners, of which none is its controller."""
         return ", ".join(owner.called for owner in self.pod.metadata.owner_references) if self.pod else ""
 
     @property
@@ -79,28 +83,27 @@ class Facts:
 
     @property
     def who(self) -> str:
-        """The pod, as a person would name it."""
         return f"Pod {self.request.pod} in namespace {self.request.namespace}"
 
     @property
     def other_resource(self) -> Owner | None:
-        """The custom resource that the pod is made from, where that is not the request's but another of its type."""
-        named = self.node.reference if self.node else None
+        """The custom resource that the pod is made from, if that is another one of the named one's type."""
+        named = self.named
         if named is None:
             return None
         return next((one for one in self._controllers if one.same_type(named) and one.uid != named.uid), None)
 
     @property
     def unverified(self) -> str:
-        """Why it can't be told whether the pod is made from the named resource; empty where it can."""
-        named, top = (self.node.reference if self.node else None), self._controllers[-1:]
+        """Why it is not known whether the pod is made from the named resource; empty if it is known."""
+        named, top = self.named, self._controllers[-1:]
         if named is None or not top or top[0].same_type(named):
             return ""
         return self.unread or f"{top[0].called}, which controls it, says nothing of that resource"
 
     @property
     def _controllers(self) -> tuple[Owner, ...]:
-        """What controls the pod, from below."""
+        """The controllers above the pod, lowest first."""
         return self.above or ((self.pod.controller,) if self.pod and self.pod.controller else ())
 
     def desired(self, values: frozenset[str]) -> bool:
@@ -112,10 +115,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class Check:
-    """A question, what a yes means, and what to say.
+    """A question, and what to do and say if the answer is yes.
 
-    `event` ends the checks; None: a yes only earns a notice. `forced` is said where `force` goes on in spite of a yes;
-    None: `force` changes nothing. `needs` is what must have been given, or it is not asked: "node" or "pod_uid".
+    `event` ends the checks; None: a yes only gives a notice. `forced` is the notice where `force` goes on in spite of a
+    yes; None: `force` changes nothing. `needs`: ask it only if this was given, "node" or "pod_uid".
     """
 
     code: str
@@ -130,7 +133,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one check. `ends`: the checks stop here."""
+    """The answer to one check. `ends`: the checks stop here."""
 
     check: Check
     yes: bool
@@ -140,7 +143,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of all of them: the event, what to say, and in order the answers of those that were asked."""
+    """The event that the checks end with, what to say, and the answers in order."""
 
     event: Event
     message: str
@@ -164,6 +167,10 @@ def _controller(facts: Facts) -> str:
     return facts.maker.called if facts.maker else "its controller"
 
 
+def _restart_policy(facts: Facts) -> str:
+    return f" (restartPolicy {facts.pod.spec.restart_policy})" if facts.pod else ""
+
+
 def _host(facts: Facts) -> str:
     return facts.pod.spec.node_name if facts.pod and facts.pod.spec.node_name else "its Kubernetes node"
 
@@ -171,14 +178,6 @@ def _host(facts: Facts) -> str:
 def _phase(facts: Facts) -> str:
     status = facts.pod.status if facts.pod else None
     return ": ".join(filter(None, (status.phase, status.reason))) if status else ""
-
-
-def _ended(facts: Facts) -> bool:
-    return facts.pod is not None and facts.pod.finished
-
-
-def _ends(facts: Facts) -> str:
-    return f"restartPolicy {facts.pod.spec.restart_policy}" if facts.pod else ""
 
 
 def _missing_advice(facts: Facts) -> str:
@@ -254,7 +253,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="node_silent",
-        question="Does it leave its desired state unsaid?",
+        question="Does it have no desired state?",
         needs="node",
         applies=lambda facts: facts.node is not None and not facts.node.desired,
         event=None,
@@ -355,7 +354,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="pod_ended",
         question="Have its containers ended, and is its name generated?",
-        applies=lambda facts: facts.pod is not None and _ended(facts) and facts.has_generated_name,
+        applies=lambda facts: facts.ended and facts.has_generated_name,
         event=Event.POD_ENDED,
         message=lambda facts: (
             f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} has what it wants: another pod, or "
@@ -366,21 +365,22 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="pod_ended_in_place",
         question="Have its containers ended, under a fixed name?",
-        applies=_ended,
+        applies=lambda facts: facts.ended,
         event=None,
         message=lambda facts: f"The pod has ended ({_phase(facts)}): a bounce removes it, so that it can be made anew.",
     ),
     Check(
         code="pod_of_job",
-        question="Does it work to an end, as a Job's pod does?",
-        applies=lambda facts: facts.works_to_an_end,
+        question="Does it run only until its work is done, as a Job's pod does?",
+        applies=lambda facts: facts.runs_until_done,
         event=Event.POD_OF_JOB,
         message=lambda facts: (
-            f"{facts.who} belongs to {_controller(facts)} and runs only until its work is done ({_ends(facts)}). Once "
-            "deleted, its work begins anew in another pod, or counts as failed and is not done again."
+            f"{facts.who} belongs to {_controller(facts)} and runs only until its work is done"
+            f"{_restart_policy(facts)}. Once deleted, its work begins anew in another pod, or counts as failed and is not "
+            "done again."
         ),
         advice=lambda facts: (
-            f"{'It has ended: leave it' if _ended(facts) else 'Let it end by itself'}. To delete it all the same, use "
+            f"{'It has ended: leave it' if facts.ended else 'Let it end by itself'}. To delete it all the same, use "
             "force."
         ),
         forced=lambda facts: (
@@ -408,12 +408,9 @@ CHECKS: tuple[Check, ...] = (
     ),
 )
 
-PASSED = "All checks passed."
-PASSED_WITHOUT_NODE = "All checks passed that can be asked without a custom resource (node)."
-
 
 def judge(facts: Facts, unchanged: str = "Nothing was changed.") -> Verdict:
-    """Ask the checks in order, until one ends them. A refusal ends with `unchanged`, what the bounce did not do."""
+    """Make the checks in order, until one ends them. The message of a refusal ends with `unchanged`."""
     given = {"node": facts.request.node, "pod_uid": facts.pod_uid}
     answers: list[Answer] = []
     for check in CHECKS:
@@ -431,5 +428,5 @@ def judge(facts: Facts, unchanged: str = "Nothing was changed.") -> Verdict:
             if check.event not in JOINING:
                 message = f"{message} {unchanged}"
             return Verdict(check.event, message, check.advice(facts), tuple(answers))
-    passed = PASSED if facts.request.node else PASSED_WITHOUT_NODE
-    return Verdict(Event.CHECKS_PASSED, passed, "", tuple(answers))
+    without_node = "" if facts.request.node else " that can be asked without a custom resource (node)"
+    return Verdict(Event.CHECKS_PASSED, f"All checks passed{without_node}.", "", tuple(answers))

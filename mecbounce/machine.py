@@ -1,23 +1,23 @@
-"""The machine: which states a bounce has, which events there are, and what may follow what.
+"""The machine: the states of a bounce, the events that can happen, and where each event leads.
 
-One bounce, told once:
+One bounce, from beginning to end:
 
-1. INIT_CHECKS looks at the custom resource and the pod and decides whether the pod may be bounced. If so, it pins
-   the pod's identity (its UID above all), and everything after it speaks of that one incarnation.
-2. DISABLE_PROTECTION tries to switch the pod's shutdown protection off. Best effort: whatever comes of it, go on.
-3. DELETE_POD deletes the pinned incarnation, once, with its UID as precondition and its own grace period. If a resumed
-   bounce comes here late, the checks are asked again first; the pinned UID stays pinned.
-4. AWAIT_TERMINATION waits until that incarnation has gone. It never forces.
-5. AWAIT_READY waits until a replacement has started. Nothing leads from here back to DELETE_POD.
-6. DONE or FAILED: the end. A failure says what happened, what it means for the node and what to do next.
+1. INIT_CHECKS reads the custom resource and the pod, and decides whether the pod may be bounced. If so, it pins the
+   pod: its identity is saved, above all its UID. All later states are about that one incarnation.
+2. DISABLE_PROTECTION tries to switch the pod's shutdown protection off. If that fails, the bounce goes on.
+3. DELETE_POD deletes the pinned incarnation. The DELETE has the UID as its precondition, and the pod keeps its own
+   grace period. A bounce that is resumed here too late goes back to INIT_CHECKS first; the pinned UID stays.
+4. AWAIT_TERMINATION waits until that incarnation has gone. It never force-deletes.
+5. AWAIT_READY waits until a replacement has started. No event leads from here back to DELETE_POD.
+6. DONE or FAILED: the bounce has ended. A failure says what happened, what it means for the node and what to do next.
 
-Each state has one handler (`steps.py`). It looks, decides and does at most one write, then names the event that
-happened; this table alone says where that leads. No event means: still waiting. A handler runs *before* its event is
-fired, so a failed effect leaves the bounce where it was.
+Each state has one handler (`steps.py`). It looks at the cluster, decides, does at most one write, and names the event
+that happened. Only the table below says which state follows. No event: the bounce waits in its state. A handler runs
+*before* its event is applied, so a write that fails leaves the bounce where it was.
 
-What the table can't hold: an event leads onwards only after the record with the new state has been saved
-(`task.py`); the saved state is the announcement of what will be done next. And a bounce may be *left* in any state
-(`Interrupted`), which is no event: nothing happened to it.
+Two rules are not in the table. The next handler runs only after the record with the new state has been saved
+(`task.py`): the saved state announces what will be done next. And a runner may stop or be killed in any state: that is
+no event, and the next run resumes in the same state.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from mecbounce.errors import ImpossibleEvent
 
 
 class State(StrEnum):
-    """Where a bounce stands. The saved state announces what will be done next."""
+    """Where a bounce is. The saved state announces what will be done next."""
 
     INIT_CHECKS = "INIT_CHECKS"
     DISABLE_PROTECTION = "DISABLE_PROTECTION"
@@ -89,10 +89,10 @@ class Transition(NamedTuple):
 BEFORE_DELETION = (State.INIT_CHECKS, State.DISABLE_PROTECTION, State.DELETE_POD)
 WAITING = (State.AWAIT_TERMINATION, State.AWAIT_READY)
 FINAL = (State.DONE, State.FAILED)
-JOINING = (Event.ALREADY_TERMINATING, Event.ALREADY_REPLACED)  # somebody else has deleted it: this bounce does not
-# Once DELETE_POD was entered, a bounce that ends before the deletion says "nothing was deleted" by these alone: the
-# process that announced the DELETE has called it off, or this one's own DELETE got no good answer and a look showed the
-# pod. After any other event, another process that announced a DELETE may still send it.
+JOINING = (Event.ALREADY_TERMINATING, Event.ALREADY_REPLACED)  # somebody else deleted the pod; this bounce only waits
+# The only events after which a bounce that had entered DELETE_POD knows that nothing was deleted: the process that
+# announced the DELETE cancelled it, or its DELETE failed and a look then showed the pod. After any other event a
+# process that announced a DELETE may still send it.
 NOT_DELETED = (Event.CANCELLED, Event.DELETE_REFUSED)
 
 TRANSITIONS: tuple[Transition, ...] = (
@@ -142,16 +142,13 @@ MACHINE = Machine(
 
 @dataclass
 class _Cursor:
-    """What `transitions` moves along the table. It lives for one event only: the record is what persists."""
+    """The model that `transitions` needs. It exists for one event only: the record is what is saved."""
 
     state: State
 
 
 def follow(state: State, event: Event) -> State:
-    """Where `event` leads from `state`.
-
-    Raises ImpossibleEvent where the table has no such row.
-    """
+    """Give the state that `event` leads to from `state`. Raises ImpossibleEvent if the table has no such row."""
     cursor = _Cursor(state)
     try:
         MACHINE.events[event.value].trigger(cursor)

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from mecbounce import diagnosis
+from mecbounce import diagnosis, probes
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import State
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod
+from mecbounce.request import Timeouts
 
 MOST_NAMES = 5  # of pods in a message
 
@@ -190,3 +191,55 @@ def clock_skew(skew: timedelta) -> str:
         f"The API server's clock is {abs(seconds):,.0f} s {'ahead of' if seconds > 0 else 'behind'} this machine's. "
         "Its timestamps are compared with its own clock, deadlines are kept by this machine's."
     )
+
+
+def short_deadlines(timeouts: Timeouts, old: PinnedPod) -> list[tuple[str, str]]:
+    """Say which given deadline is shorter than what the pod itself allows. It is not extended."""
+    notices = []
+    termination = probes.termination_deadline(timeouts.termination, old.grace_period)
+    if termination.short:
+        text = f"The termination timeout is {termination.seconds:g} s, the pod's own grace period {old.grace_period} s."
+        notices.append(("short_termination_timeout", text))
+    ready = probes.ready_deadline(timeouts.ready, old.containers)
+    if ready.short:
+        budget = probes.startup_budget(old.containers)
+        text = f"The readiness timeout is {ready.seconds:g} s, the pod's own startup probe allows {budget:.0f} s."
+        notices.append(("short_ready_timeout", text))
+    return notices
+
+
+def about_replacement(
+    old: PinnedPod, before: SeenPod | None, candidates: tuple[Pod, ...], gone: int
+) -> tuple[tuple[str, str], ...]:
+    """Say what is unusual about the first candidate. `before`: that of the last look; `gone`: how many peers went."""
+    pod = candidates[0]
+    notices = [] if before is not None and before.uid == pod.uid else _on_first_sight(old, before, candidates)
+    if pod.finished:  # its controller may put another in its place, again and again
+        text = f"The replacement {pod.name} ({pod.uid}) has ended: {diagnosis.how_it_ended(pod).rstrip('.')}."
+        notices.append(("replacement_ended", text))
+    if gone:
+        text = "More of its controller's pods went meanwhile: which new pod replaces which can't be told."
+        notices.append(("several_gone", text))
+    return tuple(notices)
+
+
+def _on_first_sight(old: PinnedPod, before: SeenPod | None, candidates: tuple[Pod, ...]) -> list[tuple[str, str]]:
+    pod, notices = candidates[0], []
+    if before is not None:
+        text = f"The replacement {before.name} ({before.uid}) was itself replaced by {pod.name} ({pod.uid})."
+        notices.append(("replaced_again", text))
+    standing = sum(one.stands for one in candidates)
+    if standing > 1:
+        text = f"{standing} pods could be the replacement; waiting for the oldest, {pod.name} ({pod.uid})."
+        notices.append(("several_replacements", text))
+    controller = pod.controller
+    if controller is not None and old.controller is not None and controller.uid != old.controller.uid:
+        text = f"{controller.called} was made anew ({old.controller.uid} -> {controller.uid}) and made the replacement."
+        notices.append(("controller_remade", text))
+    if old.revision and pod.revision and old.revision != pod.revision:
+        text = f"The replacement is made from revision {pod.revision} of its controller's template, not {old.revision}."
+        notices.append(("revision_changed", text))
+    changes = [f"{name}: {here} -> {there}" for name, here, there in old.image_changes(pod.images)]
+    if changes:
+        notices.append(("images_changed", f"The replacement runs other images: {'; '.join(changes)}."))
+    return notices

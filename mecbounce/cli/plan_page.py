@@ -8,7 +8,8 @@ from rich.text import Text
 
 from mecbounce.checks import CHECKS
 from mecbounce.cli.layout import plain
-from mecbounce.planning import Deadline, Plan, Right
+from mecbounce.planning import Plan, Right
+from mecbounce.probes import Deadline
 from mecbounce.record import BounceRecord
 
 

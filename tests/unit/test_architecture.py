@@ -49,9 +49,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnosis": BOTTOM | {"probes"},
     "events": BOTTOM,
     "retry": BOTTOM,
-    "messages": BOTTOM | {"diagnosis"},
-    "steps": BOTTOM | PURE,
-    "task": BOTTOM | PURE | {"steps"},
+    "messages": BOTTOM | {"diagnosis", "probes"},
+    "steps": BOTTOM | PURE | {"protection"},
+    "task": BOTTOM | PURE | {"steps", "protection"},
     "protection": BOTTOM,
     "planning": BOTTOM | PURE | {"steps", "protection"},
     "stores": BOTTOM,
@@ -65,24 +65,27 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kubernetes_api.client": BOTTOM
     | {"kubernetes_api"}
     | {f"kubernetes_api.{name}" for name in ("transport", "kubeconfig", "answers", "pod_exec", "watch")},
-    "diagram": BOTTOM | PURE | {"steps"},
+    "diagram": BOTTOM | PURE | {"steps", "protection"},
     "__init__": LIBRARY,
     "cli.exits": BOTTOM,
     "cli.layout": BOTTOM,
-    "cli.kube": set(),
-    "cli.completion": {"cli.kube"},
+    "cli.kube": {"__init__"},
+    "cli.completion": {"__init__", "cli.kube"},
     "cli.next_commands": BOTTOM | PURE,
-    "cli.options": LIBRARY | {f"cli.{name}" for name in ("exits", "layout", "kube", "completion", "next_commands")},
+    "cli.values": BOTTOM | {"cli.layout"},
+    "cli.record_files": {"cli.kube"},
+    "cli.options": LIBRARY
+    | {f"cli.{name}" for name in ("exits", "values", "kube", "completion", "next_commands", "record_files")},
     "cli.pages": BOTTOM | PURE | {"cli.layout", "cli.next_commands"},
     "cli.plan_page": LIBRARY | {"cli.layout"},
     "cli.screen": BOTTOM | PURE | {"cli.layout", "cli.pages"},
     "cli.terminal": BOTTOM
     | {f"cli.{name}" for name in ("exits", "layout", "next_commands", "options", "pages", "screen")},
-    "cli.bouncing": LIBRARY | {"cli.exits", "cli.terminal"},
+    "cli.bouncing": LIBRARY | {"cli.exits", "cli.options", "cli.terminal"},
     "cli.commands": LIBRARY
     | {"diagram"}
     | {f"cli.{name}" for name in ("bouncing", "exits", "kube", "options", "pages", "plan_page", "screen", "terminal")},
-    "cli": LIBRARY | {"cli.commands", "cli.exits"},
+    "cli": LIBRARY | {"cli.commands", "cli.exits", "cli.options"},
     "__main__": {"cli"},
 }
 # What a pure function may need of the standard library: types and arithmetic on times that it is given.

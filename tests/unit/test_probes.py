@@ -83,7 +83,7 @@ class TestTimeouts:
     def test_termination_is_as_given_or_600_s_and_never_less_than_the_grace_period_and_60_s(
         self, given: float | None, grace_period: float, expected: float
     ) -> None:
-        assert expected == probes.termination_timeout(given, grace_period)
+        assert expected == probes.termination_deadline(given, grace_period).seconds
 
     @pytest.mark.parametrize(
         ("given", "failure_threshold", "expected"),
@@ -100,18 +100,18 @@ class TestTimeouts:
     def test_ready_is_as_given_or_600_s_and_never_less_than_the_budget_and_300_s(
         self, given: float | None, failure_threshold: int, expected: float
     ) -> None:
-        assert expected == probes.ready_timeout(given, [container(failureThreshold=failure_threshold)])
+        assert expected == probes.ready_deadline(given, [container(failureThreshold=failure_threshold)]).seconds
 
     def test_of_what_a_pod_asks_for_a_week_is_believed(self) -> None:
         endless = [container(failureThreshold=2**31 - 1, periodSeconds=2**31 - 1)]
         week = 7 * 24 * 3600
         assert (week + 60, week + 300) == (
-            probes.termination_timeout(None, 2**63 - 1),
-            probes.ready_timeout(None, endless),
+            probes.termination_deadline(None, 2**63 - 1).seconds,
+            probes.ready_deadline(None, endless).seconds,
         )
 
     def test_ready_without_a_probe_is_600_s(self) -> None:
-        assert 600.0 == probes.ready_timeout(None, [])
+        assert 600.0 == probes.ready_deadline(None, []).seconds
 
 
 @pytest.mark.parametrize(

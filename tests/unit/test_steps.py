@@ -25,9 +25,10 @@ from mecbounce.errors import (
 )
 from mecbounce.kubernetes_api.objects import Controller, Owner, Pod, PodEvent
 from mecbounce.machine import Event, State
+from mecbounce.protection import ShutdownProtection
 from mecbounce.record import BounceRecord, Notice, PinnedPod, Protection, SeenPod, StateEntry, Trouble
 from mecbounce.request import NodeRef
-from mecbounce.steps import STILL_WAITING, Context, Outcome, ShutdownProtection
+from mecbounce.steps import STILL_WAITING, Context, Outcome
 from mecbounce.task import advance, begin
 
 OLD = pod()
