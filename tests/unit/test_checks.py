@@ -726,3 +726,32 @@ def test_the_resource_is_known_through_the_controllers_between(
     else:
         assert (Event.CHECKS_PASSED, bool(expected)) == (verdict.event, bool(told))
         assert (expected or "") in told
+
+
+GENERATED = "mec-7d9f8b6c5-x2x4z"
+ANOTHER_NAME = (
+    f" If {GENERATED} was a generated name, its replacement has another one and is not found: look at the newest pods "
+    "of its controller instead."
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"pod": None, "pod_uid": "uid-0"}, f"{WAIT_ON}{ANOTHER_NAME}"),
+        ({"pod": pod(GENERATED), "pod_uid": "uid-0"}, WAIT_ON),
+        ({"pod": None, "pinned_uid": "uid-0"}, WAIT_FOR_ITS_OWN),
+    ],
+    ids=["gone", "another_of_that_name", "pinned_before"],
+)
+def test_a_replacement_of_a_generated_name_is_said_to_have_another(given: dict[str, Any], expected: str) -> None:
+    seen = {name: given.pop(name) for name in SEEN if name in given}
+    verdict = judge(Facts(request(node=None, pod=GENERATED, **given), **seen))
+    said = f"Pod {GENERATED} in namespace default: incarnation uid-0 has gone already; nothing is deleted, {expected}"
+    assert (Event.ALREADY_REPLACED, said) == (verdict.event, verdict.message)
+
+
+def test_a_mirror_whose_kubernetes_node_is_not_told_is_restarted_on_its_kubernetes_node() -> None:
+    verdict = judge(facts(pod=pod(owner=HOST, spec={"nodeName": ""})))
+    assert verdict.message.startswith(f"{POD} only mirrors a static pod of the kubelet on its Kubernetes node:")
+    assert verdict.advice.startswith("Restart it on its Kubernetes node: ")
