@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from datetime import UTC
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from mecbounce.cli.exits import ExitStatus, LeftAtOnce, UsageProblem, exit_statu
 from mecbounce.errors import Interrupted, RecordError, RecordNotSaved, Superseded
 from mecbounce.messages import COMMAND
 from mecbounce.record import BounceRecord
-from mecbounce.task import BounceTask, refuse_other_bounce, refuse_other_pod, refuse_other_server
+from mecbounce.task import BounceTask, refuse_other_bounce, refuse_other_pod
 
 if TYPE_CHECKING:
     from mecbounce.cli.terminal import BounceInTerminal
@@ -32,7 +31,18 @@ def bounce(
 ) -> ExitStatus:
     """Bounce, or resume what an earlier run left, and tell how it ended."""
     with stop_signals() as stop:
-        task = _CommandTask(terminal, request, cluster, store, protection, events=events, stop=stop)
+        task = _CommandTask(
+            request,
+            cluster,
+            store,
+            protection=protection,
+            notify=terminal.notify,
+            observe=terminal.observe,
+            saw=lambda pods: terminal.saw(pods, cluster.server_time),
+            stop=stop,
+            events=events,
+            terms=COMMAND,
+        )
         try:
             with terminal:
                 result = task.perform()
@@ -53,34 +63,11 @@ def bounce(
 
 
 class _CommandTask(BounceTask):
-    """A bounce of the command: what has ended is set aside, once its end has been told, and a new one begins."""
+    """A bounce of the command: a bounce that has ended is set aside once its end was told, and a new one begins."""
 
-    def __init__(
-        self,
-        terminal: BounceInTerminal,
-        request: BounceRequest,
-        cluster: KubernetesCluster,
-        store: FileStore,
-        protection: AnnotationProtection | None,
-        *,
-        events: bool,
-        stop: Callable[[], bool],
-    ) -> None:
-        super().__init__(
-            request,
-            cluster,
-            store,
-            protection=protection,
-            notify=terminal.notify,
-            observe=terminal.observe,
-            saw=lambda pods: terminal.saw(pods, cluster.server_time),
-            stop=stop,
-            events=events,
-            terms=COMMAND,
-        )
-        self._file = store
-        self.left: BounceRecord | None = None
-        """What an earlier run left of this bounce."""
+    _store: FileStore
+    left: BounceRecord | None = None
+    """What an earlier run left of this bounce."""
 
     @property
     def ended_before(self) -> BounceRecord | None:
@@ -94,10 +81,9 @@ class _CommandTask(BounceTask):
         # An ended bounce with a mistyped --node must not stand in the way of the corrected one.
         refuse_other_pod(left, self._request, self._store)
         if not left.finished:
-            refuse_other_bounce(left, self._request, self._store)
-            refuse_other_server(left, self._cluster.server, self._store)
+            refuse_other_bounce(left, self._request, self._store, server=self._cluster.server)
         elif not is_untold_end(left, self._request):
-            self._file.set_aside()
+            self._store.set_aside()
             return None
         self.left = left
         return left

@@ -29,7 +29,7 @@ from mecbounce.protection import AnnotationProtection
 from mecbounce.record import BounceRecord
 from mecbounce.request import BounceRequest
 from mecbounce.stores import FileStore
-from mecbounce.task import refuse_other_bounce, refuse_other_server
+from mecbounce.task import refuse_other_bounce
 
 WIDE = 2000  # columns: no line of ours is so long
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -74,8 +74,7 @@ def show_plan(options: BounceOptions) -> int:
         raise UsageProblem(f"--state: {error}") from error
     resumes = ""
     if left is not None and not left.finished:
-        refuse_other_bounce(left, request, store)
-        refuse_other_server(left, kube.cluster.server, store)
+        refuse_other_bounce(left, request, store, server=kube.cluster.server)
         resumes = would_resume(left)
     found = plan(request, kube.cluster, protection, events=not options.no_events)
     if options.output is Output.JSON:
