@@ -17,6 +17,7 @@ from mecbounce.cli.options import BounceOptions, Output
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import Interrupted
 from mecbounce.machine import WAITING
+from mecbounce.request import NodeRef
 from mecbounce.sandbox import Sandbox
 from mecbounce.sandbox.scenarios import SCENARIOS
 from mecbounce.stores import FileStore
@@ -32,29 +33,26 @@ def show(scenario: str, output: Output) -> int:
     if scenario not in SCENARIOS:
         raise UsageProblem(f"--scenario: {scenario!r} is none of {', '.join(SCENARIOS)}")
     shown = SCENARIOS[scenario]
-    patience = f"{shown.patience}s" if shown.patience else None
     with Sandbox() as sandbox, tempfile.TemporaryDirectory() as folder:
-        shown.furnish(sandbox)
+        shown.set_up(sandbox)
         options = BounceOptions(
             pod="mec-0",
             kubeconfig=sandbox.kubeconfig,
-            node="express.example.com/v1/expressnodes/mec-0",
+            node=NodeRef(group="express.example.com", version="v1", plural="expressnodes", name="mec-0"),
             protection_annotation="express.example.com/shutdown-protection=disabled",
-            termination_timeout=patience,
-            ready_timeout=patience,
+            termination_timeout=shown.timeout,
+            ready_timeout=shown.timeout,
             state=Path(folder) / "mec-0.json",
             output=output,
         )
-        request, kube = options.asked()
-        store = options.store(kube, request)
-        given = options.given()
-        terminal = BounceInTerminal(request, kube.name, replace(given, state=""), output)
+        asked, given = options.asked(), options.given()
+        terminal = BounceInTerminal(asked.request, asked.kube.name, replace(given, state=""), output)
         if shown.killed:
-            [(_, words)] = next_commands(begin(request, datetime.now(UTC)), given)
-            _kill_while_waiting([*words[1:], "-o", output.value], store)
+            [(_, words)] = next_commands(begin(asked.request, datetime.now(UTC)), given)
+            _kill_while_waiting([*words[1:], "-o", output.value], asked.store)
             terminal.say("Killed by SIGKILL. The same command again:")
         try:
-            status = bounce(terminal, request, kube.cluster, store, options.protection(kube.cluster))
+            status = bounce(terminal, asked)
         except Interrupted:
             status = ExitStatus.INTERRUPTED
     if status and output is Output.TEXT:

@@ -69,20 +69,23 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": LIBRARY,
     "cli.exits": BOTTOM,
     "cli.layout": BOTTOM,
-    "cli.kube": set(),
-    "cli.completion": {"cli.kube"},
+    "cli.kube": {"__init__"},
+    "cli.completion": {"__init__", "cli.kube"},
     "cli.next_commands": BOTTOM | PURE,
-    "cli.options": LIBRARY | {f"cli.{name}" for name in ("exits", "layout", "kube", "completion", "next_commands")},
+    "cli.values": BOTTOM | {"cli.layout"},
+    "cli.record_files": {"cli.kube"},
+    "cli.options": LIBRARY
+    | {f"cli.{name}" for name in ("exits", "values", "kube", "completion", "next_commands", "record_files")},
     "cli.pages": BOTTOM | PURE | {"cli.layout", "cli.next_commands"},
     "cli.plan_page": LIBRARY | {"cli.layout"},
     "cli.screen": BOTTOM | PURE | {"cli.layout", "cli.pages"},
     "cli.terminal": BOTTOM
     | {f"cli.{name}" for name in ("exits", "layout", "next_commands", "options", "pages", "screen")},
-    "cli.bouncing": LIBRARY | {"cli.exits", "cli.terminal"},
+    "cli.bouncing": LIBRARY | {"cli.exits", "cli.options", "cli.terminal"},
     "cli.commands": LIBRARY
     | {"diagram"}
     | {f"cli.{name}" for name in ("bouncing", "exits", "kube", "options", "pages", "plan_page", "screen", "terminal")},
-    "cli": LIBRARY | {"cli.commands", "cli.exits"},
+    "cli": LIBRARY | {"cli.commands", "cli.exits", "cli.options"},
     "__main__": {"cli"},
 }
 # What a pure function may need of the standard library: types and arithmetic on times that it is given.

@@ -120,7 +120,7 @@ def ears(tmp_path: Path, sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) ->
 
 def furnish(sandbox: Sandbox, scenario: str = "happy") -> None:
     """Make the scenario's node, with secrets in its resource and its pods."""
-    SCENARIOS[scenario].furnish(sandbox)
+    SCENARIOS[scenario].set_up(sandbox)
     annotations = {"protect": f"{SECRET}-on", "example.com/key": f"{SECRET}-value"}
     template = {"metadata": {"annotations": annotations}}
     secret = {"spec": {"password": f"{SECRET}-spec", "template": template}, "status": {"key": f"{SECRET}-status"}}

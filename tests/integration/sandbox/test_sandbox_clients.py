@@ -105,7 +105,7 @@ def test_kubectl_finds_its_way(sandbox: Sandbox, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_scenario_is_furnished_quickly(sandbox: Sandbox, name: str) -> None:
-    SCENARIOS[name].furnish(sandbox)
+    SCENARIOS[name].set_up(sandbox)
     assert sandbox.get("expressnodes", "mec-0") is not None
     pod = sandbox.get("pods", "mec-0")
     assert (pod is None) is (name == "down")

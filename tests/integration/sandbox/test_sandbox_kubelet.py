@@ -205,13 +205,13 @@ def test_a_finalizer_keeps_a_stopped_pod(sandbox: Sandbox) -> None:
 
 def test_a_lost_node_stops_nothing_and_knows_nothing(sandbox: Sandbox) -> None:
     sandbox.add_node("mec-0")
-    sandbox.set_node_ready(False)
+    sandbox.set_host_ready(False)
     sandbox.wait_for(lambda: conditions(sandbox)["Ready"]["status"] == "False")
     (ready,) = (sandbox.get("nodes", "node1") or {})["status"]["conditions"]
     assert (ready["status"], ready["reason"]) == ("Unknown", "NodeStatusUnknown")
     sandbox.delete("pods", "mec-0", grace=1)
     assert main(sandbox)["started"] is True
-    sandbox.set_node_ready(True)
+    sandbox.set_host_ready(True)
     sandbox.wait_for(lambda: sandbox.get("pods", "mec-0") is None)
 
 

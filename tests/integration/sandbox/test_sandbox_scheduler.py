@@ -32,7 +32,7 @@ def test_pods_are_spread(sandbox: Sandbox) -> None:
 
 def test_a_pod_that_fits_nowhere_is_told_why(sandbox: Sandbox) -> None:
     sandbox.add_host("node2")
-    sandbox.set_node_ready(False, "node2")
+    sandbox.set_host_ready(False, "node2")
     sandbox.behave(Behaviour(unschedulable=True))
     sandbox.create(a_pod("mec-0"))
     sandbox.wait_for(lambda: refusal(sandbox))
@@ -122,10 +122,10 @@ def test_each_kubernetes_node_is_lost_by_itself(sandbox: Sandbox) -> None:
     for name in ("node1", "node2"):
         sandbox.create(a_pod(f"on-{name}", nodeName=name))
         sandbox.wait_for(lambda name=name: ready(sandbox, f"on-{name}"))  # type: ignore[misc]  # a default
-    sandbox.set_node_ready(False, "node2")
+    sandbox.set_host_ready(False, "node2")
     sandbox.wait_for(lambda: not ready(sandbox, "on-node2"))
     assert ready(sandbox, "on-node1")
     addresses = {(sandbox.get("pods", f"on-{name}") or {})["status"]["hostIP"] for name in ("node1", "node2")}
     assert addresses == {"127.0.0.1", "127.0.0.2"}
-    sandbox.set_node_ready(True, "node2")
+    sandbox.set_host_ready(True, "node2")
     sandbox.wait_for(lambda: ready(sandbox, "on-node2"))

@@ -304,7 +304,7 @@ def test_a_daemons_pod_stays_on_a_lost_kubernetes_node(sandbox: Sandbox) -> None
     sandbox.add_host("node2")
     sandbox.create(workload("DaemonSet"))
     sandbox.wait_for(lambda: counts(sandbox, "daemonsets").get("numberReady") == 2)
-    sandbox.set_node_ready(False, "node2")
+    sandbox.set_host_ready(False, "node2")
     sandbox.wait_for(lambda: counts(sandbox, "daemonsets")["numberReady"] == 1)
     assert len(names(sandbox)) == 2
 

@@ -89,7 +89,7 @@ class TestScreen:
         waiting = record(*PATH, new_pod=NEW, notices=self.NOTICED)
         started = {"state": {"running": {"startedAt": stamp(40)}}}
         pods = (replacement(container_status=started),)
-        assert shown(screen.screen(waiting, later(52.5), 80, where="prod", sight=screen.Sight(pods))) == [
+        assert shown(screen.screen(waiting, later(52.5), 80, where="prod", look=screen.LastLook(pods))) == [
             "mec-0 in default (prod)",
             "node   expressnodes.express.example.com/v1 mec-0",
             "pod    mec-0 aaaaaaaa on host-1 → mec-0 bbbbbbbb on host-2",
@@ -118,7 +118,7 @@ class TestScreen:
         )
         waiting = record(*PATH, new_pod=NEW, notices=(long,))
         assert (
-            max(line.cell_len for line in screen.screen(waiting, later(60), width, sight=screen.Sight(pods)).split())
+            max(line.cell_len for line in screen.screen(waiting, later(60), width, look=screen.LastLook(pods)).split())
             <= width
         )
 
@@ -261,7 +261,7 @@ class TestWaitingFor:
         ids=["no look yet", "none", "the old one", "unscheduled", "probed", "back"],
     )
     def test_in_await_ready(self, pods: tuple[Pod, ...] | None, said: str | None) -> None:
-        found = screen.waiting_for(record(*PATH), None if pods is None else screen.Sight(pods), later(60.9))
+        found = screen.waiting_for(record(*PATH), None if pods is None else screen.LastLook(pods), later(60.9))
         assert (found and found[1]) == said
 
     @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ class TestWaitingFor:
         ids=["not deleted yet", "gone", "in its grace period", "finalizers"],
     )
     def test_in_await_termination(self, pods: tuple[Pod, ...], said: str | None) -> None:
-        found = screen.waiting_for(record(*PATH[:3]), screen.Sight(pods), later(10))
+        found = screen.waiting_for(record(*PATH[:3]), screen.LastLook(pods), later(10))
         assert (found and found[1]) == said
 
     NOT_REMOVED = "no container runs any more and no finalizer is left; its kubelet has not removed it"
@@ -321,7 +321,7 @@ class TestWaitingFor:
         ]
         kinds = {"containerStatuses": statuses[:1], "ephemeralContainerStatuses": statuses[1:]}
         left = pod(uid=OLD_UID, deleted=skew + deleted, status=kinds)
-        sight = screen.Sight((left,), timedelta(seconds=skew))
+        sight = screen.LastLook((left,), timedelta(seconds=skew))
         found = screen.waiting_for(record(*PATH[:3]), sight, later(now))
         assert (found and found[1]) == (self.NOT_REMOVED if told else None)
 
@@ -329,11 +329,11 @@ class TestWaitingFor:
     def test_what_the_cluster_times_is_told_by_its_clock(self, skew: float) -> None:
         """How much of a grace period is left, and of a startup probe's budget."""
         ahead = timedelta(seconds=skew)
-        going = screen.Sight((pod(uid=OLD_UID, deleted=skew + 30),), ahead)
+        going = screen.LastLook((pod(uid=OLD_UID, deleted=skew + 30),), ahead)
         found = screen.waiting_for(record(*PATH[:3]), going, later(10))
         assert found == ("grace_period_running", "container app still running, 20 s left of the grace period")
         runs = {"state": {"running": {"startedAt": stamp(skew + 40)}}}
-        starting = screen.Sight((replacement(container_status=runs),), ahead)
+        starting = screen.LastLook((replacement(container_status=runs),), ahead)
         found = screen.waiting_for(record(*PATH), starting, later(60.9))
         assert found is not None
         assert found[1] == "startup probe of app: 20 of at most 30 tries used up, 10 s left of its budget"
@@ -341,7 +341,7 @@ class TestWaitingFor:
     def test_a_container_between_two_crashes_is_waited_for(self) -> None:
         runs = {"restartCount": 2, "ready": True, "started": True, "state": {"running": {"startedAt": stamp(50)}}}
         last = {"lastState": {"terminated": {"exitCode": 1}}}
-        seen = screen.Sight((pod(uid=NEW_UID, container_status=runs | last),))
+        seen = screen.LastLook((pod(uid=NEW_UID, container_status=runs | last),))
         found = screen.waiting_for(record(*PATH), seen, later(59))
         assert found is not None
         assert found[1] == "container app, restart count 2, last exit code 1"
@@ -349,12 +349,12 @@ class TestWaitingFor:
 
     def test_an_api_server_that_gives_no_answer_is_what_is_waited_for(self) -> None:
         troubled = record(*PATH, trouble=Trouble(since=later(40), tries=3, what="connection refused"))
-        found = screen.waiting_for(troubled, screen.Sight(()), later(52))
+        found = screen.waiting_for(troubled, screen.LastLook(()), later(52))
         assert found == ("trouble", "no usable answer from the API server for 12 s, 3 tries: connection refused")
 
     def test_before_the_deletion_and_after_the_end_there_is_nothing_to_wait_for(self) -> None:
-        assert screen.waiting_for(record(*PATH[:1]), screen.Sight(()), later(1)) is None
-        assert screen.waiting_for(record(*PATH, DONE), screen.Sight(()), later(100)) is None
+        assert screen.waiting_for(record(*PATH[:1]), screen.LastLook(()), later(1)) is None
+        assert screen.waiting_for(record(*PATH, DONE), screen.LastLook(()), later(100)) is None
 
 
 class TestProgressLines:
@@ -364,7 +364,7 @@ class TestProgressLines:
         told = [
             (at, line)
             for at in range(32, 122)
-            if (line := lines.line(waiting, screen.Sight((seen,) if at >= 40 else ()), later(at)))
+            if (line := lines.line(waiting, screen.LastLook((seen,) if at >= 40 else ()), later(at)))
         ]
         assert [at for at, _ in told] == [33, 41, 71, 101]
         assert told[0][1] == "waiting, 1 s of at most 600 s: nothing has recreated the pod yet"
@@ -372,7 +372,7 @@ class TestProgressLines:
     def test_leave_out_what_passes_at_once(self) -> None:
         lines, waiting, seen = screen.ProgressLines(), record(*PATH), replacement(status={"phase": "Pending"})
         looks = [(32.0, ()), (32.5, (seen,)), (33.2, ()), (33.9, (seen,)), (35.0, (seen,))]
-        assert [at for at, pods in looks if lines.line(waiting, screen.Sight(pods), later(at))] == [35.0]
+        assert [at for at, pods in looks if lines.line(waiting, screen.LastLook(pods), later(at))] == [35.0]
 
     def test_trouble_that_a_notice_has_told_waits_its_half_minute(self) -> None:
         lines = screen.ProgressLines()
@@ -468,13 +468,13 @@ class TestPage:
             "as_user": "bob",
             "as_groups": ["mec", "on call"],
             "as_uid": "u-1",
-            "node": "express.example.com/v1/expressnodes/mec-0",
+            "node": NODE,
             "gitops": True,
             "force": True,
             "pod_uid": OLD_UID,
             "protection_annotation": None,  # nothing is left to protect
-            "termination_timeout": "90.5s",
-            "ready_timeout": "700s",
+            "termination_timeout": 90.5,
+            "ready_timeout": 700,
             "ready_when": "started",
             "no_events": True,
         }
