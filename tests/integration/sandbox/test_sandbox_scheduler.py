@@ -129,3 +129,9 @@ def test_one_kubernetes_node_is_lost_and_the_others_are_not(sandbox: Sandbox) ->
     assert addresses == {"127.0.0.1", "127.0.0.2"}
     sandbox.set_host_ready(True, "node2")
     sandbox.wait_for(lambda: ready(sandbox, "on-node2"))
+
+
+def test_the_old_name_of_set_host_ready_still_works_with_a_warning(sandbox: Sandbox) -> None:
+    with pytest.warns(DeprecationWarning, match="use set_host_ready"):
+        sandbox.set_node_ready(False)
+    assert condition(sandbox.get("nodes", "node1"), "Ready") == ("Unknown", "NodeStatusUnknown")
