@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, cast
 
-from mecbounce.sandbox import errors, requests
+from mecbounce.sandbox import errors
 from mecbounce.sandbox.answers import Answer, refusal, to_json
 from mecbounce.sandbox.clock import http_date
 from mecbounce.sandbox.errors import ApiError
+from mecbounce.sandbox.requests import read_call
 from mecbounce.sandbox.resources import Object
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Connection(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        call = requests.read(self.command, self.path, self.headers, body, self.server.api.routes)
+        call = read_call(self.command, self.path, self.headers, body, self.server.api.routes)
         self._number = self.server.add_request(call.request)
         self.wait_while_held()
         fault = self.server.take_fault(self.command, self.path)
