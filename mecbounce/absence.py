@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from mecbounce.kubernetes_api.objects import Host, Node, Owner, Pod, PodEvent
+    from mecbounce.kubernetes_api.node import Node
+    from mecbounce.kubernetes_api.objects import Host, Owner, Pod, PodEvent
     from mecbounce.record import PinnedPod, SeenPod
     from mecbounce.request import NodeRef
 

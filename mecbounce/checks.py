@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mecbounce.kubernetes_api.objects import Node, Owner, Pod
+from mecbounce.fields import Frozen
+from mecbounce.kubernetes_api.node import Node
+from mecbounce.kubernetes_api.objects import Owner, Pod
 from mecbounce.machine import JOINING, Event
 from mecbounce.messages import TASK, Terms
 from mecbounce.record import looks_generated
@@ -133,24 +135,29 @@ class Check:
     needs: str = ""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The answer to one check. `ends`: the checks stop here."""
+class Finding(Frozen):
+    """What came of one check."""
 
-    check: Check
-    yes: bool
-    ends: bool
+    code: str
+    """Its stable name."""
+    question: str
+    """What it asks. A yes ends the checks, or earns a notice."""
+    answer: bool = False
+    """True: yes."""
+    ends: bool = False
+    """True if the checks stop here."""
     notice: str = ""
+    """The notice of a yes that does not end the checks."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The event that the checks end with, what to say, and the answers in order."""
+    """The event that the checks end with, what to say, and the findings in order."""
 
     event: Event
     message: str
     advice: str
-    answers: tuple[Answer, ...]
+    findings: tuple[Finding, ...]
 
 
 def _down_advice(facts: Facts) -> str:
@@ -419,21 +426,21 @@ CHECKS: tuple[Check, ...] = (
 def judge(facts: Facts, unchanged: str = "Nothing was changed.") -> Verdict:
     """Make the checks in order, until one ends them. The message of a refusal ends with `unchanged`."""
     given = {"node": facts.request.node, "pod_uid": facts.pod_uid}
-    answers: list[Answer] = []
+    findings: list[Finding] = []
     for check in CHECKS:
         if check.needs and given[check.needs] is None:
             continue
-        if not check.applies(facts):
-            answers.append(Answer(check, yes=False, ends=False))
-        elif check.event is None:
-            answers.append(Answer(check, yes=True, ends=False, notice=check.message(facts)))
-        elif check.forced and facts.request.force:
-            answers.append(Answer(check, yes=True, ends=False, notice=check.forced(facts)))
-        else:
-            answers.append(Answer(check, yes=True, ends=True))
+        yes = check.applies(facts)
+        goes_on = check.message if check.event is None else check.forced if facts.request.force else None
+        notice = goes_on(facts) if yes and goes_on else ""
+        ends = check.event if yes and goes_on is None else None
+        findings.append(
+            Finding(code=check.code, question=check.question, answer=yes, ends=ends is not None, notice=notice)
+        )
+        if ends is not None:
             message = check.message(facts)
-            if check.event not in JOINING:
+            if ends not in JOINING:
                 message = f"{message} {unchanged}"
-            return Verdict(check.event, message, check.advice(facts), tuple(answers))
+            return Verdict(ends, message, check.advice(facts), tuple(findings))
     without_node = "" if facts.request.node else " that can be asked without a custom resource (node)"
-    return Verdict(Event.CHECKS_PASSED, f"All checks passed{without_node}.", "", tuple(answers))
+    return Verdict(Event.CHECKS_PASSED, f"All checks passed{without_node}.", "", tuple(findings))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from mecbounce import absence, checks, probes, steps
+from mecbounce.checks import Finding
 from mecbounce.errors import AccessDenied, ClusterError, Refused, Unreachable, one_line
 from mecbounce.fields import Frozen
 from mecbounce.kubernetes_api.objects import Controller, Pod
@@ -20,21 +21,6 @@ from mecbounce.request import BounceRequest
 
 if TYPE_CHECKING:
     from mecbounce.kubernetes_api import PlanCluster
-
-
-class Finding(Frozen):
-    """What came of one check."""
-
-    code: str
-    """Its stable name."""
-    question: str
-    """What it asks. A yes ends the checks, or earns a notice."""
-    answer: bool
-    """True: yes."""
-    ends: bool
-    """True if the checks stop here."""
-    notice: str
-    """The notice of a yes that does not end the checks."""
 
 
 class Write(Frozen):
@@ -151,10 +137,7 @@ def plan(
         event=verdict.event,
         message=message,
         advice=advice,
-        checks=tuple(
-            Finding(code=one.check.code, question=one.check.question, answer=one.yes, ends=one.ends, notice=one.notice)
-            for one in verdict.answers
-        ),
+        checks=verdict.findings,
         pod=SeenPod.of(pod) if pod else None,
         writes=tuple(_writes(facts, verdict.event, protection, events=events)),
         dry_run=dry_run,
@@ -291,7 +274,7 @@ def _eviction(request: BounceRequest, pod: Pod, cluster: PlanCluster) -> tuple[s
         budgets = [one for one in cluster.disruption_budgets(request.namespace) if one.covers(pod)]
     except ClusterError as error:
         return f"Whether a PodDisruptionBudget covers the pod could not be asked: {one_line(error)}.", None
-    allowed = {one.metadata.name: one.status.disruptions_allowed for one in budgets}
+    allowed = {one.metadata.name: one.disruptions_allowed for one in budgets}
     if not allowed:
         return "No PodDisruptionBudget covers the pod.", allowed
     if len(allowed) > 1:  # https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/

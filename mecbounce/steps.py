@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from mecbounce import absence, checks, diagnosis, messages, probes
 from mecbounce.codes import DiagnosisCode
 from mecbounce.errors import AccessDenied, ClusterError, DeleteUnanswered, NotFound, Refused, Unreachable, one_line
-from mecbounce.kubernetes_api.objects import Controller, Host, Node, Owner, Pod, PodEvent, UnreadableField
+from mecbounce.kubernetes_api.node import Node, UnreadableField
+from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.machine import JOINING, Event, State
 from mecbounce.protection import ShutdownProtection, switch_off
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod
@@ -143,7 +144,7 @@ def init_checks(context: Context) -> Outcome:
             return done
         advice += f" For that, {messages.bounce_only(context.old, context.terms)}"
     record_changes: dict[str, Any] = {"resource": facts.named}
-    notices = [(answer.check.code, answer.notice) for answer in verdict.answers if answer.notice]
+    notices = [(finding.code, finding.notice) for finding in verdict.findings if finding.notice]
     if event in JOINING:
         notices.append((event.value, verdict.message))
     if event is Event.ALREADY_REPLACED:
@@ -223,9 +224,27 @@ def _controllers_above(pod: Pod, named: Owner, namespace: str, cluster: Cluster)
 
 def disable_protection(context: Context) -> Outcome:
     """Try to switch its shutdown protection off; go on either way."""
-    event, found, notices = _disable(context)
-    protection = _OF_TWO_TRIES.get((context.record.protection, found), found)
-    return Outcome(event, record_changes={"protection": protection}, notices=notices)
+    record = context.record
+
+    def outcome(event: Event, found: Protection, *notices: tuple[str, str]) -> Outcome:
+        known = _OF_TWO_TRIES.get((record.protection, found), found)
+        return Outcome(event, record_changes={"protection": known}, notices=notices)
+
+    if context.protection is None:  # an earlier run of this bounce may have had one
+        return outcome(Event.PROTECTION_UNUSED, Protection.UNKNOWN if record.protection_in_doubt else Protection.UNUSED)
+    pod = context.old.find_in(context.pods())
+    if pod is None or pod.terminating:
+        return outcome(Event.PROTECTION_UNUSED, Protection.UNUSED)
+    try:
+        switched = switch_off(context.protection, pod, context.request.timeouts.api)
+    except Exception as error:  # noqa: BLE001 -- best effort: whatever a user's protection raises, go on
+        text = f"Shutdown protection could not be switched off: {one_line(error)}. Deleting the pod all the same."
+        unanswered = isinstance(error, (Unreachable, TimeoutError))
+        found = Protection.UNKNOWN if unanswered else Protection.KEPT
+        return outcome(Event.PROTECTION_KEPT, found, ("protection_kept", text))
+    if switched is False:
+        return outcome(Event.PROTECTION_UNUSED, Protection.OFF)
+    return outcome(Event.PROTECTION_DISABLED, Protection.DISABLED)
 
 
 # What is known after two tries of one bounce, where that is not what the second try found.
@@ -245,25 +264,6 @@ def _protection_announced(context: Context) -> Protection | None:
     if context.protection is None:
         return _OF_TWO_TRIES.get((before, Protection.UNUSED), Protection.UNUSED)
     return before if before in (Protection.DISABLED, Protection.OFF, Protection.UNKNOWN) else None
-
-
-def _disable(context: Context) -> tuple[Event, Protection, Notices]:
-    if context.protection is None:  # an earlier run of this bounce may have had one
-        in_doubt = context.record.protection_in_doubt
-        return Event.PROTECTION_UNUSED, Protection.UNKNOWN if in_doubt else Protection.UNUSED, ()
-    pod = context.old.find_in(context.pods())
-    if pod is None or pod.terminating:
-        return Event.PROTECTION_UNUSED, Protection.UNUSED, ()
-    try:
-        switched = switch_off(context.protection, pod, context.request.timeouts.api)
-    except Exception as error:  # noqa: BLE001 -- best effort: whatever a user's protection raises, go on
-        text = f"Shutdown protection could not be switched off: {one_line(error)}. Deleting the pod all the same."
-        unanswered = isinstance(error, (Unreachable, TimeoutError))
-        found = Protection.UNKNOWN if unanswered else Protection.KEPT
-        return Event.PROTECTION_KEPT, found, (("protection_kept", text),)
-    if switched is False:
-        return Event.PROTECTION_UNUSED, Protection.OFF, ()
-    return Event.PROTECTION_DISABLED, Protection.DISABLED, ()
 
 
 # --- DELETE_POD --------------------------------------------------------------------------------------------------

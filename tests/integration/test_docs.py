@@ -236,7 +236,7 @@ def assert_serves(words: list[str]) -> None:
 def test_commands_named_in_a_text_have_those_options_and_targets(name: str) -> None:
     bounces = [["kubectl-bounce", "run", *words[2:]] for words in inline(name, "kubectl") if words[1] == "bounce"]
     for words in (*inline(name, "mecbounce"), *bounces):
-        subcommand = COMMAND.commands.get(words[1])
+        subcommand = COMMAND if words[1].startswith("-") else COMMAND.commands.get(words[1])
         assert subcommand is not None, words
         assert {word for word in words if word.startswith("-")} <= options(subcommand), words
     for words in inline(name, "make"):
@@ -406,4 +406,5 @@ def test_the_limits_of_a_request_and_of_a_plugin_are_the_ones_that_are_written()
     assert f"an API timeout of 5 s may end a bounce after {2 * whole:.0f} s" in reliability
     assert f"a credential plugin has {credentials.LIMIT:.0f} s" in reliability
     assert f"credential plugin has {credentials.LIMIT:.0f} s ({credentials.INTERACTIVE_LIMIT:.0f} s" in configuration
-    assert f"may print {credentials.MOST_PRINTED >> 20} MiB, a request has {whole:.0f} s" in configuration
+    assert f"may print {credentials.MOST_PRINTED >> 20} MiB" in configuration
+    assert f"Each request has {whole:.0f} s" in configuration

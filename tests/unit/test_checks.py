@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from builders import NODE, pod, request
+from pydantic import ValidationError
 
 from mecbounce.checks import CHECKS, Facts, Verdict, judge
-from mecbounce.kubernetes_api.objects import Node, Owner
+from mecbounce.kubernetes_api.node import Node
+from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.machine import TRANSITIONS, Event, State
 from mecbounce.messages import COMMAND, TASK, Terms
 
@@ -129,7 +131,7 @@ def test_force_is_written_as_the_reader_gives_it(code: str, terms: Terms, said: 
 
 
 def notices(verdict: Verdict) -> dict[str, str]:
-    return {answer.check.code: answer.notice for answer in verdict.answers if answer.notice}
+    return {finding.code: finding.notice for finding in verdict.findings if finding.notice}
 
 
 def test_the_table_is_in_the_designs_order() -> None:
@@ -154,18 +156,18 @@ def test_a_sound_node_and_pod_pass_every_check() -> None:
     verdict = judge(facts())
     assert (Event.CHECKS_PASSED, "All checks passed.", "") == (verdict.event, verdict.message, verdict.advice)
     asked = [code for code, _ in ORDER if code != "already_replaced"]  # of no incarnation in particular
-    assert asked == [answer.check.code for answer in verdict.answers]
-    assert {(False, False, "")} == {(answer.yes, answer.ends, answer.notice) for answer in verdict.answers}
+    assert asked == [finding.code for finding in verdict.findings]
+    assert {(False, False, "")} == {(finding.answer, finding.ends, finding.notice) for finding in verdict.findings}
 
 
 @pytest.mark.parametrize(("code", "event"), ORDER)
 def test_a_yes_is_the_last_answer_where_it_ends_the_checks(code: str, event: Event | None) -> None:
     verdict = judge(facts(**YES[code]))
-    place = [answer.check.code for answer in verdict.answers].index(code)
+    place = [finding.code for finding in verdict.findings].index(code)
     assert (event or Event.CHECKS_PASSED) is verdict.event
-    assert [False] * place + [True] == [answer.yes for answer in verdict.answers][: place + 1]
-    assert event is None or place + 1 == len(verdict.answers)
-    assert (event is not None) is verdict.answers[place].ends
+    assert [False] * place + [True] == [finding.answer for finding in verdict.findings][: place + 1]
+    assert event is None or place + 1 == len(verdict.findings)
+    assert (event is not None) is verdict.findings[place].ends
 
 
 @pytest.mark.parametrize(("code", "event"), [row for row in ORDER if row[1] is not None])
@@ -196,7 +198,7 @@ def test_force_goes_on_with_a_notice(code: str, notice: str) -> None:
     verdict = judge(facts(**YES[code], force=True))
     assert Event.CHECKS_PASSED is verdict.event
     assert {code: notice} == notices(verdict)
-    assert [code] == [answer.check.code for answer in verdict.answers if answer.yes and not answer.ends]
+    assert [code] == [finding.code for finding in verdict.findings if finding.answer and not finding.ends]
 
 
 def test_a_resource_that_does_not_say_what_is_wanted_of_it_is_told_with_the_path() -> None:
@@ -472,7 +474,7 @@ def test_of_a_generated_name_that_has_gone_it_says_what_waiting_can_not_find(
 )
 def test_what_the_request_gives_no_hold_for_is_not_asked(unasked: set[str], given: dict[str, Any]) -> None:
     verdict = judge(Facts(request(**{"pod_uid": "uid-1"} | given), pod=pod()))
-    assert unasked == {check.code for check in CHECKS} - {answer.check.code for answer in verdict.answers}
+    assert unasked == {check.code for check in CHECKS} - {finding.code for finding in verdict.findings}
 
 
 def test_without_a_resource_it_does_not_say_that_all_passed() -> None:
@@ -694,10 +696,12 @@ def test_the_words_follow_the_refs_own_path() -> None:
     assert "change spec.power in Git" in verdict.advice
 
 
-@pytest.mark.parametrize("data", [facts(), CHECKS[0], judge(facts()), judge(facts()).answers[0]])
-def test_what_was_judged_stays_as_it_was(data: Any) -> None:
-    field = dataclasses.fields(data)[0].name
-    with pytest.raises(dataclasses.FrozenInstanceError):
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [(facts(), "request"), (CHECKS[0], "code"), (judge(facts()), "event"), (judge(facts()).findings[0], "code")],
+)
+def test_what_was_judged_stays_as_it_was(data: Any, field: str) -> None:
+    with pytest.raises((dataclasses.FrozenInstanceError, ValidationError)):
         setattr(data, field, None)
 
 
@@ -725,3 +729,32 @@ def test_the_resource_is_known_through_the_controllers_between(
     else:
         assert (Event.CHECKS_PASSED, bool(expected)) == (verdict.event, bool(told))
         assert (expected or "") in told
+
+
+GENERATED = "mec-7d9f8b6c5-x2x4z"
+ANOTHER_NAME = (
+    f" If {GENERATED} was a generated name, its replacement has another one and is not found: look at the newest pods "
+    "of its controller instead."
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"pod": None, "pod_uid": "uid-0"}, f"{WAIT_ON}{ANOTHER_NAME}"),
+        ({"pod": pod(GENERATED), "pod_uid": "uid-0"}, WAIT_ON),
+        ({"pod": None, "pinned_uid": "uid-0"}, WAIT_FOR_ITS_OWN),
+    ],
+    ids=["gone", "another_of_that_name", "pinned_before"],
+)
+def test_a_replacement_of_a_generated_name_is_said_to_have_another(given: dict[str, Any], expected: str) -> None:
+    seen = {name: given.pop(name) for name in SEEN if name in given}
+    verdict = judge(Facts(request(node=None, pod=GENERATED, **given), **seen))
+    said = f"Pod {GENERATED} in namespace default: incarnation uid-0 has gone already; nothing is deleted, {expected}"
+    assert (Event.ALREADY_REPLACED, said) == (verdict.event, verdict.message)
+
+
+def test_a_mirror_whose_kubernetes_node_is_not_told_is_restarted_on_its_kubernetes_node() -> None:
+    verdict = judge(facts(pod=pod(owner=HOST, spec={"nodeName": ""})))
+    assert verdict.message.startswith(f"{POD} only mirrors a static pod of the kubelet on its Kubernetes node:")
+    assert verdict.advice.startswith("Restart it on its Kubernetes node: ")

@@ -8,7 +8,8 @@ import pytest
 from builders import NODE, NOW, STARTUP_PROBE, host, later, pod, stamp
 
 from mecbounce import absence, diagnosis
-from mecbounce.kubernetes_api.objects import Controller, Host, Node, Owner, Pod, PodEvent
+from mecbounce.kubernetes_api.node import Node
+from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.record import Diagnosis, PinnedPod
 from mecbounce.request import NodeRef
 
