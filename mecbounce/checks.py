@@ -196,8 +196,8 @@ def _missing_advice(facts: Facts) -> str:
 def _replaced_message(facts: Facts) -> str:
     gone = f"{facts.who}: incarnation {facts.pod_uid} has gone already; nothing is deleted, "
     if facts.pinned_uid is not None:  # this bounce has seen it, and knows what its replacement is made by
-        return f"{gone}what is left is to wait for its replacement."
-    said = f"{gone}what is left is to wait for a replacement of that name."
+        return f"{gone}the bounce only waits for its replacement."
+    said = f"{gone}the bounce only waits for a replacement of that name."
     if facts.pod is None and looks_generated(facts.request.pod):
         said += (
             f" If {facts.request.pod} was a generated name, its replacement has another one and is not found: "
@@ -232,7 +232,7 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: bool(facts.unreadable),
         event=Event.NODE_UNREADABLE,
         message=lambda facts: f"{facts.request.node}: {facts.unreadable}.",
-        advice=lambda _: "Check desired_path and activity_path of the NodeRef, or mend the resource.",
+        advice=lambda _: "Check desired_path and activity_path of the NodeRef, or correct the resource.",
     ),
     Check(
         code="node_deleting",
@@ -241,10 +241,10 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.node is not None and facts.node.deleting,
         event=Event.NODE_DELETING,
         message=lambda facts: (
-            f"{facts.request.node} is being deleted, so its operator would not make the pod anew. It is not bounced "
-            "(not with force either)."
+            f"{facts.request.node} is being deleted, so its operator would not recreate the pod. It is not bounced "
+            "(not even with force)."
         ),
-        advice=lambda _: "If the node is still wanted, have its resource made anew once it has gone.",
+        advice=lambda _: "If the node is still wanted, create its resource again once it has gone.",
     ),
     Check(
         code="node_down",
@@ -252,9 +252,7 @@ CHECKS: tuple[Check, ...] = (
         needs="node",
         applies=lambda facts: facts.request.node is not None and facts.desired(facts.request.node.down_values),
         event=Event.NODE_DOWN,
-        message=lambda facts: (
-            f"{facts.request.node} is meant to be down, so it is not bounced (not with force either)."
-        ),
+        message=lambda facts: f"{facts.request.node} is meant to be down, so it is not bounced (not even with force).",
         advice=_down_advice,
     ),
     Check(
@@ -294,7 +292,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_STATIC,
         message=lambda facts: (
             f"{facts.who} only mirrors a static pod of the kubelet on {_host(facts)}: deleting it restarts nothing "
-            "(not with force either)."
+            "(not even with force)."
         ),
         advice=lambda facts: (
             f"Restart it on {_host(facts)}: take its manifest out of the kubelet's folder of static pods, and put it "
@@ -313,7 +311,7 @@ CHECKS: tuple[Check, ...] = (
         ),
         advice=lambda facts: (
             "Bounce it with force only if you will recreate it yourself."
-            + (" If one of its owners makes it anew, name that as the node." if facts.owners else "")
+            + (" If one of its owners recreates it, name that owner as the node." if facts.owners else "")
         ),
         forced=lambda _: "The pod has no controller; going on because of force. Somebody must recreate it.",
     ),
@@ -324,7 +322,7 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.pod is not None and facts.pod.controller is None and facts.maker is not None,
         event=None,
         message=lambda facts: (
-            f"{facts.request.node} owns the pod without `controller: true`: its operator is trusted to make it anew."
+            f"{facts.request.node} owns the pod without `controller: true`: its operator is trusted to recreate it."
         ),
     ),
     Check(
@@ -335,7 +333,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_FOREIGN,
         message=lambda facts: f"{facts.who} is made from {facts.other_resource}, not from {facts.request.node}.",
         advice=lambda _: (
-            "Name the node that the pod is made from. If that resource was made anew under its name, its operator must "
+            "Name the node that the pod is made from. If that resource was recreated under its name, its operator must "
             "replace the pod."
         ),
     ),
@@ -347,7 +345,7 @@ CHECKS: tuple[Check, ...] = (
         event=None,
         message=lambda facts: (
             f"Not verified: whether {facts.who} is made from {facts.request.node} ({facts.unverified}). "
-            "Its state is judged all the same."
+            "Its state is checked anyway."
         ),
     ),
     Check(
@@ -363,8 +361,8 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.ended and facts.has_generated_name,
         event=Event.POD_ENDED,
         message=lambda facts: (
-            f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} has what it wants: another pod, or "
-            "none. Deleting this one restarts nothing (not with force either)."
+            f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} does not need it: it has another pod, "
+            "or wants none. Deleting this one restarts nothing (not even with force)."
         ),
         advice=lambda facts: f"Bounce a pod of {_controller(facts)} that runs; this one can be deleted at any time.",
     ),
@@ -373,7 +371,7 @@ CHECKS: tuple[Check, ...] = (
         question="Have its containers ended, under a fixed name?",
         applies=lambda facts: facts.ended,
         event=None,
-        message=lambda facts: f"The pod has ended ({_phase(facts)}): a bounce removes it, so that it can be made anew.",
+        message=lambda facts: f"The pod has ended ({_phase(facts)}): a bounce removes it, so that it can be recreated.",
     ),
     Check(
         code="pod_of_job",
@@ -382,16 +380,15 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_OF_JOB,
         message=lambda facts: (
             f"{facts.who} belongs to {_controller(facts)} and runs only until its work is done"
-            f"{_restart_policy(facts)}. Once deleted, its work begins anew in another pod, or counts as failed and is "
+            f"{_restart_policy(facts)}. Once deleted, its work starts again in another pod, or counts as failed and is "
             "not done again."
         ),
         advice=lambda facts: (
-            f"{'It has ended: leave it' if facts.ended else 'Let it end by itself'}. To delete it all the same, use "
-            "force."
+            f"{'It has ended: leave it' if facts.ended else 'Let it end by itself'}. To delete it anyway, use force."
         ),
         forced=lambda facts: (
             f"The pod belongs to {_controller(facts)} and runs only until its work is done; going on because of force. "
-            "Its work begins anew, or counts as failed and is not done again."
+            "Its work starts again, or counts as failed and is not done again."
         ),
     ),
     Check(
@@ -401,7 +398,7 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.rebuilding_values),
         event=Event.NODE_REBUILDING,
         message=lambda facts: f"{facts.request.node} is rebuilding; a bounce now would make it begin again.",
-        advice=lambda _: "Wait until it has rebuilt. To bounce it all the same, use force.",
+        advice=lambda _: "Wait until it has rebuilt. To bounce it anyway, use force.",
         forced=lambda _: "The node is rebuilding; going on because of force. It will begin to rebuild again.",
     ),
     Check(

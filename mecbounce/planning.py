@@ -129,7 +129,7 @@ def plan(
         message = f"Missing in namespace {request.namespace}: the right to {missing}."
     elif goes_on and refused:
         goes_on, message = False, f"Dry run of the deletion: {dry_run.rstrip('.')}."
-        advice = "Settle that with whoever sets the rights and admission rules of this namespace, then plan again."
+        advice = "Whoever sets the rights and admission rules of this namespace must allow it. Then plan again."
     return Plan(
         goes_on=goes_on,
         event=verdict.event,
@@ -218,7 +218,7 @@ def _waits_for_predecessor(request: BounceRequest, pod: Pod | None, cluster: Pla
     if waits_for:
         yield (
             f"{owner.called} makes its pods in order (OrderedReady), and {waits_for}: "
-            f"{pod.name} would not be made anew before that is mended."
+            f"{pod.name} would not be recreated until that is solved."
         )
 
 
@@ -238,7 +238,7 @@ def _rights(
     if writes:
         yield Right(verb="delete", resource="pods", name=request.pod)
         if isinstance(protection, AnnotationProtection):
-            kept = "the shutdown protection stays on, and the pod is deleted all the same"
+            kept = "the shutdown protection stays on, and the pod is deleted anyway"
             yield Right(verb="patch", resource="pods", name=request.pod, otherwise=kept)
     if events:
         yield Right(verb="create", resource="events", otherwise="`kubectl describe` tells nothing of the bounce")
@@ -290,5 +290,5 @@ def _missing(rights: tuple[Right, ...]) -> str:
 
 
 def _who_grants(request: BounceRequest, rights: tuple[Right, ...]) -> str:
-    what = f"grant: {missing}" if (missing := _missing(rights)) else "settle that"
+    what = f"grant: {missing}" if (missing := _missing(rights)) else "allow it"
     return f"Whoever sets the rights of namespace {request.namespace} must {what}. Then plan again."

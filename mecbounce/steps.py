@@ -161,7 +161,7 @@ def _carried_out(context: Context) -> Outcome | None:
     if done is None:
         return None
     event = Event.ALREADY_REPLACED if done.event is Event.POD_GONE else Event.ALREADY_TERMINATING
-    text = "The deletion that was announced before has happened meanwhile: waiting on, whatever the checks say now."
+    text = "The deletion that was announced before has been carried out: waiting on, although the checks refuse now."
     return replace(done, event=event, notices=((event.value, text),))
 
 
@@ -206,7 +206,7 @@ def _controllers_above(pod: Pod, named: Owner, namespace: str, cluster: Cluster)
             return tuple(above), f"{above[-1].called} could not be read: {one_line(error)}"
         uid, named_uid = found.reference.uid, above[-1].uid
         if uid != named_uid:
-            return tuple(above), f"{above[-1].called} was made anew: its UID is {uid}, the pod names {named_uid}"
+            return tuple(above), f"{above[-1].called} was recreated: its UID is {uid}, the pod names {named_uid}"
         if found.owner is None:
             break
         above.append(found.owner)
@@ -232,7 +232,7 @@ def disable_protection(context: Context) -> Outcome:
     try:
         switched = switch_off(context.protection, pod, context.request.timeouts.api)
     except Exception as error:  # noqa: BLE001 -- best effort: whatever a user's protection raises, go on
-        text = f"Shutdown protection could not be switched off: {one_line(error)}. Deleting the pod all the same."
+        text = f"Shutdown protection could not be switched off: {one_line(error)}. Deleting the pod anyway."
         unanswered = isinstance(error, (Unreachable, TimeoutError))
         found = Protection.UNKNOWN if unanswered else Protection.KEPT
         return outcome(Event.PROTECTION_KEPT, found, ("protection_kept", text))

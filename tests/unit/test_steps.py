@@ -216,7 +216,7 @@ class TestDisableProtection:
     )
     def test_a_failure_is_told_in_one_line(self, cluster: FakeCluster, error: Exception, told: str) -> None:
         outcome = run(record_in(State.DISABLE_PROTECTION), cluster, protection=Switch(error))
-        text = f"Shutdown protection could not be switched off: {told}. Deleting the pod all the same."
+        text = f"Shutdown protection could not be switched off: {told}. Deleting the pod anyway."
         assert outcome.notices == (("protection_kept", text),)
 
     def test_none_configured_asks_nobody(self, cluster: FakeCluster) -> None:
@@ -1185,7 +1185,7 @@ class TestControllersAbove:
         cluster.controllers["mec"] = {**self.STATEFUL_SET, "metadata": metadata}
         ((code, text),) = run(begin(request(), NOW), cluster).notices
         assert code == "node_unverified"
-        assert "StatefulSet mec was made anew: its UID is sts-2, the pod names sts-1" in text
+        assert "StatefulSet mec was recreated: its UID is sts-2, the pod names sts-1" in text
 
 
 class TestPeers:
