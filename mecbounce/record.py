@@ -308,6 +308,11 @@ class BounceRecord(Frozen):
         return self.path[-1].state
 
     @property
+    def failed_in(self) -> State | None:
+        """The state in which it failed. None: it has not."""
+        return self.path[-2].state if self.state is State.FAILED else None
+
+    @property
     def entered_at(self) -> datetime:
         return self.path[-1].at
 
@@ -426,7 +431,7 @@ class BounceResult(Frozen):
         return cls(
             state=record.state,
             event=event,
-            failed_in=record.path[-2].state if record.state is State.FAILED else None,
+            failed_in=record.failed_in,
             message=record.message,
             advice=record.advice,
             diagnosis=record.diagnosis,

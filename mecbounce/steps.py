@@ -127,9 +127,6 @@ class Outcome:
 STILL_WAITING = Outcome()
 
 
-# --- INIT_CHECKS -------------------------------------------------------------------------------------------------
-
-
 def init_checks(context: Context) -> Outcome:
     """May the pod be bounced? Pin its identity."""
     record, request = context.record, context.request
@@ -213,9 +210,6 @@ def _controllers_above(pod: Pod, named: Owner, namespace: str, cluster: Cluster)
     return tuple(above), ""
 
 
-# --- DISABLE_PROTECTION ------------------------------------------------------------------------------------------
-
-
 def disable_protection(context: Context) -> Outcome:
     """Try to switch its shutdown protection off; go on either way."""
     record = context.record
@@ -260,9 +254,6 @@ def _protection_announced(context: Context) -> Protection | None:
     return before if before in (Protection.DISABLED, Protection.OFF, Protection.UNKNOWN) else None
 
 
-# --- DELETE_POD --------------------------------------------------------------------------------------------------
-
-
 def delete_pod(context: Context) -> Outcome:
     """Delete that one incarnation, with its UID as precondition."""
     old, pods = context.old, context.pods()
@@ -305,9 +296,6 @@ def _not_accepted(context: Context, error: ClusterError) -> Outcome:
     return Outcome(Event.DELETE_REFUSED, message, advice, why)
 
 
-# --- AWAIT_TERMINATION -------------------------------------------------------------------------------------------
-
-
 def await_termination(context: Context) -> Outcome:
     """Wait until that incarnation has gone; never force."""
     pods = context.pods()
@@ -325,9 +313,6 @@ def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ..
     """Give up waiting for the old pod to go."""
     message = messages.not_terminated(context.record, context.old, why, replacements, context.now)
     return Outcome(Event.TERMINATION_TIMEOUT, message, messages.advice(context.record, why, context.terms), why)
-
-
-# --- AWAIT_READY -------------------------------------------------------------------------------------------------
 
 
 def await_ready(context: Context) -> Outcome:
