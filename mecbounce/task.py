@@ -142,7 +142,7 @@ def _refuse_other(store: Store, field: str, theirs: str, mine: str) -> None:
     if theirs != mine:
         raise ForeignRecord(
             f"{store}: field {field}: the record is of {theirs}, this bounce is of {mine}. "
-            "Resume that one as it began, or use another place for this one; the record was left as it is."
+            "Resume that bounce with its own options, or use another place for this one; the record was left as it is."
         )
 
 
@@ -225,9 +225,8 @@ class BounceTask:
                 return Step(self._cancel_or_interrupt(_with_doubt(record), announced_here=announced_here), None)
             if record.state is State.DELETE_POD and not announced_here:
                 # The runner that announced the DELETE may be paused: it must end Superseded, and not send it.
-                mine = record.model_copy(update={"revision": record.revision + 1})
-                self._keep(record, mine)
-                record = mine
+                before, record = record, record.model_copy(update={"revision": record.revision + 1})
+                self._save(before, record)
             return self._step(record, None)
 
     def stored(self) -> BounceRecord | None:
@@ -255,8 +254,7 @@ class BounceTask:
 
     def _begun(self) -> BounceRecord:
         record = begin(self._request, self._clock(), server=self._cluster.server)
-        self._keep(None, record)
-        self._tell(record)
+        self._save(None, record)
         return record
 
     def _resumed(self, record: BounceRecord) -> BounceRecord:
@@ -269,8 +267,7 @@ class BounceTask:
         trouble = record.trouble.model_copy(update={"since": now, "tries": 0}) if record.trouble else None
         update = {"notices": notices, "trouble": trouble, "revision": record.revision + 1}
         after = _with_doubt(record).model_copy(update=update)
-        self._keep(record, after)
-        self._tell(after, kept)
+        self._save(record.model_copy(update={"notices": kept}), after)
         return after
 
     def _step(self, record: BounceRecord, look: Look | None) -> Step:
@@ -300,16 +297,15 @@ class BounceTask:
         self._save(record, step.record)
         return step.record
 
-    def _keep(self, before: BounceRecord | None, after: BounceRecord) -> None:
+    def _save(self, before: BounceRecord | None, after: BounceRecord) -> None:
+        """Save the record if it has changed, then tell of it."""
+        if after is before:
+            return
         alone = before is None or not before.deletion_was_possible or self._announced(before)
         self._store.save(after)
         self._announced_by = (os.getpid(), after.revision) if alone else NOBODY
-
-    def _save(self, before: BounceRecord, after: BounceRecord) -> None:
-        if after is not before:
-            self._keep(before, after)
-            self._tell(after, before.notices)
-        if after.state is not before.state and self._events:
+        self._tell(after, before.notices if before else ())
+        if self._events and before is not None and after.state is not before.state:
             self._tell_kubernetes(after)
 
     def _tell_kubernetes(self, record: BounceRecord) -> None:
@@ -322,7 +318,7 @@ class BounceTask:
             why = one_line(error) if isinstance(error, ClusterError) else type(error).__name__
             self._log.warning("bounce.event_not_written", bounce=record.bounce_id, error=why)
 
-    def _tell(self, record: BounceRecord, told: tuple[Notice, ...] = ()) -> None:
+    def _tell(self, record: BounceRecord, told: tuple[Notice, ...]) -> None:
         uid = record.old_pod.uid if record.old_pod else None
         bound = self._log.bind(bounce=record.bounce_id, uid=uid, state=record.state.value)
         bound.info("bounce.saved", revision=record.revision)
