@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mecbounce.fields import Frozen
-from mecbounce.kubernetes_api.objects import Node, Owner, Pod
+from mecbounce.kubernetes_api.node import Node
+from mecbounce.kubernetes_api.objects import Owner, Pod
 from mecbounce.machine import JOINING, Event
+from mecbounce.messages import TASK, Terms
 from mecbounce.record import looks_generated
 from mecbounce.request import BounceRequest
 
@@ -33,6 +35,7 @@ class Facts:
     above: tuple[Owner, ...] = ()
     unread: str = ""
     pinned_uid: str | None = None
+    terms: Terms = TASK
 
     @property
     def pod_uid(self) -> str | None:
@@ -242,7 +245,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.NODE_DELETING,
         message=lambda facts: (
             f"{facts.request.node} is being deleted, so its operator would not recreate the pod. It is not bounced "
-            "(not even with force)."
+            f"({facts.terms.force} does not change that)."
         ),
         advice=lambda _: "If the node is still wanted, create its resource again once it has gone.",
     ),
@@ -252,7 +255,10 @@ CHECKS: tuple[Check, ...] = (
         needs="node",
         applies=lambda facts: facts.request.node is not None and facts.desired(facts.request.node.down_values),
         event=Event.NODE_DOWN,
-        message=lambda facts: f"{facts.request.node} is meant to be down, so it is not bounced (not even with force).",
+        message=lambda facts: (
+            f"{facts.request.node} is meant to be down, so it is not bounced "
+            f"({facts.terms.force} does not change that)."
+        ),
         advice=_down_advice,
     ),
     Check(
@@ -292,7 +298,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_STATIC,
         message=lambda facts: (
             f"{facts.who} only mirrors a static pod of the kubelet on {_host(facts)}: deleting it restarts nothing "
-            "(not even with force)."
+            f"({facts.terms.force} does not change that)."
         ),
         advice=lambda facts: (
             f"Restart it on {_host(facts)}: take its manifest out of the kubelet's folder of static pods, and put it "
@@ -310,10 +316,12 @@ CHECKS: tuple[Check, ...] = (
             + ", so nothing would recreate it."
         ),
         advice=lambda facts: (
-            "Bounce it with force only if you will recreate it yourself."
+            f"Bounce it with {facts.terms.force} only if you will recreate it yourself."
             + (" If one of its owners recreates it, name that owner as the node." if facts.owners else "")
         ),
-        forced=lambda _: "The pod has no controller; going on because of force. Somebody must recreate it.",
+        forced=lambda facts: (
+            f"The pod has no controller; going on because of {facts.terms.force}. Somebody must recreate it."
+        ),
     ),
     Check(
         code="pod_owned",
@@ -362,7 +370,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_ENDED,
         message=lambda facts: (
             f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} does not need it: it has another pod, "
-            "or wants none. Deleting this one restarts nothing (not even with force)."
+            f"or wants none. Deleting this one restarts nothing ({facts.terms.force} does not change that)."
         ),
         advice=lambda facts: f"Bounce a pod of {_controller(facts)} that runs; this one can be deleted at any time.",
     ),
@@ -384,11 +392,12 @@ CHECKS: tuple[Check, ...] = (
             "not done again."
         ),
         advice=lambda facts: (
-            f"{'It has ended: leave it' if facts.ended else 'Let it end by itself'}. To delete it anyway, use force."
+            f"{'It has ended: leave it' if facts.ended else 'Let it end by itself'}. To delete it anyway, use "
+            f"{facts.terms.force}."
         ),
         forced=lambda facts: (
-            f"The pod belongs to {_controller(facts)} and runs only until its work is done; going on because of force. "
-            "Its work starts again, or counts as failed and is not done again."
+            f"The pod belongs to {_controller(facts)} and runs only until its work is done; going on because of "
+            f"{facts.terms.force}. Its work starts again, or counts as failed and is not done again."
         ),
     ),
     Check(
@@ -398,8 +407,10 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.rebuilding_values),
         event=Event.NODE_REBUILDING,
         message=lambda facts: f"{facts.request.node} is rebuilding; a bounce now would make it begin again.",
-        advice=lambda _: "Wait until it has rebuilt. To bounce it anyway, use force.",
-        forced=lambda _: "The node is rebuilding; going on because of force. It will begin to rebuild again.",
+        advice=lambda facts: f"Wait until it has rebuilt. To bounce it anyway, use {facts.terms.force}.",
+        forced=lambda facts: (
+            f"The node is rebuilding; going on because of {facts.terms.force}. It will begin to rebuild again."
+        ),
     ),
     Check(
         code="node_catching_up",

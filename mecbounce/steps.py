@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from mecbounce import checks, diagnosis, messages, probes
+from mecbounce import absence, checks, diagnosis, messages, probes
+from mecbounce.codes import DiagnosisCode
 from mecbounce.errors import AccessDenied, ClusterError, DeleteUnanswered, NotFound, Refused, Unreachable, one_line
-from mecbounce.kubernetes_api.objects import Controller, Host, Node, Owner, Pod, PodEvent, UnreadableField
+from mecbounce.kubernetes_api.node import Node, UnreadableField
+from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.machine import JOINING, Event, State
 from mecbounce.protection import ShutdownProtection, switch_off
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod
@@ -130,7 +132,7 @@ STILL_WAITING = Outcome()
 def init_checks(context: Context) -> Outcome:
     """May the pod be bounced? Pin its identity."""
     record, request = context.record, context.request
-    facts, pods = gather(request, context.cluster, context.look, record.old_pod)
+    facts, pods = gather(request, context.cluster, context.look, record.old_pod, context.terms)
     announced = record.deletion_was_possible  # a DELETE was announced before, and that intent has expired
     verdict = checks.judge(facts, messages.perhaps_deleted(record)) if announced else checks.judge(facts)
     event, advice = verdict.event, verdict.advice
@@ -163,13 +165,17 @@ def _carried_out(context: Context) -> Outcome | None:
 
 
 def gather(
-    request: BounceRequest, cluster: Cluster, look: Look, pinned: PinnedPod | None = None
+    request: BounceRequest,
+    cluster: Cluster,
+    look: Look,
+    pinned: PinnedPod | None = None,
+    terms: messages.Terms = messages.TASK,
 ) -> tuple[checks.Facts, tuple[Pod, ...]]:
     """Look at the custom resource and the pod: give what the checks judge, and the pods beside it.
 
     `pinned`: the pod that this bounce has pinned earlier.
     """
-    facts = checks.Facts(request, pinned_uid=pinned.uid if pinned else None)
+    facts = checks.Facts(request, pinned_uid=pinned.uid if pinned else None, terms=terms)
     if request.node is not None:
         try:
             facts = replace(facts, node=Node.read(cluster.node(request.namespace, request.node), request.node))
@@ -291,9 +297,9 @@ def _not_accepted(context: Context, error: ClusterError) -> Outcome:
     refused = isinstance(error, (AccessDenied, Refused))
     if not refused and not context.api_timeout_passed:  # 404 or 409, but the pod exists: a proxy may answer that
         raise DeleteUnanswered(one_line(error)) from error
-    why = diagnosis.refusal(one_line(error), final=refused)
-    message, advice = messages.refused(context.record, context.old, why, final=refused)
-    return Outcome(Event.DELETE_REFUSED, message, advice, why)
+    why = diagnosis.refusal(one_line(error), final=refused).model_copy(update={"standing": ()})
+    message = messages.refused(context.record, context.old, why, context.terms)
+    return Outcome(Event.DELETE_REFUSED, message, messages.advice(context.record, why, context.terms), why)
 
 
 def await_termination(context: Context) -> Outcome:
@@ -311,7 +317,8 @@ def await_termination(context: Context) -> Outcome:
 
 def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ...] = ()) -> Outcome:
     """Give up waiting for the old pod to go."""
-    message = messages.not_terminated(context.record, context.old, why, replacements, context.now)
+    why = why.model_copy(update={"standing": messages.names(replacements[:1])})
+    message = messages.not_terminated(context.record, context.old, why, context.now, context.terms)
     return Outcome(Event.TERMINATION_TIMEOUT, message, messages.advice(context.record, why, context.terms), why)
 
 
@@ -332,7 +339,7 @@ def await_ready(context: Context) -> Outcome:
         if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
             text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
             notices = (*notices, ("no_startup_probe", text))
-        message = messages.bounced(record, old, pod, context.now)
+        message = messages.bounced(record, old, SeenPod.of(pod), context.now, context.terms)
         return Outcome(event, message, record_changes=record_changes, notices=notices)
     if context.request.timeouts.ready is None and not record.deadline_from_start:
         counted = probes.deadline_from_start(pod, entered_at=record.entered_at, now=context.now, skew=context.skew)
@@ -341,8 +348,8 @@ def await_ready(context: Context) -> Outcome:
     deadline: datetime = record_changes.get("deadline") or record.deadline or context.now
     if context.now < deadline:
         return Outcome(record_changes=record_changes, notices=notices)
-    why = diagnosis.too_few(old, gone) if too_few else _why_not_ready(context, candidates)
-    others = tuple(one for one in diagnosis.others(old, pods) if one.uid != pod.uid)
+    why = absence.too_few(old, gone) if too_few else _why_not_ready(context, candidates)
+    others = tuple(one for one in absence.others(old, pods) if one.uid != pod.uid)
     return not_back(context, why, others=others, record_changes=record_changes, notices=notices)
 
 
@@ -381,10 +388,11 @@ def not_back(
     notices: Notices = (),
 ) -> Outcome:
     """Give up waiting for the replacement. `others`: the other pods of its controller that run."""
-    record, changes = context.record, record_changes or {}
-    new = changes.get("new_pod") or record.new_pod
-    message = messages.not_back(record, context.old, new, why, others=others, now=context.now)
-    event = Event.READY_TIMEOUT if new else Event.NOT_RECREATED
+    changes = record_changes or {}
+    record = context.record.model_copy(update=changes)
+    why = why.model_copy(update={"standing": messages.names(others)})
+    message = messages.not_back(record, context.old, why, context.now, context.terms)
+    event = Event.READY_TIMEOUT if record.new_pod else Event.NOT_RECREATED
     return Outcome(event, message, messages.advice(record, why, context.terms), why, changes, notices)
 
 
@@ -404,7 +412,7 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
     # The Events of a pod that had gone, or was terminating, before the checks are older than the checks.
     joined = any(entry.event in JOINING for entry in context.record.path)
     since = context.record.checked_at + context.skew - (EVENTS_LAST if joined else timedelta())
-    seen = diagnosis.Absence(
+    seen = absence.Absence(
         came=context.record.new_pod,
         since=since.replace(microsecond=0),  # an Event's time has whole seconds
         pods=pods,
@@ -415,10 +423,10 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
         replica_sets=(_best_effort(lambda: cluster.replica_sets(namespace)) or ()) if of_replica_set else (),
         host=_host_now(context, old.host) if old.of_daemon_set else None,
     )
-    why = diagnosis.not_recreated(old, seen)
-    if why.code == "not_recreated" and context.record.by_other_name and not old.generated_name:
-        why = diagnosis.name_generated()
-    return not_back(context, why, others=diagnosis.others(old, pods))
+    why = absence.not_recreated(old, seen)
+    if why.code is DiagnosisCode.NOT_RECREATED and context.record.by_other_name and not old.generated_name:
+        why = absence.name_generated()
+    return not_back(context, why, others=absence.others(old, pods))
 
 
 # --- looks for a diagnosis: best effort --------------------------------------------------------------------------

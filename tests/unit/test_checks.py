@@ -10,8 +10,10 @@ from builders import NODE, pod, request
 from pydantic import ValidationError
 
 from mecbounce.checks import CHECKS, Facts, Verdict, judge
-from mecbounce.kubernetes_api.objects import Node, Owner
+from mecbounce.kubernetes_api.node import Node
+from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.machine import TRANSITIONS, Event, State
+from mecbounce.messages import COMMAND, TASK, Terms
 
 UP = Node(desired="up", activity="running")
 DOWN = Node(desired="down", activity="running")
@@ -28,8 +30,8 @@ WAIT_FOR_ITS_OWN = "the bounce only waits for its replacement."
 SHOULD_HAVE = "should have made it: look at its log and Events. If the name or the namespace is wrong, correct it."
 
 TO_AN_END = (
-    "The pod belongs to Job backup and runs only until its work is done; going on because of force. Its work starts "
-    "again, or counts as failed and is not done again."
+    "The pod belongs to Job backup and runs only until its work is done; going on because of force=True. Its work "
+    "starts again, or counts as failed and is not done again."
 )
 
 ORDER = [
@@ -97,7 +99,7 @@ YES: dict[str, dict[str, Any]] = {
 }
 
 
-SEEN = ("node", "missing", "served", "unreadable", "pod", "above", "unread", "pinned_uid")
+SEEN = ("node", "missing", "served", "unreadable", "pod", "above", "unread", "pinned_uid", "terms")
 
 
 def facts(**given: Any) -> Facts:
@@ -105,6 +107,27 @@ def facts(**given: Any) -> Facts:
     seen: dict[str, Any] = {"node": UP, "pod": pod()}
     seen |= {name: given.pop(name) for name in SEEN if name in given}
     return Facts(request(**given), **seen)
+
+
+SAYING_FORCE = [
+    "node_deleting",
+    "node_down",
+    "pod_static",
+    "pod_unmanaged",
+    "pod_ended",
+    "pod_of_job",
+    "node_rebuilding",
+]
+
+
+@pytest.mark.parametrize(("terms", "said"), [(TASK, "force=True"), (COMMAND, "--force")], ids=["task", "command"])
+@pytest.mark.parametrize("code", SAYING_FORCE)
+def test_force_is_written_as_the_reader_gives_it(code: str, terms: Terms, said: str) -> None:
+    verdict = judge(facts(**YES[code], terms=terms))
+    words = f"{verdict.message} {verdict.advice}"
+    assert words.count(said) == words.count("force") == 1
+    forced = judge(facts(**YES[code], terms=terms, force=True))
+    assert all(notice.count(said) == notice.count("force") == 1 for notice in notices(forced).values())
 
 
 def notices(verdict: Verdict) -> dict[str, str]:
@@ -166,9 +189,9 @@ def test_force_changes_nothing_else(code: str, event: Event | None) -> None:
 @pytest.mark.parametrize(
     ("code", "notice"),
     [
-        ("pod_unmanaged", "The pod has no controller; going on because of force. Somebody must recreate it."),
+        ("pod_unmanaged", "The pod has no controller; going on because of force=True. Somebody must recreate it."),
         ("pod_of_job", TO_AN_END),
-        ("node_rebuilding", "The node is rebuilding; going on because of force. It will begin to rebuild again."),
+        ("node_rebuilding", "The node is rebuilding; going on because of force=True. It will begin to rebuild again."),
     ],
 )
 def test_force_goes_on_with_a_notice(code: str, notice: str) -> None:
@@ -537,12 +560,12 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         ),
         (
             {"node": DOWN},
-            f"{REF} is meant to be down, so it is not bounced (not even with force). Nothing was changed.",
+            f"{REF} is meant to be down, so it is not bounced (force=True does not change that). Nothing was changed.",
             f"To start it, change spec.state of {REF}.",
         ),
         (
             {"node": DOWN, "cluster_type": "k8s_gitops"},
-            f"{REF} is meant to be down, so it is not bounced (not even with force). Nothing was changed.",
+            f"{REF} is meant to be down, so it is not bounced (force=True does not change that). Nothing was changed.",
             "To start it, change spec.state in Git, where this cluster's resources come from, and let it be applied.",
         ),
         (
@@ -568,16 +591,16 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             YES["node_deleting"],
             (
-                f"{REF} is being deleted, so its operator would not recreate the pod. It is not bounced (not even "
-                "with force). Nothing was changed."
+                f"{REF} is being deleted, so its operator would not recreate the pod. It is not bounced "
+                "(force=True does not change that). Nothing was changed."
             ),
             "If the node is still wanted, create its resource again once it has gone.",
         ),
         (
             YES["pod_static"],
             (
-                f"{POD} only mirrors a static pod of the kubelet on host-1: deleting it restarts nothing (not even "
-                "with force). Nothing was changed."
+                f"{POD} only mirrors a static pod of the kubelet on host-1: deleting it restarts nothing "
+                "(force=True does not change that). Nothing was changed."
             ),
             "Restart it on host-1: take its manifest out of the kubelet's folder of static pods, and put it back.",
         ),
@@ -585,7 +608,8 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
             YES["pod_ended"],
             (
                 f"{POD} has ended (Failed: Evicted), and ReplicaSet mec-7d9f does not need it: it has another pod, "
-                "or wants none. Deleting this one restarts nothing (not even with force). Nothing was changed."
+                "or wants none. Deleting this one restarts nothing (force=True does not change that). Nothing was "
+                "changed."
             ),
             "Bounce a pod of ReplicaSet mec-7d9f that runs; this one can be deleted at any time.",
         ),
@@ -596,7 +620,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
                 "deleted, its work starts again in another pod, or counts as failed and is not done again. Nothing was "
                 "changed."
             ),
-            "Let it end by itself. To delete it anyway, use force.",
+            "Let it end by itself. To delete it anyway, use force=True.",
         ),
         (
             {"pod": pod(owner=WORKFLOW, spec={"restartPolicy": "Never"}, status={"phase": "Succeeded"})},
@@ -605,12 +629,12 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
                 "deleted, its work starts again in another pod, or counts as failed and is not done again. Nothing was "
                 "changed."
             ),
-            "It has ended: leave it. To delete it anyway, use force.",
+            "It has ended: leave it. To delete it anyway, use force=True.",
         ),
         (
             {"pod": pod(owner=None)},
             f"{POD} has no controller, so nothing would recreate it. Nothing was changed.",
-            "Bounce it with force only if you will recreate it yourself.",
+            "Bounce it with force=True only if you will recreate it yourself.",
         ),
         (
             {"node": Node(desired="up", reference=OTHER)},
@@ -621,7 +645,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             {"node": REBUILDING},
             f"{REF} is rebuilding; a bounce now would make it begin again. Nothing was changed.",
-            "Wait until it has rebuilt. To bounce it anyway, use force.",
+            "Wait until it has rebuilt. To bounce it anyway, use force=True.",
         ),
     ],
     ids=[
@@ -706,3 +730,32 @@ def test_the_resource_is_known_through_the_controllers_between(
     else:
         assert (Event.CHECKS_PASSED, bool(expected)) == (verdict.event, bool(told))
         assert (expected or "") in told
+
+
+GENERATED = "mec-7d9f8b6c5-x2x4z"
+ANOTHER_NAME = (
+    f" If {GENERATED} was a generated name, its replacement has another one and is not found: look at the newest pods "
+    "of its controller instead."
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"pod": None, "pod_uid": "uid-0"}, f"{WAIT_ON}{ANOTHER_NAME}"),
+        ({"pod": pod(GENERATED), "pod_uid": "uid-0"}, WAIT_ON),
+        ({"pod": None, "pinned_uid": "uid-0"}, WAIT_FOR_ITS_OWN),
+    ],
+    ids=["gone", "another_of_that_name", "pinned_before"],
+)
+def test_a_replacement_of_a_generated_name_is_said_to_have_another(given: dict[str, Any], expected: str) -> None:
+    seen = {name: given.pop(name) for name in SEEN if name in given}
+    verdict = judge(Facts(request(node=None, pod=GENERATED, **given), **seen))
+    said = f"Pod {GENERATED} in namespace default: incarnation uid-0 has gone already; nothing is deleted, {expected}"
+    assert (Event.ALREADY_REPLACED, said) == (verdict.event, verdict.message)
+
+
+def test_a_mirror_whose_kubernetes_node_is_not_told_is_restarted_on_its_kubernetes_node() -> None:
+    verdict = judge(facts(pod=pod(owner=HOST, spec={"nodeName": ""})))
+    assert verdict.message.startswith(f"{POD} only mirrors a static pod of the kubelet on its Kubernetes node:")
+    assert verdict.advice.startswith("Restart it on its Kubernetes node: ")
