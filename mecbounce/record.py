@@ -139,9 +139,9 @@ class PinnedPod(Frozen):
             host=pod.spec.host,
             grace_period=pod.spec.termination_grace_period_seconds,
         )
-        return pinned.seen_among((pod, *pods))
+        return pinned.with_lookalikes_in((pod, *pods))
 
-    def seen_among(self, pods: Iterable[Pod]) -> Self:
+    def with_lookalikes_in(self, pods: Iterable[Pod]) -> Self:
         """Pin again which `pods` could be mistaken for its replacement. Unchanged if it is not among them itself."""
         pods = tuple(pods)
         pod = self.find_in(pods)

@@ -150,7 +150,7 @@ def init_checks(context: Context) -> Outcome:
         record_changes["old_pod"] = pinned = PinnedPod.of(facts.pod, pods, facts.maker)
         notices += messages.short_deadlines(request.timeouts, pinned)
     if event is Event.CHECKS_PASSED:
-        record_changes["protection"] = _protection_announced(context)
+        record_changes["protection"] = _protection_before_try(context)
     return Outcome(event, verdict.message, advice, record_changes=record_changes, notices=tuple(notices))
 
 
@@ -221,7 +221,7 @@ def disable_protection(context: Context) -> Outcome:
     record = context.record
 
     def outcome(event: Event, found: Protection, *notices: tuple[str, str]) -> Outcome:
-        known = _OF_TWO_TRIES.get((record.protection, found), found)
+        known = _KNOWN_AFTER_TWO_TRIES.get((record.protection, found), found)
         return Outcome(event, record_changes={"protection": known}, notices=notices)
 
     if context.protection is None:  # an earlier run of this bounce may have had one
@@ -242,7 +242,7 @@ def disable_protection(context: Context) -> Outcome:
 
 
 # What is known after two tries of one bounce, where that is not what the second try found.
-_OF_TWO_TRIES: Mapping[tuple[Protection | None, Protection], Protection] = {
+_KNOWN_AFTER_TWO_TRIES: Mapping[tuple[Protection | None, Protection], Protection] = {
     **{(Protection.DISABLED, second): Protection.DISABLED for second in Protection},
     (Protection.UNKNOWN, Protection.OFF): Protection.DISABLED,
     (Protection.UNKNOWN, Protection.KEPT): Protection.UNKNOWN,
@@ -252,11 +252,11 @@ _OF_TWO_TRIES: Mapping[tuple[Protection | None, Protection], Protection] = {
 }
 
 
-def _protection_announced(context: Context) -> Protection | None:
+def _protection_before_try(context: Context) -> Protection | None:
     """What to save before a protection is tried. None: unknown, if the run is killed before it saves the outcome."""
     before = context.record.protection
     if context.protection is None:
-        return _OF_TWO_TRIES.get((before, Protection.UNUSED), Protection.UNUSED)
+        return _KNOWN_AFTER_TWO_TRIES.get((before, Protection.UNUSED), Protection.UNUSED)
     return before if before in (Protection.DISABLED, Protection.OFF, Protection.UNKNOWN) else None
 
 
@@ -267,7 +267,7 @@ def delete_pod(context: Context) -> Outcome:
         return done
     if context.intent_expired:
         return Outcome(Event.INTENT_EXPIRED, notices=(("intent_expired", messages.intent_expired(context.record)),))
-    seen = old.seen_among(pods)
+    seen = old.with_lookalikes_in(pods)
     if seen != old and context.times_expired < MOST_HELD_BACK:
         # To be saved first: if the DELETE's answer is lost, nothing else tells which pods stood there before it.
         return Outcome(record_changes={"old_pod": seen, "trouble": context.record.trouble})
@@ -285,7 +285,7 @@ def _deleted(old: PinnedPod, pods: tuple[Pod, ...]) -> Outcome | None:
         return Outcome(Event.POD_GONE)
     if not pod.terminating:
         return None
-    return Outcome(Event.DELETE_ACCEPTED, record_changes={"old_pod": old.seen_among(pods)})
+    return Outcome(Event.DELETE_ACCEPTED, record_changes={"old_pod": old.with_lookalikes_in(pods)})
 
 
 def _not_accepted(context: Context, error: ClusterError) -> Outcome:

@@ -1071,7 +1071,7 @@ class TestNothingCame:
         asked = request(node=None, pod="rs-a", timeouts={"ready": 60})
         record = record_in(State.AWAIT_READY, deadline=60, old=old, request=asked)
         assert record.old_pod is not None
-        record = record.changed(old_pod=record.old_pod.seen_among([old, *others]))
+        record = record.changed(old_pod=record.old_pod.with_lookalikes_in([old, *others]))
         outcome = run(record, FakeCluster(FakeClock(), *others, *([new] if came else [])), now=later(60))
         assert outcome.event is (Event.READY_TIMEOUT if came else Event.NOT_RECREATED)
         assert outcome.message.endswith(said)
