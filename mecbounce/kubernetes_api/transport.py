@@ -172,9 +172,6 @@ class Wire:
             scheme: _limited(pool) for scheme, pool in self._pools.pool_classes_by_scheme.items()
         }
 
-    def clear(self) -> None:
-        self._pools.clear()
-
     def request(
         self,
         method: str,
