@@ -207,7 +207,7 @@ class TestRun:
         assert "FAILED: delete_refused, delete_failing" in command.out
         assert "kubectl get --raw /readyz" in command.out
         assert "can-i" not in command.out
-        assert "did not carry out the deletion" in command.out
+        assert "The API server did not delete pod mec-0" in command.out
 
     def test_without_that_look_it_makes_no_claim_about_the_pod(
         self, command: Command, sandbox: Sandbox, tmp_path: Path

@@ -33,8 +33,8 @@ DEMO = "sandbox.demo"
 
 VIEWS = "kubernetes_api.objects"
 NODE = "kubernetes_api.node"
-BOTTOM = {"quoting", "errors", "machine", "fields", "request", VIEWS, NODE, "record"}
-PURE = {"checks", "probes", "diagnosis", "events", "retry", "messages"}
+BOTTOM = {"quoting", "errors", "machine", "fields", "request", VIEWS, NODE, "codes", "record"}
+PURE = {"checks", "probes", "diagnosis", "absence", "events", "retry", "messages"}
 TASK = BOTTOM | PURE | {"steps", "task"}
 LIBRARY = TASK | {"protection", "planning", "stores", "kubernetes_api"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -43,12 +43,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "machine": {"errors"},
     "fields": {"quoting"},
     "request": {"fields"},
-    VIEWS: {"fields"},
+    VIEWS: {"fields", "quoting"},
     NODE: {"fields", "request", VIEWS},
-    "record": {"fields", "machine", "request", VIEWS},
-    "checks": BOTTOM,
+    "codes": set(),
+    "record": {"codes", "fields", "machine", "request", VIEWS},
+    "checks": BOTTOM | {"messages"},
     "probes": BOTTOM,
     "diagnosis": BOTTOM | {"probes"},
+    "absence": BOTTOM | {"diagnosis"},
     "events": BOTTOM,
     "retry": BOTTOM,
     "messages": BOTTOM | {"diagnosis", "probes"},
