@@ -368,7 +368,7 @@ class KubernetesCluster:
         try:
             answer = from_json(self._send(send, timeout).data)  # unlike json, limits how deep JSON nests
         except ValueError as error:
-            raise Unreachable("the API server's answer was not whole JSON") from error
+            raise Unreachable("the API server's answer was not complete JSON") from error
         if not isinstance(answer, dict):
             raise Unreachable("the API server's answer was not a JSON object")
         return answer

@@ -94,7 +94,7 @@ class _Allowance:
 
     def check(self) -> None:
         if self.over:
-            raise Late(f"no whole answer within {self.seconds:.0f} s")
+            raise Late(f"no complete answer within {self.seconds:.0f} s")
 
     def _cut(self) -> None:
         with _LOCK:
