@@ -43,7 +43,14 @@ compat: setup ## the adapter's tests with the oldest supported Kubernetes client
 crash: setup ## the long forms of the crash and fault tests: minutes
 	$(BIN)/pytest -m long
 
+$(BIN)/mutmut: .venv/ready
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[mutation]'
+	@touch $@
+
+mutants: $(BIN)/mutmut ## change the core in thousands of small ways; list those that no unit test notices
+	$(BIN)/python tools/mutation.py $(MUTATION)
+
 e2e: setup ## the end-to-end and conformance suites on the real cluster of $KUBECONFIG
 	$(BIN)/pytest -m 'e2e or conformance'
 
-.PHONY: help setup demo test lint diagram screenshots check compat crash e2e
+.PHONY: help setup demo test lint diagram screenshots check compat crash mutants e2e
