@@ -79,13 +79,9 @@ def status(options: CommonOptions) -> int:
     if state is None:
         state = BounceOptions(**asdict(options)).asked().store.path
         if not state.exists():
-<<<<<<< HEAD
-            raise UsageProblem(f"no bounce of {options.pod} is recorded in {state}; if it ran with --state, repeat it")
-=======
             raise UsageProblem(
                 f"no bounce of {options.pod} is recorded in {state}; if it ran with --state, give the same file"
             )
->>>>>>> main
     record, now, given = _stored(state), datetime.now(UTC), options.given()
     if options.output is Output.JSON:
         print(json.dumps(pages.as_json(record, now, given), indent=2))
