@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mecbounce.kubernetes_api.objects import Node, Owner, Pod
+from mecbounce.fields import Frozen
+from mecbounce.kubernetes_api.node import Node
+from mecbounce.kubernetes_api.objects import Owner, Pod
 from mecbounce.machine import JOINING, Event
+from mecbounce.messages import TASK, Terms
 from mecbounce.record import looks_generated
 from mecbounce.request import BounceRequest
 
@@ -32,6 +35,7 @@ class Facts:
     above: tuple[Owner, ...] = ()
     unread: str = ""
     pinned_uid: str | None = None
+    terms: Terms = TASK
 
     @property
     def pod_uid(self) -> str | None:
@@ -131,24 +135,29 @@ class Check:
     needs: str = ""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The answer to one check. `ends`: the checks stop here."""
+class Finding(Frozen):
+    """What came of one check."""
 
-    check: Check
-    yes: bool
-    ends: bool
+    code: str
+    """Its stable name."""
+    question: str
+    """What it asks. A yes ends the checks, or earns a notice."""
+    answer: bool = False
+    """True: yes."""
+    ends: bool = False
+    """True if the checks stop here."""
     notice: str = ""
+    """The notice of a yes that does not end the checks."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The event that the checks end with, what to say, and the answers in order."""
+    """The event that the checks end with, what to say, and the findings in order."""
 
     event: Event
     message: str
     advice: str
-    answers: tuple[Answer, ...]
+    findings: tuple[Finding, ...]
 
 
 def _down_advice(facts: Facts) -> str:
@@ -236,7 +245,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.NODE_DELETING,
         message=lambda facts: (
             f"{facts.request.node} is being deleted, so its operator would not make the pod anew. It is not bounced "
-            "(not with force either)."
+            f"({facts.terms.force} does not change that)."
         ),
         advice=lambda _: "If the node is still wanted, have its resource made anew once it has gone.",
     ),
@@ -247,7 +256,8 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.request.node is not None and facts.desired(facts.request.node.down_values),
         event=Event.NODE_DOWN,
         message=lambda facts: (
-            f"{facts.request.node} is meant to be down, so it is not bounced (not with force either)."
+            f"{facts.request.node} is meant to be down, so it is not bounced "
+            f"({facts.terms.force} does not change that)."
         ),
         advice=_down_advice,
     ),
@@ -288,7 +298,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_STATIC,
         message=lambda facts: (
             f"{facts.who} only mirrors a static pod of the kubelet on {_host(facts)}: deleting it restarts nothing "
-            "(not with force either)."
+            f"({facts.terms.force} does not change that)."
         ),
         advice=lambda facts: (
             f"Restart it on {_host(facts)}: take its manifest out of the kubelet's folder of static pods, and put it "
@@ -306,10 +316,12 @@ CHECKS: tuple[Check, ...] = (
             + ", so nothing would recreate it."
         ),
         advice=lambda facts: (
-            "Bounce it with force only if you will recreate it yourself."
+            f"Bounce it with {facts.terms.force} only if you will recreate it yourself."
             + (" If one of its owners makes it anew, name that as the node." if facts.owners else "")
         ),
-        forced=lambda _: "The pod has no controller; going on because of force. Somebody must recreate it.",
+        forced=lambda facts: (
+            f"The pod has no controller; going on because of {facts.terms.force}. Somebody must recreate it."
+        ),
     ),
     Check(
         code="pod_owned",
@@ -358,7 +370,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_ENDED,
         message=lambda facts: (
             f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} has what it wants: another pod, or "
-            "none. Deleting this one restarts nothing (not with force either)."
+            f"none. Deleting this one restarts nothing ({facts.terms.force} does not change that)."
         ),
         advice=lambda facts: f"Bounce a pod of {_controller(facts)} that runs; this one can be deleted at any time.",
     ),
@@ -376,16 +388,16 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_OF_JOB,
         message=lambda facts: (
             f"{facts.who} belongs to {_controller(facts)} and runs only until its work is done"
-            f"{_restart_policy(facts)}. Once deleted, its work begins anew in another pod, or counts as failed and is not "
-            "done again."
+            f"{_restart_policy(facts)}. Once deleted, its work begins anew in another pod, or counts as failed and is "
+            "not done again."
         ),
         advice=lambda facts: (
             f"{'It has ended: leave it' if facts.ended else 'Let it end by itself'}. To delete it all the same, use "
-            "force."
+            f"{facts.terms.force}."
         ),
         forced=lambda facts: (
-            f"The pod belongs to {_controller(facts)} and runs only until its work is done; going on because of force. "
-            "Its work begins anew, or counts as failed and is not done again."
+            f"The pod belongs to {_controller(facts)} and runs only until its work is done; going on because of "
+            f"{facts.terms.force}. Its work begins anew, or counts as failed and is not done again."
         ),
     ),
     Check(
@@ -395,8 +407,10 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.rebuilding_values),
         event=Event.NODE_REBUILDING,
         message=lambda facts: f"{facts.request.node} is rebuilding; a bounce now would make it begin again.",
-        advice=lambda _: "Wait until it has rebuilt. To bounce it all the same, use force.",
-        forced=lambda _: "The node is rebuilding; going on because of force. It will begin to rebuild again.",
+        advice=lambda facts: f"Wait until it has rebuilt. To bounce it all the same, use {facts.terms.force}.",
+        forced=lambda facts: (
+            f"The node is rebuilding; going on because of {facts.terms.force}. It will begin to rebuild again."
+        ),
     ),
     Check(
         code="node_catching_up",
@@ -412,21 +426,21 @@ CHECKS: tuple[Check, ...] = (
 def judge(facts: Facts, unchanged: str = "Nothing was changed.") -> Verdict:
     """Make the checks in order, until one ends them. The message of a refusal ends with `unchanged`."""
     given = {"node": facts.request.node, "pod_uid": facts.pod_uid}
-    answers: list[Answer] = []
+    findings: list[Finding] = []
     for check in CHECKS:
         if check.needs and given[check.needs] is None:
             continue
-        if not check.applies(facts):
-            answers.append(Answer(check, yes=False, ends=False))
-        elif check.event is None:
-            answers.append(Answer(check, yes=True, ends=False, notice=check.message(facts)))
-        elif check.forced and facts.request.force:
-            answers.append(Answer(check, yes=True, ends=False, notice=check.forced(facts)))
-        else:
-            answers.append(Answer(check, yes=True, ends=True))
+        yes = check.applies(facts)
+        goes_on = check.message if check.event is None else check.forced if facts.request.force else None
+        notice = goes_on(facts) if yes and goes_on else ""
+        ends = check.event if yes and goes_on is None else None
+        findings.append(
+            Finding(code=check.code, question=check.question, answer=yes, ends=ends is not None, notice=notice)
+        )
+        if ends is not None:
             message = check.message(facts)
-            if check.event not in JOINING:
+            if ends not in JOINING:
                 message = f"{message} {unchanged}"
-            return Verdict(check.event, message, check.advice(facts), tuple(answers))
+            return Verdict(ends, message, check.advice(facts), tuple(findings))
     without_node = "" if facts.request.node else " that can be asked without a custom resource (node)"
-    return Verdict(Event.CHECKS_PASSED, f"All checks passed{without_node}.", "", tuple(answers))
+    return Verdict(Event.CHECKS_PASSED, f"All checks passed{without_node}.", "", tuple(findings))

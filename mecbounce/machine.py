@@ -44,38 +44,72 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
-    """What a handler found or did."""
+    """What a handler found or did. Those that end in FAILED say what they mean for the node, for docs/operations.md."""
 
     CHECKS_PASSED = "checks_passed"
     ALREADY_TERMINATING = "already_terminating"
     ALREADY_REPLACED = "already_replaced"
     NODE_UNSERVED = "node_unserved"
+    """Not looked at: the API server does not know the resource type. Correct the node, or have that type installed."""
     NODE_MISSING = "node_missing"
+    """It was not found under that name. Correct the namespace or the node."""
     NODE_UNREADABLE = "node_unreadable"
+    """Not known whether it may be bounced: a field of its state holds something other than text. Correct `desired_path`
+    or `activity_path`, or the resource."""
     NODE_DELETING = "node_deleting"
+    """It runs on, and its custom resource is being deleted: nothing would recreate its pod. `force` does not change
+    that. The finalizers tell what the deletion waits for. If the node is still wanted, have the resource made again
+    afterwards."""
     NODE_DOWN = "node_down"
+    """It is meant to be down. `force` does not change that. If it should be up, have its desired state changed: in Git,
+    on a GitOps cluster."""
     NODE_REBUILDING = "node_rebuilding"
+    """It rebuilds, and a bounce would make it begin again. Wait. Use `force` only where that is worse than to begin
+    again."""
     POD_MISSING = "pod_missing"
+    """It is meant to be up and has no pod: a bounce can't help. Find out why nothing makes it; see the operator's
+    log."""
     POD_STATIC = "pod_static"
+    """It runs on: its pod only mirrors a static pod of a kubelet, and deleting that restarts nothing. `force` does not
+    change that. On its Kubernetes node, take the manifest out of the kubelet's folder and put it back."""
     POD_UNMANAGED = "pod_unmanaged"
+    """Nothing would recreate its pod. Use `force` only if you recreate it yourself."""
     POD_FOREIGN = "pod_foreign"
+    """Its pod is made from another custom resource of the same type: bounce that one. If the resource was deleted and
+    made again under its name, wait until its operator has replaced the pod."""
     POD_ENDED = "pod_ended"
+    """This pod of it ended long ago: its controller has made another, or wants none. Bounce one that runs. The ended
+    one can be deleted at any time."""
     POD_OF_JOB = "pod_of_job"
+    """It runs until its work is done, as a Job's pod does. Once deleted, its work begins anew, or counts as failed. Let
+    it end. Use `force` if its work may begin anew."""
     PROTECTION_DISABLED = "protection_disabled"
     PROTECTION_UNUSED = "protection_unused"
     PROTECTION_KEPT = "protection_kept"
     DELETE_ACCEPTED = "delete_accepted"
     DELETE_REFUSED = "delete_refused"
+    """It runs on, perhaps with its shutdown protection off (the message says so): the API server refused the DELETE, or
+    answered it with errors for the API timeout, and a last look showed the pod. Settle the cause first."""
     INTENT_EXPIRED = "intent_expired"
     POD_GONE = "pod_gone"
     TERMINATION_TIMEOUT = "termination_timeout"
+    """Its pod was deleted and has not gone: it is out of service, or soon will be. It was not forced. Settle the cause,
+    then wait on. `deletion_lost`: the pod runs on. `cluster_unreachable`: not known. A forced deletion is your
+    decision: on a lost Kubernetes node two of it may then run."""
     POD_STARTED = "pod_started"
     POD_READY = "pod_ready"
     NOT_RECREATED = "not_recreated"
+    """It is out of service, and has no pod, or its old one again. Settle the cause, then wait on."""
     READY_TIMEOUT = "ready_timeout"
+    """It is out of service: its new pod came and is not back. Settle the cause, then wait on."""
     CANCELLED = "cancelled"
+    """It runs on, perhaps with its shutdown protection off: a signal or the runner's `stop()` asked for it."""
     ACCESS_DENIED = "access_denied"
+    """It runs on, unless the message says that the DELETE may have been carried out. Have the missing right granted, or
+    the credentials renewed."""
     CLUSTER_UNREACHABLE = "cluster_unreachable"
+    """It runs on, unless the message says that the DELETE may have been carried out: then wait on with the UID, which
+    can delete no other incarnation."""
 
 
 class Transition(NamedTuple):

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from mecbounce import checks, diagnosis, probes, steps
+from mecbounce import absence, checks, probes, steps
+from mecbounce.checks import Finding
 from mecbounce.errors import AccessDenied, ClusterError, Refused, Unreachable, one_line
 from mecbounce.fields import Frozen
 from mecbounce.kubernetes_api.objects import Controller, Pod
 from mecbounce.machine import JOINING, Event, State, follow
+from mecbounce.messages import TASK, Terms
 from mecbounce.probes import Deadline
 from mecbounce.protection import AnnotationProtection, ShutdownProtection
 from mecbounce.record import SeenPod
@@ -19,21 +21,6 @@ from mecbounce.request import BounceRequest
 
 if TYPE_CHECKING:
     from mecbounce.kubernetes_api import PlanCluster
-
-
-class Finding(Frozen):
-    """What came of one check."""
-
-    code: str
-    """Its stable name."""
-    question: str
-    """What it asks. A yes ends the checks, or earns a notice."""
-    answer: bool
-    """True: yes."""
-    ends: bool
-    """True if the checks stop here."""
-    notice: str
-    """The notice of a yes that does not end the checks."""
 
 
 class Write(Frozen):
@@ -117,13 +104,14 @@ def plan(
     protection: ShutdownProtection | None = None,
     *,
     events: bool = True,
+    terms: Terms = TASK,
 ) -> Plan:
     """Make every check, ask for every right, and dry-run the DELETE on the API server. Changes nothing, raises nothing.
 
-    Give it the `protection` and `events` that the `BounceTask` will get; no protection is called.
+    Give it the `protection`, `events` and `terms` that the `BounceTask` will get; no protection is called.
     """
     try:
-        facts, _ = steps.gather(request, cluster, lambda name: cluster.pods(request.namespace, name))
+        facts, _ = steps.gather(request, cluster, lambda name: cluster.pods(request.namespace, name), terms=terms)
     except AccessDenied as error:
         rights = _asked(request, cluster, _rights(checks.Facts(request), protection, writes=True, events=events))
         advice, message = _who_grants(request, rights), f"{one_line(error)}."
@@ -149,10 +137,7 @@ def plan(
         event=verdict.event,
         message=message,
         advice=advice,
-        checks=tuple(
-            Finding(code=one.check.code, question=one.check.question, answer=one.yes, ends=one.ends, notice=one.notice)
-            for one in verdict.answers
-        ),
+        checks=verdict.findings,
         pod=SeenPod.of(pod) if pod else None,
         writes=tuple(_writes(facts, verdict.event, protection, events=events)),
         dry_run=dry_run,
@@ -229,7 +214,7 @@ def _waits_for_predecessor(request: BounceRequest, pod: Pod | None, cluster: Pla
         return
     try:
         controller = Controller.read(cluster.controller(request.namespace, owner))
-        waits_for = diagnosis.unready_predecessor(controller, pod.name, cluster.pods(request.namespace))
+        waits_for = absence.unready_predecessor(controller, pod.name, cluster.pods(request.namespace))
     except (ClusterError, ValidationError):
         return
     if waits_for:
@@ -289,7 +274,7 @@ def _eviction(request: BounceRequest, pod: Pod, cluster: PlanCluster) -> tuple[s
         budgets = [one for one in cluster.disruption_budgets(request.namespace) if one.covers(pod)]
     except ClusterError as error:
         return f"Whether a PodDisruptionBudget covers the pod could not be asked: {one_line(error)}.", None
-    allowed = {one.metadata.name: one.status.disruptions_allowed for one in budgets}
+    allowed = {one.metadata.name: one.disruptions_allowed for one in budgets}
     if not allowed:
         return "No PodDisruptionBudget covers the pod.", allowed
     if len(allowed) > 1:  # https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/

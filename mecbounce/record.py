@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from mecbounce.codes import DiagnosisCode
 from mecbounce.fields import Frozen, Instant
 from mecbounce.kubernetes_api.objects import _LONG_AGO, Container, Owner, Pod
 from mecbounce.machine import FINAL, JOINING, NOT_DELETED, TRANSITIONS, WAITING, Event, State
@@ -69,12 +70,21 @@ class Deletion(StrEnum):
 class Diagnosis(Frozen):
     """The cause of a failure, found by one look at that moment."""
 
-    code: str
-    """A stable name of the cause, such as image_pull."""
+    code: DiagnosisCode | str = Field(union_mode="left_to_right")
+    """A stable name of the cause, such as image_pull. A later mecbounce may have more."""
     evidence: str
     """What was seen."""
     who: str
     """Who must act."""
+    standing: tuple[str, ...] | None = None
+    """The names of pods that ran then: the replacement of a pod that has not gone, or the other pods of its controller.
+    None: not known."""
+
+    @classmethod
+    def of(cls, code: DiagnosisCode, evidence: str, name: str = "", *, who: str = "") -> Self:
+        """Make one of a row. `name` is what `...` in its `who` stands for; `who` is given where the row has several."""
+        fitting = (one for one in code.who.split(" or ") if ("..." in one) is bool(name))
+        return cls(code=code, evidence=evidence, who=who or next(fitting).replace("...", name))
 
 
 def looks_generated(name: str) -> bool:
@@ -344,7 +354,7 @@ class BounceRecord(Frozen):
     def deletion(self) -> Deletion:
         """What is known of the pod's deletion."""
         events = {entry.event for entry in self.path}
-        if self.diagnosis is not None and self.diagnosis.code == "deletion_lost":
+        if self.diagnosis is not None and self.diagnosis.code == DiagnosisCode.DELETION_LOST:
             return Deletion.LOST
         if Event.DELETE_ACCEPTED in events:
             return Deletion.OURS

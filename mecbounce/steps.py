@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from mecbounce import checks, diagnosis, messages, probes
+from mecbounce import absence, checks, diagnosis, messages, probes
+from mecbounce.codes import DiagnosisCode
 from mecbounce.errors import AccessDenied, ClusterError, DeleteUnanswered, NotFound, Refused, Unreachable, one_line
-from mecbounce.kubernetes_api.objects import Controller, Host, Node, Owner, Pod, PodEvent, UnreadableField
+from mecbounce.kubernetes_api.node import Node, UnreadableField
+from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.machine import JOINING, Event, State
 from mecbounce.protection import ShutdownProtection, switch_off
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod
@@ -133,7 +135,7 @@ STILL_WAITING = Outcome()
 def init_checks(context: Context) -> Outcome:
     """May the pod be bounced? Pin its identity."""
     record, request = context.record, context.request
-    facts, pods = gather(request, context.cluster, context.look, record.old_pod)
+    facts, pods = gather(request, context.cluster, context.look, record.old_pod, context.terms)
     announced = record.deletion_was_possible  # a DELETE was announced before, and that intent has expired
     verdict = checks.judge(facts, messages.perhaps_deleted(record)) if announced else checks.judge(facts)
     event, advice = verdict.event, verdict.advice
@@ -142,7 +144,7 @@ def init_checks(context: Context) -> Outcome:
             return done
         advice += f" For that, {messages.bounce_only(context.old, context.terms)}"
     record_changes: dict[str, Any] = {"resource": facts.named}
-    notices = [(answer.check.code, answer.notice) for answer in verdict.answers if answer.notice]
+    notices = [(finding.code, finding.notice) for finding in verdict.findings if finding.notice]
     if event in JOINING:
         notices.append((event.value, verdict.message))
     if event is Event.ALREADY_REPLACED:
@@ -166,13 +168,17 @@ def _carried_out(context: Context) -> Outcome | None:
 
 
 def gather(
-    request: BounceRequest, cluster: Cluster, look: Look, pinned: PinnedPod | None = None
+    request: BounceRequest,
+    cluster: Cluster,
+    look: Look,
+    pinned: PinnedPod | None = None,
+    terms: messages.Terms = messages.TASK,
 ) -> tuple[checks.Facts, tuple[Pod, ...]]:
     """Look at the custom resource and the pod: give what the checks judge, and the pods beside it.
 
     `pinned`: the pod that this bounce has pinned earlier.
     """
-    facts = checks.Facts(request, pinned_uid=pinned.uid if pinned else None)
+    facts = checks.Facts(request, pinned_uid=pinned.uid if pinned else None, terms=terms)
     if request.node is not None:
         try:
             facts = replace(facts, node=Node.read(cluster.node(request.namespace, request.node), request.node))
@@ -218,9 +224,27 @@ def _controllers_above(pod: Pod, named: Owner, namespace: str, cluster: Cluster)
 
 def disable_protection(context: Context) -> Outcome:
     """Try to switch its shutdown protection off; go on either way."""
-    event, found, notices = _disable(context)
-    protection = _OF_TWO_TRIES.get((context.record.protection, found), found)
-    return Outcome(event, record_changes={"protection": protection}, notices=notices)
+    record = context.record
+
+    def outcome(event: Event, found: Protection, *notices: tuple[str, str]) -> Outcome:
+        known = _OF_TWO_TRIES.get((record.protection, found), found)
+        return Outcome(event, record_changes={"protection": known}, notices=notices)
+
+    if context.protection is None:  # an earlier run of this bounce may have had one
+        return outcome(Event.PROTECTION_UNUSED, Protection.UNKNOWN if record.protection_in_doubt else Protection.UNUSED)
+    pod = context.old.find_in(context.pods())
+    if pod is None or pod.terminating:
+        return outcome(Event.PROTECTION_UNUSED, Protection.UNUSED)
+    try:
+        switched = switch_off(context.protection, pod, context.request.timeouts.api)
+    except Exception as error:  # noqa: BLE001 -- best effort: whatever a user's protection raises, go on
+        text = f"Shutdown protection could not be switched off: {one_line(error)}. Deleting the pod all the same."
+        unanswered = isinstance(error, (Unreachable, TimeoutError))
+        found = Protection.UNKNOWN if unanswered else Protection.KEPT
+        return outcome(Event.PROTECTION_KEPT, found, ("protection_kept", text))
+    if switched is False:
+        return outcome(Event.PROTECTION_UNUSED, Protection.OFF)
+    return outcome(Event.PROTECTION_DISABLED, Protection.DISABLED)
 
 
 # What is known after two tries of one bounce, where that is not what the second try found.
@@ -240,25 +264,6 @@ def _protection_announced(context: Context) -> Protection | None:
     if context.protection is None:
         return _OF_TWO_TRIES.get((before, Protection.UNUSED), Protection.UNUSED)
     return before if before in (Protection.DISABLED, Protection.OFF, Protection.UNKNOWN) else None
-
-
-def _disable(context: Context) -> tuple[Event, Protection, Notices]:
-    if context.protection is None:  # an earlier run of this bounce may have had one
-        in_doubt = context.record.protection_in_doubt
-        return Event.PROTECTION_UNUSED, Protection.UNKNOWN if in_doubt else Protection.UNUSED, ()
-    pod = context.old.find_in(context.pods())
-    if pod is None or pod.terminating:
-        return Event.PROTECTION_UNUSED, Protection.UNUSED, ()
-    try:
-        switched = switch_off(context.protection, pod, context.request.timeouts.api)
-    except Exception as error:  # noqa: BLE001 -- best effort: whatever a user's protection raises, go on
-        text = f"Shutdown protection could not be switched off: {one_line(error)}. Deleting the pod all the same."
-        unanswered = isinstance(error, (Unreachable, TimeoutError))
-        found = Protection.UNKNOWN if unanswered else Protection.KEPT
-        return Event.PROTECTION_KEPT, found, (("protection_kept", text),)
-    if switched is False:
-        return Event.PROTECTION_UNUSED, Protection.OFF, ()
-    return Event.PROTECTION_DISABLED, Protection.DISABLED, ()
 
 
 # --- DELETE_POD --------------------------------------------------------------------------------------------------
@@ -301,9 +306,9 @@ def _not_accepted(context: Context, error: ClusterError) -> Outcome:
     refused = isinstance(error, (AccessDenied, Refused))
     if not refused and not context.api_timeout_passed:  # 404 or 409, but the pod exists: a proxy may answer that
         raise DeleteUnanswered(one_line(error)) from error
-    why = diagnosis.refusal(one_line(error), final=refused)
-    message, advice = messages.refused(context.record, context.old, why, final=refused)
-    return Outcome(Event.DELETE_REFUSED, message, advice, why)
+    why = diagnosis.refusal(one_line(error), final=refused).model_copy(update={"standing": ()})
+    message = messages.refused(context.record, context.old, why, context.terms)
+    return Outcome(Event.DELETE_REFUSED, message, messages.advice(context.record, why, context.terms), why)
 
 
 # --- AWAIT_TERMINATION -------------------------------------------------------------------------------------------
@@ -324,7 +329,8 @@ def await_termination(context: Context) -> Outcome:
 
 def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ...] = ()) -> Outcome:
     """Give up waiting for the old pod to go."""
-    message = messages.not_terminated(context.record, context.old, why, replacements, context.now)
+    why = why.model_copy(update={"standing": messages.names(replacements[:1])})
+    message = messages.not_terminated(context.record, context.old, why, context.now, context.terms)
     return Outcome(Event.TERMINATION_TIMEOUT, message, messages.advice(context.record, why, context.terms), why)
 
 
@@ -348,7 +354,7 @@ def await_ready(context: Context) -> Outcome:
         if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
             text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
             notices = (*notices, ("no_startup_probe", text))
-        message = messages.bounced(record, old, pod, context.now)
+        message = messages.bounced(record, old, SeenPod.of(pod), context.now, context.terms)
         return Outcome(event, message, record_changes=record_changes, notices=notices)
     if context.request.timeouts.ready is None and not record.deadline_from_start:
         counted = probes.deadline_from_start(pod, entered_at=record.entered_at, now=context.now, skew=context.skew)
@@ -357,8 +363,8 @@ def await_ready(context: Context) -> Outcome:
     deadline: datetime = record_changes.get("deadline") or record.deadline or context.now
     if context.now < deadline:
         return Outcome(record_changes=record_changes, notices=notices)
-    why = diagnosis.too_few(old, gone) if too_few else _why_not_ready(context, candidates)
-    others = tuple(one for one in diagnosis.others(old, pods) if one.uid != pod.uid)
+    why = absence.too_few(old, gone) if too_few else _why_not_ready(context, candidates)
+    others = tuple(one for one in absence.others(old, pods) if one.uid != pod.uid)
     return not_back(context, why, others=others, record_changes=record_changes, notices=notices)
 
 
@@ -397,10 +403,11 @@ def not_back(
     notices: Notices = (),
 ) -> Outcome:
     """Give up waiting for the replacement. `others`: the other pods of its controller that run."""
-    record, changes = context.record, record_changes or {}
-    new = changes.get("new_pod") or record.new_pod
-    message = messages.not_back(record, context.old, new, why, others=others, now=context.now)
-    event = Event.READY_TIMEOUT if new else Event.NOT_RECREATED
+    changes = record_changes or {}
+    record = context.record.model_copy(update=changes)
+    why = why.model_copy(update={"standing": messages.names(others)})
+    message = messages.not_back(record, context.old, why, context.now, context.terms)
+    event = Event.READY_TIMEOUT if record.new_pod else Event.NOT_RECREATED
     return Outcome(event, message, messages.advice(record, why, context.terms), why, changes, notices)
 
 
@@ -420,7 +427,7 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
     # The Events of a pod that had gone, or was terminating, before the checks are older than the checks.
     joined = any(entry.event in JOINING for entry in context.record.path)
     since = context.record.checked_at + context.skew - (EVENTS_LAST if joined else timedelta())
-    seen = diagnosis.Absence(
+    seen = absence.Absence(
         came=context.record.new_pod,
         since=since.replace(microsecond=0),  # an Event's time has whole seconds
         pods=pods,
@@ -431,10 +438,10 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
         replica_sets=(_best_effort(lambda: cluster.replica_sets(namespace)) or ()) if of_replica_set else (),
         host=_host_now(context, old.host) if old.of_daemon_set else None,
     )
-    why = diagnosis.not_recreated(old, seen)
-    if why.code == "not_recreated" and context.record.by_other_name and not old.generated_name:
-        why = diagnosis.name_generated()
-    return not_back(context, why, others=diagnosis.others(old, pods))
+    why = absence.not_recreated(old, seen)
+    if why.code is DiagnosisCode.NOT_RECREATED and context.record.by_other_name and not old.generated_name:
+        why = absence.name_generated()
+    return not_back(context, why, others=absence.others(old, pods))
 
 
 # --- looks for a diagnosis: best effort --------------------------------------------------------------------------

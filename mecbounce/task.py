@@ -23,7 +23,7 @@ from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
 from mecbounce.messages import TASK, Terms
 from mecbounce.protection import ShutdownProtection
-from mecbounce.record import BounceRecord, BounceResult, Notice, PinnedPod, Protection, StateEntry, Trouble
+from mecbounce.record import BounceRecord, BounceResult, Notice, PinnedPod, Protection, StateEntry
 from mecbounce.request import BounceRequest
 from mecbounce.steps import HANDLERS, Context, Look, Outcome
 
@@ -126,19 +126,16 @@ def refuse_other_pod(record: BounceRecord, request: BounceRequest, store: Store)
     _refuse_other(store, "request.pod", record.request.pod, request.pod)
 
 
-def refuse_other_bounce(record: BounceRecord, request: BounceRequest, store: Store) -> None:
-    """The same, also if it is of another node, or of another incarnation than the request's `pod_uid`."""
+def refuse_other_bounce(record: BounceRecord, request: BounceRequest, store: Store, *, server: str = "") -> None:
+    """The same, also if it is of another node, of another incarnation than `pod_uid`, or of another API server."""
     refuse_other_pod(record, request, store)
     theirs, mine = (str(one.node or "no node") for one in (record.request, request))  # without its paths and values
     _refuse_other(store, "request.node", theirs, mine)
     if request.pod_uid is not None:
         pinned = record.old_pod.uid if record.old_pod else record.request.pod_uid
         _refuse_other(store, "request.pod_uid", pinned or "whichever incarnation it finds", request.pod_uid)
-
-
-def refuse_other_server(record: BounceRecord, server: str, store: Store) -> None:
-    """Raise ForeignRecord if it is of another API server. There its pod would seem to have gone."""
-    _refuse_other(store, "server", record.server or server, server)
+    if server and record.server:  # at another one its pod would seem to have gone
+        _refuse_other(store, "server", record.server, server)
 
 
 def _refuse_other(store: Store, field: str, theirs: str, mine: str) -> None:
@@ -424,7 +421,12 @@ def _after_failure(context: Context, error: ClusterError) -> Step:
         return _give_up(context, Event.ACCESS_DENIED, one_line(error), advice)
     trouble = retry.add_failure(record, error, now)
     if now < retry.give_up_at(record, trouble):
-        after = record.changed(trouble=trouble, notices=_with_trouble_told(record, trouble, now))
+        notices = record.notices
+        told = any(one.code == "cluster_trouble" and one.at >= record.entered_at for one in notices)
+        if record.trouble is None and not told:  # the first failure in this state
+            text = f"No usable answer from the API server, trying on: {trouble.what}."
+            notices = _noted(notices, [("cluster_trouble", text)], now)
+        after = record.changed(trouble=trouble, notices=notices)
         return Step(after, Wait(retry.pause(record, trouble, error, now), backing_off=True))
     if record.state in BEFORE_DELETION:
         what = f"No usable answer from the API server within {record.request.timeouts.api:.0f} s: {trouble.what}"
@@ -432,15 +434,6 @@ def _after_failure(context: Context, error: ClusterError) -> Step:
         return _give_up(context, Event.CLUSTER_UNREACHABLE, what, advice)
     give_up = steps.not_terminated if record.state is State.AWAIT_TERMINATION else steps.not_back
     return _apply(record, give_up(context, diagnosis.unreachable(trouble.what)), now)
-
-
-def _with_trouble_told(record: BounceRecord, trouble: Trouble, now: datetime) -> tuple[Notice, ...]:
-    """Add a notice if this is the first failure in this state."""
-    told = any(one.code == "cluster_trouble" and one.at >= record.entered_at for one in record.notices)
-    if told or record.trouble is not None:
-        return record.notices
-    text = f"No usable answer from the API server, trying on: {trouble.what}."
-    return _noted(record.notices, [("cluster_trouble", text)], now)
 
 
 def _give_up(context: Context, event: Event, what: str, advice: str) -> Step:

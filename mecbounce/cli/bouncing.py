@@ -13,7 +13,7 @@ from mecbounce.messages import COMMAND
 from mecbounce.record import BounceRecord
 from mecbounce.request import BounceRequest
 from mecbounce.stores import FileStore
-from mecbounce.task import BounceTask, refuse_other_bounce, refuse_other_pod, refuse_other_server
+from mecbounce.task import BounceTask, refuse_other_bounce, refuse_other_pod
 
 
 def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
@@ -68,8 +68,7 @@ def _refuse_foreign(left: BounceRecord, request: BounceRequest, server: str, sto
     """Raise ForeignRecord where a record is neither to be resumed nor to be set aside."""
     refuse_other_pod(left, request, store)
     if not left.finished:  # an ended bounce with a mistyped --node must not stand in the way of the corrected one
-        refuse_other_bounce(left, request, store)
-        refuse_other_server(left, server, store)
+        refuse_other_bounce(left, request, store, server=server)
 
 
 class _CommandTask(BounceTask):

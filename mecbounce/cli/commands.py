@@ -19,6 +19,7 @@ from mecbounce.cli.exits import ExitStatus, UsageProblem
 from mecbounce.cli.options import BounceOptions, CommonOptions, Output, taking
 from mecbounce.cli.plan_page import plan_page, would_resume
 from mecbounce.cli.terminal import BounceInTerminal
+from mecbounce.messages import COMMAND
 from mecbounce.planning import plan
 from mecbounce.record import BounceRecord
 from mecbounce.stores import FileStore
@@ -60,7 +61,7 @@ def show_plan(options: BounceOptions) -> int:
     """Show what a bounce would do now: checks, deadlines, rights, a dry run of the deletion. Changes nothing."""
     asked = options.asked()
     resumes = would_resume(left) if (left := to_resume(asked)) else ""
-    found = plan(asked.request, asked.kube.cluster, asked.protection, events=asked.events)
+    found = plan(asked.request, asked.kube.cluster, asked.protection, events=asked.events, terms=COMMAND)
     if options.output is Output.JSON:
         print(json.dumps({"resumes": resumes, **found.model_dump(mode="json")}, indent=2))
     else:
@@ -78,7 +79,9 @@ def status(options: CommonOptions) -> int:
     if state is None:
         state = BounceOptions(**asdict(options)).asked().store.path
         if not state.exists():
-            raise UsageProblem(f"no bounce of {options.pod} is recorded in {state}; if it ran with --state, give that")
+            raise UsageProblem(
+                f"no bounce of {options.pod} is recorded in {state}; if it ran with --state, give the same file"
+            )
     record, now, given = _stored(state), datetime.now(UTC), options.given()
     if options.output is Output.JSON:
         print(json.dumps(pages.as_json(record, now, given), indent=2))

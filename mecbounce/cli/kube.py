@@ -28,24 +28,16 @@ class Kube:
         as_groups: Sequence[str] | None = None,
         as_uid: str | None = None,
     ) -> Self:
-        """Open a kubeconfig, or the pod's own service account where there is none. Raises ConfigError."""
+        """Use a kubeconfig; in a pod without one, the pod's own service account. Raises ConfigError."""
         found, groups = mecbounce.KubernetesCluster, tuple(as_groups or ())  # imported here: that takes a while
         no_kubeconfig = kubeconfig is None and context is None and not os.environ.get("KUBECONFIG")
         if no_kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ and not home("~/.kube/config").exists():
             cluster = found.in_cluster(as_user=as_user, as_groups=groups, as_uid=as_uid)
-            return cls(cluster, "in-cluster", own_namespace())
-        name, namespace = found.describe_kubeconfig(kubeconfig, context)
-        # By its name: another shell may make another context the current one between these two reads.
-        cluster = found.from_kubeconfig(kubeconfig, name, as_user=as_user, as_groups=groups, as_uid=as_uid)
-        return cls(cluster, name, namespace)
+        else:
+            cluster = found.from_kubeconfig(kubeconfig, context, as_user=as_user, as_groups=groups, as_uid=as_uid)
+        return cls(cluster, cluster.context, cluster.namespace)
 
 
 def home(path: str) -> Path:
-    """Put the home folder in place of `~`; without a home folder the path stays as it is."""
+    """Put the home folder in place of `~`. Without a home folder the path stays as it is."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 -- Path raises where there is no home
-
-
-def own_namespace() -> str:
-    """Give the namespace of the pod that this program runs in."""
-    found = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-    return found.read_text(encoding="utf-8").strip() if found.exists() else "default"

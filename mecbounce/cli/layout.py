@@ -33,13 +33,6 @@ def short_uid(uid: str) -> str:
     return uid[:SHORT_UID] if re.fullmatch(WHOLE_UID, uid) else uid
 
 
-def with_short_uids(text: str, record: BounceRecord, width: int | None) -> str:
-    """Shorten the UIDs of both pods in a text for a terminal."""
-    for one in incarnations(record) if width else ():
-        text = text.replace(one.uid, short_uid(one.uid))
-    return text
-
-
 def whole_seconds(span: timedelta) -> str:
     """Write a span in whole seconds."""
     return f"{max(0.0, span.total_seconds()):,.0f}"

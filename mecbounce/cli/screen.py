@@ -11,6 +11,7 @@ from rich.text import Text
 from mecbounce import diagnosis, probes
 from mecbounce.cli.layout import LABEL, incarnations, labelled, plain, short_uid, whole_seconds, wrapped
 from mecbounce.cli.pages import codes
+from mecbounce.codes import DiagnosisCode
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import FINAL, State
 from mecbounce.record import BounceRecord, Notice, PinnedPod
@@ -79,7 +80,7 @@ def _termination(pod: Pod | None, server_now: datetime) -> tuple[str, str] | Non
     if pod is None or not pod.terminating:
         return None
     why = diagnosis.termination(pod, None, server_now)
-    if why.code == "not_removed" and _ended_lately(pod, server_now):
+    if why.code is DiagnosisCode.NOT_REMOVED and _ended_lately(pod, server_now):
         return None
     return why.code, why.evidence
 
@@ -101,12 +102,12 @@ def _readiness(
         return why.code, why.evidence
     candidates = old.replacements(pods)
     if not candidates:
-        return "not_recreated", "nothing has recreated the pod yet"
+        return DiagnosisCode.NOT_RECREATED, "nothing has recreated the pod yet"
     pod = candidates[0]
     if probes.completion_event(pod, record.request.ready_when, server_now):
         return None
     why = diagnosis.readiness(pod, None, (), server_now)
-    progress = probes.startup_progress(pod, server_now) if why.code == "startup_probe" else None
+    progress = probes.startup_progress(pod, server_now) if why.code is DiagnosisCode.STARTUP_PROBE else None
     if progress is None:
         return f"{why.code} {pod.uid}", why.evidence
     tries = f"{progress.tries} of at most {progress.allowed} tries used up, {progress.left:.0f} s left of its budget"

@@ -38,7 +38,7 @@ class Access:
             )
 
     def refuse_impersonation(self, call: Call) -> Answer | None:
-        """Return or raise the refusal of an impersonation. The user needs the right to each thing that it claims."""
+        """Refuse an impersonation, by returning or raising it, if the user has no right to a part of it."""
         given = call.impersonated
         claims: list[tuple[str, str, str]] = []
         match given.get("user", "").split(":"):

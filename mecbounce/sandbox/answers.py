@@ -1,4 +1,4 @@
-"""What goes back to a client."""
+"""The answers that go back to a client."""
 
 from __future__ import annotations
 

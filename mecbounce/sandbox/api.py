@@ -1,4 +1,4 @@
-"""What the API server answers: from one request to an answer, by way of the store."""
+"""What the API server answers to a request."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Api:
             case "get":
                 obj = self.store.get(*key)
             case "list":
-                _ = call.since  # refuses what is no version; every list is of now
+                _ = call.since  # raises if it is no number; every list shows the latest version
                 obj = list_of(resource, *self.store.snapshot(resource, target.namespace, call.selector(resource)))
             case "create" if not target.name:
                 status, obj = 201, self._create(call, target)

@@ -68,7 +68,7 @@ class Sandbox:
         common = (self._store, self._behaviours, events)
         self._kubelet = Kubelet(*common)
         self._pod_controllers: list[PodController] = [
-            *(Operator(self._store, resource, self._behaviours, events) for resource in resources),
+            *(Operator(resource, *common) for resource in resources),
             *(kind(*common) for kind in (ReplicaSets, StatefulSets, DaemonSets, Jobs)),
         ]
         self._loop.controllers += [

@@ -37,7 +37,7 @@ class Connection(BaseHTTPRequestHandler):
             super().handle()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
-        """Log nothing: `Sandbox.requests` has it all."""
+        """Log nothing: `Sandbox.requests` lists every request."""
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -77,7 +77,7 @@ class Connection(BaseHTTPRequestHandler):
         self.wfile.write("\r\n".join([f"HTTP/1.1 {status} {phrase}", *lines, "", ""]).encode() + content)
 
     def send_stream(self, objects: Iterable[Object]) -> None:
-        """Send a chunked answer: each object at once when it comes."""
+        """Send a chunked answer: each object as soon as it is there."""
         headers = {
             "Content-Type": "application/json",
             "Cache-Control": "no-cache, private",

@@ -41,7 +41,7 @@ class ContainerRun:
     waiting: tuple[str, str] = ("ContainerCreating", "")
     ended: Object | None = None
     last: Object | None = None
-    term_at: float | None = None
+    stopping_since: float | None = None
 
     @property
     def name(self) -> str:
@@ -111,10 +111,10 @@ class ContainerRun:
         self.checks, self.exit_code, self.exits_at = 0, exit_code, exits_at
         self.backs_off_until, self.ended = None, None
 
-    def end(self, exit_code: int, reason: str) -> None:
+    def end(self, exit_code: int) -> None:
         self.ended = {
             "exitCode": exit_code,
-            "reason": reason,
+            "reason": "Error" if exit_code else "Completed",
             "startedAt": self.started_stamp,
             "finishedAt": timestamp(),
             "containerID": self.id,
@@ -161,8 +161,8 @@ class PodRun:
     mains: list[ContainerRun]
     ephemerals: list[ContainerRun] = field(default_factory=list)
     volume_failed: bool = False
-    sandbox_again_at: float = 0
-    term_at: float | None = None
+    network_retry_at: float = 0
+    stopping_since: float | None = None
     stopped: bool = False
     evicted: bool = False
 

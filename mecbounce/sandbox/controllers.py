@@ -41,16 +41,17 @@ LONGEST_RETRY: Final = 60.0
 class PodController:
     """Creates and deletes the pods of all objects of one type; an object of that type is the *owner* of its pods."""
 
+    resource: ResourceType
     created_message = "Created pod: {pod}"
     refused_message = "Error creating: {error}"
     deleted_message = "Deleted pod: {pod}"
 
-    def __init__(self, store: Store, resource: ResourceType, behaviours: Behaviours, events: EventRecorder) -> None:
+    def __init__(self, store: Store, behaviours: Behaviours, events: EventRecorder) -> None:
         self._store = store
-        self._resource = resource
         self._behaviours = behaviours
         self._events = events
-        self._source = Source(f"{resource.kind.lower()}-{'operator' if resource.custom else 'controller'}")
+        role = "operator" if self.resource.custom else "controller"
+        self._source = Source(f"{self.resource.kind.lower()}-{role}")
         self._known_uids: dict[str, set[str]] = {}
         self._missing_since: dict[tuple[str, str], float] = {}
         self._retries: dict[str, tuple[float, float]] = {}
@@ -58,7 +59,7 @@ class PodController:
 
     def keys_of(self, change: Change) -> Iterable[Key]:
         resource, namespace, name = change.key
-        if resource == self._resource:
+        if resource == self.resource:
             return [change.key]
         if resource == QUOTAS:
             self._retries.clear()
@@ -67,11 +68,11 @@ class PodController:
             return []
         owners = [controller_of(obj) for obj in (change.new, change.old) if obj is not None]
         owned = [
-            self._key(namespace, owner["name"]) for owner in owners if owner and owner["kind"] == self._resource.kind
+            self._key(namespace, owner["name"]) for owner in owners if owner and owner["kind"] == self.resource.kind
         ]
         if change.new is not None and controller_of(change.new) is None:
             return [*owned, *self._keys_in(namespace)]  # some owner may adopt an orphan
-        # A pod that has gone may have held a name that an owner needs: the owner's own, or that with a number.
+        # A pod that has gone may have blocked a name that an owner needs: OWNER, or OWNER-NUMBER.
         names = {name, name.rpartition("-")[0]} if change.new is None else set()
         return [*owned, *(self._key(namespace, each) for each in names)]
 
@@ -104,12 +105,12 @@ class PodController:
         return {}
 
     def matches(self, owner: Object, pod: Object) -> bool:
-        """Whether a pod can belong to an owner by its labels, whoever its controller is."""
+        """Whether a pod's labels match the owner's selector, whoever its controller is."""
         selector = owner["spec"].get("selector")
         return selection.of_labels(selector)(pod) if selector else self.owns(owner, pod)
 
     def candidates(self, owner: Object) -> list[Object]:
-        """Return the pods that can belong to an owner by where they are."""
+        """Return the pods to look through for those of an owner."""
         return self._store.select(PODS, self.namespace_of(owner))
 
     def owns(self, owner: Object, pod: Object) -> bool:
@@ -117,7 +118,7 @@ class PodController:
 
     def reference(self, owner: Object) -> Object:
         """Return the owner reference for its pods."""
-        return owner_reference(self._resource, owner)
+        return owner_reference(self.resource, owner)
 
     def namespace_of(self, owner: Object) -> str:
         """Return the namespace of an owner's pods."""
@@ -174,11 +175,11 @@ class PodController:
         self._retries.clear()
 
     def _keys_in(self, namespace: str) -> list[Key]:
-        owners = self._store.select(self._resource, namespace if self._resource.namespaced else "")
-        return [key_of(self._resource, owner) for owner in owners]
+        owners = self._store.select(self.resource, namespace if self.resource.namespaced else "")
+        return [key_of(self.resource, owner) for owner in owners]
 
     def _key(self, namespace: str, name: str) -> Key:
-        return self._resource, namespace if self._resource.namespaced else "", name
+        return self.resource, namespace if self.resource.namespaced else "", name
 
     def _claim(self, owner: Object) -> list[Object]:
         """Return an owner's pods. It adopts orphans that match it, and releases pods that no longer match."""
@@ -216,6 +217,10 @@ class Operator(PodController):
 
     A cluster-scoped resource has its pod in the namespace of its ``spec.namespace``, or in default.
     """
+
+    def __init__(self, resource: ResourceType, store: Store, behaviours: Behaviours, events: EventRecorder) -> None:
+        self.resource = resource
+        super().__init__(store, behaviours, events)
 
     def namespace_of(self, owner: Object) -> str:
         return str(owner["metadata"].get("namespace") or owner.get("spec", {}).get("namespace") or "default")

@@ -88,7 +88,7 @@ class Kubelet:
             return math.inf
         self._add_ephemerals(pod, run)
         due = (self._terminate if terminating else self._run)(pod, run, now)
-        # The kubelet does not update the status while it stops a pod; only once it has stopped.
+        # While the kubelet stops a pod it does not update the status: only before, and once all has stopped.
         if terminating == run.stopped:
             self._update_status(key, run, host)
         if run.stopped:
@@ -184,7 +184,7 @@ class Kubelet:
         for init in run.inits:
             if init.sidecar and work_done:
                 if init.running:
-                    init.end(0, "Completed")
+                    init.end(0)
                 continue
             due = min(due, self._step_container(pod, run, init, now))
             if not init.initialized:
@@ -207,14 +207,14 @@ class Kubelet:
             return math.inf
         if not behaviour.sandbox_fails:
             return None
-        if now >= run.sandbox_again_at:
-            run.sandbox_again_at = now + NETWORK_RETRY_AFTER
+        if now >= run.network_retry_at:
+            run.network_retry_at = now + NETWORK_RETRY_AFTER
             message = (
                 "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "
                 f'"{run.uid}": failed to allocate for range 0: no IP addresses available in range set'
             )
             self._events.warning(_source(pod), pod, "FailedCreatePodSandBox", message)
-        return run.sandbox_again_at
+        return run.network_retry_at
 
     def _step_container(self, pod: Object, run: PodRun, container: ContainerRun, now: float) -> float:
         """Take a container's next step, if it is due; return when the one after it is due."""
@@ -246,7 +246,7 @@ class Kubelet:
             return math.inf if container.ready else self._probe(pod, container, behaviour, now)
         if now < container.exits_at:
             return container.exits_at
-        container.end(container.exit_code, "Error" if container.exit_code else "Completed")
+        container.end(container.exit_code)
         return now
 
     def _fail_to_pull(self, pod: Object, container: ContainerRun, now: float) -> float:
@@ -285,7 +285,7 @@ class Kubelet:
         if not container.started and container.checks >= container.probe["failureThreshold"]:
             message = f"Container {container.name} failed startup probe, will be restarted"
             self._normal(pod, container, "Killing", message)
-            container.end(KILLED, "Error")
+            container.end(KILLED)
             return now
         return container.next_check()
 
@@ -302,9 +302,9 @@ class Kubelet:
 
     def _terminate(self, pod: Object, run: PodRun, now: float) -> float:
         """Stop the containers, native sidecars last; kill what still runs at the end of the grace period."""
-        if run.term_at is None:
-            run.term_at = now
-        killed_at = run.term_at + pod["metadata"]["deletionGracePeriodSeconds"]
+        if run.stopping_since is None:
+            run.stopping_since = now
+        killed_at = run.stopping_since + pod["metadata"]["deletionGracePeriodSeconds"]
         running = [container for container in run.containers if container.running]
         first = [container for container in running if not container.sidecar]
         due = min((self._stop(pod, container, now, killed_at) for container in first or running), default=math.inf)
@@ -313,8 +313,8 @@ class Kubelet:
 
     def _stop(self, pod: Object, container: ContainerRun, now: float, killed_at: float) -> float:
         behaviour = self._behaviours.of(pod["metadata"]["name"], container.name)
-        if container.term_at is None:
-            container.term_at = now
+        if container.stopping_since is None:
+            container.stopping_since = now
             self._normal(pod, container, "Killing", f"Stopping container {container.name}")
         if behaviour.kill_fails and now >= killed_at:
             message = (
@@ -327,13 +327,11 @@ class Kubelet:
             return math.inf
         # An ephemeral container runs a shell, which ignores SIGTERM.
         ignores = behaviour.ignores_term or container.kind == "ephemeral"
-        stops_at = math.inf if ignores else container.term_at + behaviour.stops_after
-        if behaviour.kill_fails or now < min(stops_at, killed_at):
-            return killed_at if behaviour.kill_fails else min(stops_at, killed_at)
-        if stops_at <= killed_at:
-            container.end(0, "Completed")
-        else:
-            container.end(KILLED, "Error")
+        stops_at = math.inf if ignores or behaviour.kill_fails else container.stopping_since + behaviour.stops_after
+        ends_at = min(stops_at, killed_at)
+        if now < ends_at:
+            return ends_at
+        container.end(0 if stops_at <= killed_at else KILLED)
         return now
 
     # Status and Events

@@ -1,4 +1,4 @@
-"""What a client asks: one HTTP request, read and checked before anything is done."""
+"""What a client asks: how an HTTP request is read and checked."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class Call:
             raise errors.unrecognized(kind, str(error)) from error
 
     def object(self, resource: ResourceType) -> Object:
-        """Parse the body as an object, with its fields as they came."""
+        """Parse the body as an object; its fields are not checked."""
         if self.content_type == protobuf.MEDIA_TYPE and resource == ACCESS_REVIEWS:
             return protobuf.access_review(self.body)
         if self.content_type not in (JSON, ""):
@@ -192,7 +192,7 @@ class Call:
 
 
 def read(method: str, uri: str, headers: Message, body: bytes, routes: Routes) -> Call:
-    """Return the call that one HTTP request makes; its time is now."""
+    """Return the call of an HTTP request that has just come."""
     parts = urlsplit(uri)
     query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
     target = routes.find(parts.path)

@@ -1,4 +1,4 @@
-"""The API server's socket: it accepts connections, keeps the list of requests, and breaks down when told to."""
+"""The API server's socket: it accepts connections, lists the requests, and lets some fail if a test wants that."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Server:
         with self._lock:
             self._faults.append(fault)
 
-    # What a connection tells and asks
+    # For its connections
 
     def add_request(self, request: Request) -> int:
         """Keep a request, and return its number."""
@@ -119,7 +119,7 @@ class Server:
 
     @contextlib.contextmanager
     def watching(self, connection: socket.socket) -> Iterator[None]:
-        """Know a connection as an open watch for the length of a ``with``."""
+        """List a connection as an open watch for the length of a ``with``."""
         with self._lock:
             self._watching.add(connection)
         try:
@@ -128,13 +128,13 @@ class Server:
             with self._lock:
                 self._watching.discard(connection)
 
-    # Its threads
+    # Threads
 
     def _accept(self) -> None:
         while True:
             try:
                 connection, address = self._socket.accept()
-            except OSError:  # the client has gone again
+            except OSError:  # the client has closed it already
                 continue
             if self.stopping:
                 connection.close()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -47,8 +47,7 @@ LAST_JOB_BACK_OFF: Final = 360.0
 class ReplicaSets(PodController):
     """Keeps as many active pods as wanted, with generated names."""
 
-    def __init__(self, store: Store, behaviours: Behaviours, events: EventRecorder) -> None:
-        super().__init__(store, REPLICA_SETS, behaviours, events)
+    resource = REPLICA_SETS
 
     def reconcile_pods(self, owner: Object, pods: list[Object], now: float) -> float:
         active = [pod for pod in pods if is_active(pod)]
@@ -65,11 +64,11 @@ class ReplicaSets(PodController):
         counts = {"fullyLabeledReplicas": len(active) or None, "readyReplicas": ready or None}
         counts |= {"availableReplicas": ready or None, "observedGeneration": owner["metadata"]["generation"]}
         refused = self._refusals.get(owner["metadata"]["uid"])
-        failure = [condition("ReplicaFailure", True, "FailedCreate", refused)] if refused else []
-        for one in failure:
-            del one["lastProbeTime"]
+        failures = [condition("ReplicaFailure", True, "FailedCreate", refused)] if refused else []
+        for failure in failures:
+            del failure["lastProbeTime"]  # a ReplicaSet's conditions have none
         known = owner["status"].get("conditions") or []
-        return {"replicas": len(active), **counts, "conditions": keep_transition_times(known, failure) or None}
+        return {"replicas": len(active), **counts, "conditions": keep_transition_times(known, failures) or None}
 
 
 class StatefulSets(PodController):
@@ -78,12 +77,10 @@ class StatefulSets(PodController):
     With the default policy, OrderedReady, each pod waits until all pods before it are ready.
     """
 
+    resource = STATEFUL_SETS
     created_message = "create Pod {pod} in StatefulSet {owner} successful"
     refused_message = "create Pod {pod} in StatefulSet {owner} failed error: {error}"
     deleted_message = "delete Pod {pod} in StatefulSet {owner} successful"
-
-    def __init__(self, store: Store, behaviours: Behaviours, events: EventRecorder) -> None:
-        super().__init__(store, STATEFUL_SETS, behaviours, events)
 
     def matches(self, owner: Object, pod: Object) -> bool:
         parent, _, number = pod["metadata"]["name"].rpartition("-")
@@ -125,8 +122,7 @@ class StatefulSets(PodController):
 class DaemonSets(PodController):
     """Keeps one pod, with a generated name, on each Kubernetes node where it may run."""
 
-    def __init__(self, store: Store, behaviours: Behaviours, events: EventRecorder) -> None:
-        super().__init__(store, DAEMON_SETS, behaviours, events)
+    resource = DAEMON_SETS
 
     def keys_of(self, change: Change) -> Iterable[Key]:
         return self.all_keys() if change.key[0] == HOSTS else super().keys_of(change)
@@ -174,8 +170,10 @@ class DaemonSets(PodController):
 class Jobs(PodController):
     """Keeps pods running until enough of them have succeeded, or too many have failed."""
 
+    resource = JOBS
+
     def __init__(self, store: Store, behaviours: Behaviours, events: EventRecorder) -> None:
-        super().__init__(store, JOBS, behaviours, events)
+        super().__init__(store, behaviours, events)
         self._failures: dict[str, tuple[int, float]] = {}
 
     def reconcile_pods(self, owner: Object, pods: list[Object], now: float) -> float:
@@ -281,16 +279,15 @@ def _template(owner: Object) -> tuple[Object, Object]:
     return metadata, {"containers": [DEFAULT_CONTAINER], **template.get("spec", {})}
 
 
-def _deletion_order(pod: Object) -> tuple[bool, bool, bool, str]:
-    """Return a sort key: the pods to delete first come first, the oldest of those that serve come last."""
-    stamp = pod["metadata"]["creationTimestamp"]
-    younger_first = "".join(chr(0x10FFFF - ord(letter)) for letter in stamp)
+def _deletion_order(pod: Object) -> tuple[bool, bool, bool, float]:
+    """Return a sort key: the first pod is deleted first. Pods that serve come last, the oldest of them at the end."""
+    created = dt.datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
     running = pod["status"].get("phase") == "Running"
-    return bool(pod["spec"].get("nodeName")), running, is_ready(pod), younger_first
+    return bool(pod["spec"].get("nodeName")), running, is_ready(pod), -created.timestamp()
 
 
 def _ordinal(pod: Object) -> int:
-    return int(re.sub(r".*-", "", pod["metadata"]["name"]))
+    return int(pod["metadata"]["name"].rpartition("-")[2])
 
 
 def _in_phase(pods: Iterable[Object], phase: str) -> int:

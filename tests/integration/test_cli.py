@@ -30,6 +30,7 @@ from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.cli.values import duration
 from mecbounce.errors import ImpossibleEvent, RecordNotSaved
 from mecbounce.kubernetes_api.client import KubernetesCluster
+from mecbounce.kubernetes_api.kubeconfig import Kubeconfig
 from mecbounce.machine import Event, State
 from mecbounce.record import BounceRecord, PinnedPod, StateEntry
 from mecbounce.sandbox import Behaviour, Sandbox
@@ -206,7 +207,7 @@ class TestRun:
         assert "FAILED: delete_refused, delete_failing" in command.out
         assert "kubectl get --raw /readyz" in command.out
         assert "can-i" not in command.out
-        assert "did not carry out the deletion" in command.out
+        assert "The API server did not delete pod mec-0" in command.out
 
     def test_without_that_look_it_makes_no_claim_about_the_pod(
         self, command: Command, sandbox: Sandbox, tmp_path: Path
@@ -920,7 +921,7 @@ class TestBadInput:
         path = tmp_path / "kubeconfig"
         path.write_text(sandbox.kubeconfig.read_text().replace(sandbox.url, "not a url"))
         assert command("run", "mec-0", "--kubeconfig", path) == 2
-        assert f"kubeconfig {path}: its server is not an http or https address" in command.err
+        assert f"kubeconfig {path}: cluster 'sandbox': server is not an http or https address" in command.err
 
     def test_a_missing_record_is_named(self, command: Command, tmp_path: Path) -> None:
         assert command("status", "--state", tmp_path / "none") == 2
@@ -1130,8 +1131,8 @@ def test_in_a_pod_its_own_account_is_used_unless_there_is_a_kubeconfig(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, found: tuple[str, str]
 ) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    monkeypatch.setattr(KubernetesCluster, "in_cluster", lambda **_: "with its own account")
-    monkeypatch.setattr("mecbounce.cli.kube.own_namespace", lambda: "mec")
+    inside = SimpleNamespace(context="in-cluster", namespace="mec")
+    monkeypatch.setattr(KubernetesCluster, "in_cluster", lambda **_: inside)
     monkeypatch.setenv("KUBECONFIG", str(sandbox.kubeconfig) if where == "env" else "")
     monkeypatch.setenv("HOME", str(tmp_path))
     if where == "home":
@@ -1139,7 +1140,7 @@ def test_in_a_pod_its_own_account_is_used_unless_there_is_a_kubeconfig(
         (tmp_path / ".kube/config").write_text(sandbox.kubeconfig.read_text())
     kube: Any = Kube.of(sandbox.kubeconfig if where == "option" else None, None)
     assert (kube.name, kube.namespace) == found
-    assert (kube.cluster == "with its own account") is (where == "nowhere")
+    assert (kube.cluster is inside) is (where == "nowhere")
 
 
 def test_the_context_that_is_named_is_the_one_that_is_asked(
@@ -1151,14 +1152,13 @@ def test_the_context_that_is_named_is_the_one_that_is_asked(
     content["contexts"] += [{"name": "there", "context": {"cluster": "there", "user": "me"}}]
     path = tmp_path / "kubeconfig"
     path.write_text(json.dumps(content))
-    describe = KubernetesCluster.describe_kubeconfig
+    read = Kubeconfig._read
 
-    def then_another_is_current(*given: Any) -> tuple[str, str]:
-        described = describe(*given)
+    def then_another_is_current(read_now: Kubeconfig) -> None:
+        read(read_now)
         path.write_text(json.dumps(content | {"current-context": "there"}))
-        return described
 
-    monkeypatch.setattr(KubernetesCluster, "describe_kubeconfig", then_another_is_current)
+    monkeypatch.setattr(Kubeconfig, "_read", then_another_is_current)
     kube = Kube.of(path, None)
     assert (kube.name, kube.cluster.server) == ("it", sandbox.url)
 

@@ -32,8 +32,9 @@ SANDBOX = _parsed("sandbox/*.py")
 DEMO = "sandbox.demo"
 
 VIEWS = "kubernetes_api.objects"
-BOTTOM = {"quoting", "errors", "machine", "fields", "request", VIEWS, "record"}
-PURE = {"checks", "probes", "diagnosis", "events", "retry", "messages"}
+NODE = "kubernetes_api.node"
+BOTTOM = {"quoting", "errors", "machine", "fields", "request", VIEWS, NODE, "codes", "record"}
+PURE = {"checks", "probes", "diagnosis", "absence", "events", "retry", "messages"}
 TASK = BOTTOM | PURE | {"steps", "task"}
 LIBRARY = TASK | {"protection", "planning", "stores", "kubernetes_api"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -42,11 +43,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "machine": {"errors"},
     "fields": {"quoting"},
     "request": {"fields"},
-    VIEWS: {"fields", "quoting", "request"},
-    "record": {"fields", "machine", "request", VIEWS},
-    "checks": BOTTOM,
+    VIEWS: {"fields", "quoting"},
+    NODE: {"fields", "request", VIEWS},
+    "codes": set(),
+    "record": {"codes", "fields", "machine", "request", VIEWS},
+    "checks": BOTTOM | {"messages"},
     "probes": BOTTOM,
     "diagnosis": BOTTOM | {"probes"},
+    "absence": BOTTOM | {"diagnosis"},
     "events": BOTTOM,
     "retry": BOTTOM,
     "messages": BOTTOM | {"diagnosis", "probes"},
@@ -56,15 +60,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "planning": BOTTOM | PURE | {"steps", "protection"},
     "stores": BOTTOM,
     "kubernetes_api": BOTTOM,
-    "kubernetes_api.transport": {"errors"},
+    "kubernetes_api.proxies": {"errors"},
+    "kubernetes_api.transport": {"kubernetes_api.proxies"},
+    "kubernetes_api.access": {"errors", "quoting", "kubernetes_api.proxies", "kubernetes_api.transport"},
     "kubernetes_api.credentials": {"errors", "fields", "quoting"},
-    "kubernetes_api.kubeconfig": {"errors", "fields", "kubernetes_api.transport", "kubernetes_api.credentials"},
+    "kubernetes_api.kubeconfig": {"errors", "fields"}
+    | {f"kubernetes_api.{name}" for name in ("access", "credentials", "proxies", "transport")},
     "kubernetes_api.answers": BOTTOM,
     "kubernetes_api.pod_exec": BOTTOM | {"kubernetes_api.answers"},
     "kubernetes_api.watch": BOTTOM | {"kubernetes_api", "kubernetes_api.answers"},
     "kubernetes_api.client": BOTTOM
     | {"kubernetes_api"}
-    | {f"kubernetes_api.{name}" for name in ("transport", "kubeconfig", "answers", "pod_exec", "watch")},
+    | {f"kubernetes_api.{name}" for name in ("access", "answers", "kubeconfig", "pod_exec", "transport", "watch")},
     "diagram": BOTTOM | PURE | {"steps", "protection"},
     "__init__": LIBRARY,
     "cli.exits": BOTTOM,
@@ -162,8 +169,8 @@ def test_cluster_and_stores_are_handed_in(module: str, handed_in: str) -> None:
 
 
 ADAPTER = {
-    "kubernetes": {"client", "answers", "kubeconfig"},
-    "urllib3": {"client", "answers", "kubeconfig", "transport"},
+    "kubernetes": {"access", "answers", "client"},
+    "urllib3": {"answers", "client", "kubeconfig", "proxies", "transport"},
     "websocket": {"pod_exec", "transport"},
 }
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from builders import NODE, NOW, STARTUP_PROBE, host, later, pod, stamp
 
-from mecbounce import diagnosis
-from mecbounce.diagnosis import Absence
-from mecbounce.kubernetes_api.objects import Controller, Host, Node, Owner, Pod, PodEvent
+from mecbounce import absence, diagnosis
+from mecbounce.kubernetes_api.node import Node
+from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.record import Diagnosis, PinnedPod
 from mecbounce.request import NodeRef
 
@@ -58,10 +58,10 @@ def code(found: Diagnosis) -> str:
     return found.code
 
 
-def absence(
+def absent(
     old: PinnedPod, pods: list[Pod], ref: NodeRef | None = None, node: Node | str | None = None, **seen: Any
 ) -> Diagnosis:
-    return diagnosis.not_recreated(old, Absence(NOW, pods=tuple(pods), ref=ref, node=node, **seen))
+    return absence.not_recreated(old, absence.Absence(NOW, pods=tuple(pods), ref=ref, node=node, **seen))
 
 
 def test_an_unreachable_cluster_is_its_administrators() -> None:
@@ -120,7 +120,7 @@ class TestTermination:
 
     def test_a_deletion_that_the_pod_does_not_show_is_lost(self) -> None:
         """The DELETE was answered by 200: an etcd that was restored, or something in front that swallows writes."""
-        evidence = "the API server took the deletion, and the pod shows no deletionTimestamp"
+        evidence = "the API server accepted the deletion, and the pod shows no deletionTimestamp"
         assert Diagnosis(code="deletion_lost", evidence=evidence, who=ADMINISTRATORS) == diagnosis.termination(
             pod(), READY, NOW
         )
@@ -363,16 +363,16 @@ class TestNotRecreated:
         ids=["node_missing", "node_down", "terminating", "other_controller", "unowned", "not_recreated"],
     )
     def test_says_why_there_is_no_replacement(self, pods: list[Pod], node: Node | str, expected: Diagnosis) -> None:
-        assert expected == absence(self.OLD, pods, NODE, node)
+        assert expected == absent(self.OLD, pods, NODE, node)
 
     @pytest.mark.parametrize("node", [Node(), Node(desired="up", activity="down"), None])
     def test_a_node_that_does_not_say_down_is_no_explanation(self, node: Node | None) -> None:
-        assert "not_recreated" == code(absence(self.OLD, [], NODE, node))
+        assert "not_recreated" == code(absent(self.OLD, [], NODE, node))
 
     def test_without_a_ref_the_node_says_nothing(self) -> None:
-        assert "not_recreated" == code(absence(self.OLD, [], None, Node(desired="down")))
-        assert "not_recreated" == code(absence(self.OLD, [], None, "not found"))
-        assert "not_recreated" == code(absence(self.OLD, [], None, None))
+        assert "not_recreated" == code(absent(self.OLD, [], None, Node(desired="down")))
+        assert "not_recreated" == code(absent(self.OLD, [], None, "not found"))
+        assert "not_recreated" == code(absent(self.OLD, [], None, None))
 
     DAEMON: dict[str, Any] = {"kind": "DaemonSet", "name": "ds", "uid": "ds-1", "controller": True}  # noqa: RUF012 -- a table
 
@@ -391,17 +391,17 @@ class TestNotRecreated:
         old = PinnedPod.of(self.daemon("ds-a", "host-1"), [])
         elsewhere = [self.daemon(f"ds-{on}", on, created=10) for on in standing]
         reference = Owner(kind="DaemonSet", name="ds", uid="ds-1")
-        found = absence(old, elsewhere, controller=Controller(reference=reference, hosts_wanted=wanted))
+        found = absent(old, elsewhere, controller=Controller(reference=reference, hosts_wanted=wanted))
         assert code(found) == expected
 
     @pytest.mark.parametrize("pods", [[pod()], [pod("mec-1", "uid-3")]], ids=["itself", "another_name"])
     def test_neither_itself_nor_another_name_stands_in_its_place(self, pods: list[Pod]) -> None:
-        assert "not_recreated" == code(absence(self.OLD, pods, NODE, self.UP))
+        assert "not_recreated" == code(absent(self.OLD, pods, NODE, self.UP))
 
     @pytest.mark.parametrize(("node", "expected"), [("not found", "node_missing"), (Node(desired="down"), "node_down")])
     def test_the_resource_explains_more_than_what_stands_in_its_place(self, node: Node | str, expected: str) -> None:
         pods = [pod(uid="uid-2", deleted=20)]
-        assert expected == code(absence(self.OLD, pods, NODE, node))
+        assert expected == code(absent(self.OLD, pods, NODE, node))
 
 
 def owner(kind: str, name: str, uid: str, group: str = "apps/v1", **fields: Any) -> dict[str, Any]:
@@ -728,7 +728,7 @@ class TestWhatTheControllerTells:
     def test_is_why_nothing_came_and_who_must_act(
         self, old: PinnedPod, now: Controller | str | None, pods: list[Pod], expected: str, evidence: str, who: str
     ) -> None:
-        assert Diagnosis(code=expected, evidence=evidence, who=who) == absence(old, pods, controller=now)
+        assert Diagnosis(code=expected, evidence=evidence, who=who) == absent(old, pods, controller=now)
 
     @pytest.mark.parametrize(
         ("now", "sets", "expected", "evidence"),
@@ -762,7 +762,7 @@ class TestWhatTheControllerTells:
     def test_a_rollout_is_told_by_the_replica_set_that_took_over(
         self, now: Controller | str | None, sets: list[Controller], expected: str, evidence: str
     ) -> None:
-        found = absence(pinned(REPLICA_SET), [], controller=now, replica_sets=tuple(sets))
+        found = absent(pinned(REPLICA_SET), [], controller=now, replica_sets=tuple(sets))
         if expected == "rolled_out":
             evidence = f"Deployment mec was rolled out: {evidence}ReplicaSet mec-5c4b took over"
             assert "nobody: look at the pods of ReplicaSet mec-5c4b" == found.who
@@ -780,7 +780,7 @@ class TestWhatTheControllerTells:
             warning("FailedCreate", "something else, before the bounce began", last=-5),
         ]
         stands = read(STATEFUL_SET, {"replicas": 3})
-        found = absence(pinned(STATEFUL_SET, "mec-0"), [], controller=stands, events=tuple(told))
+        found = absent(pinned(STATEFUL_SET, "mec-0"), [], controller=stands, events=tuple(told))
         assert (expected, who) == (found.code, found.who)
         assert found.evidence.startswith("the last Warning Event of StatefulSet mec: FailedCreate: create Pod mec-0")
 
@@ -805,7 +805,7 @@ class TestWhatTheControllerTells:
     def test_another_event_of_the_controller_is_quoted_or_tells_nothing(
         self, of: dict[str, Any], event: PodEvent, expected: str, who: str | None
     ) -> None:
-        found = absence(pinned(of, "mec-0"), [], controller=read(of, {"replicas": 3}), events=(event,))
+        found = absent(pinned(of, "mec-0"), [], controller=read(of, {"replicas": 3}), events=(event,))
         assert expected == found.code
         assert who in (None, found.who)
         assert (event.message in found.evidence) is (expected == "creation_failed")
@@ -814,36 +814,34 @@ class TestWhatTheControllerTells:
         """OpenKruise's does so by reserveOrdinals. Then a high ordinal tells nothing of how many pods there are."""
         of = STATEFUL_SET | {"apiVersion": "apps.kruise.io/v1beta1"}
         kruise = read(of, {"replicas": 1, "reserveOrdinals": [0]})
-        found = absence(pinned(of, "mec-1"), [], controller=kruise)
+        found = absent(pinned(of, "mec-1"), [], controller=kruise)
         assert ("not_recreated", OPERATOR) == (found.code, found.who)
-        assert "" == diagnosis.unready_predecessor(kruise, "mec-1", [])
+        assert "" == absence.unready_predecessor(kruise, "mec-1", [])
         none = read(of, {"replicas": 0})
-        assert "controller_scaled_down" == code(absence(pinned(of, "mec-1"), [], controller=none))
+        assert "controller_scaled_down" == code(absent(pinned(of, "mec-1"), [], controller=none))
 
     def test_what_the_controller_says_of_itself_comes_before_its_events(self) -> None:
         told = (warning("FailedCreate", QUOTA, last=5),)
         scaled = read(STATEFUL_SET, {"replicas": 0})
         assert "controller_scaled_down" == code(
-            absence(pinned(STATEFUL_SET, "mec-0"), [], controller=scaled, events=told)
+            absent(pinned(STATEFUL_SET, "mec-0"), [], controller=scaled, events=told)
         )
         paused = read(CUSTOM, {"paused": True})
-        assert "quota_exceeded" == code(
-            absence(PinnedPod.of(pod(owner=CUSTOM), []), [], controller=paused, events=told)
-        )
+        assert "quota_exceeded" == code(absent(PinnedPod.of(pod(owner=CUSTOM), []), [], controller=paused, events=told))
 
     def test_a_daemon_sets_pod_has_none_where_its_kubernetes_node_has_gone(self) -> None:
-        found = absence(pinned(DAEMON_SET), [], controller=read(DAEMON_SET), host=Host.removed("host-1"))
+        found = absent(pinned(DAEMON_SET), [], controller=read(DAEMON_SET), host=Host.removed("host-1"))
         expected = Diagnosis(code="host_gone", evidence="Kubernetes node host-1 no longer exists", who=ADMINISTRATORS)
         assert expected == found
 
     def test_a_resource_that_is_being_deleted_explains_it(self) -> None:
-        found = absence(PinnedPod.of(pod(), []), [], NODE, Node(desired="up", deleting=True))
+        found = absent(PinnedPod.of(pod(), []), [], NODE, Node(desired="up", deleting=True))
         expected = ("node_deleting", f"{REF} is being deleted", "whoever deletes the custom resource")
         assert expected == (found.code, found.evidence, found.who)
 
     def test_of_many_new_pods_the_names_are_told(self) -> None:
         made = [sibling(f"n{number}", EXECUTOR, f"app-exec-{number}", created=5) for number in (3, 4)]
-        found = absence(PinnedPod.of(pod("app-exec-1", "old", owner=EXECUTOR), []), made, controller=read(EXECUTOR))
+        found = absent(PinnedPod.of(pod("app-exec-1", "old", owner=EXECUTOR), []), made, controller=read(EXECUTOR))
         assert "has made pods app-exec-3, app-exec-4 meanwhile" in found.evidence
 
     def test_the_others_that_stand_are_those_of_its_controller_alone(self) -> None:
@@ -855,8 +853,8 @@ class TestWhatTheControllerTells:
             sibling("c", status={"phase": "Failed"}),
             sibling("d", NEXT_SET),
         ]
-        assert ["a"] == [one.uid for one in diagnosis.others(old, pods)]
-        assert () == diagnosis.others(PinnedPod.of(pod(owner=None), []), pods)
+        assert ["a"] == [one.uid for one in absence.others(old, pods)]
+        assert () == absence.others(PinnedPod.of(pod(owner=None), []), pods)
 
 
 def new(
@@ -1613,5 +1611,5 @@ class TestReadiness:
 @pytest.mark.parametrize("of", [pod(), pod(deleted=-5), pod(ready=False), new(), new(phase="Failed")])
 def test_somebody_must_always_act_on_something(of: Pod, seen: Host | None) -> None:
     found = [diagnosis.termination(of, seen, NOW), diagnosis.readiness(of, seen, (), NOW)]
-    found.append(absence(PinnedPod.of(of, []), [], None, None))
+    found.append(absent(PinnedPod.of(of, []), [], None, None))
     assert [] == [one for one in found if not (one.code and one.evidence and one.who)]

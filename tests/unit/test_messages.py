@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from builders import NOW, later, pod, request
 
 from mecbounce.machine import Event, State
-from mecbounce.messages import COMMAND, TASK, Terms, advice, bounce_only, cancelled, given_up, refused
-from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, StateEntry
+from mecbounce.messages import (
+    COMMAND,
+    TASK,
+    Terms,
+    advice,
+    bounce_only,
+    cancelled,
+    given_up,
+    happened,
+    not_back,
+    not_terminated,
+    refused,
+)
+from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod, StateEntry
 from mecbounce.task import begin
 
 OLD = PinnedPod.of(pod(), [pod()])
@@ -38,7 +53,7 @@ class TestTerms:
 
     def test_to_bounce_that_incarnation_or_none(self, terms: Terms, anew: str, this_one: str) -> None:
         assert bounce_only(OLD, terms) == f"{this_one}: no other pod can be deleted then."
-        assert bounce_only(GENERATED, terms) == f"look whether uid-1 still stands; only if so, {this_one}."
+        assert bounce_only(GENERATED, terms) == f"look whether uid-1 still exists; only if so, {this_one}."
         assert anew not in bounce_only(OLD, terms)
 
     def test_to_wait_on(self, terms: Terms, anew: str, this_one: str) -> None:
@@ -62,7 +77,7 @@ def test_a_pod_that_runs_on_unprotected_is_said_to(protection: Protection | None
     stopped = record(State.DISABLE_PROTECTION, protection=protection)
     ran_on = f"Nothing was deleted: pod mec-0 ran on when last seen{said}."
     assert cancelled(stopped, TASK)[0] == f"Asked to stop before the deletion. {ran_on}"
-    assert refused(stopped, OLD, WHY, final=True)[0].endswith(f"Pod mec-0 runs on{said}.")
+    assert refused(stopped, OLD, WHY, TASK).endswith(f"It runs on{said}.")
 
 
 def test_once_a_delete_was_announced_it_is_not_said_that_nothing_was_deleted() -> None:
@@ -75,3 +90,31 @@ def test_once_a_delete_was_announced_it_is_not_said_that_nothing_was_deleted() -
         "If it was not, the pod runs on, with its shutdown protection switched off."
     )
     assert advised == f"Look. Then {bounce_only(OLD, TASK)}"
+
+
+PASSED = (State.DISABLE_PROTECTION, State.DELETE_POD)
+WAITING = (*PASSED, State.AWAIT_TERMINATION, State.AWAIT_READY)
+STOOD = WHY.model_copy(update={"standing": ("mec-1", "mec-2")})
+ENDS = [
+    (PASSED, Event.DELETE_REFUSED, STOOD, refused),
+    (WAITING[:3], Event.TERMINATION_TIMEOUT, STOOD, not_terminated),
+    (WAITING, Event.NOT_RECREATED, STOOD, not_back),
+    (WAITING, Event.READY_TIMEOUT, STOOD, not_back),
+]
+
+
+@pytest.mark.parametrize(("states", "event", "why", "sentence"), ENDS, ids=[str(end[1]) for end in ENDS])
+def test_a_finished_record_says_the_same_again_and_without_its_evidence(
+    states: tuple[State, ...], event: Event, why: Diagnosis, sentence: Any
+) -> None:
+    new = SeenPod(name="mec-0", uid="uid-2") if event is Event.READY_TIMEOUT else None
+    before = record(*states).model_copy(update={"new_pod": new})
+    at = () if sentence is refused else (later(60),)
+    told = sentence(before, OLD, why, *at, TASK)
+    failed = StateEntry(state=State.FAILED, at=later(60), event=event)
+    after = before.model_copy(update={"path": (*before.path, failed), "diagnosis": why, "message": "as it was told"})
+    assert ": it crashes." in told
+    assert happened(after, TASK) == told
+    assert happened(after, replace(TASK, evidence=False)) == told.replace(": it crashes.", ".")
+    without_facts = after.model_copy(update={"diagnosis": WHY})
+    assert happened(without_facts, TASK) == "as it was told"

@@ -13,6 +13,7 @@ from builders import stamp as at
 from pydantic import BaseModel, ValidationError
 
 from mecbounce.fields import first_fault
+from mecbounce.kubernetes_api.node import Node, UnreadableField
 from mecbounce.kubernetes_api.objects import (
     Condition,
     Container,
@@ -21,14 +22,12 @@ from mecbounce.kubernetes_api.objects import (
     FromApi,
     Host,
     Metadata,
-    Node,
     Owner,
     Pod,
     PodEvent,
     PodStatus,
     Probe,
     Terminated,
-    UnreadableField,
     Waiting,
 )
 from mecbounce.machine import Event, State
