@@ -57,7 +57,7 @@ class Connection(BaseHTTPRequestHandler):
             answer = refusal(error)
         except (AttributeError, KeyError, TypeError) as error:
             # The body is JSON but no Kubernetes object. The real server answers 500 or 400 too, and goes on.
-            answer = refusal(ApiError(500, f"the sandbox cannot make sense of this request: {error!r}"))
+            answer = refusal(ApiError(500, f"the sandbox cannot interpret this request: {error!r}"))
         if fault:
             self._fail(fault)
         elif isinstance(answer, Answer):
