@@ -148,9 +148,6 @@ def failed(
     return Outcome(event, message, messages.advice(record, why, context.terms), why, changes, notices)
 
 
-# --- INIT_CHECKS -------------------------------------------------------------------------------------------------
-
-
 def init_checks(context: Context) -> Outcome:
     """May the pod be bounced? Pin its identity."""
     record, request = context.record, context.request
@@ -172,7 +169,7 @@ def init_checks(context: Context) -> Outcome:
         record_changes["old_pod"] = pinned = PinnedPod.of(facts.pod, pods, facts.maker)
         notices += messages.short_deadlines(request.timeouts, pinned)
     if event is Event.CHECKS_PASSED:
-        record_changes["protection"] = _protection_announced(context)
+        record_changes["protection"] = _protection_before_try(context)
     return Outcome(event, verdict.message, advice, record_changes=record_changes, notices=tuple(notices))
 
 
@@ -182,7 +179,7 @@ def _carried_out(context: Context) -> Outcome | None:
     if done is None:
         return None
     event = Event.ALREADY_REPLACED if done.event is Event.POD_GONE else Event.ALREADY_TERMINATING
-    text = "The deletion that was announced before has happened meanwhile: waiting on, whatever the checks say now."
+    text = "The deletion that was announced before has been carried out: waiting on, although the checks refuse now."
     return replace(done, event=event, notices=((event.value, text),))
 
 
@@ -231,14 +228,11 @@ def _controllers_above(pod: Pod, named: Owner, namespace: str, cluster: Cluster)
             return tuple(above), f"{above[-1].called} could not be read: {one_line(error)}"
         uid, named_uid = found.reference.uid, above[-1].uid
         if uid != named_uid:
-            return tuple(above), f"{above[-1].called} was made anew: its UID is {uid}, the pod names {named_uid}"
+            return tuple(above), f"{above[-1].called} was recreated: its UID is {uid}, the pod names {named_uid}"
         if found.owner is None:
             break
         above.append(found.owner)
     return tuple(above), ""
-
-
-# --- DISABLE_PROTECTION ------------------------------------------------------------------------------------------
 
 
 def disable_protection(context: Context) -> Outcome:
@@ -246,7 +240,7 @@ def disable_protection(context: Context) -> Outcome:
     record = context.record
 
     def outcome(event: Event, found: Protection, *notices: tuple[str, str]) -> Outcome:
-        known = _OF_TWO_TRIES.get((record.protection, found), found)
+        known = _KNOWN_AFTER_TWO_TRIES.get((record.protection, found), found)
         return Outcome(event, record_changes={"protection": known}, notices=notices)
 
     if context.protection is None:  # an earlier run of this bounce may have had one
@@ -257,7 +251,7 @@ def disable_protection(context: Context) -> Outcome:
     try:
         switched = switch_off(context.protection, pod, context.request.timeouts.api)
     except Exception as error:  # noqa: BLE001 -- best effort: whatever a user's protection raises, go on
-        text = f"Shutdown protection could not be switched off: {one_line(error)}. Deleting the pod all the same."
+        text = f"Shutdown protection could not be switched off: {one_line(error)}. Deleting the pod anyway."
         unanswered = isinstance(error, (Unreachable, TimeoutError))
         found = Protection.UNKNOWN if unanswered else Protection.KEPT
         return outcome(Event.PROTECTION_KEPT, found, ("protection_kept", text))
@@ -267,7 +261,7 @@ def disable_protection(context: Context) -> Outcome:
 
 
 # What is known after two tries of one bounce, where that is not what the second try found.
-_OF_TWO_TRIES: Mapping[tuple[Protection | None, Protection], Protection] = {
+_KNOWN_AFTER_TWO_TRIES: Mapping[tuple[Protection | None, Protection], Protection] = {
     **{(Protection.DISABLED, second): Protection.DISABLED for second in Protection},
     (Protection.UNKNOWN, Protection.OFF): Protection.DISABLED,
     (Protection.UNKNOWN, Protection.KEPT): Protection.UNKNOWN,
@@ -277,15 +271,12 @@ _OF_TWO_TRIES: Mapping[tuple[Protection | None, Protection], Protection] = {
 }
 
 
-def _protection_announced(context: Context) -> Protection | None:
+def _protection_before_try(context: Context) -> Protection | None:
     """What to save before a protection is tried. None: unknown, if the run is killed before it saves the outcome."""
     before = context.record.protection
     if context.protection is None:
-        return _OF_TWO_TRIES.get((before, Protection.UNUSED), Protection.UNUSED)
+        return _KNOWN_AFTER_TWO_TRIES.get((before, Protection.UNUSED), Protection.UNUSED)
     return before if before in (Protection.DISABLED, Protection.OFF, Protection.UNKNOWN) else None
-
-
-# --- DELETE_POD --------------------------------------------------------------------------------------------------
 
 
 def delete_pod(context: Context) -> Outcome:
@@ -295,7 +286,7 @@ def delete_pod(context: Context) -> Outcome:
         return done
     if context.intent_expired:
         return Outcome(Event.INTENT_EXPIRED, notices=(("intent_expired", messages.intent_expired(context.record)),))
-    seen = old.seen_among(pods)
+    seen = old.with_lookalikes_in(pods)
     if seen != old and context.times_expired < MOST_HELD_BACK:
         # To be saved first: if the DELETE's answer is lost, nothing else tells which pods stood there before it.
         return Outcome(record_changes={"old_pod": seen, "trouble": context.record.trouble})
@@ -313,7 +304,7 @@ def _deleted(old: PinnedPod, pods: tuple[Pod, ...]) -> Outcome | None:
         return Outcome(Event.POD_GONE)
     if not pod.terminating:
         return None
-    return Outcome(Event.DELETE_ACCEPTED, record_changes={"old_pod": old.seen_among(pods)})
+    return Outcome(Event.DELETE_ACCEPTED, record_changes={"old_pod": old.with_lookalikes_in(pods)})
 
 
 def _not_accepted(context: Context, error: ClusterError) -> Outcome:
@@ -328,9 +319,6 @@ def _not_accepted(context: Context, error: ClusterError) -> Outcome:
     return failed(context, diagnosis.refusal(one_line(error), final=refused))
 
 
-# --- AWAIT_TERMINATION -------------------------------------------------------------------------------------------
-
-
 def await_termination(context: Context) -> Outcome:
     """Wait until that incarnation has gone; never force."""
     pods = context.pods()
@@ -342,9 +330,6 @@ def await_termination(context: Context) -> Outcome:
     host = _host_now(context, pod.spec.node_name)
     why = diagnosis.termination(pod, host, context.server_now, _events_of(context, pod.uid))
     return failed(context, why, standing=context.old.replacements(pods)[:1])
-
-
-# --- AWAIT_READY -------------------------------------------------------------------------------------------------
 
 
 def await_ready(context: Context) -> Outcome:
