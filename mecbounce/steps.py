@@ -297,9 +297,7 @@ def _not_accepted(context: Context, error: ClusterError) -> Outcome:
     refused = isinstance(error, (AccessDenied, Refused))
     if not refused and not context.api_timeout_passed:  # 404 or 409, but the pod exists: a proxy may answer that
         raise DeleteUnanswered(one_line(error)) from error
-    why = diagnosis.refusal(one_line(error), final=refused).model_copy(update={"standing": ()})
-    message = messages.refused(context.record, context.old, why, context.terms)
-    return Outcome(Event.DELETE_REFUSED, message, messages.advice(context.record, why, context.terms), why)
+    return failed(context, diagnosis.refusal(one_line(error), final=refused))
 
 
 def await_termination(context: Context) -> Outcome:
@@ -312,21 +310,14 @@ def await_termination(context: Context) -> Outcome:
         return STILL_WAITING
     host = _host_now(context, pod.spec.node_name)
     why = diagnosis.termination(pod, host, context.server_now, _events_of(context, pod.uid))
-    return not_terminated(context, why, context.old.replacements(pods))
-
-
-def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ...] = ()) -> Outcome:
-    """Give up waiting for the old pod to go."""
-    why = why.model_copy(update={"standing": messages.names(replacements[:1])})
-    message = messages.not_terminated(context.record, context.old, why, context.now, context.terms)
-    return Outcome(Event.TERMINATION_TIMEOUT, message, messages.advice(context.record, why, context.terms), why)
+    return failed(context, why, standing=context.old.replacements(pods)[:1])
 
 
 def await_ready(context: Context) -> Outcome:
     """Wait until its replacement has started."""
     record, old, pods = context.record, context.old, context.pods()
     if again := old.find_in(pods):  # a backup was restored, or a cache is old: nothing can count as its replacement
-        return not_back(context, diagnosis.standing_again(again)) if context.overdue else STILL_WAITING
+        return failed(context, diagnosis.standing_again(again)) if context.overdue else STILL_WAITING
     candidates = old.replacements(pods)
     if not candidates:
         return _not_recreated(context, pods) if context.overdue else STILL_WAITING
@@ -339,7 +330,8 @@ def await_ready(context: Context) -> Outcome:
         if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
             text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
             notices = (*notices, ("no_startup_probe", text))
-        message = messages.bounced(record, old, SeenPod.of(pod), context.now, context.terms)
+        back = record.model_copy(update=record_changes)
+        message = messages.happened(back, event, context.now, context.terms)
         return Outcome(event, message, record_changes=record_changes, notices=notices)
     if context.request.timeouts.ready is None and not record.deadline_from_start:
         counted = probes.deadline_from_start(pod, entered_at=record.entered_at, now=context.now, skew=context.skew)
@@ -350,7 +342,7 @@ def await_ready(context: Context) -> Outcome:
         return Outcome(record_changes=record_changes, notices=notices)
     why = absence.too_few(old, gone) if too_few else _why_not_ready(context, candidates)
     others = tuple(one for one in absence.others(old, pods) if one.uid != pod.uid)
-    return not_back(context, why, others=others, record_changes=record_changes, notices=notices)
+    return failed(context, why, standing=others, record_changes=record_changes, notices=notices)
 
 
 def _completion(context: Context, pod: Pod) -> Event | None:
@@ -377,23 +369,6 @@ def _why_not_ready(context: Context, candidates: tuple[Pod, ...]) -> Diagnosis:
     why = diagnosis.readiness(pod, host, _events_of(context, pod.uid), context.server_now)
     told = [notice.message for notice in context.record.notices if notice.code == "replacement_ended"]
     return diagnosis.with_ended(why, candidates[1:], told[-1] if told and not pod.finished else "")
-
-
-def not_back(
-    context: Context,
-    why: Diagnosis,
-    *,
-    others: tuple[Pod, ...] = (),
-    record_changes: Mapping[str, Any] | None = None,
-    notices: Notices = (),
-) -> Outcome:
-    """Give up waiting for the replacement. `others`: the other pods of its controller that run."""
-    changes = record_changes or {}
-    record = context.record.model_copy(update=changes)
-    why = why.model_copy(update={"standing": messages.names(others)})
-    message = messages.not_back(record, context.old, why, context.now, context.terms)
-    event = Event.READY_TIMEOUT if record.new_pod else Event.NOT_RECREATED
-    return Outcome(event, message, messages.advice(record, why, context.terms), why, changes, notices)
 
 
 def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
@@ -426,7 +401,26 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
     why = absence.not_recreated(old, seen)
     if why.code is DiagnosisCode.NOT_RECREATED and context.record.by_other_name and not old.generated_name:
         why = absence.name_generated()
-    return not_back(context, why, others=absence.others(old, pods))
+    return failed(context, why, standing=absence.others(old, pods))
+
+
+_FAILURE_OF = {State.DELETE_POD: Event.DELETE_REFUSED, State.AWAIT_TERMINATION: Event.TERMINATION_TIMEOUT}
+
+
+def failed(
+    context: Context,
+    why: Diagnosis,
+    *,
+    standing: tuple[Pod, ...] = (),
+    record_changes: Mapping[str, Any] | None = None,
+    notices: Notices = (),
+) -> Outcome:
+    """End a bounce with a diagnosis. `standing`: the old pod's replacement, or the other pods of its controller."""
+    why, changes = why.model_copy(update={"standing": messages.names(standing)}), record_changes or {}
+    record = context.record.model_copy(update={**changes, "diagnosis": why})
+    event = _FAILURE_OF.get(record.state, Event.READY_TIMEOUT if record.new_pod else Event.NOT_RECREATED)
+    message = messages.happened(record, event, context.now, context.terms)
+    return Outcome(event, message, messages.advice(record, why, context.terms), why, changes, notices)
 
 
 # --- looks for a diagnosis: best effort --------------------------------------------------------------------------

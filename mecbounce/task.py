@@ -430,8 +430,7 @@ def _after_failure(context: Context, error: ClusterError) -> Step:
         what = f"No usable answer from the API server within {record.request.timeouts.api:.0f} s: {trouble.what}"
         advice = "Find out why the API server does not answer."
         return _give_up(context, Event.CLUSTER_UNREACHABLE, what, advice)
-    give_up = steps.not_terminated if record.state is State.AWAIT_TERMINATION else steps.not_back
-    return _apply(record, give_up(context, diagnosis.unreachable(trouble.what)), now)
+    return _apply(record, steps.failed(context, diagnosis.unreachable(trouble.what)), now)
 
 
 def _give_up(context: Context, event: Event, what: str, advice: str) -> Step:

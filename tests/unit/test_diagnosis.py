@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from builders import NODE, NOW, STARTUP_PROBE, host, later, pod, stamp
 
 from mecbounce import absence, diagnosis
+from mecbounce.codes import DiagnosisCode
 from mecbounce.kubernetes_api.node import Node
 from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.record import Diagnosis, PinnedPod
@@ -56,6 +58,15 @@ def warning(reason: str, message: str, last: float | None = -1) -> PodEvent:
 
 def code(found: Diagnosis) -> str:
     return found.code
+
+
+def fits_its_row(found: Diagnosis) -> bool:
+    """Tell whether somebody must act whom the row names, and so the documents, with a name in place of `...`."""
+    assert isinstance(found.code, DiagnosisCode)
+    named = [re.escape(one).replace(re.escape("..."), ".+") for one in found.code.who.split(" or ")]
+    if found.code.who == OPERATOR:  # of whatever else makes pods, as docs/operations.md says
+        named += [ADMINISTRATORS, "whoever made the pod"]
+    return any(re.fullmatch(one, found.who) for one in named)
 
 
 def absent(
@@ -183,7 +194,9 @@ class TestTermination:
     def test_a_finalizer_is_of_whoever_its_name_tells(self, finalizers: tuple[str, ...], who: str) -> None:
         """Those of Kubernetes' own are taken off by its controllers: its administrators look there."""
         old = self.old(-5, ended=("app",), finalizers=finalizers)
-        assert ("finalizers", who) == ((found := diagnosis.termination(old, READY, NOW)).code, found.who)
+        found = diagnosis.termination(old, READY, NOW)
+        assert ("finalizers", who) == (found.code, found.who)
+        assert fits_its_row(found)
 
     @pytest.mark.parametrize(("running", "expected"), [(True, "grace_period_exceeded"), (False, "not_removed")])
     def test_its_last_warning_event_is_quoted_once_its_grace_period_is_over(self, running: bool, expected: str) -> None:
@@ -256,7 +269,9 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("answer", "expected", "who"), ANSWERS, ids=lambda one: one[:40])
 def test_whoever_says_no_is_named_by_the_answer(answer: str, expected: str, who: str) -> None:
-    assert Diagnosis(code=expected, evidence=answer, who=who) == diagnosis.refusal(answer)
+    found = diagnosis.refusal(answer)
+    assert Diagnosis(code=expected, evidence=answer, who=who) == found
+    assert fits_its_row(found)
 
 
 @pytest.mark.parametrize("answer", ["pods is forbidden", "too many requests, please try again later.", "", "webhook"])
@@ -728,7 +743,9 @@ class TestWhatTheControllerTells:
     def test_is_why_nothing_came_and_who_must_act(
         self, old: PinnedPod, now: Controller | str | None, pods: list[Pod], expected: str, evidence: str, who: str
     ) -> None:
-        assert Diagnosis(code=expected, evidence=evidence, who=who) == absent(old, pods, controller=now)
+        found = absent(old, pods, controller=now)
+        assert Diagnosis(code=expected, evidence=evidence, who=who) == found
+        assert fits_its_row(found)
 
     @pytest.mark.parametrize(
         ("now", "sets", "expected", "evidence"),
@@ -1210,7 +1227,9 @@ class TestReadiness:
         ],
     )
     def test_says_why_the_replacement_is_not_back(self, seen: Pod, expected: str, evidence: str, who: str) -> None:
-        assert Diagnosis(code=expected, evidence=evidence, who=who) == diagnosis.readiness(seen, READY, (), NOW)
+        found = diagnosis.readiness(seen, READY, (), NOW)
+        assert Diagnosis(code=expected, evidence=evidence, who=who) == found
+        assert fits_its_row(found)
 
     @pytest.mark.parametrize("reason", IMAGE_REASONS)
     def test_every_way_in_which_an_image_fails_counts(self, reason: str) -> None:
