@@ -749,8 +749,9 @@ ANOTHER_NAME = (
     ids=["gone", "another_of_that_name", "pinned_before"],
 )
 def test_a_replacement_of_a_generated_name_is_said_to_have_another(given: dict[str, Any], expected: str) -> None:
-    seen = {name: given.pop(name) for name in SEEN if name in given}
-    verdict = judge(Facts(request(node=None, pod=GENERATED, **given), **seen))
+    seen = {name: value for name, value in given.items() if name in SEEN}
+    asked = {name: value for name, value in given.items() if name not in SEEN}
+    verdict = judge(Facts(request(node=None, pod=GENERATED, **asked), **seen))
     said = f"Pod {GENERATED} in namespace default: incarnation uid-0 has gone already; nothing is deleted, {expected}"
     assert (Event.ALREADY_REPLACED, said) == (verdict.event, verdict.message)
 

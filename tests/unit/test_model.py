@@ -19,6 +19,7 @@ from mecbounce.kubernetes_api.objects import (
     Container,
     ContainerStatus,
     Controller,
+    Explained,
     FromApi,
     Host,
     Metadata,
@@ -28,7 +29,6 @@ from mecbounce.kubernetes_api.objects import (
     PodStatus,
     Probe,
     Terminated,
-    Waiting,
 )
 from mecbounce.machine import Event, State
 from mecbounce.record import (
@@ -1220,8 +1220,9 @@ def test_metadata_takes_its_names_in_either_case() -> None:
 
 
 def test_whatever_others_wrote_for_a_person_is_fit_to_be_told_as_soon_as_it_is_read() -> None:
-    seen = [kind for kind in FromApi.__subclasses__() if "message" in kind.model_fields]
-    assert {Waiting, Terminated, Condition, PodStatus, PodEvent} == {*seen}
+    views = [*FromApi.__subclasses__(), *Explained.__subclasses__()]
+    seen = [kind for kind in views if "message" in kind.model_fields]
+    assert {Explained, Terminated, Condition, PodStatus, PodEvent} == {*seen}
     for kind in seen:
         said = {"reason": "pass=hunter2", "message": "two\nlines of AccountKey=hunter2", "type": "x", "status": "False"}
         read = kind.model_validate(said)
