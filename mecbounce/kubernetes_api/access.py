@@ -46,7 +46,7 @@ class Target:
             if was != now:
                 values = f": {now or 'none'} instead of {was or 'none'}" if shown else ""
                 new = f"the {self.source} now names another {what}{values}"
-                return f"{new}. This bounce stays with the old one: put its entry back, or stop and begin anew"
+                return f"{new}. This bounce stays with the old one: restore its entry, or stop and start again"
         return ""
 
     @property

@@ -1004,7 +1004,7 @@ class TestConfiguration:
 
 THROUGH_PROXY = {"proxy-url": "http://me:old@127.0.0.1:1", "certificate-authority-data": "eA=="}
 IMPERSONATING = {"as": "bob", "as-groups": ["g"], "as-user-extra": {"scope": ["a"]}}
-UNDO = "This bounce stays with the old one: put its entry back, or stop and begin anew"
+UNDO = "This bounce stays with the old one: restore its entry, or stop and start again"
 BOB = "User 'bob', Group 'g'"
 
 
