@@ -1,8 +1,8 @@
 """The command `mecbounce`: one bounce from a terminal, with a record that survives it. `kubectl bounce` is its `run`.
 
-Exit status: 0 done; 2 usage; 3 refused or given up before the deletion, this run deleted nothing; 4 its deletion was
-accepted and it has not gone in time; 5 it had gone and its replacement was not back in time; 6 another runner has it;
-75 interrupted, run again to resume; 1 anything else.
+Exit status: 0 done; 2 usage; 3 refused, or given up before the deletion: this run deleted nothing; 4 the deletion was
+accepted, and the pod has not gone in time; 5 the pod has gone, and its replacement was not back in time; 6 another
+runner has taken the bounce over; 75 interrupted: run again to resume; 1 anything else.
 """
 
 from __future__ import annotations

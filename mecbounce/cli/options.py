@@ -152,9 +152,7 @@ class BounceOptions(CommonOptions):
     ] = None
     ready_when: Annotated[ReadyWhen, typer.Option(help="when the replacement counts as back")] = ReadyWhen.AUTO
     no_events: Annotated[bool, typer.Option("--no-events", help="write no Kubernetes Events about the bounce")] = False
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", callback=log_to_stderr, help="log to standard error")] = (
-        False
-    )
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", callback=log_to_stderr, help="log to stderr")] = False
 
     def given(self) -> Given:
         """Give what the next command repeats."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -159,6 +160,20 @@ def test_the_arrows_go_one_way() -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_imports_only_what_lies_below_it(module: str) -> None:
     assert set() == _of_ours(_on_import(MODULES[module])) - MAY_IMPORT[module]
+
+
+def test_the_picture_in_the_design_has_every_module_and_its_imports_go_down() -> None:
+    design = (PACKAGE.parent / "docs" / "design.md").read_text(encoding="utf-8")
+    picture = design.partition("```text\n")[2].partition("```")[0]
+    rows = [re.split(" {3,}", line)[0].split() for line in picture.splitlines()]
+    lines = {name: number for number, names in enumerate(rows) for name in names}
+    place = {module: lines[module if module in lines else module.partition(".")[0]] for module in MODULES}
+    assert [] == [
+        (module, imported)
+        for module, tree in MODULES.items()
+        for imported in _of_ours(_on_import(tree))
+        if place[imported] < place[module]
+    ]
 
 
 @pytest.mark.parametrize("module", ["steps", "task"])

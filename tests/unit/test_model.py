@@ -969,9 +969,9 @@ class TestPinnedPod:
         old = pod("mec-7d9f-a", "a", owner=REPLICA_SET, metadata=generated)
         pinned = PinnedPod.of(old, [old])
         scaled = pod("mec-7d9f-b", "b", owner=REPLICA_SET, metadata=generated, created=3)
-        anew = pinned.seen_among([old, scaled])
+        anew = pinned.with_lookalikes_in([old, scaled])
         assert (("b",), ()) == (tuple(one.uid for one in pinned.replacements([scaled])), anew.replacements([scaled]))
-        assert pinned == pinned.seen_among([scaled])  # once it has gone, nothing can be pinned any more
+        assert pinned == pinned.with_lookalikes_in([scaled])  # once it has gone, nothing can be pinned any more
         assert pinned.model_copy(update={"lookalikes": anew.lookalikes, "peers": anew.lookalikes}) == anew
 
     def test_of_several_the_oldest_comes_first_and_of_the_ended_the_last(self) -> None:
