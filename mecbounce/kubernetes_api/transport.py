@@ -163,7 +163,6 @@ class Wire:
     def __init__(
         self, options: Mapping[str, Any], proxy: Proxy | None, headers: Callable[[], Headers], clock: ServerClock
     ) -> None:
-        self.connection_pool_kw = dict(options)
         self._proxy = proxy
         self._headers = headers
         self._clock = clock

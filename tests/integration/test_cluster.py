@@ -404,7 +404,7 @@ class TestFailures:
         assert "s3cret" not in "".join(format_exception(caught.value))
 
     def test_the_watch_socket_is_kept_alive(self, kubernetes: KubernetesCluster) -> None:
-        options = kubernetes._core.api_client.rest_client.pool_manager.connection_pool_kw["socket_options"]
+        options = kubernetes._wire._pools.connection_pool_kw["socket_options"]
         assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in options
 
     def test_credentials_that_stay_refused_are_an_access_denied(
@@ -1192,7 +1192,7 @@ class TestTarget:
         told = f"the service account now names another certificate authority or server name. {UNDO}"
         with pytest.raises(Unreachable, match=told):
             made._sign_in_anew(made._access)
-        trusted = made._api_client().rest_client.pool_manager.connection_pool_kw
+        trusted = made._wire._pools.connection_pool_kw
         assert (trusted["ca_certs"], trusted["ca_cert_data"]) == (None, "first")
 
     def test_another_clients_hook_renews_its_token_and_leads_nowhere_else(self, sandbox: Sandbox) -> None:
