@@ -190,7 +190,7 @@ class KubernetesCluster:
         if not plural:  # not one of Kubernetes' own: ask for the plural
             found = next((one for one in self._types(group, version) if one["kind"] == owner.kind), None)
             if found is None:
-                raise Refused(f"the API server tells no resource type of {owner.kind} in {owner.api_version}")
+                raise Refused(f"the API server has no resource type {owner.kind} in {owner.api_version}")
             plural, namespaced = found["name"], found["namespaced"]
         try:
             return self._object(group, version, namespace if namespaced else "", plural, owner.name)

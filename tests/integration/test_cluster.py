@@ -515,7 +515,7 @@ class TestWatch:
                     with sandbox.held():
                         clock.now += 60.8
                         watch.look("mec-0")
-                    sandbox.wait_for(lambda: watch._stream.heard == clock.now)
+                    sandbox.wait_for(lambda: watch._stream.last_event == clock.now)
             assert [one.verb for one in sandbox.requests] == ["list", "watch"]
 
     def test_a_watch_that_tells_of_something_is_not_silent(
