@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 
 import pytest
@@ -33,8 +32,6 @@ DIFFERENCES: Mapping[str, str] = {
 }
 """Checks at which the embedded cluster differs from a real one, and why."""
 
-OUTCOMES: pytest.StashKey[Counter[tuple[str, str]]] = pytest.StashKey()
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Expect each check in the list to fail. One that passes is an error until it is taken off the list."""
@@ -44,21 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if report.when == "call" and "api" in item.fixturenames:
-        outcome = "differs" if hasattr(report, "wasxfail") else report.outcome
-        item.config.stash.setdefault(OUTCOMES, Counter())[str(item.callspec.params["api"]), outcome] += 1
-    return report
-
-
 @pytest.fixture(
     scope="session",
     params=[pytest.param("sandbox", marks=pytest.mark.conformance), pytest.param("real", marks=pytest.mark.e2e)],
 )
-def api(request: pytest.FixtureRequest, figure: Callable[[str], None]) -> Iterator[Api]:
-    """A cluster with a namespace for this suite. At the end the number of checks is reported."""
+def api(request: pytest.FixtureRequest) -> Iterator[Api]:
+    """A cluster with a namespace for this suite."""
     with ExitStack() as stack:
         kubeconfig = None
         if request.param == "sandbox":
@@ -76,10 +64,13 @@ def api(request: pytest.FixtureRequest, figure: Callable[[str], None]) -> Iterat
         if kubeconfig is None:
             stack.callback(remove_all, made)
         yield made
-    outcomes = request.config.stash[OUTCOMES]
-    checks = sum(count for (cluster, _), count in outcomes.items() if cluster == request.param)
-    differ = outcomes[request.param, "differs"]
-    figure(f"conformance, {request.param}: {checks} checks, {differ} differ for a listed reason")
+
+
+@pytest.fixture(autouse=True)
+def counted(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """Tell the summary which cluster was asked."""
+    if "api" in request.fixturenames:
+        record_property("conformance", request.node.callspec.params["api"])
 
 
 @contextmanager
