@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PARALLEL := -n 2 --dist worksteal
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -17,8 +18,14 @@ setup: .venv/ready ## make .venv with every extra
 demo: setup ## one bounce on the embedded cluster, seen live
 	@$(BIN)/mecbounce demo
 
-test: setup ## the tests, on the embedded cluster, with coverage
-	$(BIN)/pytest --cov --cov-report=term
+unit: setup ## the unit tests: seconds, no socket
+	$(BIN)/pytest tests/unit
+
+test: setup ## the unit and integration tests, on the embedded cluster, with coverage
+	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term
+
+proof: setup ## the same at full length, without coverage: minutes
+	$(BIN)/pytest $(PARALLEL) -m 'not e2e and not short'
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
@@ -40,9 +47,6 @@ compat: setup ## the adapter's tests with the oldest supported Kubernetes client
 	.venv/oldest/bin/pytest --quiet tests/integration/test_cluster.py tests/integration/test_kubeconfig.py \
 		tests/integration/test_transport.py tests/integration/test_protection.py tests/integration/test_cli.py
 
-crash: setup ## the long forms of the crash and fault tests: minutes
-	$(BIN)/pytest -m long
-
 $(BIN)/mutmut: .venv/ready
 	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[mutation]'
 	@touch $@
@@ -53,4 +57,4 @@ mutants: $(BIN)/mutmut ## change the core in thousands of small ways; list those
 e2e: setup ## the end-to-end and conformance suites on the real cluster of $KUBECONFIG
 	$(BIN)/pytest -m 'e2e or conformance'
 
-.PHONY: help setup demo test lint diagram screenshots check compat crash mutants e2e
+.PHONY: help setup demo unit test proof lint diagram screenshots check compat mutants e2e

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mecbounce.codes import DiagnosisCode
 from mecbounce.errors import ClusterError, ConfigError, Interrupted, MecBounceError, RecordError, Superseded
 from mecbounce.kubernetes_api import Cluster, PlanCluster
 from mecbounce.machine import Event, State
@@ -29,6 +30,7 @@ __all__ = [
     "ConfigError",
     "Deletion",
     "Diagnosis",
+    "DiagnosisCode",
     "Event",
     "ExecProtection",
     "FileStore",

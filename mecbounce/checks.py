@@ -199,8 +199,8 @@ def _missing_advice(facts: Facts) -> str:
 def _replaced_message(facts: Facts) -> str:
     gone = f"{facts.who}: incarnation {facts.pod_uid} has gone already; nothing is deleted, "
     if facts.pinned_uid is not None:  # this bounce has seen it, and knows what its replacement is made by
-        return f"{gone}what is left is to wait for its replacement."
-    said = f"{gone}what is left is to wait for a replacement of that name."
+        return f"{gone}the bounce only waits for its replacement."
+    said = f"{gone}the bounce only waits for a replacement of that name."
     if facts.pod is None and looks_generated(facts.request.pod):
         said += (
             f" If {facts.request.pod} was a generated name, its replacement has another one and is not found: "
@@ -235,7 +235,7 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: bool(facts.unreadable),
         event=Event.NODE_UNREADABLE,
         message=lambda facts: f"{facts.request.node}: {facts.unreadable}.",
-        advice=lambda _: "Check desired_path and activity_path of the NodeRef, or mend the resource.",
+        advice=lambda _: "Check desired_path and activity_path of the NodeRef, or correct the resource.",
     ),
     Check(
         code="node_deleting",
@@ -244,10 +244,10 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.node is not None and facts.node.deleting,
         event=Event.NODE_DELETING,
         message=lambda facts: (
-            f"{facts.request.node} is being deleted, so its operator would not make the pod anew. It is not bounced "
+            f"{facts.request.node} is being deleted, so its operator would not recreate the pod. It is not bounced "
             f"({facts.terms.force} does not change that)."
         ),
-        advice=lambda _: "If the node is still wanted, have its resource made anew once it has gone.",
+        advice=lambda _: "If the node is still wanted, create its resource again once it has gone.",
     ),
     Check(
         code="node_down",
@@ -317,7 +317,7 @@ CHECKS: tuple[Check, ...] = (
         ),
         advice=lambda facts: (
             f"Bounce it with {facts.terms.force} only if you will recreate it yourself."
-            + (" If one of its owners makes it anew, name that as the node." if facts.owners else "")
+            + (" If one of its owners recreates it, name that owner as the node." if facts.owners else "")
         ),
         forced=lambda facts: (
             f"The pod has no controller; going on because of {facts.terms.force}. Somebody must recreate it."
@@ -330,7 +330,7 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.pod is not None and facts.pod.controller is None and facts.maker is not None,
         event=None,
         message=lambda facts: (
-            f"{facts.request.node} owns the pod without `controller: true`: its operator is trusted to make it anew."
+            f"{facts.request.node} owns the pod without `controller: true`: its operator is trusted to recreate it."
         ),
     ),
     Check(
@@ -341,7 +341,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_FOREIGN,
         message=lambda facts: f"{facts.who} is made from {facts.other_resource}, not from {facts.request.node}.",
         advice=lambda _: (
-            "Name the node that the pod is made from. If that resource was made anew under its name, its operator must "
+            "Name the node that the pod is made from. If that resource was recreated under its name, its operator must "
             "replace the pod."
         ),
     ),
@@ -353,7 +353,7 @@ CHECKS: tuple[Check, ...] = (
         event=None,
         message=lambda facts: (
             f"Not verified: whether {facts.who} is made from {facts.request.node} ({facts.unverified}). "
-            "Its state is judged all the same."
+            "Its state is checked anyway."
         ),
     ),
     Check(
@@ -369,8 +369,8 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.ended and facts.has_generated_name,
         event=Event.POD_ENDED,
         message=lambda facts: (
-            f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} has what it wants: another pod, or "
-            f"none. Deleting this one restarts nothing ({facts.terms.force} does not change that)."
+            f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} does not need it: it has another pod, "
+            f"or wants none. Deleting this one restarts nothing ({facts.terms.force} does not change that)."
         ),
         advice=lambda facts: f"Bounce a pod of {_controller(facts)} that runs; this one can be deleted at any time.",
     ),
@@ -379,7 +379,7 @@ CHECKS: tuple[Check, ...] = (
         question="Have its containers ended, under a fixed name?",
         applies=lambda facts: facts.ended,
         event=None,
-        message=lambda facts: f"The pod has ended ({_phase(facts)}): a bounce removes it, so that it can be made anew.",
+        message=lambda facts: f"The pod has ended ({_phase(facts)}): a bounce removes it, so that it can be recreated.",
     ),
     Check(
         code="pod_of_job",
@@ -388,16 +388,16 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_OF_JOB,
         message=lambda facts: (
             f"{facts.who} belongs to {_controller(facts)} and runs only until its work is done"
-            f"{_restart_policy(facts)}. Once deleted, its work begins anew in another pod, or counts as failed and is "
+            f"{_restart_policy(facts)}. Once deleted, its work starts again in another pod, or counts as failed and is "
             "not done again."
         ),
         advice=lambda facts: (
-            f"{'It has ended: leave it' if facts.ended else 'Let it end by itself'}. To delete it all the same, use "
+            f"{'It has ended: leave it' if facts.ended else 'Let it end by itself'}. To delete it anyway, use "
             f"{facts.terms.force}."
         ),
         forced=lambda facts: (
             f"The pod belongs to {_controller(facts)} and runs only until its work is done; going on because of "
-            f"{facts.terms.force}. Its work begins anew, or counts as failed and is not done again."
+            f"{facts.terms.force}. Its work starts again, or counts as failed and is not done again."
         ),
     ),
     Check(
@@ -407,7 +407,7 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.rebuilding_values),
         event=Event.NODE_REBUILDING,
         message=lambda facts: f"{facts.request.node} is rebuilding; a bounce now would make it begin again.",
-        advice=lambda facts: f"Wait until it has rebuilt. To bounce it all the same, use {facts.terms.force}.",
+        advice=lambda facts: f"Wait until it has rebuilt. To bounce it anyway, use {facts.terms.force}.",
         forced=lambda facts: (
             f"The node is rebuilding; going on because of {facts.terms.force}. It will begin to rebuild again."
         ),

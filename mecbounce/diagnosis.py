@@ -18,15 +18,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mecbounce.kubernetes_api.objects import (
-        Condition,
         Container,
         ContainerStatus,
+        Explained,
         Host,
         Pod,
         PodEvent,
-        PodStatus,
         Terminated,
-        Waiting,
     )
 
 LONGEST_QUOTE = 300  # characters of a reason and message of Kubernetes
@@ -362,11 +360,9 @@ def _statuses(pod: Pod) -> tuple[ContainerStatus, ...]:
     return (*pod.status.init_container_statuses, *pod.status.container_statuses)
 
 
-def quoted(what: Condition | PodEvent | PodStatus | Terminated | Waiting | None) -> str:
+def quoted(what: Explained | None) -> str:
     """Quote a reason and a message of Kubernetes, on one line."""
-    if what is None:
-        return ""
-    return shortened(": ".join(part for part in (what.reason, what.message) if part))
+    return shortened(what.explanation) if what else ""
 
 
 def shortened(text: str) -> str:
@@ -375,7 +371,7 @@ def shortened(text: str) -> str:
     return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
 
 
-def bracketed(what: Condition | Terminated) -> str:
+def bracketed(what: Explained) -> str:
     text = quoted(what)
     return f" ({text})" if text else ""
 

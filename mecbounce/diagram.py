@@ -39,18 +39,12 @@ def bounce(record: BounceRecord | None = None) -> str:
         lines.append(f"    {source} --> {dest} : {'<br/>'.join(names)}")
     lines += [f"    {state} --> [*]" for state in FINAL]
     lines += [f"    {style}" for style in _STYLES]
-    if record is None:
-        lines += [f"    class {State.DONE} good", f"    class {State.FAILED} bad"]
-    else:
-        passed = dict.fromkeys(entry.state for entry in record.path[:-1])
-        failed_in = record.path[-2].state if record.state is State.FAILED else None
-        lines += [
-            f"    class {state} {'bad' if state is failed_in else 'passed'}"
-            for state in passed
-            if state is not record.state
-        ]
-        ends = {State.DONE: "good", State.FAILED: "bad"}
-        lines.append(f"    class {record.state} {ends.get(record.state, 'present')}")
+    styles = {State.DONE: "good", State.FAILED: "bad"}
+    if record is not None:
+        present = {record.state: styles.get(record.state, "present")}
+        failed_in = {record.failed_in: "bad"} if record.failed_in else {}
+        styles = {entry.state: "passed" for entry in record.path} | failed_in | present
+    lines += [f"    class {state} {style}" for state, style in styles.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -81,8 +75,8 @@ def _times(record: BounceRecord | None, state: State) -> str:
     if record is None:
         return ""
     if state in record.durations and state is not record.state:
-        failed_here = record.state is State.FAILED and record.path[-2].state is state
-        return f"<br/><b>{'failed after' if failed_here else 'passed in'} {record.durations[state]:,.1f} s</b>"
+        how = "failed after" if state is record.failed_in else "passed in"
+        return f"<br/><b>{how} {record.durations[state]:,.1f} s</b>"
     if record.state is not state:
         return ""
     since = f"{record.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}".replace(":", "#58;")  # a colon is Mermaid syntax

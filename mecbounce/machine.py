@@ -22,8 +22,8 @@ no event, and the next run resumes in the same state.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from types import SimpleNamespace
 from typing import NamedTuple
 
 from transitions import Machine, MachineError
@@ -174,18 +174,11 @@ MACHINE = Machine(
 )
 
 
-@dataclass
-class _Cursor:
-    """The model that `transitions` needs. It exists for one event only: the record is what is saved."""
-
-    state: State
-
-
 def follow(state: State, event: Event) -> State:
     """Give the state that `event` leads to from `state`. Raises ImpossibleEvent if the table has no such row."""
-    cursor = _Cursor(state)
+    cursor = SimpleNamespace(state=state)  # the model that `transitions` wants, for this one event
     try:
         MACHINE.events[event.value].trigger(cursor)
     except MachineError as error:
-        raise ImpossibleEvent(f"{event} can't happen in {state}: please report this as a fault of mecbounce") from error
-    return cursor.state
+        raise ImpossibleEvent(f"{event} can't happen in {state}: please report this as a bug in mecbounce") from error
+    return State(cursor.state)

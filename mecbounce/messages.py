@@ -43,23 +43,6 @@ TASK = Terms(
 COMMAND = Terms(anew="run the same command again", this_one="run it again with --pod-uid {uid}", force="--force")
 
 
-def happened(record: BounceRecord, terms: Terms) -> str:
-    """Say again, for another reader, how a finished bounce ended.
-
-    Without a diagnosis, and for a record of an older version, which has fewer facts, this is the record's own message.
-    """
-    old, new, why, at = record.old_pod, record.new_pod, record.diagnosis, record.entered_at
-    if old is not None and new is not None and record.state is State.DONE:
-        return bounced(record, old, new, at, terms)
-    if old is None or why is None or why.standing is None:
-        return record.message
-    if record.path[-1].event is Event.DELETE_REFUSED:
-        return refused(record, old, why, terms)
-    if record.path[-1].event is Event.TERMINATION_TIMEOUT:
-        return not_terminated(record, old, why, at, terms)
-    return not_back(record, old, why, at, terms)
-
-
 # --- before the deletion -----------------------------------------------------------------------------------------
 
 
@@ -76,11 +59,6 @@ def given_up(record: BounceRecord, what: str, advice: str, terms: Terms) -> tupl
     if off := protection_off(record):
         message += f" If it was not, the pod runs on{off}."
     return message, f"{advice} Then {bounce_only(record.old_pod, terms)}"
-
-
-def refused(record: BounceRecord, old: PinnedPod, why: Diagnosis, terms: Terms) -> str:
-    """Say that the API server did not delete the pod."""
-    return f"The API server did not delete pod {old.name}{_because(why, terms)}. It runs on{protection_off(record)}."
 
 
 def untouched(record: BounceRecord) -> str:
@@ -119,8 +97,26 @@ def bounce_only(old: PinnedPod, terms: Terms) -> str:
 # --- after it ----------------------------------------------------------------------------------------------------
 
 
-def bounced(record: BounceRecord, old: PinnedPod, new: SeenPod, at: datetime, terms: Terms) -> str:
-    """Say that the replacement has started, at `at`."""
+def happened(record: BounceRecord, event: Event, at: datetime, terms: Terms) -> str:
+    """Say how a bounce ended with `event` at `at`. `record` has its diagnosis or its new pod already.
+
+    Without a diagnosis, and for a record of an older version, which has fewer facts, this is the record's own message.
+    """
+    old, new, why = record.old_pod, record.new_pod, record.diagnosis
+    if old is not None and new is not None and event in (Event.POD_STARTED, Event.POD_READY):
+        return _back(record, old, new, at, terms)
+    if old is None or why is None or why.standing is None:
+        return record.message
+    if event is Event.DELETE_REFUSED:
+        return (
+            f"The API server did not delete pod {old.name}{_because(why, terms)}. It runs on{protection_off(record)}."
+        )
+    if event is Event.TERMINATION_TIMEOUT:
+        return _not_gone(record, old, why, at, terms)
+    return _not_back(record, old, why, at, terms)
+
+
+def _back(record: BounceRecord, old: PinnedPod, new: SeenPod, at: datetime, terms: Terms) -> str:
     back = f"{new.name} ({terms.uid(new.uid)}) is back"
     if record.found_replaced:
         return f"Nothing was deleted: {terms.uid(old.uid)} had gone already, and {back}."
@@ -128,8 +124,7 @@ def bounced(record: BounceRecord, old: PinnedPod, new: SeenPod, at: datetime, te
     return f"Pod {old.name} was bounced: {back} after {took:,.0f} s."
 
 
-def not_terminated(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: datetime, terms: Terms) -> str:
-    """Say that the old pod had not gone by `at`."""
+def _not_gone(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: datetime, terms: Terms) -> str:
     because, waited = _because(why, terms), _waited(record, at)
     if why.code == DiagnosisCode.DELETION_LOST:
         return f"Pod {old.name} still exists after {waited}{protection_off(record)}{because}."
@@ -141,8 +136,7 @@ def not_terminated(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: dat
     return f"Pod {old.name} is deleted but has not gone after {waited}{because}. It was not force-deleted; {then}."
 
 
-def not_back(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: datetime, terms: Terms) -> str:
-    """Say that no replacement had started by `at`."""
+def _not_back(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: datetime, terms: Terms) -> str:
     new, because, waited = record.new_pod, _because(why, terms), _waited(record, at)
     if why.code in STANDING:
         return f"Pod {old.name} ({terms.uid(old.uid)}) exists again{because}. It was left as it is."
@@ -160,11 +154,6 @@ def not_back(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: datetime,
     return f"Pod {old.name} has gone and {what} after {waited}{because}. {service}"
 
 
-def names(pods: Iterable[Pod]) -> tuple[str, ...]:
-    """Give the names of pods, sorted: five of them at most."""
-    return tuple(sorted(pod.name for pod in pods)[:MOST_NAMES])
-
-
 def _because(why: Diagnosis, terms: Terms) -> str:
     return f": {why.evidence.rstrip('.')}" if terms.evidence else ""
 
@@ -173,6 +162,11 @@ def _waited(record: BounceRecord, at: datetime) -> str:
     """How long the last waiting state took until `at`."""
     entered = record.path[-2 if record.finished else -1].at
     return f"{max(0.0, (at - entered).total_seconds()):.0f} s"
+
+
+def names(pods: Iterable[Pod]) -> tuple[str, ...]:
+    """Give the names of pods, sorted: five of them at most."""
+    return tuple(sorted(pod.name for pod in pods)[:MOST_NAMES])
 
 
 def advice(record: BounceRecord, why: Diagnosis, terms: Terms) -> str:

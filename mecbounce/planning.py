@@ -113,7 +113,7 @@ def plan(
     try:
         facts, _ = steps.gather(request, cluster, lambda name: cluster.pods(request.namespace, name), terms=terms)
     except AccessDenied as error:
-        rights = _asked(request, cluster, _rights(checks.Facts(request), protection, writes=True, events=events))
+        rights = _ask_for(request, cluster, _rights(checks.Facts(request), protection, writes=True, events=events))
         advice, message = _who_grants(request, rights), f"{one_line(error)}."
         return Plan(goes_on=False, event=Event.ACCESS_DENIED, message=message, advice=advice, rights=rights)
     except ClusterError as error:
@@ -121,7 +121,7 @@ def plan(
         return Plan(goes_on=False, event=Event.CLUSTER_UNREACHABLE, message=f"{one_line(error)}.", advice=advice)
     verdict, pod, timeouts = checks.judge(facts), facts.pod, request.timeouts
     spec = pod.spec if pod else None
-    rights = _asked(request, cluster, _rights(facts, protection, writes=verdict.event not in JOINING, events=events))
+    rights = _ask_for(request, cluster, _rights(facts, protection, writes=verdict.event not in JOINING, events=events))
     deleted = pod if verdict.event is Event.CHECKS_PASSED else None
     dry_run, refused = _dry_run(request, deleted, cluster) if deleted else ("", False)
     eviction, budgets = _eviction(request, pod, cluster) if pod else ("", None)
@@ -131,7 +131,7 @@ def plan(
         message = f"Missing in namespace {request.namespace}: the right to {missing}."
     elif goes_on and refused:
         goes_on, message = False, f"Dry run of the deletion: {dry_run.rstrip('.')}."
-        advice = "Settle that with whoever sets the rights and admission rules of this namespace, then plan again."
+        advice = "Whoever sets the rights and admission rules of this namespace must allow it. Then plan again."
     return Plan(
         goes_on=goes_on,
         event=verdict.event,
@@ -177,7 +177,7 @@ def _writes(
 ) -> Iterator[Write]:
     pod, target = facts.pod, f"pod {facts.request.pod}"
     if event is Event.CHECKS_PASSED and pod is not None:
-        yield from _unprotecting(pod, protection)
+        yield from _protection_writes(pod, protection)
         if events:
             yield Write(verb="POST", target=target, terms="Kubernetes Event Bouncing")
         grace = f"its own grace period of {pod.spec.termination_grace_period_seconds:,} s"
@@ -193,7 +193,7 @@ def _goes_on(event: Event) -> bool:
     return follow(State.INIT_CHECKS, event) is not State.FAILED
 
 
-def _unprotecting(pod: Pod, protection: ShutdownProtection | None) -> Iterator[Write]:
+def _protection_writes(pod: Pod, protection: ShutdownProtection | None) -> Iterator[Write]:
     """Say how the protection would be switched off, without the annotation's value: that may be a secret."""
     if protection is None:
         return
@@ -220,7 +220,7 @@ def _waits_for_predecessor(request: BounceRequest, pod: Pod | None, cluster: Pla
     if waits_for:
         yield (
             f"{owner.called} makes its pods in order (OrderedReady), and {waits_for}: "
-            f"{pod.name} would not be made anew before that is mended."
+            f"{pod.name} would not be recreated until that is solved."
         )
 
 
@@ -240,7 +240,7 @@ def _rights(
     if writes:
         yield Right(verb="delete", resource="pods", name=request.pod)
         if isinstance(protection, AnnotationProtection):
-            kept = "the shutdown protection stays on, and the pod is deleted all the same"
+            kept = "the shutdown protection stays on, and the pod is deleted anyway"
             yield Right(verb="patch", resource="pods", name=request.pod, otherwise=kept)
     if events:
         yield Right(verb="create", resource="events", otherwise="`kubectl describe` tells nothing of the bounce")
@@ -254,7 +254,7 @@ def _rights(
             yield Right(verb="list", resource=plural, group=facts.maker.group, otherwise=less)
 
 
-def _asked(request: BounceRequest, cluster: PlanCluster, rights: Iterator[Right]) -> tuple[Right, ...]:
+def _ask_for(request: BounceRequest, cluster: PlanCluster, rights: Iterator[Right]) -> tuple[Right, ...]:
     """Ask the API server which of the rights are granted."""
 
     def answered(right: Right) -> Right:
@@ -292,5 +292,5 @@ def _missing(rights: tuple[Right, ...]) -> str:
 
 
 def _who_grants(request: BounceRequest, rights: tuple[Right, ...]) -> str:
-    what = f"grant: {missing}" if (missing := _missing(rights)) else "settle that"
+    what = f"grant: {missing}" if (missing := _missing(rights)) else "allow it"
     return f"Whoever sets the rights of namespace {request.namespace} must {what}. Then plan again."

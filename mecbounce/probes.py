@@ -61,7 +61,7 @@ def ready_deadline(given: float | None, containers: Iterable[Container]) -> Dead
         tries = f"{probe.failure_threshold:,} × {max(probe.period_seconds, probe.timeout_seconds):,} s"  # noqa: RUF001 -- a product
         total = f"{delay}{tries} + {probe.period_seconds:,} s = {own:,.0f} s"
         pod_allows = f"container {name}'s startup probe allows {total}"
-    return _deadline(given, own, BUDGET_MARGIN, pod_allows, "; counted anew once its containers run")
+    return _deadline(given, own, BUDGET_MARGIN, pod_allows, "; counted again once its containers run")
 
 
 def _deadline(given: float | None, own: float, margin: float, pod_allows: str, then: str = "") -> Deadline:

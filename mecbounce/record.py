@@ -139,9 +139,9 @@ class PinnedPod(Frozen):
             host=pod.spec.host,
             grace_period=pod.spec.termination_grace_period_seconds,
         )
-        return pinned.seen_among((pod, *pods))
+        return pinned.with_lookalikes_in((pod, *pods))
 
-    def seen_among(self, pods: Iterable[Pod]) -> Self:
+    def with_lookalikes_in(self, pods: Iterable[Pod]) -> Self:
         """Pin again which `pods` could be mistaken for its replacement. Unchanged if it is not among them itself."""
         pods = tuple(pods)
         pod = self.find_in(pods)
@@ -318,6 +318,11 @@ class BounceRecord(Frozen):
         return self.path[-1].state
 
     @property
+    def failed_in(self) -> State | None:
+        """The state in which it failed. None: it has not."""
+        return self.path[-2].state if self.state is State.FAILED else None
+
+    @property
     def entered_at(self) -> datetime:
         return self.path[-1].at
 
@@ -436,7 +441,7 @@ class BounceResult(Frozen):
         return cls(
             state=record.state,
             event=event,
-            failed_in=record.path[-2].state if record.state is State.FAILED else None,
+            failed_in=record.failed_in,
             message=record.message,
             advice=record.advice,
             diagnosis=record.diagnosis,

@@ -30,12 +30,12 @@ def give_up_at(record: BounceRecord, trouble: Trouble) -> datetime:
 def pause(record: BounceRecord, trouble: Trouble, error: ClusterError, now: datetime) -> float:
     """Give the seconds until the next request. They grow with each failure, and never reach past a deadline."""
     asked = error.retry_after if isinstance(error, Unreachable) else 0.0
-    wanted = max(_growing(record.bounce_id, trouble.tries), min(asked, LONGEST_PAUSE))
+    wanted = max(_backoff(record.bounce_id, trouble.tries), min(asked, LONGEST_PAUSE))
     deadline = record.deadline if record.deadline is not None and now < record.deadline else give_up_at(record, trouble)
     return min(wanted, (deadline - now).total_seconds())
 
 
-def _growing(seed: str, tries: int) -> float:
+def _backoff(seed: str, tries: int) -> float:
     """Double with each try. Jitter: many bounces must not ask at the same moment."""
     longest = min(FIRST_PAUSE * 2.0 ** min(tries - 1, 10), LONGEST_PAUSE)
     return longest * float(random.Random(f"{seed}/{tries}").uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret

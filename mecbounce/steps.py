@@ -129,7 +129,23 @@ class Outcome:
 STILL_WAITING = Outcome()
 
 
-# --- INIT_CHECKS -------------------------------------------------------------------------------------------------
+_FAILURE_OF = {State.DELETE_POD: Event.DELETE_REFUSED, State.AWAIT_TERMINATION: Event.TERMINATION_TIMEOUT}
+
+
+def failed(
+    context: Context,
+    why: Diagnosis,
+    *,
+    standing: tuple[Pod, ...] = (),
+    record_changes: Mapping[str, Any] | None = None,
+    notices: Notices = (),
+) -> Outcome:
+    """End a bounce with a diagnosis. `standing`: the old pod's replacement, or the other pods of its controller."""
+    why, changes = why.model_copy(update={"standing": messages.names(standing)}), record_changes or {}
+    record = context.record.model_copy(update={**changes, "diagnosis": why})
+    event = _FAILURE_OF.get(record.state, Event.READY_TIMEOUT if record.new_pod else Event.NOT_RECREATED)
+    message = messages.happened(record, event, context.now, context.terms)
+    return Outcome(event, message, messages.advice(record, why, context.terms), why, changes, notices)
 
 
 def init_checks(context: Context) -> Outcome:
@@ -153,7 +169,7 @@ def init_checks(context: Context) -> Outcome:
         record_changes["old_pod"] = pinned = PinnedPod.of(facts.pod, pods, facts.maker)
         notices += messages.short_deadlines(request.timeouts, pinned)
     if event is Event.CHECKS_PASSED:
-        record_changes["protection"] = _protection_announced(context)
+        record_changes["protection"] = _protection_before_try(context)
     return Outcome(event, verdict.message, advice, record_changes=record_changes, notices=tuple(notices))
 
 
@@ -163,7 +179,7 @@ def _carried_out(context: Context) -> Outcome | None:
     if done is None:
         return None
     event = Event.ALREADY_REPLACED if done.event is Event.POD_GONE else Event.ALREADY_TERMINATING
-    text = "The deletion that was announced before has happened meanwhile: waiting on, whatever the checks say now."
+    text = "The deletion that was announced before has been carried out: waiting on, although the checks refuse now."
     return replace(done, event=event, notices=((event.value, text),))
 
 
@@ -212,14 +228,11 @@ def _controllers_above(pod: Pod, named: Owner, namespace: str, cluster: Cluster)
             return tuple(above), f"{above[-1].called} could not be read: {one_line(error)}"
         uid, named_uid = found.reference.uid, above[-1].uid
         if uid != named_uid:
-            return tuple(above), f"{above[-1].called} was made anew: its UID is {uid}, the pod names {named_uid}"
+            return tuple(above), f"{above[-1].called} was recreated: its UID is {uid}, the pod names {named_uid}"
         if found.owner is None:
             break
         above.append(found.owner)
     return tuple(above), ""
-
-
-# --- DISABLE_PROTECTION ------------------------------------------------------------------------------------------
 
 
 def disable_protection(context: Context) -> Outcome:
@@ -227,7 +240,7 @@ def disable_protection(context: Context) -> Outcome:
     record = context.record
 
     def outcome(event: Event, found: Protection, *notices: tuple[str, str]) -> Outcome:
-        known = _OF_TWO_TRIES.get((record.protection, found), found)
+        known = _KNOWN_AFTER_TWO_TRIES.get((record.protection, found), found)
         return Outcome(event, record_changes={"protection": known}, notices=notices)
 
     if context.protection is None:  # an earlier run of this bounce may have had one
@@ -238,7 +251,7 @@ def disable_protection(context: Context) -> Outcome:
     try:
         switched = switch_off(context.protection, pod, context.request.timeouts.api)
     except Exception as error:  # noqa: BLE001 -- best effort: whatever a user's protection raises, go on
-        text = f"Shutdown protection could not be switched off: {one_line(error)}. Deleting the pod all the same."
+        text = f"Shutdown protection could not be switched off: {one_line(error)}. Deleting the pod anyway."
         unanswered = isinstance(error, (Unreachable, TimeoutError))
         found = Protection.UNKNOWN if unanswered else Protection.KEPT
         return outcome(Event.PROTECTION_KEPT, found, ("protection_kept", text))
@@ -248,7 +261,7 @@ def disable_protection(context: Context) -> Outcome:
 
 
 # What is known after two tries of one bounce, where that is not what the second try found.
-_OF_TWO_TRIES: Mapping[tuple[Protection | None, Protection], Protection] = {
+_KNOWN_AFTER_TWO_TRIES: Mapping[tuple[Protection | None, Protection], Protection] = {
     **{(Protection.DISABLED, second): Protection.DISABLED for second in Protection},
     (Protection.UNKNOWN, Protection.OFF): Protection.DISABLED,
     (Protection.UNKNOWN, Protection.KEPT): Protection.UNKNOWN,
@@ -258,15 +271,12 @@ _OF_TWO_TRIES: Mapping[tuple[Protection | None, Protection], Protection] = {
 }
 
 
-def _protection_announced(context: Context) -> Protection | None:
+def _protection_before_try(context: Context) -> Protection | None:
     """What to save before a protection is tried. None: unknown, if the run is killed before it saves the outcome."""
     before = context.record.protection
     if context.protection is None:
-        return _OF_TWO_TRIES.get((before, Protection.UNUSED), Protection.UNUSED)
+        return _KNOWN_AFTER_TWO_TRIES.get((before, Protection.UNUSED), Protection.UNUSED)
     return before if before in (Protection.DISABLED, Protection.OFF, Protection.UNKNOWN) else None
-
-
-# --- DELETE_POD --------------------------------------------------------------------------------------------------
 
 
 def delete_pod(context: Context) -> Outcome:
@@ -276,7 +286,7 @@ def delete_pod(context: Context) -> Outcome:
         return done
     if context.intent_expired:
         return Outcome(Event.INTENT_EXPIRED, notices=(("intent_expired", messages.intent_expired(context.record)),))
-    seen = old.seen_among(pods)
+    seen = old.with_lookalikes_in(pods)
     if seen != old and context.times_expired < MOST_HELD_BACK:
         # To be saved first: if the DELETE's answer is lost, nothing else tells which pods stood there before it.
         return Outcome(record_changes={"old_pod": seen, "trouble": context.record.trouble})
@@ -294,7 +304,7 @@ def _deleted(old: PinnedPod, pods: tuple[Pod, ...]) -> Outcome | None:
         return Outcome(Event.POD_GONE)
     if not pod.terminating:
         return None
-    return Outcome(Event.DELETE_ACCEPTED, record_changes={"old_pod": old.seen_among(pods)})
+    return Outcome(Event.DELETE_ACCEPTED, record_changes={"old_pod": old.with_lookalikes_in(pods)})
 
 
 def _not_accepted(context: Context, error: ClusterError) -> Outcome:
@@ -306,12 +316,7 @@ def _not_accepted(context: Context, error: ClusterError) -> Outcome:
     refused = isinstance(error, (AccessDenied, Refused))
     if not refused and not context.api_timeout_passed:  # 404 or 409, but the pod exists: a proxy may answer that
         raise DeleteUnanswered(one_line(error)) from error
-    why = diagnosis.refusal(one_line(error), final=refused).model_copy(update={"standing": ()})
-    message = messages.refused(context.record, context.old, why, context.terms)
-    return Outcome(Event.DELETE_REFUSED, message, messages.advice(context.record, why, context.terms), why)
-
-
-# --- AWAIT_TERMINATION -------------------------------------------------------------------------------------------
+    return failed(context, diagnosis.refusal(one_line(error), final=refused))
 
 
 def await_termination(context: Context) -> Outcome:
@@ -324,24 +329,14 @@ def await_termination(context: Context) -> Outcome:
         return STILL_WAITING
     host = _host_now(context, pod.spec.node_name)
     why = diagnosis.termination(pod, host, context.server_now, _events_of(context, pod.uid))
-    return not_terminated(context, why, context.old.replacements(pods))
-
-
-def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ...] = ()) -> Outcome:
-    """Give up waiting for the old pod to go."""
-    why = why.model_copy(update={"standing": messages.names(replacements[:1])})
-    message = messages.not_terminated(context.record, context.old, why, context.now, context.terms)
-    return Outcome(Event.TERMINATION_TIMEOUT, message, messages.advice(context.record, why, context.terms), why)
-
-
-# --- AWAIT_READY -------------------------------------------------------------------------------------------------
+    return failed(context, why, standing=context.old.replacements(pods)[:1])
 
 
 def await_ready(context: Context) -> Outcome:
     """Wait until its replacement has started."""
     record, old, pods = context.record, context.old, context.pods()
     if again := old.find_in(pods):  # a backup was restored, or a cache is old: nothing can count as its replacement
-        return not_back(context, diagnosis.standing_again(again)) if context.overdue else STILL_WAITING
+        return failed(context, diagnosis.standing_again(again)) if context.overdue else STILL_WAITING
     candidates = old.replacements(pods)
     if not candidates:
         return _not_recreated(context, pods) if context.overdue else STILL_WAITING
@@ -354,7 +349,8 @@ def await_ready(context: Context) -> Outcome:
         if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
             text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
             notices = (*notices, ("no_startup_probe", text))
-        message = messages.bounced(record, old, SeenPod.of(pod), context.now, context.terms)
+        back = record.model_copy(update=record_changes)
+        message = messages.happened(back, event, context.now, context.terms)
         return Outcome(event, message, record_changes=record_changes, notices=notices)
     if context.request.timeouts.ready is None and not record.deadline_from_start:
         counted = probes.deadline_from_start(pod, entered_at=record.entered_at, now=context.now, skew=context.skew)
@@ -365,7 +361,7 @@ def await_ready(context: Context) -> Outcome:
         return Outcome(record_changes=record_changes, notices=notices)
     why = absence.too_few(old, gone) if too_few else _why_not_ready(context, candidates)
     others = tuple(one for one in absence.others(old, pods) if one.uid != pod.uid)
-    return not_back(context, why, others=others, record_changes=record_changes, notices=notices)
+    return failed(context, why, standing=others, record_changes=record_changes, notices=notices)
 
 
 def _completion(context: Context, pod: Pod) -> Event | None:
@@ -392,23 +388,6 @@ def _why_not_ready(context: Context, candidates: tuple[Pod, ...]) -> Diagnosis:
     why = diagnosis.readiness(pod, host, _events_of(context, pod.uid), context.server_now)
     told = [notice.message for notice in context.record.notices if notice.code == "replacement_ended"]
     return diagnosis.with_ended(why, candidates[1:], told[-1] if told and not pod.finished else "")
-
-
-def not_back(
-    context: Context,
-    why: Diagnosis,
-    *,
-    others: tuple[Pod, ...] = (),
-    record_changes: Mapping[str, Any] | None = None,
-    notices: Notices = (),
-) -> Outcome:
-    """Give up waiting for the replacement. `others`: the other pods of its controller that run."""
-    changes = record_changes or {}
-    record = context.record.model_copy(update=changes)
-    why = why.model_copy(update={"standing": messages.names(others)})
-    message = messages.not_back(record, context.old, why, context.now, context.terms)
-    event = Event.READY_TIMEOUT if record.new_pod else Event.NOT_RECREATED
-    return Outcome(event, message, messages.advice(record, why, context.terms), why, changes, notices)
 
 
 def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
@@ -441,7 +420,7 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
     why = absence.not_recreated(old, seen)
     if why.code is DiagnosisCode.NOT_RECREATED and context.record.by_other_name and not old.generated_name:
         why = absence.name_generated()
-    return not_back(context, why, others=absence.others(old, pods))
+    return failed(context, why, standing=absence.others(old, pods))
 
 
 # --- looks for a diagnosis: best effort --------------------------------------------------------------------------

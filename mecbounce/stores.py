@@ -82,7 +82,7 @@ class MappingStore:
             ) from error
 
     def save(self, record: BounceRecord) -> None:
-        _compare(self.load(), record)
+        _refuse_stale(self.load(), record)
         before: dict[str, Any] | None = None
         try:
             mapping = self._present()
@@ -139,7 +139,7 @@ class FileStore:
         data = record.model_dump_json(indent=1).encode() + b"\n"
         resumes = ". The step after it was not taken. Make room, then run again: it resumes."
         with self._locked(self.path.parent, where_full=resumes if record.revision > 1 else "") as folder:
-            _compare(self.load(), record)
+            _refuse_stale(self.load(), record)
             self._replace(data)
             os.fsync(folder)
 
@@ -185,7 +185,7 @@ class FileStore:
     def _locked(self, folder: Path, *, where_full: str = "") -> Iterator[int]:
         """Hold the folder's lock; give its descriptor. Turns an OSError of the body into RecordNotSaved."""
         try:
-            _make(folder)
+            _make_folder(folder)
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 self._lock(descriptor)
@@ -215,11 +215,11 @@ class FileStore:
             time.sleep(_LOCK_AGAIN)
 
 
-def _make(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     """Make a folder and those above it, durably, all with mode 0700: `parents=True` would use the umask."""
     if folder.is_dir():
         return
-    _make(folder.parent)
+    _make_folder(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
     above = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -242,7 +242,7 @@ def _plain_file(path: str, flags: int) -> int:
     raise OSError("it is not a plain file")
 
 
-def _compare(stored: BounceRecord | None, record: BounceRecord) -> None:
+def _refuse_stale(stored: BounceRecord | None, record: BounceRecord) -> None:
     if stored is None and record.revision > 1:
         uid = f" (UID {record.old_pod.uid})" if record.old_pod else ""
         raise RecordNotSaved(
@@ -258,15 +258,15 @@ def _compare(stored: BounceRecord | None, record: BounceRecord) -> None:
         )
 
 
-def _plain(value: Any, where: str) -> Any:
+def _plain_json(value: Any, where: str) -> Any:
     """Undo what a database may do to JSON data: whole numbers become Decimals or floats, instants become datetimes.
 
     Raises ValueError, which names the field.
     """
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner, f"{where}.{key}".lstrip(".")) for key, inner in value.items()}
+        return {str(key): _plain_json(inner, f"{where}.{key}".lstrip(".")) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner, f"{where}.{number}".lstrip(".")) for number, inner in enumerate(value)]
+        return [_plain_json(inner, f"{where}.{number}".lstrip(".")) for number, inner in enumerate(value)]
     if isinstance(value, Decimal | float):
         if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):  # math raises on sNaN
             raise ValueError(f"field {where} is not a finite number")
@@ -284,7 +284,7 @@ def _record(data: Any, where: str) -> BounceRecord:
     if not isinstance(data, Mapping):
         raise _damaged(where, "it is not a JSON object")
     try:
-        data = _plain(data, "")
+        data = _plain_json(data, "")
         text = json.dumps(data)
     except RecursionError as error:
         raise _damaged(where, f"it is not JSON data: {error}") from error

@@ -142,7 +142,7 @@ def _refuse_other(store: Store, field: str, theirs: str, mine: str) -> None:
     if theirs != mine:
         raise ForeignRecord(
             f"{store}: field {field}: the record is of {theirs}, this bounce is of {mine}. "
-            "Resume that one as it began, or use another place for this one; the record was left as it is."
+            "Resume that bounce with its own options, or use another place for this one; the record was left as it is."
         )
 
 
@@ -222,12 +222,13 @@ class BounceTask:
             record = self.stored() or self._begun()
             announced_here = first and self._announced(record)
             if not record.finished and self._stop():
-                return Step(self._cancel_or_interrupt(_with_doubt(record), announced_here=announced_here), None)
+                return Step(
+                    self._cancel_or_interrupt(_mark_protection_unknown(record), announced_here=announced_here), None
+                )
             if record.state is State.DELETE_POD and not announced_here:
                 # The runner that announced the DELETE may be paused: it must end Superseded, and not send it.
-                mine = record.model_copy(update={"revision": record.revision + 1})
-                self._keep(record, mine)
-                record = mine
+                before, record = record, record.model_copy(update={"revision": record.revision + 1})
+                self._save(before, record)
             return self._step(record, None)
 
     def stored(self) -> BounceRecord | None:
@@ -255,8 +256,7 @@ class BounceTask:
 
     def _begun(self) -> BounceRecord:
         record = begin(self._request, self._clock(), server=self._cluster.server)
-        self._keep(None, record)
-        self._tell(record)
+        self._save(None, record)
         return record
 
     def _resumed(self, record: BounceRecord) -> BounceRecord:
@@ -268,16 +268,15 @@ class BounceTask:
         # Earlier failures say nothing about now: the API timeout begins again.
         trouble = record.trouble.model_copy(update={"since": now, "tries": 0}) if record.trouble else None
         update = {"notices": notices, "trouble": trouble, "revision": record.revision + 1}
-        after = _with_doubt(record).model_copy(update=update)
-        self._keep(record, after)
-        self._tell(after, kept)
+        after = _mark_protection_unknown(record).model_copy(update=update)
+        self._save(record.model_copy(update={"notices": kept}), after)
         return after
 
     def _step(self, record: BounceRecord, look: Look | None) -> Step:
         step = advance(record, self._cluster, self._clock(), protection=self._protection, look=look, terms=self._terms)
         if step.record.state is State.DELETE_POD and record.state is State.DISABLE_PROTECTION:
             step = replace(step, record=_entered_now(step.record, self._clock()))
-        if look is not None and _is_detail(record, step.record):
+        if look is not None and _differs_in_details(record, step.record):
             now = self._clock()
             if now < self._saved_detail_at + DETAIL_EVERY:
                 return Step(record, step.wait)  # the next look shows the same details
@@ -300,16 +299,15 @@ class BounceTask:
         self._save(record, step.record)
         return step.record
 
-    def _keep(self, before: BounceRecord | None, after: BounceRecord) -> None:
+    def _save(self, before: BounceRecord | None, after: BounceRecord) -> None:
+        """Save the record if it has changed, then tell of it."""
+        if after is before:
+            return
         alone = before is None or not before.deletion_was_possible or self._announced(before)
         self._store.save(after)
         self._announced_by = (os.getpid(), after.revision) if alone else NOBODY
-
-    def _save(self, before: BounceRecord, after: BounceRecord) -> None:
-        if after is not before:
-            self._keep(before, after)
-            self._tell(after, before.notices)
-        if after.state is not before.state and self._events:
+        self._tell(after, before.notices if before else ())
+        if self._events and before is not None and after.state is not before.state:
             self._tell_kubernetes(after)
 
     def _tell_kubernetes(self, record: BounceRecord) -> None:
@@ -322,7 +320,7 @@ class BounceTask:
             why = one_line(error) if isinstance(error, ClusterError) else type(error).__name__
             self._log.warning("bounce.event_not_written", bounce=record.bounce_id, error=why)
 
-    def _tell(self, record: BounceRecord, told: tuple[Notice, ...] = ()) -> None:
+    def _tell(self, record: BounceRecord, told: tuple[Notice, ...]) -> None:
         uid = record.old_pod.uid if record.old_pod else None
         bound = self._log.bind(bounce=record.bounce_id, uid=uid, state=record.state.value)
         bound.info("bounce.saved", revision=record.revision)
@@ -352,7 +350,7 @@ class BounceTask:
             left -= STOP_EVERY
 
 
-def _with_doubt(record: BounceRecord) -> BounceRecord:
+def _mark_protection_unknown(record: BounceRecord) -> BounceRecord:
     """Set the protection to unknown if an earlier run was killed before it saved the outcome."""
     return record.model_copy(update={"protection": Protection.UNKNOWN}) if record.protection_in_doubt else record
 
@@ -362,13 +360,13 @@ def _entered_now(record: BounceRecord, now: datetime) -> BounceRecord:
     return record.model_copy(update={"path": (*record.path[:-1], record.path[-1].model_copy(update={"at": now}))})
 
 
-def _is_detail(before: BounceRecord, after: BounceRecord) -> bool:
+def _differs_in_details(before: BounceRecord, after: BounceRecord) -> bool:
     """True if two records differ only in the replacement that was seen and in notices: the next step needs neither."""
     same = {"new_pod": before.new_pod, "notices": before.notices, "revision": before.revision}
     return after is not before and after.model_copy(update=same) == before
 
 
-def _noted(notices: tuple[Notice, ...], new: Iterable[tuple[str, str]], now: datetime) -> tuple[Notice, ...]:
+def _add_notices(notices: tuple[Notice, ...], new: Iterable[tuple[str, str]], now: datetime) -> tuple[Notice, ...]:
     """Add notices. Of each code only the first and the last are kept; the last has the number of them."""
     kept = list(notices)
     for code, message in new:
@@ -385,7 +383,7 @@ def _apply(record: BounceRecord, outcome: Outcome, now: datetime) -> Step:
     changes: dict[str, Any] = {"trouble": None, **outcome.record_changes}
     told = {(notice.code, notice.message) for notice in record.notices}  # a state may be entered twice
     if new := [one for one in outcome.notices if one not in told]:
-        changes["notices"] = _noted(record.notices, new, now)
+        changes["notices"] = _add_notices(record.notices, new, now)
     if outcome.event is not None:
         state = follow(record.state, outcome.event)
         changes["path"] = (*record.path, StateEntry(state=state, at=now, event=outcome.event))
@@ -425,18 +423,17 @@ def _after_failure(context: Context, error: ClusterError) -> Step:
         told = any(one.code == "cluster_trouble" and one.at >= record.entered_at for one in notices)
         if record.trouble is None and not told:  # the first failure in this state
             text = f"No usable answer from the API server, trying on: {trouble.what}."
-            notices = _noted(notices, [("cluster_trouble", text)], now)
+            notices = _add_notices(notices, [("cluster_trouble", text)], now)
         after = record.changed(trouble=trouble, notices=notices)
         return Step(after, Wait(retry.pause(record, trouble, error, now), backing_off=True))
     if record.state in BEFORE_DELETION:
         what = f"No usable answer from the API server within {record.request.timeouts.api:.0f} s: {trouble.what}"
         advice = "Find out why the API server does not answer."
         return _give_up(context, Event.CLUSTER_UNREACHABLE, what, advice)
-    give_up = steps.not_terminated if record.state is State.AWAIT_TERMINATION else steps.not_back
-    return _apply(record, give_up(context, diagnosis.unreachable(trouble.what)), now)
+    return _apply(record, steps.failed(context, diagnosis.unreachable(trouble.what)), now)
 
 
 def _give_up(context: Context, event: Event, what: str, advice: str) -> Step:
     """Give up before the deletion."""
-    record = _with_doubt(context.record)
+    record = _mark_protection_unknown(context.record)
     return _apply(record, Outcome(event, *messages.given_up(record, what, advice, context.terms)), context.now)

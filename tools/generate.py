@@ -123,11 +123,6 @@ def _meanings(kind: type[Enum]) -> dict[str, str]:
     }
 
 
-def _from_to(first: DiagnosisCode, last: DiagnosisCode) -> tuple[DiagnosisCode, ...]:
-    every = [*DiagnosisCode]
-    return tuple(every[every.index(first) : every.index(last) + 1])
-
-
 NODE = {"group": "express.example.com", "version": "v1", "plural": "expressnodes", "name": "mec-0"}
 EVENTS, CODES = _meanings(Event), _meanings(DiagnosisCode)
 THEN = {  # shown in place of a command of ours
@@ -136,14 +131,20 @@ THEN = {  # shown in place of a command of ours
     "wait_on": "as the diagnosis says; then [wait on](#waiting-on)",
 }
 _FAILING_LATE = {row.event for row in TRANSITIONS if row.dest is State.FAILED and row.source in WAITING}
-TABLES: dict[str, tuple[Event | DiagnosisCode, ...]] = {
-    "events before the deletion": tuple(event for event in FAILURES if event not in _FAILING_LATE),
-    "events after it": tuple(event for event in FAILURES if event in _FAILING_LATE),
-    "refused": _from_to(DiagnosisCode.WEBHOOK_FAILING, DiagnosisCode.REFUSED),
-    "not gone": _from_to(DiagnosisCode.HOST_LOST, DiagnosisCode.CLUSTER_UNREACHABLE),
-    "not replaced": _from_to(DiagnosisCode.NODE_MISSING, DiagnosisCode.NOT_RECREATED),
-    "not back": _from_to(DiagnosisCode.POD_ENDED, DiagnosisCode.UNKNOWN),
+TABLES: dict[str, list[Event | DiagnosisCode]] = {
+    "events before the deletion": [event for event in FAILURES if event not in _FAILING_LATE],
+    "events after it": [event for event in FAILURES if event in _FAILING_LATE],
 }
+_FIRST_OF = {
+    DiagnosisCode.WEBHOOK_FAILING: "refused",
+    DiagnosisCode.HOST_LOST: "not gone",
+    DiagnosisCode.NODE_MISSING: "not replaced",
+    DiagnosisCode.POD_ENDED: "not back",
+}
+for _code in DiagnosisCode:
+    if _code in _FIRST_OF:
+        TABLES[_FIRST_OF[_code]] = _rows = []
+    _rows.append(_code)
 
 
 def files(root: Path) -> dict[Path, str]:

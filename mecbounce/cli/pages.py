@@ -21,7 +21,7 @@ from mecbounce.cli.next_commands import (
 )
 from mecbounce.codes import DiagnosisCode
 from mecbounce.machine import State
-from mecbounce.messages import COMMAND, Terms, happened
+from mecbounce.messages import COMMAND, happened
 from mecbounce.record import BounceRecord, Deletion, Protection
 
 
@@ -44,15 +44,16 @@ def ending(record: BounceRecord, given: Given, width: int | None) -> Text:
     return Text("\n").join(lines)
 
 
-def _terms(width: int | None) -> Terms:
-    """Short UIDs in a terminal, and the evidence on a line of its own."""
-    return replace(COMMAND, uid=short_uid if width else str, evidence=False)
+def _happened(record: BounceRecord, width: int | None) -> str:
+    """Say how a bounce ended: with short UIDs in a terminal, and the evidence on a line of its own."""
+    terms = replace(COMMAND, uid=short_uid if width else str, evidence=False)
+    return happened(record, last_event(record), record.entered_at, terms)
 
 
 def _summary(record: BounceRecord, width: int | None) -> list[Text]:
     """Three lines: what happened, how long each state took, what changed."""
     return [
-        *wrapped(happened(record, _terms(width)), width, style="green"),
+        *wrapped(_happened(record, width), width, style="green"),
         *labelled("Took", _took(record), width, len("Changed") + 2),
         *labelled("Changed", _changed_with_replacement(record, width), width, len("Changed") + 2),
     ]
@@ -87,7 +88,7 @@ def _changed_with_replacement(record: BounceRecord, width: int | None) -> str:
 
 def _page(record: BounceRecord, width: int | None) -> list[Text]:
     """Say what happened, why, who must act, what was changed, and whether the bounce can be resumed."""
-    rows, why = {"What happened": happened(record, _terms(width))}, record.diagnosis
+    rows, why = {"What happened": _happened(record, width)}, record.diagnosis
     if why is not None:
         rows |= {"Evidence": why.evidence.rstrip("."), "Who must act": why.who}
     else:

@@ -36,7 +36,7 @@ def read_pod_list(listed: Mapping[str, Any]) -> tuple[tuple[Pod, ...], str]:
         and all(not isinstance(item, dict) or item.get("kind") in (None, "Pod") for item in items)
     )
     if not whole:
-        raise Unreachable("the API server's answer is not a whole PodList")
+        raise Unreachable("the API server's answer is not a complete PodList")
     pods = read_items(Pod, listed, "pods")
     with readable("pods"):
         return pods, str(listed["metadata"]["resourceVersion"])

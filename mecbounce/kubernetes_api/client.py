@@ -364,21 +364,21 @@ class KubernetesCluster:
         with as_cluster_errors(self._way):
             yield self._core.api_client.rest_client.pool_manager, url
 
-    def _json(self, send: Callable[..., Any], timeout: tuple[float, float] = REQUEST_TIMEOUT) -> dict[str, Any]:
+    def _json(self, send: Callable[..., Any], timeout: tuple[float, float] | None = None) -> dict[str, Any]:
         try:
             answer = from_json(self._send(send, timeout).data)  # unlike json, limits how deep JSON nests
         except ValueError as error:
-            raise Unreachable("the API server's answer was not whole JSON") from error
+            raise Unreachable("the API server's answer was not complete JSON") from error
         if not isinstance(answer, dict):
             raise Unreachable("the API server's answer was not a JSON object")
         return answer
 
-    def _send(self, send: Callable[..., Any], timeout: tuple[float, float] = REQUEST_TIMEOUT) -> Any:
+    def _send(self, send: Callable[..., Any], timeout: tuple[float, float] | None = None) -> Any:
         """Send one request. After a 401, send it once more with credentials that were read anew.
 
         `send` calls a method of the client, with the arguments that it gets from here.
         """
-        raw = {"_preload_content": False, "_request_timeout": timeout}
+        raw = {"_preload_content": False, "_request_timeout": timeout or REQUEST_TIMEOUT}
         with as_cluster_errors(self._way):
             self._stay_signed_in()
             used = self._access

@@ -30,6 +30,17 @@ class FromApi(BaseModel):
         return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
+class Explained(FromApi):
+    """Something that the cluster explains: `reason` is one word, `message` is for people."""
+
+    reason: Words = ""
+    message: Words = ""
+
+    @property
+    def explanation(self) -> str:
+        return ": ".join(filter(None, (self.reason, self.message)))
+
+
 class Owner(FromApi):
     """An entry of `metadata.ownerReferences`. `controller` is true for the one owner that controls the object."""
 
@@ -83,6 +94,10 @@ class Metadata(FromApi):
     annotations: Mapping[str, str] = Field(default={}, repr=False)  # may hold secrets
     owner_references: tuple[Owner, ...] = ()
 
+    @property
+    def controller(self) -> Owner | None:
+        return next((owner for owner in self.owner_references if owner.controller), None)
+
 
 class Probe(FromApi):
     """A probe's times, in seconds, with the API's defaults."""
@@ -103,25 +118,16 @@ class Container(FromApi):
     readiness_probe: Probe | None = None
 
 
-class Waiting(FromApi):
-    """Why a container does not run yet."""
-
-    reason: Words = ""
-    message: Words = ""
-
-
 class Running(FromApi):
     """Since when a container runs."""
 
     started_at: AwareDatetime | None = None
 
 
-class Terminated(FromApi):
+class Terminated(Explained):
     """How a container ended."""
 
     exit_code: int = 0
-    reason: Words = ""
-    message: Words = ""
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
 
@@ -129,7 +135,7 @@ class Terminated(FromApi):
 class ContainerState(FromApi):
     """At most one of the three is set."""
 
-    waiting: Waiting | None = None
+    waiting: Explained | None = None
     running: Running | None = None
     terminated: Terminated | None = None
 
@@ -149,13 +155,11 @@ class ContainerStatus(FromApi):
     last_state: ContainerState = ContainerState()
 
 
-class Condition(FromApi):
+class Condition(Explained):
     """A condition of a pod or of a Kubernetes node; `status` is "True", "False" or "Unknown"."""
 
     type: str
     status: str = "Unknown"
-    reason: Words = ""
-    message: Words = ""
 
 
 class ReadinessGate(FromApi):
@@ -233,12 +237,10 @@ class PodSpec(FromApi):
         return (*self.containers, *sidecars)
 
 
-class PodStatus(FromApi):
+class PodStatus(Explained):
     """The part of a pod's status that a bounce needs."""
 
     phase: str = ""
-    reason: Words = ""
-    message: Words = ""
     start_time: AwareDatetime | None = None  # when its kubelet first saw it, by the kubelet's clock
     conditions: tuple[Condition, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
@@ -295,7 +297,7 @@ class Pod(FromApi):
 
     @property
     def controller(self) -> Owner | None:
-        return next((owner for owner in self.metadata.owner_references if owner.controller), None)
+        return self.metadata.controller
 
     @property
     def controller_uid(self) -> str | None:
@@ -363,11 +365,11 @@ class Pod(FromApi):
         https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
         """
         if self.status.reason in DISRUPTED_REASONS:
-            return ": ".join(filter(None, (self.status.reason, self.status.message)))
+            return self.status.explanation
         target = self.condition("DisruptionTarget")
         if target is None or target.status != "True":
             return ""
-        return ": ".join(filter(None, (target.reason, target.message))) or "DisruptionTarget"
+        return target.explanation or "DisruptionTarget"
 
     def condition(self, kind: str) -> Condition | None:
         return next((one for one in self.status.conditions if one.type == kind), None)
@@ -398,11 +400,9 @@ class Host(FromApi):
         return next((one for one in self.conditions if one.type == "Ready"), Condition(type="Ready"))
 
 
-class PodEvent(FromApi):
+class PodEvent(Explained):
     """A Kubernetes Event about a pod or its controller."""
 
-    reason: Words = ""
-    message: Words = ""
     type: str = "Normal"
     first_timestamp: AwareDatetime | None = None
     last_timestamp: AwareDatetime | None = None
@@ -459,7 +459,7 @@ class Controller(Frozen):
         reference = Owner(api_version=api_version, kind=kind, name=metadata.name, uid=metadata.uid)
         return cls(
             reference=reference,
-            owner=next((owner for owner in metadata.owner_references if owner.controller), None),
+            owner=metadata.controller,
             deleting=metadata.deletion_timestamp is not None,
             paused=spec.get("paused") is True or any(starmap(_says_paused, metadata.annotations.items())),
             replicas=_number(spec, "replicas"),

@@ -94,7 +94,7 @@ class _Allowance:
 
     def check(self) -> None:
         if self.over:
-            raise Late(f"no whole answer within {self.seconds:.0f} s")
+            raise Late(f"no complete answer within {self.seconds:.0f} s")
 
     def _cut(self) -> None:
         with _LOCK:
@@ -171,9 +171,6 @@ class Wire:
         self._pools.pool_classes_by_scheme = {
             scheme: _limited(pool) for scheme, pool in self._pools.pool_classes_by_scheme.items()
         }
-
-    def clear(self) -> None:
-        self._pools.clear()
 
     def request(
         self,

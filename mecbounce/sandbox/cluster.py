@@ -128,7 +128,7 @@ class Sandbox:
         """The HTTP requests until now, in the order in which they came."""
         return self._server.requests
 
-    # Objects. These methods do what a client of the API does, without a request
+    # Objects, without an HTTP request
 
     def create(self, obj: Object) -> Object:
         """Create an object, with its ``status`` if it has one, and return it."""
@@ -215,8 +215,8 @@ class Sandbox:
                 return
             remaining = until - time.monotonic()
             if remaining <= 0:
-                raise TimeoutError(f"not so within {timeout:g} s")
-            # A condition may be about something else than objects, such as `requests`: hence the limit.
+                raise TimeoutError(f"the condition is still not met after {timeout:g} s")
+            # A condition may be about something other than objects, such as `requests`: check it now and then.
             self._store.wait_for_change(seen, min(remaining, CHECK_EVERY))
 
     # What happens to pods
@@ -252,7 +252,7 @@ class Sandbox:
     # Kubernetes nodes
 
     def add_host(self, name: str, *, labels: dict[str, str] | None = None) -> Object:
-        """Add a Kubernetes node. There is one from the start: ``node1``."""
+        """Add a Kubernetes node. A new sandbox has one: ``node1``."""
         self._hosts += 1
         return clone(self._create(HOSTS, "", new_host(name, f"127.0.0.{self._hosts}", labels)))
 

@@ -1,4 +1,4 @@
-"""`mecbounce demo`: one scenario of the embedded cluster, seen live. The one file here that knows the command."""
+"""`mecbounce demo`: bounce the node of one scenario. The only file here that imports the command."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from mecbounce.task import begin
 
 
 def show(scenario: str, output: Output) -> int:
-    """Bounce the scenario's node and give the exit status of `run`; 'list' tells the scenarios."""
+    """Bounce the scenario's node and return the exit status of `run`; ``list`` prints the scenarios."""
     if scenario == "list":
         for one in SCENARIOS.values():
             print(f"{one.name:18} {one.summary}")
         return ExitStatus.DONE
     if scenario not in SCENARIOS:
-        raise UsageProblem(f"--scenario: {scenario!r} is none of {', '.join(SCENARIOS)}")
+        raise UsageProblem(f"--scenario: there is no scenario {scenario!r}; choose one of {', '.join(SCENARIOS)}")
     shown = SCENARIOS[scenario]
     with Sandbox() as sandbox, tempfile.TemporaryDirectory() as folder:
         shown.set_up(sandbox)
@@ -57,14 +57,15 @@ def show(scenario: str, output: Output) -> int:
             status = ExitStatus.INTERRUPTED
     if status and output is Output.TEXT:
         again = f"python -m mecbounce.sandbox --scenario {scenario}"
-        print(f"(This cluster has ended, its records too. To try these, with the kubeconfig that it prints: {again})")
+        print("(The embedded cluster has stopped, and its records are gone.")
+        print(f"To try these commands, start it again and use the kubeconfig that it prints: {again})")
     return status
 
 
 def _kill_while_waiting(words: list[str], store: FileStore) -> None:
-    """Run the command in a process of its own, and kill that a second after it began to wait.
+    """Run the command in a process of its own, and kill it one second after it began to wait.
 
-    Its last line is that it waits; what it waits for it would tell a second later.
+    By then it has printed its state, and not yet what it waits for.
     """
     with subprocess.Popen([sys.executable, "-m", "mecbounce", *words]) as process:  # noqa: S603 -- ourselves
         while process.poll() is None:

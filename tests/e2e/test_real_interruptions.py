@@ -15,7 +15,7 @@ from mecbounce.errors import Interrupted
 from .helpers import LEAVES_LATE, STARTUP_PROBE, Command, RunnersTask, starting, state_in
 from .real import Audit, Site
 
-pytestmark = [pytest.mark.e2e, pytest.mark.proof]
+pytestmark = [pytest.mark.e2e, pytest.mark.once]
 
 SLOW = starting(2, LEAVES_LATE)
 

@@ -19,7 +19,7 @@ from mecbounce import State
 from .helpers import LONGEST_RUN, Command, Finished, state_in
 from .real import Audit, Site, Watcher
 
-pytestmark = [pytest.mark.e2e, pytest.mark.proof]
+pytestmark = [pytest.mark.e2e, pytest.mark.once]
 
 SEED, KILLS, AT_A_TIME = 30, 30, 10
 BEFORE_THE_RECORD = "before the record"

@@ -1173,5 +1173,5 @@ def test_a_demo_that_is_interrupted_does_not_say_that_it_can_be_run_again() -> N
             assert running.poll() is None
         running.send_signal(signal.SIGTERM)
         assert running.wait(PATIENCE) == 75
-        assert "(This cluster has ended, its records too." in running.stdout.read()
+        assert "(The embedded cluster has stopped, and its records are gone." in running.stdout.read()
         assert running.stderr.read() == ""

@@ -22,16 +22,16 @@ CATCHING_UP = Node(desired="up", activity="catchup")
 REF = "expressnodes.express.example.com/v1 mec-0"
 POD = "Pod mec-0 in namespace default"
 RENAME = (
-    "Name the node that the pod is made from. If that resource was made anew under its name, its operator must "
+    "Name the node that the pod is made from. If that resource was recreated under its name, its operator must "
     "replace the pod."
 )
-WAIT_ON = "what is left is to wait for a replacement of that name."
-WAIT_FOR_ITS_OWN = "what is left is to wait for its replacement."
+WAIT_ON = "the bounce only waits for a replacement of that name."
+WAIT_FOR_ITS_OWN = "the bounce only waits for its replacement."
 SHOULD_HAVE = "should have made it: look at its log and Events. If the name or the namespace is wrong, correct it."
 
 TO_AN_END = (
     "The pod belongs to Job backup and runs only until its work is done; going on because of force=True. Its work "
-    "begins anew, or counts as failed and is not done again."
+    "starts again, or counts as failed and is not done again."
 )
 
 ORDER = [
@@ -423,7 +423,7 @@ def test_an_owner_that_does_not_control_it_is_trusted_where_it_was_named_and_els
 def test_where_no_node_was_named_the_owners_are_told_and_what_to_do_about_it() -> None:
     verdict = judge(Facts(request(node=None), pod=pod(owner=UNCONTROLLED)))
     assert f"{POD} has no controller, only owners that do not control it (ExpressNode mec-0), so" in verdict.message
-    assert verdict.advice.endswith("If one of its owners makes it anew, name that as the node.")
+    assert verdict.advice.endswith("If one of its owners recreates it, name that owner as the node.")
     forced = judge(Facts(request(node=None, force=True), pod=pod(owner=UNCONTROLLED)))
     assert Event.CHECKS_PASSED is forced.event
 
@@ -556,7 +556,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             {"unreadable": "spec.state holds a number, expected text"},
             f"{REF}: spec.state holds a number, expected text. Nothing was changed.",
-            "Check desired_path and activity_path of the NodeRef, or mend the resource.",
+            "Check desired_path and activity_path of the NodeRef, or correct the resource.",
         ),
         (
             {"node": DOWN},
@@ -591,10 +591,10 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             YES["node_deleting"],
             (
-                f"{REF} is being deleted, so its operator would not make the pod anew. It is not bounced "
+                f"{REF} is being deleted, so its operator would not recreate the pod. It is not bounced "
                 "(force=True does not change that). Nothing was changed."
             ),
-            "If the node is still wanted, have its resource made anew once it has gone.",
+            "If the node is still wanted, create its resource again once it has gone.",
         ),
         (
             YES["pod_static"],
@@ -607,8 +607,9 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             YES["pod_ended"],
             (
-                f"{POD} has ended (Failed: Evicted), and ReplicaSet mec-7d9f has what it wants: another pod, or none. "
-                "Deleting this one restarts nothing (force=True does not change that). Nothing was changed."
+                f"{POD} has ended (Failed: Evicted), and ReplicaSet mec-7d9f does not need it: it has another pod, "
+                "or wants none. Deleting this one restarts nothing (force=True does not change that). Nothing was "
+                "changed."
             ),
             "Bounce a pod of ReplicaSet mec-7d9f that runs; this one can be deleted at any time.",
         ),
@@ -616,19 +617,19 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
             YES["pod_of_job"],
             (
                 f"{POD} belongs to Job backup and runs only until its work is done (restartPolicy OnFailure). Once "
-                "deleted, its work begins anew in another pod, or counts as failed and is not done again. Nothing was "
+                "deleted, its work starts again in another pod, or counts as failed and is not done again. Nothing was "
                 "changed."
             ),
-            "Let it end by itself. To delete it all the same, use force=True.",
+            "Let it end by itself. To delete it anyway, use force=True.",
         ),
         (
             {"pod": pod(owner=WORKFLOW, spec={"restartPolicy": "Never"}, status={"phase": "Succeeded"})},
             (
                 f"{POD} belongs to Workflow w and runs only until its work is done (restartPolicy Never). Once "
-                "deleted, its work begins anew in another pod, or counts as failed and is not done again. Nothing was "
+                "deleted, its work starts again in another pod, or counts as failed and is not done again. Nothing was "
                 "changed."
             ),
-            "It has ended: leave it. To delete it all the same, use force=True.",
+            "It has ended: leave it. To delete it anyway, use force=True.",
         ),
         (
             {"pod": pod(owner=None)},
@@ -644,7 +645,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             {"node": REBUILDING},
             f"{REF} is rebuilding; a bounce now would make it begin again. Nothing was changed.",
-            "Wait until it has rebuilt. To bounce it all the same, use force=True.",
+            "Wait until it has rebuilt. To bounce it anyway, use force=True.",
         ),
     ],
     ids=[
@@ -748,8 +749,9 @@ ANOTHER_NAME = (
     ids=["gone", "another_of_that_name", "pinned_before"],
 )
 def test_a_replacement_of_a_generated_name_is_said_to_have_another(given: dict[str, Any], expected: str) -> None:
-    seen = {name: given.pop(name) for name in SEEN if name in given}
-    verdict = judge(Facts(request(node=None, pod=GENERATED, **given), **seen))
+    seen = {name: value for name, value in given.items() if name in SEEN}
+    asked = {name: value for name, value in given.items() if name not in SEEN}
+    verdict = judge(Facts(request(node=None, pod=GENERATED, **asked), **seen))
     said = f"Pod {GENERATED} in namespace default: incarnation uid-0 has gone already; nothing is deleted, {expected}"
     assert (Event.ALREADY_REPLACED, said) == (verdict.event, verdict.message)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from builders import NODE, NOW, STARTUP_PROBE, host, later, pod, stamp
 
 from mecbounce import absence, diagnosis
+from mecbounce.codes import DiagnosisCode
 from mecbounce.kubernetes_api.node import Node
 from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.record import Diagnosis, PinnedPod
@@ -56,6 +58,15 @@ def warning(reason: str, message: str, last: float | None = -1) -> PodEvent:
 
 def code(found: Diagnosis) -> str:
     return found.code
+
+
+def fits_its_row(found: Diagnosis) -> bool:
+    """Tell whether somebody must act whom the row names, and so the documents, with a name in place of `...`."""
+    assert isinstance(found.code, DiagnosisCode)
+    named = [re.escape(one).replace(re.escape("..."), ".+") for one in found.code.who.split(" or ")]
+    if found.code.who == OPERATOR:  # of whatever else makes pods, as docs/operations.md says
+        named += [ADMINISTRATORS, "whoever made the pod"]
+    return any(re.fullmatch(one, found.who) for one in named)
 
 
 def absent(
@@ -183,7 +194,9 @@ class TestTermination:
     def test_a_finalizer_is_of_whoever_its_name_tells(self, finalizers: tuple[str, ...], who: str) -> None:
         """Those of Kubernetes' own are taken off by its controllers: its administrators look there."""
         old = self.old(-5, ended=("app",), finalizers=finalizers)
-        assert ("finalizers", who) == ((found := diagnosis.termination(old, READY, NOW)).code, found.who)
+        found = diagnosis.termination(old, READY, NOW)
+        assert ("finalizers", who) == (found.code, found.who)
+        assert fits_its_row(found)
 
     @pytest.mark.parametrize(("running", "expected"), [(True, "grace_period_exceeded"), (False, "not_removed")])
     def test_its_last_warning_event_is_quoted_once_its_grace_period_is_over(self, running: bool, expected: str) -> None:
@@ -256,7 +269,9 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("answer", "expected", "who"), ANSWERS, ids=lambda one: one[:40])
 def test_whoever_says_no_is_named_by_the_answer(answer: str, expected: str, who: str) -> None:
-    assert Diagnosis(code=expected, evidence=answer, who=who) == diagnosis.refusal(answer)
+    found = diagnosis.refusal(answer)
+    assert Diagnosis(code=expected, evidence=answer, who=who) == found
+    assert fits_its_row(found)
 
 
 @pytest.mark.parametrize("answer", ["pods is forbidden", "too many requests, please try again later.", "", "webhook"])
@@ -728,7 +743,9 @@ class TestWhatTheControllerTells:
     def test_is_why_nothing_came_and_who_must_act(
         self, old: PinnedPod, now: Controller | str | None, pods: list[Pod], expected: str, evidence: str, who: str
     ) -> None:
-        assert Diagnosis(code=expected, evidence=evidence, who=who) == absent(old, pods, controller=now)
+        found = absent(old, pods, controller=now)
+        assert Diagnosis(code=expected, evidence=evidence, who=who) == found
+        assert fits_its_row(found)
 
     @pytest.mark.parametrize(
         ("now", "sets", "expected", "evidence"),
@@ -1210,7 +1227,9 @@ class TestReadiness:
         ],
     )
     def test_says_why_the_replacement_is_not_back(self, seen: Pod, expected: str, evidence: str, who: str) -> None:
-        assert Diagnosis(code=expected, evidence=evidence, who=who) == diagnosis.readiness(seen, READY, (), NOW)
+        found = diagnosis.readiness(seen, READY, (), NOW)
+        assert Diagnosis(code=expected, evidence=evidence, who=who) == found
+        assert fits_its_row(found)
 
     @pytest.mark.parametrize("reason", IMAGE_REASONS)
     def test_every_way_in_which_an_image_fails_counts(self, reason: str) -> None:
@@ -1613,3 +1632,90 @@ def test_somebody_must_always_act_on_something(of: Pod, seen: Host | None) -> No
     found = [diagnosis.termination(of, seen, NOW), diagnosis.readiness(of, seen, (), NOW)]
     found.append(absent(PinnedPod.of(of, []), [], None, None))
     assert [] == [one for one in found if not (one.code and one.evidence and one.who)]
+
+
+class TestTheLastDetail:
+    """What decides in the one case on either side of a limit, or between two alike."""
+
+    @pytest.mark.parametrize(
+        ("conditions", "told"),
+        [
+            ([{"type": "Ready", "status": "False", "reason": "DiskFull"}], "; ExpressNode mec-0 says of itself"),
+            ([{"type": "Ready", "status": "Unknown", "message": "no agent"}], "; ExpressNode mec-0 says of itself"),
+            ([{"type": "Ready", "status": "True", "reason": "AllGood"}], ""),
+            ([{"type": "Synced", "status": "False", "reason": "Behind"}], ""),
+        ],
+        ids=["not_ready", "not_known", "ready", "another_condition"],
+    )
+    def test_of_a_controllers_conditions_only_a_ready_that_is_not_true_is_quoted(
+        self, conditions: list[dict[str, Any]], told: str
+    ) -> None:
+        now = read(CUSTOM, {}, {"conditions": conditions})
+        found = absent(PinnedPod.of(pod(owner=CUSTOM), []), [], controller=now)
+        assert ("not_recreated", bool(told)) == (found.code, found.evidence != NOTHING)
+        assert found.evidence.startswith(f"{NOTHING}{told}")
+
+    @pytest.mark.parametrize(
+        ("of", "expected", "who"),
+        [
+            (EXECUTOR, "other_name", OPERATOR),
+            (JOB, "other_name", ADMINISTRATORS),
+            (STATEFUL_SET, "not_recreated", ADMINISTRATORS),
+        ],
+        ids=["operator", "built_in", "stateful_set"],
+    )
+    def test_a_stateful_set_makes_pods_of_fixed_names_so_that_its_others_explain_nothing(
+        self, of: dict[str, Any], expected: str, who: str
+    ) -> None:
+        old = PinnedPod.of(pod("app-0", "old", owner=of), [])
+        found = absent(old, [sibling("new", of, "app-2", created=5)], controller=read(of))
+        assert (expected, who) == (found.code, found.who)
+
+    @pytest.mark.parametrize(
+        ("created", "expected"), [(-0.001, "not_recreated"), (0, "not_recreated"), (1, "other_name")]
+    )
+    def test_another_pod_counts_as_made_meanwhile_only_from_then_on(self, created: float, expected: str) -> None:
+        old = PinnedPod.of(pod("app-exec-1", "old", owner=EXECUTOR), [])
+        made = sibling("new", EXECUTOR, "app-exec-3", created=created)
+        assert expected == code(absent(old, [made], controller=read(EXECUTOR)))
+
+    def test_the_ordinal_is_what_stands_behind_the_last_hyphen(self) -> None:
+        named = owner("StatefulSet", "my-mec", "sts-1")
+        found = absent(pinned(named, "my-mec-2"), [], controller=read(named, {"replicas": 2}))
+        assert "StatefulSet my-mec was scaled down, from at least 3 to 2" == found.evidence
+
+    @pytest.mark.parametrize(
+        ("times", "expected"),
+        [
+            ({"startedAt": stamp(-100), "finishedAt": stamp(-75)}, "startup_kill_loop"),
+            ({"startedAt": stamp(-100), "finishedAt": stamp(-75.001)}, "crash_loop"),
+            ({"finishedAt": stamp(-75)}, "startup_kill_loop"),
+            ({"startedAt": stamp(-100)}, "startup_kill_loop"),
+        ],
+        ids=["at_the_last_try", "before_it", "no_start", "no_end"],
+    )
+    def test_its_startup_probe_kills_a_container_at_the_last_try_and_not_before(
+        self, times: dict[str, str], expected: str
+    ) -> None:
+        """After 5 s the first of three tries, 10 s apart."""
+        probe = {"initialDelaySeconds": 5, "periodSeconds": 10, "failureThreshold": 3}
+        last = {"terminated": {"exitCode": 137, "reason": "Error", **times}}
+        seen = new(restarted(137, started=False, lastState=last), container={"startupProbe": probe}, phase="Running")
+        assert expected == code(diagnosis.readiness(seen, READY, (), NOW))
+
+    @pytest.mark.parametrize(("at", "quoted"), [(-30, True), (-30.001, False)])
+    def test_a_kill_in_the_moment_in_which_a_container_starts_is_of_that_run(self, at: float, quoted: bool) -> None:
+        last = {"exitCode": 1, "reason": "Error", "startedAt": stamp(-30), "finishedAt": stamp(-5)}
+        seen = new(restarted(1, lastState={"terminated": last}), phase="Running")
+        killing = LIVENESS_FAILED.model_copy(update={"last_timestamp": later(at)})
+        assert quoted is diagnosis.readiness(seen, READY, [killing], NOW).evidence.endswith(killing.message)
+
+    @pytest.mark.parametrize(("of", "who"), [(REPLICA_SET, ADMINISTRATORS), (CUSTOM, OPERATOR)])
+    def test_too_few_replacements_are_counted_with_the_old_pod(self, of: dict[str, Any], who: str) -> None:
+        evidence = "3 pods of its controller have gone, and fewer new ones are back"
+        expected = Diagnosis(code="too_few_replacements", evidence=evidence, who=who)
+        assert expected == absence.too_few(PinnedPod.of(pod(owner=of), []), 2)
+
+    def test_a_generated_name_is_told_with_what_follows_from_it(self) -> None:
+        evidence = "its name looks generated: then its replacement has another name, and this bounce can't find it"
+        assert ("name_generated", evidence) == (absence.name_generated().code, absence.name_generated().evidence)

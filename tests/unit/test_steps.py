@@ -216,7 +216,7 @@ class TestDisableProtection:
     )
     def test_a_failure_is_told_in_one_line(self, cluster: FakeCluster, error: Exception, told: str) -> None:
         outcome = run(record_in(State.DISABLE_PROTECTION), cluster, protection=Switch(error))
-        text = f"Shutdown protection could not be switched off: {told}. Deleting the pod all the same."
+        text = f"Shutdown protection could not be switched off: {told}. Deleting the pod anyway."
         assert outcome.notices == (("protection_kept", text),)
 
     def test_none_configured_asks_nobody(self, cluster: FakeCluster) -> None:
@@ -1071,7 +1071,7 @@ class TestNothingCame:
         asked = request(node=None, pod="rs-a", timeouts={"ready": 60})
         record = record_in(State.AWAIT_READY, deadline=60, old=old, request=asked)
         assert record.old_pod is not None
-        record = record.changed(old_pod=record.old_pod.seen_among([old, *others]))
+        record = record.changed(old_pod=record.old_pod.with_lookalikes_in([old, *others]))
         outcome = run(record, FakeCluster(FakeClock(), *others, *([new] if came else [])), now=later(60))
         assert outcome.event is (Event.READY_TIMEOUT if came else Event.NOT_RECREATED)
         assert outcome.message.endswith(said)
@@ -1185,7 +1185,7 @@ class TestControllersAbove:
         cluster.controllers["mec"] = {**self.STATEFUL_SET, "metadata": metadata}
         ((code, text),) = run(begin(request(), NOW), cluster).notices
         assert code == "node_unverified"
-        assert "StatefulSet mec was made anew: its UID is sts-2, the pod names sts-1" in text
+        assert "StatefulSet mec was recreated: its UID is sts-2, the pod names sts-1" in text
 
 
 class TestPeers:
@@ -1298,7 +1298,7 @@ class TestWhatIsTold:
         outcome = run(begin(request(), NOW), a_chain(4))
         text = (
             "Not verified: whether Pod mec-0 in namespace default is made from expressnodes.express.example.com/v1 "
-            "mec-0 (more than 3 controllers stand between). Its state is judged all the same."
+            "mec-0 (more than 3 controllers stand between). Its state is checked anyway."
         )
         assert (outcome.event, outcome.notices) == (Event.CHECKS_PASSED, (("node_unverified", text),))
 
@@ -1327,7 +1327,9 @@ class TestWhatIsTold:
         cluster = FakeCluster(FakeClock(), *standing)
         cluster.resource = None
         outcome = run(record_in(State.INIT_CHECKS, path=path), cluster)
-        text = "The deletion that was announced before has happened meanwhile: waiting on, whatever the checks say now."
+        text = (
+            "The deletion that was announced before has been carried out: waiting on, although the checks refuse now."
+        )
         assert (outcome.event, outcome.notices) == (event, ((event.value, text),))
 
     def test_of_a_gitops_cluster_that_it_expects_a_startup_probe(self) -> None:

@@ -6,22 +6,26 @@ from collections.abc import Callable
 from signal import SIGSTOP
 
 import pytest
-from trials import Tally, Trace, one_of_each_line, paused, points, sites, try_all
+from sampling import forms, sampled
+from trials import Tally, Trace, paused, points, shuffled, sites, try_all
 
 
 def assert_harmless(tally: Tally, tried: int) -> None:
     assert tally.faults == []
-    assert set(tally.ends) == {"DONE", "Superseded"}
-    assert tally.hit > 0.9 * tried
+    assert set(tally.ends) <= {"DONE", "Superseded"}
+    assert tally.hit > 0.85 * tried
 
 
-def test_paused_at_every_line(figure: Callable[[str], None]) -> None:
-    """SIGSTOP at each line, a second runner, SIGCONT: one DELETE, and the new pod's protection as it was."""
+@forms("most", short=60, long=1000)
+def test_paused_at_any_line_in_any_state(most: int, figure: Callable[[str], None]) -> None:
+    """SIGSTOP there, a second runner, SIGCONT: one DELETE, and the new pod's protection as it was."""
     with sites() as at:
-        traces = [Trace(SIGSTOP, one.point) for one in one_of_each_line(points(at[0]), seed=2)]
-        tally = try_all(paused, traces, at)
-    figure(f"paused at {tally.hit} of {len(traces)} lines while another runner finished: {_ends(tally)}")
-    assert_harmless(tally, len(traces))
+        found = points(at[0])
+        chosen = sampled(found, most, "paused")
+        tally = try_all(paused, [Trace(SIGSTOP, point) for point in chosen], at)
+    ends = ", ".join(f"{count} {end}" for end, count in sorted(tally.ends.items()))
+    figure(f"paused at {tally.hit} of {len(found)} points (line and state) while another runner finished: {ends}")
+    assert_harmless(tally, len(chosen))
 
 
 @pytest.mark.parametrize(
@@ -34,20 +38,6 @@ def test_paused_at_every_line(figure: Callable[[str], None]) -> None:
 def test_sees_a_runner(mutant: str, state: str, fault: str, figure: Callable[[str], None]) -> None:
     """A test of the test."""
     with sites(mutant=mutant) as at:
-        traces = [Trace(SIGSTOP, point) for point in points(at[0]) if point[0] == state]
-        tally = try_all(paused, traces[::9], at)
-    figure(f"with a runner {mutant.replace('_', ' ')}, pauses show {len(tally.faults)} faults at {tally.hit} points")
+        tally = try_all(paused, shuffled(points(at[0]), {state}, SIGSTOP), at, until=fault)
+    figure(f"with a runner {mutant.replace('_', ' ')}, pauses show it after {tally.hit} points")
     assert any(fault in found for found in tally.faults)
-
-
-@pytest.mark.long
-def test_paused_at_every_line_in_every_state(figure: Callable[[str], None]) -> None:
-    with sites() as at:
-        traces = [Trace(SIGSTOP, point) for point in points(at[0])]
-        tally = try_all(paused, traces, at)
-    figure(f"paused at {tally.hit} of {len(traces)} points (line and state): {_ends(tally)}")
-    assert_harmless(tally, len(traces))
-
-
-def _ends(tally: Tally) -> str:
-    return ", ".join(f"{count} {end}" for end, count in sorted(tally.ends.items()))

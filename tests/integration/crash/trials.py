@@ -19,6 +19,7 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any, Self
 
+from sampling import dice
 from victims import REQUEST, protection
 
 from mecbounce.kubernetes_api.client import KubernetesCluster
@@ -280,13 +281,20 @@ def points(site: Site) -> list[Point]:
     return [*dict.fromkeys(point for _ in range(RUNS) for point, _ in undisturbed(site).first)]
 
 
-def one_of_each_line(found: list[Point], seed: int) -> list[Trace]:
+def one_of_each_line(found: list[Point]) -> list[Point]:
     """Choose for each line one of the states in which it runs."""
     by_line: dict[tuple[str, int], list[Point]] = {}
     for point in found:
         by_line.setdefault(point[1:], []).append(point)
-    rng = random.Random(seed)  # noqa: S311 -- the same choice in each run
-    return [Trace(point=rng.choice(states)) for states in by_line.values()]
+    chooses = dice("states")
+    return [chooses.choice(states) for states in by_line.values()]
+
+
+def shuffled(found: list[Point], states: Container[str], number: int = SIGKILL) -> list[Trace]:
+    """Give the points in these states in an order of the seed's."""
+    traces = [Trace(number, point) for point in found if point[0] in states]
+    dice("shuffled").shuffle(traces)
+    return traces
 
 
 @contextmanager
@@ -297,22 +305,23 @@ def sites(count: int = os.cpu_count() or 1, **how: Any) -> Iterator[list[Site]]:
         yield [stack.enter_context(Site(folder / str(number), **how)) for number in range(count)]
 
 
-def try_all(trial: Trial, traces: Iterable[Trace], at: list[Site]) -> Tally:
-    """Run a trial for each trace, each site one after the other; the sites side by side."""
-    left = queue.SimpleQueue[tuple[int, Trace]]()
-    for one in enumerate(traces):
+def try_all(trial: Trial, traces: Iterable[Trace], at: list[Site], *, until: str | None = None) -> Tally:
+    """Run a trial for each trace, each site one after the other, the sites side by side; `until` a fault says that."""
+    left = queue.SimpleQueue[Trace]()
+    for one in traces:
         left.put(one)
+    whole = Tally()
 
     def work(site: Site) -> Tally:
         tally = Tally()
-        while True:
+        while until is None or not any(until in fault for fault in tally.faults):
             try:
-                number, trace = left.get_nowait()
+                trace = left.get_nowait()
             except queue.Empty:
-                return tally
-            trial(site, trace, random.Random(number), tally)  # noqa: S311 -- the same choices in each run
+                break
+            trial(site, trace, dice(trace), tally)
+        return tally
 
-    whole = Tally()
     with ThreadPoolExecutor(len(at)) as pool:
         for tally in pool.map(work, at):
             whole.add(tally)

@@ -17,8 +17,9 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import structlog
@@ -54,6 +55,16 @@ Point = tuple[str, str, int]  # the state that was saved last, the file, the lin
 TraceFunction = Callable[[FrameType, str, Any], Any]
 
 
+@cache
+def _is_ours(code: CodeType) -> bool:
+    return code.co_filename.startswith(PACKAGE) or (code.co_name, code.co_filename) == ("flush", __file__)
+
+
+@cache
+def _name(file: str) -> str:
+    return Path(file).name
+
+
 class Tracer:
     """Counts the lines (or bytecodes) of mecbounce's own that run, and sends itself the signal `number` at one."""
 
@@ -68,7 +79,7 @@ class Tracer:
 
     def __call__(self, frame: FrameType, event: str, arg: Any) -> TraceFunction | None:  # noqa: ARG002 -- sys.settrace
         code = frame.f_code
-        if not (code.co_filename.startswith(PACKAGE) or (code.co_name, code.co_filename) == ("flush", __file__)):
+        if not _is_ours(code):
             return None
         frame.f_trace_opcodes = self._bytecodes
         frame.f_trace_lines = not self._bytecodes
@@ -77,7 +88,7 @@ class Tracer:
     def _within(self, frame: FrameType, event: str, arg: Any) -> TraceFunction:  # noqa: ARG002 -- sys.settrace
         if event in ("line", "opcode"):
             self.count += 1
-            point = (self.state, Path(frame.f_code.co_filename).name, frame.f_lineno)
+            point = (self.state, _name(frame.f_code.co_filename), frame.f_lineno)
             new = point not in self.first
             if new:
                 self.first[point] = self.count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from fault_bench import Bench, Killed, benched, hasten
 from fault_proxy import READ_FAULTS, STALE, WATCH_FAULTS, WRITE_FAULTS, Exchange, Fault
+from sampling import dice, forms
 
 from mecbounce.machine import Event
 from mecbounce.record import BounceRecord, BounceResult
@@ -105,7 +106,7 @@ class Play:
                 return task.perform()
 
 
-def play(seeds: range, folder: Path) -> str:
+def play(seeds: Iterable[int], folder: Path) -> str:
     """Play them all; tells what was met."""
     ends: Counter[Event] = Counter()
     met: Counter[str] = Counter()
@@ -125,17 +126,12 @@ def play(seeds: range, folder: Path) -> str:
             met["kills"] += one.kills_done
             busiest = max(busiest, bench.busiest())
     return (
-        f"{len(seeds)} bounces, {met['requests']} requests, {met['faults']} faults, {met['kills']} kills; "
+        f"{ends.total()} bounces, {met['requests']} requests, {met['faults']} faults, {met['kills']} kills; "
         f"at most {busiest} requests in 10 s; ends: {', '.join(f'{count} {end}' for end, count in ends.most_common())}"
     )
 
 
-def test_a_few_seeds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Callable[[str], None]) -> None:
+@forms("bounces", short=12, long=400)
+def test_any_seed(bounces: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Callable[[str], None]) -> None:
     hasten(monkeypatch)
-    figure(f"faults by seed: {play(range(24), tmp_path)}")
-
-
-@pytest.mark.long
-def test_many_seeds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Callable[[str], None]) -> None:
-    hasten(monkeypatch)
-    figure(f"faults by seed, long: {play(range(24, 400), tmp_path)}")
+    figure(f"faults by seed: {play(dice('faults by seed').sample(range(1_000_000), bounces), tmp_path)}")

@@ -7,11 +7,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import pytest
 from hypothesis import strategies as st
+from sampling import forms
 
-# Each test in two forms: one for `make test`, one of twenty times as many examples for `make crash`.
-EXAMPLES = pytest.mark.parametrize("examples", [1, pytest.param(20, marks=pytest.mark.long, id="long")])
+EXAMPLES = forms("examples", short=1, long=20)  # so many times what a test gives for `make test`
 
 TIMES = st.sampled_from(
     [

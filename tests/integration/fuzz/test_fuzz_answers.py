@@ -296,7 +296,7 @@ def test_a_list_is_pods_or_names_the_field_that_cannot_be_read(examples: int, fi
         cluster = CannedCluster(SimpleNamespace(list_namespaced_pod=lambda *_, **__: SimpleNamespace(data=raw)))
         told = outcome(lambda: cluster.pods("default"), Unreachable)
         tried["unreadable" if isinstance(told, Unreachable) else "read"] += 1
-        assert isinstance(told, tuple) or "can't be read: field " in str(told) or "was not whole" in str(told)
+        assert isinstance(told, tuple) or "can't be read: field " in str(told) or "was not complete" in str(told)
 
     holds()
     assert all(tried.values())

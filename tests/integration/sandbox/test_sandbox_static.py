@@ -1,4 +1,4 @@
-"""A static pod is the kubelet's own: the API server holds no more than its mirror."""
+"""A static pod belongs to the kubelet; the API server has only its mirror object."""
 
 from __future__ import annotations
 
