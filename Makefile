@@ -47,7 +47,14 @@ compat: setup ## the adapter's tests with the oldest supported Kubernetes client
 	.venv/oldest/bin/pytest --quiet tests/integration/test_cluster.py tests/integration/test_kubeconfig.py \
 		tests/integration/test_transport.py tests/integration/test_protection.py tests/integration/test_cli.py
 
+$(BIN)/mutmut: .venv/ready
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[mutation]'
+	@touch $@
+
+mutants: $(BIN)/mutmut ## change the core in thousands of small ways; list those that no unit test notices
+	$(BIN)/python tools/mutation.py $(MUTATION)
+
 e2e: setup ## the end-to-end and conformance suites on the real cluster of $KUBECONFIG
 	$(BIN)/pytest -m 'e2e or conformance'
 
-.PHONY: help setup demo unit test proof lint diagram screenshots check compat e2e
+.PHONY: help setup demo unit test proof lint diagram screenshots check compat mutants e2e

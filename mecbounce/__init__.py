@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mecbounce.codes import DiagnosisCode
 from mecbounce.errors import ClusterError, ConfigError, Interrupted, MecBounceError, RecordError, Superseded
 from mecbounce.kubernetes_api import Cluster, PlanCluster
 from mecbounce.machine import Event, State
 from mecbounce.planning import Plan, plan
-from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection
+from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection, ShutdownProtection
 from mecbounce.record import BounceRecord, BounceResult, Deletion, Diagnosis, Notice, Protection
 from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
-from mecbounce.steps import ShutdownProtection
 from mecbounce.stores import FileStore, MappingStore, Store
 from mecbounce.task import BounceTask, Step, Wait, advance, begin, cancel
 
@@ -30,6 +30,7 @@ __all__ = [
     "ConfigError",
     "Deletion",
     "Diagnosis",
+    "DiagnosisCode",
     "Event",
     "ExecProtection",
     "FileStore",

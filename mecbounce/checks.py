@@ -1,6 +1,6 @@
-"""INIT_CHECKS: may the pod be bounced? One ordered table, first match wins; the diagram is made from it.
+"""INIT_CHECKS: may the pod be bounced? One ordered table; the first check that refuses ends it.
 
-Pure: no I/O, no clock. A later check may rely on the earlier ones having said no.
+Pure: no I/O, no clock. A check may rely on the answers of the checks above it.
 """
 
 from __future__ import annotations
@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mecbounce.kubernetes_api.objects import Node, Owner, Pod
+from mecbounce.fields import Frozen
+from mecbounce.kubernetes_api.node import Node
+from mecbounce.kubernetes_api.objects import Owner, Pod
 from mecbounce.machine import JOINING, Event
+from mecbounce.messages import TASK, Terms
 from mecbounce.record import looks_generated
 from mecbounce.request import BounceRequest
 
@@ -18,9 +21,9 @@ from mecbounce.request import BounceRequest
 class Facts:
     """What the checks judge.
 
-    `missing` and `unreadable` tell what is wrong with the custom resource, if anything; `served`: whether its type is
-    known. `above` is what controls the pod, from below, up to a resource of the named one's type; `unread`: why that
-    could not be followed. `pinned_uid` is the UID of the incarnation that an earlier look of this bounce has pinned.
+    `missing` and `unreadable` say what is wrong with the custom resource, if anything; `served` is False where the API
+    server does not know its type. `above` are the controllers above the pod, lowest first, up to one of the resource's
+    type; `unread` says why they could not be followed. `pinned_uid`: the UID that this bounce has pinned earlier.
     """
 
     request: BounceRequest
@@ -32,45 +35,50 @@ class Facts:
     above: tuple[Owner, ...] = ()
     unread: str = ""
     pinned_uid: str | None = None
+    terms: Terms = TASK
 
     @property
     def pod_uid(self) -> str | None:
-        """The UID of the one incarnation that may be bounced; None: whichever stands there."""
+        """The UID of the one incarnation that may be bounced; None: the one that exists now."""
         return self.pinned_uid or self.request.pod_uid
 
     @property
+    def named(self) -> Owner | None:
+        """The custom resource that the request names, if it was read."""
+        return self.node.reference if self.node else None
+
+    @property
     def maker(self) -> Owner | None:
-        """What will make the pod anew: its controller, else the named custom resource if that is one of its owners."""
+        """What will recreate the pod: its controller, else the named custom resource if that owns the pod."""
         if self.pod is None:
             return None
-        named = self.node.reference if self.node else None
-        return self.pod.controller or (self.pod.owner(named.uid) if named else None)
+        return self.pod.controller or (self.pod.owner(self.named.uid) if self.named else None)
 
     @property
     def has_generated_name(self) -> bool:
         return self.pod is not None and self.pod.is_renamed_by(self.maker)
 
     @property
-    def works_to_an_end(self) -> bool:
-        """True for a Job's pod, and for one that need not be kept running, as a step of a workflow.
+    def ended(self) -> bool:
+        return self.pod is not None and self.pod.finished
 
-        Kubernetes' other controllers only make pods with restartPolicy Always. An operator whose resource was named is
-        trusted to make its pod anew.
+    @property
+    def runs_until_done(self) -> bool:
+        """True for a Job's pod, and for one that need not be kept running, such as a step of a workflow.
+
+        Kubernetes' other controllers only make pods with restartPolicy Always. An operator whose resource is named is
+        trusted to recreate its pod.
         """
         if self.pod is None or self.maker is None:
             return False
         if (self.maker.group, self.maker.kind) == ("batch", "Job"):
             return True
-        return self.pod.spec.restart_policy != "Always" and not self.of_named_resource
-
-    @property
-    def of_named_resource(self) -> bool:
-        named = self.node.reference if self.node else None
-        return named is not None and self.maker is not None and named.uid == self.maker.uid
+        made_by_named = self.named is not None and self.named.uid == self.maker.uid
+        return self.pod.spec.restart_policy != "Always" and not made_by_named
 
     @property
     def owners(self) -> str:
-        """The pod's owners, of which none is its controller, as a person would name them; empty if it has none."""
+        """The kinds and names of the pod's owners, of which none is its controller."""
         return ", ".join(owner.called for owner in self.pod.metadata.owner_references) if self.pod else ""
 
     @property
@@ -79,28 +87,27 @@ class Facts:
 
     @property
     def who(self) -> str:
-        """The pod, as a person would name it."""
         return f"Pod {self.request.pod} in namespace {self.request.namespace}"
 
     @property
     def other_resource(self) -> Owner | None:
-        """The custom resource that the pod is made from, where that is not the request's but another of its type."""
-        named = self.node.reference if self.node else None
+        """The custom resource that the pod is made from, if that is another one of the named one's type."""
+        named = self.named
         if named is None:
             return None
         return next((one for one in self._controllers if one.same_type(named) and one.uid != named.uid), None)
 
     @property
     def unverified(self) -> str:
-        """Why it can't be told whether the pod is made from the named resource; empty where it can."""
-        named, top = (self.node.reference if self.node else None), self._controllers[-1:]
+        """Why it is not known whether the pod is made from the named resource; empty if it is known."""
+        named, top = self.named, self._controllers[-1:]
         if named is None or not top or top[0].same_type(named):
             return ""
         return self.unread or f"{top[0].called}, which controls it, says nothing of that resource"
 
     @property
     def _controllers(self) -> tuple[Owner, ...]:
-        """What controls the pod, from below."""
+        """The controllers above the pod, lowest first."""
         return self.above or ((self.pod.controller,) if self.pod and self.pod.controller else ())
 
     def desired(self, values: frozenset[str]) -> bool:
@@ -112,10 +119,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class Check:
-    """A question, what a yes means, and what to say.
+    """A question, and what to do and say if the answer is yes.
 
-    `event` ends the checks; None: a yes only earns a notice. `forced` is said where `force` goes on in spite of a yes;
-    None: `force` changes nothing. `needs` is what must have been given, or it is not asked: "node" or "pod_uid".
+    `event` ends the checks; None: a yes only gives a notice. `forced` is the notice where `force` goes on in spite of a
+    yes; None: `force` changes nothing. `needs`: ask it only if this was given, "node" or "pod_uid".
     """
 
     code: str
@@ -128,24 +135,29 @@ class Check:
     needs: str = ""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What came of one check. `ends`: the checks stop here."""
+class Finding(Frozen):
+    """What came of one check."""
 
-    check: Check
-    yes: bool
-    ends: bool
+    code: str
+    """Its stable name."""
+    question: str
+    """What it asks. A yes ends the checks, or earns a notice."""
+    answer: bool = False
+    """True: yes."""
+    ends: bool = False
+    """True if the checks stop here."""
     notice: str = ""
+    """The notice of a yes that does not end the checks."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of all of them: the event, what to say, and in order the answers of those that were asked."""
+    """The event that the checks end with, what to say, and the findings in order."""
 
     event: Event
     message: str
     advice: str
-    answers: tuple[Answer, ...]
+    findings: tuple[Finding, ...]
 
 
 def _down_advice(facts: Facts) -> str:
@@ -164,6 +176,10 @@ def _controller(facts: Facts) -> str:
     return facts.maker.called if facts.maker else "its controller"
 
 
+def _restart_policy(facts: Facts) -> str:
+    return f" (restartPolicy {facts.pod.spec.restart_policy})" if facts.pod else ""
+
+
 def _host(facts: Facts) -> str:
     return facts.pod.spec.node_name if facts.pod and facts.pod.spec.node_name else "its Kubernetes node"
 
@@ -171,14 +187,6 @@ def _host(facts: Facts) -> str:
 def _phase(facts: Facts) -> str:
     status = facts.pod.status if facts.pod else None
     return ": ".join(filter(None, (status.phase, status.reason))) if status else ""
-
-
-def _ended(facts: Facts) -> bool:
-    return facts.pod is not None and facts.pod.finished
-
-
-def _ends(facts: Facts) -> str:
-    return f"restartPolicy {facts.pod.spec.restart_policy}" if facts.pod else ""
 
 
 def _missing_advice(facts: Facts) -> str:
@@ -191,8 +199,8 @@ def _missing_advice(facts: Facts) -> str:
 def _replaced_message(facts: Facts) -> str:
     gone = f"{facts.who}: incarnation {facts.pod_uid} has gone already; nothing is deleted, "
     if facts.pinned_uid is not None:  # this bounce has seen it, and knows what its replacement is made by
-        return f"{gone}what is left is to wait for its replacement."
-    said = f"{gone}what is left is to wait for a replacement of that name."
+        return f"{gone}the bounce only waits for its replacement."
+    said = f"{gone}the bounce only waits for a replacement of that name."
     if facts.pod is None and looks_generated(facts.request.pod):
         said += (
             f" If {facts.request.pod} was a generated name, its replacement has another one and is not found: "
@@ -227,7 +235,7 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: bool(facts.unreadable),
         event=Event.NODE_UNREADABLE,
         message=lambda facts: f"{facts.request.node}: {facts.unreadable}.",
-        advice=lambda _: "Check desired_path and activity_path of the NodeRef, or mend the resource.",
+        advice=lambda _: "Check desired_path and activity_path of the NodeRef, or correct the resource.",
     ),
     Check(
         code="node_deleting",
@@ -236,10 +244,10 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.node is not None and facts.node.deleting,
         event=Event.NODE_DELETING,
         message=lambda facts: (
-            f"{facts.request.node} is being deleted, so its operator would not make the pod anew. It is not bounced "
-            "(not with force either)."
+            f"{facts.request.node} is being deleted, so its operator would not recreate the pod. It is not bounced "
+            f"({facts.terms.force} does not change that)."
         ),
-        advice=lambda _: "If the node is still wanted, have its resource made anew once it has gone.",
+        advice=lambda _: "If the node is still wanted, create its resource again once it has gone.",
     ),
     Check(
         code="node_down",
@@ -248,13 +256,14 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.request.node is not None and facts.desired(facts.request.node.down_values),
         event=Event.NODE_DOWN,
         message=lambda facts: (
-            f"{facts.request.node} is meant to be down, so it is not bounced (not with force either)."
+            f"{facts.request.node} is meant to be down, so it is not bounced "
+            f"({facts.terms.force} does not change that)."
         ),
         advice=_down_advice,
     ),
     Check(
         code="node_silent",
-        question="Does it leave its desired state unsaid?",
+        question="Does it have no desired state?",
         needs="node",
         applies=lambda facts: facts.node is not None and not facts.node.desired,
         event=None,
@@ -289,7 +298,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_STATIC,
         message=lambda facts: (
             f"{facts.who} only mirrors a static pod of the kubelet on {_host(facts)}: deleting it restarts nothing "
-            "(not with force either)."
+            f"({facts.terms.force} does not change that)."
         ),
         advice=lambda facts: (
             f"Restart it on {_host(facts)}: take its manifest out of the kubelet's folder of static pods, and put it "
@@ -307,10 +316,12 @@ CHECKS: tuple[Check, ...] = (
             + ", so nothing would recreate it."
         ),
         advice=lambda facts: (
-            "Bounce it with force only if you will recreate it yourself."
-            + (" If one of its owners makes it anew, name that as the node." if facts.owners else "")
+            f"Bounce it with {facts.terms.force} only if you will recreate it yourself."
+            + (" If one of its owners recreates it, name that owner as the node." if facts.owners else "")
         ),
-        forced=lambda _: "The pod has no controller; going on because of force. Somebody must recreate it.",
+        forced=lambda facts: (
+            f"The pod has no controller; going on because of {facts.terms.force}. Somebody must recreate it."
+        ),
     ),
     Check(
         code="pod_owned",
@@ -319,7 +330,7 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.pod is not None and facts.pod.controller is None and facts.maker is not None,
         event=None,
         message=lambda facts: (
-            f"{facts.request.node} owns the pod without `controller: true`: its operator is trusted to make it anew."
+            f"{facts.request.node} owns the pod without `controller: true`: its operator is trusted to recreate it."
         ),
     ),
     Check(
@@ -330,7 +341,7 @@ CHECKS: tuple[Check, ...] = (
         event=Event.POD_FOREIGN,
         message=lambda facts: f"{facts.who} is made from {facts.other_resource}, not from {facts.request.node}.",
         advice=lambda _: (
-            "Name the node that the pod is made from. If that resource was made anew under its name, its operator must "
+            "Name the node that the pod is made from. If that resource was recreated under its name, its operator must "
             "replace the pod."
         ),
     ),
@@ -342,7 +353,7 @@ CHECKS: tuple[Check, ...] = (
         event=None,
         message=lambda facts: (
             f"Not verified: whether {facts.who} is made from {facts.request.node} ({facts.unverified}). "
-            "Its state is judged all the same."
+            "Its state is checked anyway."
         ),
     ),
     Check(
@@ -355,37 +366,38 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="pod_ended",
         question="Have its containers ended, and is its name generated?",
-        applies=lambda facts: facts.pod is not None and _ended(facts) and facts.has_generated_name,
+        applies=lambda facts: facts.ended and facts.has_generated_name,
         event=Event.POD_ENDED,
         message=lambda facts: (
-            f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} has what it wants: another pod, or "
-            "none. Deleting this one restarts nothing (not with force either)."
+            f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} does not need it: it has another pod, "
+            f"or wants none. Deleting this one restarts nothing ({facts.terms.force} does not change that)."
         ),
         advice=lambda facts: f"Bounce a pod of {_controller(facts)} that runs; this one can be deleted at any time.",
     ),
     Check(
         code="pod_ended_in_place",
         question="Have its containers ended, under a fixed name?",
-        applies=_ended,
+        applies=lambda facts: facts.ended,
         event=None,
-        message=lambda facts: f"The pod has ended ({_phase(facts)}): a bounce removes it, so that it can be made anew.",
+        message=lambda facts: f"The pod has ended ({_phase(facts)}): a bounce removes it, so that it can be recreated.",
     ),
     Check(
         code="pod_of_job",
-        question="Does it work to an end, as a Job's pod does?",
-        applies=lambda facts: facts.works_to_an_end,
+        question="Does it run only until its work is done, as a Job's pod does?",
+        applies=lambda facts: facts.runs_until_done,
         event=Event.POD_OF_JOB,
         message=lambda facts: (
-            f"{facts.who} belongs to {_controller(facts)} and runs only until its work is done ({_ends(facts)}). Once "
-            "deleted, its work begins anew in another pod, or counts as failed and is not done again."
+            f"{facts.who} belongs to {_controller(facts)} and runs only until its work is done"
+            f"{_restart_policy(facts)}. Once deleted, its work starts again in another pod, or counts as failed and is "
+            "not done again."
         ),
         advice=lambda facts: (
-            f"{'It has ended: leave it' if _ended(facts) else 'Let it end by itself'}. To delete it all the same, use "
-            "force."
+            f"{'It has ended: leave it' if facts.ended else 'Let it end by itself'}. To delete it anyway, use "
+            f"{facts.terms.force}."
         ),
         forced=lambda facts: (
-            f"The pod belongs to {_controller(facts)} and runs only until its work is done; going on because of force. "
-            "Its work begins anew, or counts as failed and is not done again."
+            f"The pod belongs to {_controller(facts)} and runs only until its work is done; going on because of "
+            f"{facts.terms.force}. Its work starts again, or counts as failed and is not done again."
         ),
     ),
     Check(
@@ -395,8 +407,10 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.rebuilding_values),
         event=Event.NODE_REBUILDING,
         message=lambda facts: f"{facts.request.node} is rebuilding; a bounce now would make it begin again.",
-        advice=lambda _: "Wait until it has rebuilt. To bounce it all the same, use force.",
-        forced=lambda _: "The node is rebuilding; going on because of force. It will begin to rebuild again.",
+        advice=lambda facts: f"Wait until it has rebuilt. To bounce it anyway, use {facts.terms.force}.",
+        forced=lambda facts: (
+            f"The node is rebuilding; going on because of {facts.terms.force}. It will begin to rebuild again."
+        ),
     ),
     Check(
         code="node_catching_up",
@@ -408,28 +422,25 @@ CHECKS: tuple[Check, ...] = (
     ),
 )
 
-PASSED = "All checks passed."
-PASSED_WITHOUT_NODE = "All checks passed that can be asked without a custom resource (node)."
-
 
 def judge(facts: Facts, unchanged: str = "Nothing was changed.") -> Verdict:
-    """Ask the checks in order, until one ends them. A refusal ends with `unchanged`, what the bounce did not do."""
+    """Make the checks in order, until one ends them. The message of a refusal ends with `unchanged`."""
     given = {"node": facts.request.node, "pod_uid": facts.pod_uid}
-    answers: list[Answer] = []
+    findings: list[Finding] = []
     for check in CHECKS:
         if check.needs and given[check.needs] is None:
             continue
-        if not check.applies(facts):
-            answers.append(Answer(check, yes=False, ends=False))
-        elif check.event is None:
-            answers.append(Answer(check, yes=True, ends=False, notice=check.message(facts)))
-        elif check.forced and facts.request.force:
-            answers.append(Answer(check, yes=True, ends=False, notice=check.forced(facts)))
-        else:
-            answers.append(Answer(check, yes=True, ends=True))
+        yes = check.applies(facts)
+        goes_on = check.message if check.event is None else check.forced if facts.request.force else None
+        notice = goes_on(facts) if yes and goes_on else ""
+        ends = check.event if yes and goes_on is None else None
+        findings.append(
+            Finding(code=check.code, question=check.question, answer=yes, ends=ends is not None, notice=notice)
+        )
+        if ends is not None:
             message = check.message(facts)
-            if check.event not in JOINING:
+            if ends not in JOINING:
                 message = f"{message} {unchanged}"
-            return Verdict(check.event, message, check.advice(facts), tuple(answers))
-    passed = PASSED if facts.request.node else PASSED_WITHOUT_NODE
-    return Verdict(Event.CHECKS_PASSED, passed, "", tuple(answers))
+            return Verdict(ends, message, check.advice(facts), tuple(findings))
+    without_node = "" if facts.request.node else " that can be asked without a custom resource (node)"
+    return Verdict(Event.CHECKS_PASSED, f"All checks passed{without_node}.", "", tuple(findings))

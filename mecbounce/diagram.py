@@ -1,7 +1,4 @@
-"""Mermaid drawn from the machine and the checks.
-
-`transitions` draws Mermaid too, but drops the title and the final arrows.
-"""
+"""The machine and the checks as Mermaid diagrams. What `transitions` draws lacks the title and the final arrows."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ _STYLES = (
 
 
 def bounce(record: BounceRecord | None = None) -> str:
-    """Draw the machine; with a record, with the states that it passed, their times, and the present one marked."""
+    """Draw the machine. With a record: mark its states, with their times, and its present state."""
     title = f"Bounce {record.bounce_id} of {record.request.pod}" if record else "One bounce"
     lines = ["---", f"title: {title}", "---", "stateDiagram-v2"]
     for state in State:
@@ -42,23 +39,17 @@ def bounce(record: BounceRecord | None = None) -> str:
         lines.append(f"    {source} --> {dest} : {'<br/>'.join(names)}")
     lines += [f"    {state} --> [*]" for state in FINAL]
     lines += [f"    {style}" for style in _STYLES]
-    if record is None:
-        lines += [f"    class {State.DONE} good", f"    class {State.FAILED} bad"]
-    else:
-        passed = dict.fromkeys(entry.state for entry in record.path[:-1])
-        failed_in = record.path[-2].state if record.state is State.FAILED else None
-        lines += [
-            f"    class {state} {'bad' if state is failed_in else 'passed'}"
-            for state in passed
-            if state is not record.state
-        ]
-        ends = {State.DONE: "good", State.FAILED: "bad"}
-        lines.append(f"    class {record.state} {ends.get(record.state, 'present')}")
+    styles = {State.DONE: "good", State.FAILED: "bad"}
+    if record is not None:
+        present = {record.state: styles.get(record.state, "present")}
+        failed_in = {record.failed_in: "bad"} if record.failed_in else {}
+        styles = {entry.state: "passed" for entry in record.path} | failed_in | present
+    lines += [f"    class {state} {style}" for state, style in styles.items()]
     return "\n".join(lines) + "\n"
 
 
 def init_checks() -> str:
-    """Draw the ordered checks: each question, its yes and its no, and where it ends."""
+    """Draw the checks in order: each question, and where yes and no lead."""
     lines = ["---", f"title: {State.INIT_CHECKS}, in order", "---", "flowchart TD"]
     lines.append(f"    start([{State.INIT_CHECKS}]) --> {CHECKS[0].code}")
     dest = follow(State.INIT_CHECKS, Event.CHECKS_PASSED)
@@ -80,15 +71,15 @@ def init_checks() -> str:
 
 
 def _times(record: BounceRecord | None, state: State) -> str:
-    """Say on a line of its own how long a state took, or since when it is the present one."""
+    """Say how long a state took, or since when it is the present state."""
     if record is None:
         return ""
     if state in record.durations and state is not record.state:
-        failed_here = record.state is State.FAILED and record.path[-2].state is state
-        return f"<br/><b>{'failed after' if failed_here else 'passed in'} {record.durations[state]:,.1f} s</b>"
+        how = "failed after" if state is record.failed_in else "passed in"
+        return f"<br/><b>{how} {record.durations[state]:,.1f} s</b>"
     if record.state is not state:
         return ""
-    since = f"{record.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}".replace(":", "#58;")  # mermaid's own otherwise
+    since = f"{record.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}".replace(":", "#58;")  # a colon is Mermaid syntax
     limit = f", at most {record.limit:,.0f} s" if record.limit is not None else ""
     return f"<br/><b>here since {since} UTC{limit}</b>"
 

@@ -1,24 +1,24 @@
-"""What can go wrong, as a tree.
+"""What mecbounce raises, as a tree.
 
     MecBounceError
     ├── ConfigError            the kubeconfig, or its context, can't be used
     ├── RecordError            the saved record can't be used or saved; what is stored stays untouched
-    │   ├── DamagedRecord      it is not a whole record
+    │   ├── DamagedRecord      it is not a complete record
     │   ├── UnknownSchema      another version of mecbounce wrote it
     │   ├── ForeignRecord      it belongs to another bounce: of another pod, node, incarnation or API server
-    │   └── RecordNotSaved     it could not be made durable
+    │   └── RecordNotSaved     it could not be saved
     ├── Superseded             another runner has taken this bounce over
     ├── Interrupted            asked to stop after the deletion; the record was saved, run again to resume
-    ├── ImpossibleEvent        a fault of mecbounce: the machine has no such arrow
-    └── ClusterError           what the API server answered, or that it did not
-        ├── Unreachable        no usable answer now; the same request may get one later
-        │   └── DeleteUnanswered   the same, of the DELETE: it may have been carried out
+    ├── ImpossibleEvent        a bug in mecbounce: the machine has no such transition
+    └── ClusterError           the API server answered with an error, or not at all
+        ├── Unreachable        no usable answer now; the same request may succeed later
+        │   └── DeleteUnanswered   no usable answer to the DELETE: it may have been carried out
         ├── AccessDenied       401 or 403
         ├── NotFound           404
         ├── Conflict           409: a precondition did not hold
-        └── Refused            any other final no
+        └── Refused            any other answer that will not change
 
-A bounce that fails is no exception: it is a `BounceResult` in state FAILED.
+A bounce that fails raises nothing: its `BounceResult` has the state FAILED.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class RecordError(MecBounceError):
 
 
 class DamagedRecord(RecordError):
-    """What is stored is not a whole record."""
+    """What is stored is not a complete record."""
 
 
 class UnknownSchema(RecordError):
@@ -51,11 +51,11 @@ class ForeignRecord(RecordError):
 
 
 class RecordNotSaved(RecordError):
-    """The record could not be made durable, so the step after it was not taken."""
+    """The record could not be saved, so the next step was not taken."""
 
 
 class Superseded(MecBounceError):
-    """Another runner has saved a newer revision of this bounce: it goes on there."""
+    """Another runner has saved a newer revision of this bounce, and goes on with it."""
 
 
 class Interrupted(MecBounceError):
@@ -63,15 +63,15 @@ class Interrupted(MecBounceError):
 
 
 class ImpossibleEvent(MecBounceError):
-    """A handler named an event that its state does not know: a fault of mecbounce."""
+    """A handler named an event that its state does not have: a bug in mecbounce."""
 
 
 class ClusterError(MecBounceError):
-    """What the API server answered, or that it did not. `str(error)` is one line for a person."""
+    """The API server answered with an error, or not at all. `str(error)` is one line for people."""
 
 
 class Unreachable(ClusterError):
-    """No usable answer: connection lost, 429, 5xx, or not JSON. `retry_after`: seconds that the server asked for."""
+    """No usable answer: connection lost, 429, 5xx, or not JSON. `retry_after`: the seconds that the server asks for."""
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -79,7 +79,7 @@ class Unreachable(ClusterError):
 
 
 class DeleteUnanswered(Unreachable):
-    """The DELETE got no usable answer: it may have been carried out, or be carried out yet."""
+    """The DELETE got no usable answer: it may have been carried out, or may still be."""
 
 
 class AccessDenied(ClusterError):
@@ -99,13 +99,13 @@ class Conflict(ClusterError):
 
 
 class Refused(ClusterError):
-    """Any other final no: an admission webhook, an invalid request."""
+    """Any other answer that will not change: an admission webhook denies, the request is invalid."""
 
 
 def one_line(error: BaseException) -> str:
-    """Give an error's text as `quoted` does, or its type's name where it has no text or its `__str__` fails."""
+    """Give an error's text, made safe by `quoted`; the name of its type where it has no text or `__str__` fails."""
     try:
         text = quoted(error)
-    except (Exception, SystemExit, KeyboardInterrupt):  # noqa: BLE001 -- it may be anybody's class, and ends nothing by its text
+    except (Exception, SystemExit, KeyboardInterrupt):  # noqa: BLE001 -- the class may be a user's: its `__str__` must not end the bounce
         text = ""
     return text.rstrip(".") or type(error).__name__

@@ -1,8 +1,8 @@
-"""What Kubernetes itself tells of a bounce: the Events that `kubectl describe` shows. Pure functions of its record.
+"""The Kubernetes Events of a bounce, which `kubectl describe` shows. Pure functions of its record.
 
-`Bouncing` is told of the pod, before its DELETE; `Bounced` or `BounceFailed` of the custom resource (or else of what
-controls the pod) at the end, also where somebody else's deletion was joined. A bounce that its checks refused has
-changed nothing, and says so to its runner alone.
+`Bouncing` is about the pod, before its DELETE. `Bounced` or `BounceFailed` is about the custom resource, or else the
+pod's controller, at the end; also where the bounce joined somebody else's deletion. A bounce that its checks refused
+writes none: it has changed nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LONGEST_MESSAGE = 1000  # characters; the API server's own limit for newer Event
 
 
 def on_entering(record: BounceRecord, now: datetime) -> dict[str, Any] | None:
-    """Give the Event to write, as JSON, once the state that `record` has entered is saved. None: none is due."""
+    """Give the Event to write, as JSON, after the record with its new state was saved. None: this state has none."""
     old = record.old_pod
     if old is None or all(entry.state not in (State.DELETE_POD, *WAITING) for entry in record.path):
         return None

@@ -1,4 +1,4 @@
-"""The building blocks of our data: frozen models, checked names, and what `help()` and an error say of a field."""
+"""What our data is made of: frozen models, checked names, and the texts of a field for `help()` and for an error."""
 
 from __future__ import annotations
 
@@ -9,16 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    ValidationError,
-)
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.annotated_handlers import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
 from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
@@ -27,14 +19,14 @@ from mecbounce.quoting import quoted
 
 @dataclass(frozen=True)
 class _Matching:
-    """A check whose error a person can act on, unlike that of a bare pattern."""
+    """A pattern whose error says in words what is expected."""
 
     pattern: str
     longest: int
     rule: str
 
     def __repr__(self) -> str:
-        return self.rule  # it stands in the signatures that `help()` shows
+        return self.rule  # `help()` shows it in signatures
 
     def _check(self, value: str) -> str:
         if len(value) > self.longest or not re.fullmatch(self.pattern, value):
@@ -55,15 +47,15 @@ Label = Annotated[str, _Matching(_LABEL, 63, f"a name of {_LETTERS}")]
 ObjectName = Annotated[str, _Matching(rf"{_LABEL}(\.{_LABEL})*", 253, f"a name of {_LETTERS}, in parts joined by '.'")]
 Uid = Annotated[str, _Matching(r"[A-Za-z0-9-]+", 128, "a UID of letters, digits and '-'")]
 FieldPath = Annotated[str, _Matching(r"[^.\s]+(\.[^.\s]+)*", 253, "a dotted path such as spec.state")]
-Words = Annotated[str, AfterValidator(quoted)]  # what somebody else wrote for a person to read
-# Far enough from a datetime's ends for any deadline and any time zone.
+Words = Annotated[str, AfterValidator(quoted)]  # text that another program wrote for people
+# Far enough from the limits of datetime for any deadline and any time zone.
 Instant = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9000, 1, 1, tzinfo=UTC))]
-LONGEST = 7 * 24 * 3600  # seconds: all that may be asked for, or is believed of a pod; far beyond it a date overflows
+LONGEST = 7 * 24 * 3600  # seconds: the longest time that may be given, or that a pod may ask for
 Seconds = Annotated[float, Field(gt=0, le=LONGEST, allow_inf_nan=False)]
 
 
 class Frozen(BaseModel):
-    """Data of ours: unknown fields are faults. The text below a field says what it is, and its unit."""
+    """Data of ours: an unknown field is an error. The text below a field says what it is, and its unit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -85,6 +77,6 @@ def _field_help(name: str, field: FieldInfo) -> str:
 
 
 def first_fault(error: ValidationError) -> tuple[str, str]:
-    """Give the field, dotted, and what is wrong with it. The value itself stays out: it may be a secret."""
+    """Give the dotted name of the field, and what is wrong with it. The value is left out: it may be a secret."""
     first = error.errors(include_url=False, include_input=False)[0]
     return ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")

@@ -1,29 +1,29 @@
-"""The machine: which states a bounce has, which events there are, and what may follow what.
+"""The machine: the states of a bounce, the events that can happen, and where each event leads.
 
-One bounce, told once:
+One bounce, from beginning to end:
 
-1. INIT_CHECKS looks at the custom resource and the pod and decides whether the pod may be bounced. If so, it pins
-   the pod's identity (its UID above all), and everything after it speaks of that one incarnation.
-2. DISABLE_PROTECTION tries to switch the pod's shutdown protection off. Best effort: whatever comes of it, go on.
-3. DELETE_POD deletes the pinned incarnation, once, with its UID as precondition and its own grace period. If a resumed
-   bounce comes here late, the checks are asked again first; the pinned UID stays pinned.
-4. AWAIT_TERMINATION waits until that incarnation has gone. It never forces.
-5. AWAIT_READY waits until a replacement has started. Nothing leads from here back to DELETE_POD.
-6. DONE or FAILED: the end. A failure says what happened, what it means for the node and what to do next.
+1. INIT_CHECKS reads the custom resource and the pod, and decides whether the pod may be bounced. If so, it pins the
+   pod: its identity is saved, above all its UID. All later states are about that one incarnation.
+2. DISABLE_PROTECTION tries to switch the pod's shutdown protection off. If that fails, the bounce goes on.
+3. DELETE_POD deletes the pinned incarnation. The DELETE has the UID as its precondition, and the pod keeps its own
+   grace period. A bounce that is resumed here too late goes back to INIT_CHECKS first; the pinned UID stays.
+4. AWAIT_TERMINATION waits until that incarnation has gone. It never force-deletes.
+5. AWAIT_READY waits until a replacement has started. No event leads from here back to DELETE_POD.
+6. DONE or FAILED: the bounce has ended. A failure says what happened, what it means for the node and what to do next.
 
-Each state has one handler (`steps.py`). It looks, decides and does at most one write, then names the event that
-happened; this table alone says where that leads. No event means: still waiting. A handler runs *before* its event is
-fired, so a failed effect leaves the bounce where it was.
+Each state has one handler (`steps.py`). It looks at the cluster, decides, does at most one write, and names the event
+that happened. Only the table below says which state follows. No event: the bounce waits in its state. A handler runs
+*before* its event is applied, so a write that fails leaves the bounce where it was.
 
-What the table can't hold: an event leads onwards only after the record with the new state has been saved
-(`task.py`); the saved state is the announcement of what will be done next. And a bounce may be *left* in any state
-(`Interrupted`), which is no event: nothing happened to it.
+Two rules are not in the table. The next handler runs only after the record with the new state has been saved
+(`task.py`): the saved state announces what will be done next. And a runner may stop or be killed in any state: that is
+no event, and the next run resumes in the same state.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from types import SimpleNamespace
 from typing import NamedTuple
 
 from transitions import Machine, MachineError
@@ -32,7 +32,7 @@ from mecbounce.errors import ImpossibleEvent
 
 
 class State(StrEnum):
-    """Where a bounce stands. The saved state announces what will be done next."""
+    """Where a bounce is. The saved state announces what will be done next."""
 
     INIT_CHECKS = "INIT_CHECKS"
     DISABLE_PROTECTION = "DISABLE_PROTECTION"
@@ -44,38 +44,72 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
-    """What a handler found or did."""
+    """What a handler found or did. Those that end in FAILED say what they mean for the node, for docs/operations.md."""
 
     CHECKS_PASSED = "checks_passed"
     ALREADY_TERMINATING = "already_terminating"
     ALREADY_REPLACED = "already_replaced"
     NODE_UNSERVED = "node_unserved"
+    """Not looked at: the API server does not know the resource type. Correct the node, or have that type installed."""
     NODE_MISSING = "node_missing"
+    """It was not found under that name. Correct the namespace or the node."""
     NODE_UNREADABLE = "node_unreadable"
+    """Not known whether it may be bounced: a field of its state holds something other than text. Correct `desired_path`
+    or `activity_path`, or the resource."""
     NODE_DELETING = "node_deleting"
+    """It runs on, and its custom resource is being deleted: nothing would recreate its pod. `force` does not change
+    that. The finalizers tell what the deletion waits for. If the node is still wanted, have the resource made again
+    afterwards."""
     NODE_DOWN = "node_down"
+    """It is meant to be down. `force` does not change that. If it should be up, have its desired state changed: in Git,
+    on a GitOps cluster."""
     NODE_REBUILDING = "node_rebuilding"
+    """It rebuilds, and a bounce would make it begin again. Wait. Use `force` only where that is worse than to begin
+    again."""
     POD_MISSING = "pod_missing"
+    """It is meant to be up and has no pod: a bounce can't help. Find out why nothing makes it; see the operator's
+    log."""
     POD_STATIC = "pod_static"
+    """It runs on: its pod only mirrors a static pod of a kubelet, and deleting that restarts nothing. `force` does not
+    change that. On its Kubernetes node, take the manifest out of the kubelet's folder and put it back."""
     POD_UNMANAGED = "pod_unmanaged"
+    """Nothing would recreate its pod. Use `force` only if you recreate it yourself."""
     POD_FOREIGN = "pod_foreign"
+    """Its pod is made from another custom resource of the same type: bounce that one. If the resource was deleted and
+    made again under its name, wait until its operator has replaced the pod."""
     POD_ENDED = "pod_ended"
+    """This pod of it ended long ago: its controller has made another, or wants none. Bounce one that runs. The ended
+    one can be deleted at any time."""
     POD_OF_JOB = "pod_of_job"
+    """It runs until its work is done, as a Job's pod does. Once deleted, its work begins anew, or counts as failed. Let
+    it end. Use `force` if its work may begin anew."""
     PROTECTION_DISABLED = "protection_disabled"
     PROTECTION_UNUSED = "protection_unused"
     PROTECTION_KEPT = "protection_kept"
     DELETE_ACCEPTED = "delete_accepted"
     DELETE_REFUSED = "delete_refused"
+    """It runs on, perhaps with its shutdown protection off (the message says so): the API server refused the DELETE, or
+    answered it with errors for the API timeout, and a last look showed the pod. Settle the cause first."""
     INTENT_EXPIRED = "intent_expired"
     POD_GONE = "pod_gone"
     TERMINATION_TIMEOUT = "termination_timeout"
+    """Its pod was deleted and has not gone: it is out of service, or soon will be. It was not forced. Settle the cause,
+    then wait on. `deletion_lost`: the pod runs on. `cluster_unreachable`: not known. A forced deletion is your
+    decision: on a lost Kubernetes node two of it may then run."""
     POD_STARTED = "pod_started"
     POD_READY = "pod_ready"
     NOT_RECREATED = "not_recreated"
+    """It is out of service, and has no pod, or its old one again. Settle the cause, then wait on."""
     READY_TIMEOUT = "ready_timeout"
+    """It is out of service: its new pod came and is not back. Settle the cause, then wait on."""
     CANCELLED = "cancelled"
+    """It runs on, perhaps with its shutdown protection off: a signal or the runner's `stop()` asked for it."""
     ACCESS_DENIED = "access_denied"
+    """It runs on, unless the message says that the DELETE may have been carried out. Have the missing right granted, or
+    the credentials renewed."""
     CLUSTER_UNREACHABLE = "cluster_unreachable"
+    """It runs on, unless the message says that the DELETE may have been carried out: then wait on with the UID, which
+    can delete no other incarnation."""
 
 
 class Transition(NamedTuple):
@@ -89,10 +123,10 @@ class Transition(NamedTuple):
 BEFORE_DELETION = (State.INIT_CHECKS, State.DISABLE_PROTECTION, State.DELETE_POD)
 WAITING = (State.AWAIT_TERMINATION, State.AWAIT_READY)
 FINAL = (State.DONE, State.FAILED)
-JOINING = (Event.ALREADY_TERMINATING, Event.ALREADY_REPLACED)  # somebody else has deleted it: this bounce does not
-# Once DELETE_POD was entered, a bounce that ends before the deletion says "nothing was deleted" by these alone: the
-# process that announced the DELETE has called it off, or this one's own DELETE got no good answer and a look showed the
-# pod. After any other event, another process that announced a DELETE may still send it.
+JOINING = (Event.ALREADY_TERMINATING, Event.ALREADY_REPLACED)  # somebody else deleted the pod; this bounce only waits
+# The only events after which a bounce that had entered DELETE_POD knows that nothing was deleted: the process that
+# announced the DELETE cancelled it, or its DELETE failed and a look then showed the pod. After any other event a
+# process that announced a DELETE may still send it.
 NOT_DELETED = (Event.CANCELLED, Event.DELETE_REFUSED)
 
 TRANSITIONS: tuple[Transition, ...] = (
@@ -140,21 +174,11 @@ MACHINE = Machine(
 )
 
 
-@dataclass
-class _Cursor:
-    """What `transitions` moves along the table. It lives for one event only: the record is what persists."""
-
-    state: State
-
-
 def follow(state: State, event: Event) -> State:
-    """Where `event` leads from `state`.
-
-    Raises ImpossibleEvent where the table has no such row.
-    """
-    cursor = _Cursor(state)
+    """Give the state that `event` leads to from `state`. Raises ImpossibleEvent if the table has no such row."""
+    cursor = SimpleNamespace(state=state)  # the model that `transitions` wants, for this one event
     try:
         MACHINE.events[event.value].trigger(cursor)
     except MachineError as error:
-        raise ImpossibleEvent(f"{event} can't happen in {state}: please report this as a fault of mecbounce") from error
-    return cursor.state
+        raise ImpossibleEvent(f"{event} can't happen in {state}: please report this as a bug in mecbounce") from error
+    return State(cursor.state)

@@ -1,4 +1,4 @@
-"""What would a bounce do now? Asked of the API server in reads, access reviews and one dry run: nothing changes."""
+"""What would a bounce do now? Found out by reads, access reviews and one dry run: nothing is changed."""
 
 from __future__ import annotations
 
@@ -7,117 +7,93 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from mecbounce import checks, diagnosis, probes, steps
+from mecbounce import absence, checks, probes, steps
+from mecbounce.checks import Finding
 from mecbounce.errors import AccessDenied, ClusterError, Refused, Unreachable, one_line
 from mecbounce.fields import Frozen
 from mecbounce.kubernetes_api.objects import Controller, Pod
 from mecbounce.machine import JOINING, Event, State, follow
-from mecbounce.protection import AnnotationProtection
+from mecbounce.messages import TASK, Terms
+from mecbounce.probes import Deadline
+from mecbounce.protection import AnnotationProtection, ShutdownProtection
 from mecbounce.record import SeenPod
 from mecbounce.request import BounceRequest
-from mecbounce.steps import ShutdownProtection
 
 if TYPE_CHECKING:
     from mecbounce.kubernetes_api import PlanCluster
-
-
-class Finding(Frozen):
-    """What came of one check."""
-
-    code: str
-    """Its stable name."""
-    question: str
-    """What it asks; a yes is what a bounce minds."""
-    answer: bool
-    """Whether that is so."""
-    ends: bool
-    """Whether the checks stop here."""
-    notice: str
-    """What to know of a yes that does not end them."""
 
 
 class Write(Frozen):
     """Something that a bounce would change."""
 
     verb: str
-    """PATCH, POST or DELETE, NONE where nothing is left to change, CALL for a protection of the caller's own."""
+    """PATCH, POST or DELETE; NONE if nothing is left to change; CALL for a protection of the caller's own."""
     target: str
     """What it would change."""
     terms: str
-    """How."""
-
-
-class Deadline(Frozen):
-    """How long a bounce would wait."""
-
-    seconds: float
-    """At most so many seconds."""
-    origin: str
-    """Where that comes from."""
-    short: bool
-    """Whether the pod itself asks for more."""
+    """How it would change it."""
 
 
 class Right(Frozen):
-    """What these credentials must be allowed to do."""
+    """Something that these credentials must be allowed to do."""
 
     verb: str
-    """As the API server names it."""
+    """What is done, such as get."""
     resource: str
-    """Its type, as it stands in a URL."""
+    """The type of the objects, as in a URL."""
     group: str = ""
-    """Its API group; empty for Kubernetes' own core."""
+    """Its API group; empty for the core group."""
     name: str = ""
-    """The one object that it is about; empty: all of them."""
+    """The one object; empty: all of that type."""
     otherwise: str = ""
-    """What is worse without the right; empty: there is no bounce without it."""
+    """What is lost without the right; empty: a bounce is impossible without it."""
     granted: bool | None = None
-    """Whether it is there; None: that could not be asked."""
+    """True if it is granted; None: that could not be asked."""
     why: str = ""
     """Why it could not be asked."""
     namespaced: bool = True
-    """Whether it is about objects in the namespace; else about those of no namespace."""
+    """True if its objects are in the namespace, False if they are in none."""
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}" + (f".{self.group}" if self.group else "")
 
     @property
     def misses(self) -> bool:
-        """Whether no bounce can be for want of it."""
+        """True if a bounce is impossible because this right is missing."""
         return self.granted is False and not self.otherwise
 
 
 class Plan(Frozen):
-    """What a bounce would do now. As JSON, these fields are what the command prints with `-o json`."""
+    """What a bounce would do now. `mecbounce plan -o json` prints these fields."""
 
     goes_on: bool
-    """Whether it would get past its checks and its DELETE."""
+    """True if its checks would pass and its DELETE would be accepted."""
     event: Event
-    """What its checks come to."""
+    """The event that its checks would end with."""
     message: str
-    """The same for a person, or else what stands in its way."""
+    """The same for people, or what prevents the bounce."""
     advice: str
-    """Who must do what about that."""
+    """Who must do what, if anything."""
     checks: tuple[Finding, ...] = ()
-    """The checks that were asked, in order."""
+    """The checks that were made, in order."""
     pod: SeenPod | None = None
     """The pod, if there is one."""
     writes: tuple[Write, ...] = ()
     """What it would change, in order."""
     dry_run: str = ""
-    """What the API server said to the DELETE; empty where none was asked for."""
+    """What the API server answered to a dry run of the DELETE; empty if there was none."""
     refused: bool = False
-    """Whether the dry run was anything but accepted."""
+    """True if there was a dry run and it was not accepted."""
     termination: Deadline | None = None
     """How long the pod may take to go."""
     ready: Deadline | None = None
     """How long its replacement may take to be back."""
     rights: tuple[Right, ...] = ()
-    """Those that it would need."""
+    """The rights that it would need."""
     eviction: str = ""
-    """What an eviction would be told; a bounce deletes, and is not stopped by it."""
+    """How an eviction would end. A bounce deletes: a PodDisruptionBudget does not stop it."""
     disruption_budgets: Mapping[str, int] | None = None
-    """How many disruptions each PodDisruptionBudget of the pod allows now; None: that could not be asked."""
+    """How many disruptions each PodDisruptionBudget of the pod allows now; None: they could not be read."""
     notices: tuple[str, ...] = ()
     """What else is worth knowing."""
 
@@ -128,25 +104,24 @@ def plan(
     protection: ShutdownProtection | None = None,
     *,
     events: bool = True,
+    terms: Terms = TASK,
 ) -> Plan:
-    """Ask every check, every right, and the API server for a dry run of the DELETE. Changes nothing.
+    """Make every check, ask for every right, and dry-run the DELETE on the API server. Changes nothing, raises nothing.
 
-    `protection` and `events` are those that the `BounceTask` will be given; no protection is called. Where there is no
-    usable answer the plan says so, as a bounce would.
+    Give it the `protection`, `events` and `terms` that the `BounceTask` will get; no protection is called.
     """
     try:
-        facts, _ = steps.gather(request, cluster, lambda name: cluster.pods(request.namespace, name))
+        facts, _ = steps.gather(request, cluster, lambda name: cluster.pods(request.namespace, name), terms=terms)
     except AccessDenied as error:
-        rights = _asked(request, cluster, _rights(checks.Facts(request), protection, writes=True, events=events))
-        advice = _who_grants(request, rights)
-        return Plan(
-            goes_on=False, event=Event.ACCESS_DENIED, message=f"{one_line(error)}.", advice=advice, rights=rights
-        )
+        rights = _ask_for(request, cluster, _rights(checks.Facts(request), protection, writes=True, events=events))
+        advice, message = _who_grants(request, rights), f"{one_line(error)}."
+        return Plan(goes_on=False, event=Event.ACCESS_DENIED, message=message, advice=advice, rights=rights)
     except ClusterError as error:
         advice = "Find out why the API server gives no usable answer. Then plan again."
         return Plan(goes_on=False, event=Event.CLUSTER_UNREACHABLE, message=f"{one_line(error)}.", advice=advice)
-    verdict, pod = checks.judge(facts), facts.pod
-    rights = _asked(request, cluster, _rights(facts, protection, writes=verdict.event not in JOINING, events=events))
+    verdict, pod, timeouts = checks.judge(facts), facts.pod, request.timeouts
+    spec = pod.spec if pod else None
+    rights = _ask_for(request, cluster, _rights(facts, protection, writes=verdict.event not in JOINING, events=events))
     deleted = pod if verdict.event is Event.CHECKS_PASSED else None
     dry_run, refused = _dry_run(request, deleted, cluster) if deleted else ("", False)
     eviction, budgets = _eviction(request, pod, cluster) if pod else ("", None)
@@ -156,22 +131,21 @@ def plan(
         message = f"Missing in namespace {request.namespace}: the right to {missing}."
     elif goes_on and refused:
         goes_on, message = False, f"Dry run of the deletion: {dry_run.rstrip('.')}."
-        advice = "Settle that with whoever sets the rights and admission rules of this namespace, then plan again."
+        advice = "Whoever sets the rights and admission rules of this namespace must allow it. Then plan again."
     return Plan(
         goes_on=goes_on,
         event=verdict.event,
         message=message,
         advice=advice,
-        checks=tuple(
-            Finding(code=one.check.code, question=one.check.question, answer=one.yes, ends=one.ends, notice=one.notice)
-            for one in verdict.answers
-        ),
+        checks=verdict.findings,
         pod=SeenPod.of(pod) if pod else None,
         writes=tuple(_writes(facts, verdict.event, protection, events=events)),
         dry_run=dry_run,
         refused=refused,
-        termination=_termination(request, pod) if pod and verdict.event is not Event.ALREADY_REPLACED else None,
-        ready=_ready(request, pod) if pod else None,
+        termination=probes.termination_deadline(timeouts.termination, spec.termination_grace_period_seconds)
+        if spec and verdict.event is not Event.ALREADY_REPLACED
+        else None,
+        ready=probes.ready_deadline(timeouts.ready, spec.long_running) if spec else None,
         rights=rights,
         eviction=eviction,
         disruption_budgets=budgets,
@@ -182,33 +156,15 @@ def plan(
     )
 
 
-def _termination(request: BounceRequest, pod: Pod) -> Deadline:
-    given, grace = request.timeouts.termination, pod.spec.termination_grace_period_seconds
-    return Deadline(
-        seconds=probes.termination_timeout(given, grace),
-        origin=probes.termination_origin(given, grace),
-        short=probes.too_short(given, grace),
-    )
-
-
-def _ready(request: BounceRequest, pod: Pod) -> Deadline:
-    given, containers = request.timeouts.ready, pod.spec.long_running
-    return Deadline(
-        seconds=probes.ready_timeout(given, containers),
-        origin=probes.ready_origin(given, containers),
-        short=probes.too_short(given, probes.startup_budget(containers)),
-    )
-
-
 def _dry_run(request: BounceRequest, pod: Pod, cluster: PlanCluster) -> tuple[str, bool]:
-    """Tell what the API server says to the DELETE, and whether that is no yes."""
+    """Give the API server's answer to the DELETE, and True if it was not accepted."""
     try:
         cluster.delete_pod(request.namespace, pod.name, pod.uid, dry_run=True)
     except Unreachable as error:
         return f"no usable answer: {one_line(error)}", True
     except Refused as error:
         said = one_line(error)
-        if "does not support dry run" in said:  # a webhook with side effects: it may well let the DELETE pass
+        if "does not support dry run" in said:  # a webhook with side effects; it may allow the real DELETE
             return f"not asked: {said}", False
         return f"refused: {said}", True
     except ClusterError as error:
@@ -221,7 +177,7 @@ def _writes(
 ) -> Iterator[Write]:
     pod, target = facts.pod, f"pod {facts.request.pod}"
     if event is Event.CHECKS_PASSED and pod is not None:
-        yield from _unprotecting(pod, protection)
+        yield from _protection_writes(pod, protection)
         if events:
             yield Write(verb="POST", target=target, terms="Kubernetes Event Bouncing")
         grace = f"its own grace period of {pod.spec.termination_grace_period_seconds:,} s"
@@ -237,8 +193,8 @@ def _goes_on(event: Event) -> bool:
     return follow(State.INIT_CHECKS, event) is not State.FAILED
 
 
-def _unprotecting(pod: Pod, protection: ShutdownProtection | None) -> Iterator[Write]:
-    """Tell how the shutdown protection would be switched off. An annotation's value may be a secret: it is not told."""
+def _protection_writes(pod: Pod, protection: ShutdownProtection | None) -> Iterator[Write]:
+    """Say how the protection would be switched off, without the annotation's value: that may be a secret."""
     if protection is None:
         return
     if not isinstance(protection, AnnotationProtection):
@@ -252,26 +208,26 @@ def _unprotecting(pod: Pod, protection: ShutdownProtection | None) -> Iterator[W
 
 
 def _waits_for_predecessor(request: BounceRequest, pod: Pod | None, cluster: PlanCluster) -> Iterator[str]:
-    """Tell of an OrderedReady StatefulSet that would not make the pod anew now. Best effort."""
+    """Say if an OrderedReady StatefulSet would not recreate the pod now. Best effort."""
     owner = pod.controller if pod else None
     if pod is None or owner is None or owner.kind != "StatefulSet":
         return
     try:
         controller = Controller.read(cluster.controller(request.namespace, owner))
-        waits_for = diagnosis.unready_predecessor(controller, pod.name, cluster.pods(request.namespace))
+        waits_for = absence.unready_predecessor(controller, pod.name, cluster.pods(request.namespace))
     except (ClusterError, ValidationError):
         return
     if waits_for:
         yield (
             f"{owner.called} makes its pods in order (OrderedReady), and {waits_for}: "
-            f"{pod.name} would not be made anew before that is mended."
+            f"{pod.name} would not be recreated until that is solved."
         )
 
 
 def _rights(
     facts: checks.Facts, protection: ShutdownProtection | None, *, writes: bool, events: bool
 ) -> Iterator[Right]:
-    """List what a bounce needs, if need be without its `writes`. A list by name is authorised by that name."""
+    """List the rights that a bounce needs; `writes`: also those to change the pod."""
     request, pod = facts.request, facts.pod
     name = "" if facts.has_generated_name else request.pod
     if (ref := request.node) is not None:
@@ -284,7 +240,7 @@ def _rights(
     if writes:
         yield Right(verb="delete", resource="pods", name=request.pod)
         if isinstance(protection, AnnotationProtection):
-            kept = "the shutdown protection stays on, and the pod is deleted all the same"
+            kept = "the shutdown protection stays on, and the pod is deleted anyway"
             yield Right(verb="patch", resource="pods", name=request.pod, otherwise=kept)
     if events:
         yield Right(verb="create", resource="events", otherwise="`kubectl describe` tells nothing of the bounce")
@@ -298,8 +254,8 @@ def _rights(
             yield Right(verb="list", resource=plural, group=facts.maker.group, otherwise=less)
 
 
-def _asked(request: BounceRequest, cluster: PlanCluster, rights: Iterator[Right]) -> tuple[Right, ...]:
-    """Ask for each right whether it is there."""
+def _ask_for(request: BounceRequest, cluster: PlanCluster, rights: Iterator[Right]) -> tuple[Right, ...]:
+    """Ask the API server which of the rights are granted."""
 
     def answered(right: Right) -> Right:
         namespace = request.namespace if right.namespaced else ""
@@ -313,12 +269,12 @@ def _asked(request: BounceRequest, cluster: PlanCluster, rights: Iterator[Right]
 
 
 def _eviction(request: BounceRequest, pod: Pod, cluster: PlanCluster) -> tuple[str, dict[str, int] | None]:
-    """Say what an eviction, which a deletion is not, would be told now."""
+    """Say how an eviction would end now, and give each PodDisruptionBudget's allowed disruptions."""
     try:
         budgets = [one for one in cluster.disruption_budgets(request.namespace) if one.covers(pod)]
     except ClusterError as error:
         return f"Whether a PodDisruptionBudget covers the pod could not be asked: {one_line(error)}.", None
-    allowed = {one.metadata.name: one.status.disruptions_allowed for one in budgets}
+    allowed = {one.metadata.name: one.disruptions_allowed for one in budgets}
     if not allowed:
         return "No PodDisruptionBudget covers the pod.", allowed
     if len(allowed) > 1:  # https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/
@@ -336,5 +292,5 @@ def _missing(rights: tuple[Right, ...]) -> str:
 
 
 def _who_grants(request: BounceRequest, rights: tuple[Right, ...]) -> str:
-    what = f"grant: {missing}" if (missing := _missing(rights)) else "settle that"
+    what = f"grant: {missing}" if (missing := _missing(rights)) else "allow it"
     return f"Whoever sets the rights of namespace {request.namespace} must {what}. Then plan again."

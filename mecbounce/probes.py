@@ -1,4 +1,4 @@
-"""When is a pod back, and how long may that take? Pure functions of what its spec and status say.
+"""When is a pod back, and how long may that take? Pure functions of its spec and status.
 
 https://kubernetes.io/docs/concepts/workloads/pods/probes/
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
-from mecbounce.fields import LONGEST
+from mecbounce.fields import LONGEST, Frozen
 from mecbounce.machine import Event
 from mecbounce.request import ReadyWhen
 
@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 
     from mecbounce.kubernetes_api.objects import Container, ContainerStatus, Pod, Probe
 
-DEFAULT_TIMEOUT = 600.0
-GRACE_MARGIN = 60.0
-BUDGET_MARGIN = 300.0
-CLOCKS_AGREE = timedelta(seconds=5)  # a smaller difference of two clocks tells nothing
-STEADY_AFTER = 10.0  # seconds that a restarted container must have run to count: as long as a kubelet's first back-off
+DEFAULT_TIMEOUT, GRACE_MARGIN, BUDGET_MARGIN = 600.0, 60.0, 300.0  # seconds
+CLOCKS_AGREE = timedelta(seconds=5)  # a smaller difference of two clocks is ignored
+STEADY_AFTER = 10.0  # seconds that a restarted container must have run: as long as the kubelet's first back-off
 
 
 def probe_budget(probe: Probe) -> float:
@@ -32,65 +30,59 @@ def probe_budget(probe: Probe) -> float:
 
 
 def startup_budget(containers: Iterable[Container]) -> float:
-    """Seconds that the slowest startup probe allows; 0 where there is none."""
+    """Seconds that the slowest startup probe allows; 0 if there is none."""
     return max((probe_budget(one.startup_probe) for one in containers if one.startup_probe), default=0.0)
 
 
-def startup_budget_origin(containers: Iterable[Container]) -> str:
-    """Say which container's startup probe that is, and how the sum is made; empty where there is none."""
+class Deadline(Frozen):
+    """How long a bounce would wait."""
+
+    seconds: float
+    """At most so many seconds."""
+    origin: str
+    """Where that comes from."""
+    short: bool
+    """True if the pod itself allows more."""
+
+
+def termination_deadline(given: float | None, grace_period: float) -> Deadline:
+    """Say how long to wait for the old pod to go."""
+    return _deadline(given, grace_period, GRACE_MARGIN, f"the pod's grace period is {grace_period:,.0f} s")
+
+
+def ready_deadline(given: float | None, containers: Iterable[Container]) -> Deadline:
+    """Say how long to wait for the replacement to be back."""
     probed = [(one.name, one.startup_probe) for one in containers if one.startup_probe]
-    if not probed:
-        return ""
-    name, probe = max(probed, key=lambda one: probe_budget(one[1]))
-    delay = f"{probe.initial_delay_seconds:,} s + " if probe.initial_delay_seconds else ""
-    tries = f"{probe.failure_threshold:,} × {max(probe.period_seconds, probe.timeout_seconds):,} s"  # noqa: RUF001 -- a product
-    total = f"{delay}{tries} + {probe.period_seconds:,} s = {probe_budget(probe):,.0f} s"
-    return f"container {name}'s startup probe allows {total}"
+    own, pod_allows = 0.0, "no container has a startup probe"
+    if probed:
+        name, probe = max(probed, key=lambda one: probe_budget(one[1]))
+        own = probe_budget(probe)
+        delay = f"{probe.initial_delay_seconds:,} s + " if probe.initial_delay_seconds else ""
+        tries = f"{probe.failure_threshold:,} × {max(probe.period_seconds, probe.timeout_seconds):,} s"  # noqa: RUF001 -- a product
+        total = f"{delay}{tries} + {probe.period_seconds:,} s = {own:,.0f} s"
+        pod_allows = f"container {name}'s startup probe allows {total}"
+    return _deadline(given, own, BUDGET_MARGIN, pod_allows, "; counted again once its containers run")
 
 
-def termination_timeout(given: float | None, grace_period: float) -> float:
-    """Seconds to wait for the old pod to go."""
-    return given if given is not None else max(DEFAULT_TIMEOUT, min(grace_period, LONGEST) + GRACE_MARGIN)
-
-
-def ready_timeout(given: float | None, containers: Iterable[Container]) -> float:
-    """Seconds to wait for the replacement to be back."""
-    return given if given is not None else max(DEFAULT_TIMEOUT, startup_budget(containers) + BUDGET_MARGIN)
-
-
-def too_short(given: float | None, own: float) -> TypeGuard[float]:
-    """Whether a deadline was given that is shorter than what the pod itself asks for, in seconds."""
-    return given is not None and given < own
-
-
-def termination_origin(given: float | None, grace_period: float) -> str:
-    """Say where `termination_timeout` comes from."""
-    own = f"the pod's grace period is {grace_period:,.0f} s"
+def _deadline(given: float | None, own: float, margin: float, pod_allows: str, then: str = "") -> Deadline:
+    """Take the given time, else the default or the pod's own time and a margin, whichever is longer."""
     if given is not None:
-        return f"as given, and too short: {own}" if too_short(given, grace_period) else f"as given; {own}"
-    if termination_timeout(None, grace_period) > DEFAULT_TIMEOUT:
-        return f"{own}, and {GRACE_MARGIN:.0f} s more"
-    return f"the default; {own}"
-
-
-def ready_origin(given: float | None, containers: Iterable[Container]) -> str:
-    """Say where `ready_timeout` comes from."""
-    containers = tuple(containers)
-    own = startup_budget_origin(containers) or "no container has a startup probe"
-    if given is not None:
-        return f"as given, and too short: {own}" if too_short(given, startup_budget(containers)) else f"as given; {own}"
-    if ready_timeout(None, containers) > DEFAULT_TIMEOUT:
-        return f"{own}, and {BUDGET_MARGIN:.0f} s more; counted anew once its containers run"
-    return f"the default; {own}; counted anew once its containers run"
+        short = given < own
+        return Deadline(
+            seconds=given, origin=f"as given{', and too short: ' if short else '; '}{pod_allows}", short=short
+        )
+    seconds = max(DEFAULT_TIMEOUT, min(own, LONGEST) + margin)
+    origin = f"{pod_allows}, and {margin:.0f} s more" if seconds > DEFAULT_TIMEOUT else f"the default; {pod_allows}"
+    return Deadline(seconds=seconds, origin=f"{origin}{then}", short=False)
 
 
 def has_startup_probe(pod: Pod) -> bool:
-    """Whether any long-running container has one."""
+    """True if any long-running container has one."""
     return any(one.startup_probe for one in pod.spec.long_running)
 
 
 def is_started(pod: Pod, server_now: datetime) -> bool:
-    """Whether every long-running container has started, and is ready where only a readiness probe speaks for it."""
+    """True if every long-running container has started; one that has only a readiness probe must be ready."""
     containers = pod.spec.long_running
     return bool(containers) and all(_has_started(one, pod, server_now) for one in containers)
 
@@ -105,10 +97,10 @@ def _has_started(container: Container, pod: Pod, server_now: datetime) -> bool:
 
 
 def kubelet_now(pod: Pod, server_now: datetime) -> datetime:
-    """The time by the clock of the pod's kubelet, which stamps the starts of its containers.
+    """The time by the kubelet's clock, which is the clock of a container's `startedAt`.
 
-    Stamps that can't be true show that it is not the API server's time: a container that starts in the future, or a pod
-    that was seen before it was made. Then the clocks differ by about what lies between the two stamps of the pod.
+    Two impossible times show that this clock and the API server's differ: a container that starts in the future, or a
+    pod that its kubelet saw before it was created. The difference is then taken from the pod's two times.
     """
     made, seen = pod.metadata.creation_timestamp, pod.status.start_time
     if made is None or seen is None:
@@ -119,9 +111,9 @@ def kubelet_now(pod: Pod, server_now: datetime) -> datetime:
 
 
 def runs_steadily(status: ContainerStatus, pod: Pod, server_now: datetime) -> bool:
-    """Whether a container is not just between two crashes: once restarted, it must have run for STEADY_AFTER seconds.
+    """True if a container is not just between two crashes: once restarted, it must have run for STEADY_AFTER seconds.
 
-    So must one whose startup probe has passed: kubelet 1.35 may hand on what the container before it has earned
+    This holds also where its startup probe has passed: kubelet 1.35 may copy that from the container before it
     (kubernetes/kubernetes#141155).
     """
     if status.restart_count == 0:
@@ -131,7 +123,7 @@ def runs_steadily(status: ContainerStatus, pod: Pod, server_now: datetime) -> bo
 
 
 def is_ready(pod: Pod, server_now: datetime) -> bool:
-    """Whether its Ready condition is true, and no container is just between two crashes."""
+    """True if its Ready condition is true, and no container is just between two crashes."""
     condition = pod.condition("Ready")
     if condition is None or condition.status != "True":
         return False
@@ -140,9 +132,9 @@ def is_ready(pod: Pod, server_now: datetime) -> bool:
 
 
 def kubelet_is_silent(pod: Pod) -> bool:
-    """Whether the pod's Ready condition was taken from it although all its containers were ready.
+    """True if the pod is not Ready although all its containers are.
 
-    So the node controller does where a kubelet no longer answers: what that said last of the containers stays.
+    The node controller sets that where a kubelet no longer answers; the containers' last statuses stay as they were.
     """
     condition = pod.condition("Ready")
     if condition is None or condition.status == "True" or pod.spec.readiness_gates:
@@ -152,7 +144,7 @@ def kubelet_is_silent(pod: Pod) -> bool:
 
 
 def completion_event(pod: Pod, ready_when: ReadyWhen, server_now: datetime) -> Event | None:
-    """Which event tells that the replacement is back; None: not yet. `server_now` is the API server's own time."""
+    """Give the event that the replacement is back by; None: not yet. `server_now` is the API server's own time."""
     if pod.finished or pod.disrupted or kubelet_is_silent(pod):
         return None
     if ready_when is ReadyWhen.AUTO:
@@ -163,7 +155,7 @@ def completion_event(pod: Pod, ready_when: ReadyWhen, server_now: datetime) -> E
 
 
 def running_since(pod: Pod) -> datetime | None:
-    """When the last of its long-running containers started; None while any of them does not run."""
+    """When the last of its long-running containers started; None unless all of them run."""
     starts = []
     for container in pod.spec.long_running:
         status = pod.container_status(container.name)
@@ -175,7 +167,7 @@ def running_since(pod: Pod) -> datetime | None:
 
 @dataclass(frozen=True)
 class StartupProgress:
-    """How much of its startup probe's budget a container has used up; `left` is in seconds, at least 0."""
+    """How much of its startup probe's budget a container has used; `left` is in seconds, at least 0."""
 
     container: str
     tries: int
@@ -184,9 +176,9 @@ class StartupProgress:
 
 
 def startup_progress(pod: Pod, server_now: datetime) -> StartupProgress | None:
-    """Estimate how far the first container is whose startup probe has not passed yet; None: there is none.
+    """Estimate the progress of the first container whose startup probe has not passed yet; None: there is none.
 
-    The kubelet tells of no single try: they are counted from the container's start, as if each had been made in time.
+    The kubelet does not report single tries. They are computed from the container's start and the probe's period.
     """
     for container in pod.spec.long_running:
         probe, status = container.startup_probe, pod.container_status(container.name)
@@ -207,13 +199,13 @@ def startup_progress(pod: Pod, server_now: datetime) -> StartupProgress | None:
 
 
 def deadline_from_start(pod: Pod, *, entered_at: datetime, now: datetime, skew: timedelta) -> datetime | None:
-    """Give the readiness deadline anew, counted from the containers' start; None while they do not all run.
+    """Count the readiness deadline again, from the start of the containers; None unless all of them run.
 
-    The start is told by the cluster's clock, which is ahead of this machine's by `skew`. Outside of what can be true
-    here, it is not believed.
+    The start is a time of the cluster's clock, which is `skew` ahead of this machine's. A start before `entered_at` or
+    after `now` is impossible and is corrected.
     """
     since = running_since(pod)
     if since is None:
         return None
     start = min(max(since, entered_at + skew), now + skew) - skew
-    return start + timedelta(seconds=ready_timeout(None, pod.spec.long_running))
+    return start + timedelta(seconds=ready_deadline(None, pod.spec.long_running).seconds)

@@ -1,25 +1,58 @@
-"""Ways to switch a pod's shutdown protection off, each an object with `disable(pod)`.
-
-Any object of your own with that method will do. It gets the pod as it was just seen, may return False where there
-was nothing to switch off, and may raise whatever it likes: the bounce then says so and goes on. It has the API
-timeout to answer; what answers later than that is no longer waited for, though it may still take effect.
-"""
+"""Ways to switch off a pod's shutdown protection. Each is an object with the method `disable`; yours may be one too."""
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from mecbounce.kubernetes_api.client import KubernetesCluster
     from mecbounce.kubernetes_api.objects import Pod
 
 
+class ShutdownProtection(Protocol):
+    """Whatever keeps the pod from shutting down."""
+
+    def disable(self, pod: Pod) -> bool | None:
+        """Switch it off for this incarnation, the pod as it was just seen. False: there was nothing to switch off.
+
+        It may raise anything: the bounce says so and goes on. It has the API timeout to return; after that the bounce
+        no longer waits for it, though it may still take effect.
+        """
+        ...
+
+
+def switch_off(protection: ShutdownProtection, pod: Pod, seconds: float) -> bool | None:
+    """Give what `disable` returns, or raise what it raises. Raises TimeoutError after `seconds`.
+
+    It runs in a thread of its own: a user's code that hangs must not hang the bounce.
+    """
+    returned: list[bool | None] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            returned.append(protection.disable(pod))
+        except BaseException as error:  # noqa: BLE001 -- raised again below; SystemExit would end this thread alone
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="mecbounce-protection", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if raised:
+        error = raised[0]
+        raise error if isinstance(error, Exception) else RuntimeError(f"it raised {type(error).__name__}")
+    if not returned:
+        raise TimeoutError(f"no answer within {seconds:.0f} s")
+    return returned[0]
+
+
 @dataclass(frozen=True)
 class AnnotationProtection:
-    """An annotation of the pod. It is patched with the UID as precondition, so no other incarnation can be hit.
+    """An annotation of the pod. The patch has the UID as its precondition: no other incarnation is changed.
 
-    Only an annotation that is there is changed: a pod without it is not protected.
+    A pod without the annotation is not protected, and is left as it is.
     """
 
     cluster: KubernetesCluster
@@ -37,7 +70,8 @@ class AnnotationProtection:
 class HttpProtection:
     """A request to the application, through the API server's pod proxy.
 
-    The proxy goes by name: the pod is looked at right before, yet a pod replaced in that instant would be hit.
+    The proxy takes a name, not a UID. The UID is checked right before; a pod that is replaced in that instant would
+    get the request.
     https://kubernetes.io/docs/tasks/access-application-cluster/access-cluster-services/
     """
 
@@ -56,7 +90,7 @@ class HttpProtection:
 class ExecProtection:
     """A command in one of the pod's containers (the first unless named); exit status 0 means switched off.
 
-    Exec goes by name: the pod is looked at right before, yet a pod replaced in that instant would be hit.
+    Exec takes a name, not a UID. The UID is checked right before; a pod that is replaced in that instant would run it.
     """
 
     cluster: KubernetesCluster

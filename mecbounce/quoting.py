@@ -1,15 +1,15 @@
-"""What others say, made fit to be told: one line, of bounded length, without what looks like a secret.
+"""Texts from outside, made safe to show: one line, of bounded length, without what looks like a secret.
 
-Only the beginning of a long text is read, in time that grows with its length alone. A text may pass here more
-than once: what is hidden stays hidden, and what is told is told again.
+Only the beginning of a long text is read, in time that grows with its length alone. A text may be quoted twice: what
+is hidden stays hidden, and the rest stays as it is.
 """
 
 from __future__ import annotations
 
 import re
 
-LONGEST = 1000  # characters that are told
-_READ = 4 * LONGEST  # characters that are looked at
+LONGEST = 1000  # characters that are shown
+_READ = 4 * LONGEST  # characters that are read
 
 _PASSWORD = r"(?:pass(?:word|wd|phrase|code)|pass(?<!bypass)(?<!compass)|pwd|(?<![a-z])pw)s?\d?"  # noqa: S105 -- a name
 _KEY = r"(?:access|account|api|auth|encryption|master|private|secret|shared|signing|storage)[-_]?key"
@@ -21,15 +21,15 @@ _IS = r" ?(?:=>|:=|[=:]|%3D) ?"
 _FAULT = r"(?:Invalid|Unsupported|Duplicate|Required) value"  # what the API server says of a field
 _SCHEME = r"(?:basic|bearer|negotiate|token|apikey)(?: |%20)"
 # Words of prose, or the name of an object: "secret: db-credentials not found" tells which Secret is missing.
-# *** may stand at their end, so that a text which passes here again stays as it is.
+# *** may be at their end, so that a text which is quoted again stays as it is.
 _WORDS = r"[a-z]{0,24}+\d?(?:[._/-][a-z]{0,24}+\d?)*+(?:\*\*\*)?(?=[,;:.)\"']*+(?:\s|\Z))"
-_VALUE = r"(?:[^\s\"',;&)}\]]|[,)}\]](?=\S))"  # one character of what no quotes enclose
-# After a mere blank most words are prose or names of objects: a digit and letters of both cases are in neither.
+_VALUE = r"(?:[^\s\"',;&)}\]]|[,)}\]](?=\S))"  # one character of a value without quotes
+# After a blank most words are prose or names of objects, which never have a digit and letters of both cases.
 _NO_WORD = rf"(?-i:(?=\w)(?=[^\s:]{{0,40}}\d)(?=[^\s:]{{0,40}}[a-z])(?=[^\s:]{{0,40}}[A-Z])){_VALUE}{{8,}}"
 
-# It has blanks, so it goes first: "password=" would end at the first one.
+# It has blanks, so it is hidden first: "password=" would end at the first one.
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{1,40}-----.*?(?:-----END [A-Z0-9 ]{1,40}-----|\Z)")
-# What each looks like, in any case. The last group of a pattern is the secret; what stands before it is told.
+# What each looks like, in any case. The last group of a pattern is the secret; the text before it is shown.
 _SECRETS = {
     # A password ends at the last @ before a slash; one with a slash in it, at the first @. A port is no password.
     "user and password of an address": (
@@ -69,7 +69,7 @@ _SECRET_OF_ANY_KIND = re.compile("|".join(_SECRETS.values()), re.IGNORECASE)
 
 
 def quoted(text: object) -> str:
-    """Give the text on one line, with *** for what looks like a secret and � for what a terminal would obey."""
+    """Give the text on one line, with *** for what looks like a secret and � for a terminal's control characters."""
     whole = str(text)
     words = whole[:_READ].split()
     if len(whole) > _READ:
@@ -80,10 +80,10 @@ def quoted(text: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Give the text with � for what a terminal would obey."""
+    """Give the text with � for a terminal's control characters."""
     return text if text.isprintable() else "".join(one if one.isprintable() else "�" for one in text)
 
 
 def _hidden(found: re.Match[str]) -> str:
-    told = found.start(found.lastindex or 0) - found.start()
-    return f"{found[0][:told]}***"
+    shown = found.start(found.lastindex or 0) - found.start()
+    return f"{found[0][:shown]}***"

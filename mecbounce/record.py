@@ -1,7 +1,4 @@
-"""What a bounce remembers, and how it ended: frozen data that is saved as JSON.
-
-Times are aware datetimes in UTC, durations are seconds.
-"""
+"""What a bounce remembers, and how it ended: frozen data, saved as JSON. Times are in UTC, durations in seconds."""
 
 from __future__ import annotations
 
@@ -13,12 +10,9 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
+from mecbounce.codes import DiagnosisCode
 from mecbounce.fields import Frozen, Instant
 from mecbounce.kubernetes_api.objects import _LONG_AGO, Container, Owner, Pod
 from mecbounce.machine import FINAL, JOINING, NOT_DELETED, TRANSITIONS, WAITING, Event, State
@@ -32,21 +26,21 @@ class Notice(Frozen):
     """Something worth knowing that did not stop the bounce."""
 
     code: str
-    """A stable name of what it is about."""
+    """A stable name."""
     message: str
-    """What to tell a person."""
+    """The text for people."""
     at: Instant
     """When it was noticed, in UTC."""
     count: int = Field(default=1, ge=1)
-    """How many of this code there have been. Of many the first and the last are kept."""
+    """How many notices of this code there were. Only the first and the last are kept."""
 
 
 class Protection(StrEnum):
-    """What came of switching the pod's shutdown protection off.
+    """What happened to the pod's shutdown protection.
 
-    `disabled`: done. `off`: there was nothing to switch off: it was off, or there was none. `unused`: none is
-    configured, or the pod was going already. `kept`: it could not be done. `unknown`: there was no answer, so it may
-    have been done.
+    `disabled`: this bounce switched it off. `off`: it was off already, or the pod has none. `unused`: no protection is
+    configured, or the pod was terminating already. `kept`: it could not be switched off. `unknown`: there was no
+    answer; it may be switched off.
     """
 
     DISABLED = "disabled"
@@ -57,60 +51,69 @@ class Protection(StrEnum):
 
 
 class Deletion(StrEnum):
-    """Whether the pod was deleted, as far as a bounce knows."""
+    """What the bounce knows of the pod's deletion."""
 
     NONE = "none"
     """Nothing was deleted."""
     UNKNOWN = "unknown"
-    """A DELETE may have been carried out, or may be yet."""
+    """A DELETE may have been carried out, or may still be."""
     OURS = "ours"
     """This bounce's DELETE was accepted."""
     ALREADY = "already"
-    """It was being deleted, or had gone, before this bounce could delete it."""
+    """It was terminating, or had gone, before this bounce could delete it."""
     OURS_OR_ANOTHERS = "ours_or_anothers"
-    """It is being deleted, or has gone: by a DELETE of this bounce whose answer is not known, or by somebody else's."""
+    """It is terminating, or has gone: by a DELETE of this bounce that got no answer, or by somebody else's."""
     LOST = "lost"
-    """It was told as deleted, and the pod stands: a DELETE was swallowed, or the API server's data went back."""
+    """The API server accepted the DELETE, but the pod still exists: the DELETE was lost, or a backup was restored."""
 
 
 class Diagnosis(Frozen):
-    """One look at the moment of failure: a stable code, what was seen, and who must act."""
+    """The cause of a failure, found by one look at that moment."""
 
-    code: str
-    """A stable name of what it is, such as image_pull."""
+    code: DiagnosisCode | str = Field(union_mode="left_to_right")
+    """A stable name of the cause, such as image_pull. A later mecbounce may have more."""
     evidence: str
     """What was seen."""
     who: str
     """Who must act."""
+    standing: tuple[str, ...] | None = None
+    """The names of pods that ran then: the replacement of a pod that has not gone, or the other pods of its controller.
+    None: not known."""
+
+    @classmethod
+    def of(cls, code: DiagnosisCode, evidence: str, name: str = "", *, who: str = "") -> Self:
+        """Make one of a row. `name` is what `...` in its `who` stands for; `who` is given where the row has several."""
+        fitting = (one for one in code.who.split(" or ") if ("..." in one) is bool(name))
+        return cls(code=code, evidence=evidence, who=who or next(fitting).replace("...", name))
 
 
 def looks_generated(name: str) -> bool:
-    """Whether a pod's name may have been generated: all that is known of one that had gone before it was seen."""
+    """True if a pod's name may be generated: the only hint where the pod had gone before it was seen."""
     return _GENERATED.search(name) is not None
 
 
 class PinnedPod(Frozen):
-    """The identity of the pod to bounce, written down before anything is changed.
+    """The identity of the pod to bounce, saved before anything is changed.
 
-    Where the pod had gone before it was seen, its name and UID are all there is.
+    Of a pod that had gone before it was seen, only the name and the UID are known.
     """
 
     name: str
     """Its name."""
     uid: str
-    """Its UID, which no other incarnation has."""
+    """Its UID. Every incarnation has its own."""
     generated_name: bool = False
-    """Whether its replacement gets another name."""
+    """True if its replacement gets another name."""
     controller_uid: str | None = None
-    """The UID of what controls it. None: nothing does."""
+    """The UID of its controller. None: it has none."""
     controller: Owner | None = None
-    """What controls it, as its Events need it. Records of schema 1 have its UID alone."""
+    """Its controller. A record of schema 1 has only the UID."""
     containers: tuple[Container, ...] = ()
     """Its long-running containers, with their probes, whose times are in seconds."""
     images: Mapping[str, str] = {}
     """The image of each of its containers, by the container's name."""
     revision: str = ""
-    """Which revision of its controller's template it was made from. Empty: not told."""
+    """The revision of its controller's template that it was made from. Empty: not known."""
     host: str = ""
     """Its Kubernetes node."""
     grace_period: int = 30
@@ -118,11 +121,11 @@ class PinnedPod(Frozen):
     lookalikes: frozenset[str] = frozenset()
     """The UIDs of the pods that could be mistaken for its replacement."""
     peers: frozenset[str] = frozenset()
-    """The UIDs of those among them that stood by its side."""
+    """The UIDs of those among them that ran beside it."""
 
     @classmethod
     def of(cls, pod: Pod, pods: Iterable[Pod], controller: Owner | None = None) -> Self:
-        """Pin `pod`, as it stands among `pods`. `controller`: who makes it anew, where that is not its controller."""
+        """Pin `pod`; `pods` are the pods beside it. `controller`: what recreates it, if that is not its controller."""
         controller = controller or pod.controller
         pinned = cls(
             name=pod.name,
@@ -136,10 +139,10 @@ class PinnedPod(Frozen):
             host=pod.spec.host,
             grace_period=pod.spec.termination_grace_period_seconds,
         )
-        return pinned.seen_among((pod, *pods))
+        return pinned.with_lookalikes_in((pod, *pods))
 
-    def seen_among(self, pods: Iterable[Pod]) -> Self:
-        """Pin anew which pods could be mistaken for its replacement, as long as it stands among `pods` itself."""
+    def with_lookalikes_in(self, pods: Iterable[Pod]) -> Self:
+        """Pin again which `pods` could be mistaken for its replacement. Unchanged if it is not among them itself."""
         pods = tuple(pods)
         pod = self.find_in(pods)
         if pod is None:
@@ -157,7 +160,7 @@ class PinnedPod(Frozen):
         return self.model_copy(update={"lookalikes": lookalikes, "peers": peers})
 
     def peers_gone(self, pods: Iterable[Pod]) -> int:
-        """How many of the pods that stood by its side stand no more: each may have a replacement among the new ones."""
+        """How many of the pods that ran beside it have gone: each may have a replacement among the new pods."""
         return len(self.peers - {pod.uid for pod in pods if pod.stands})
 
     @property
@@ -165,20 +168,20 @@ class PinnedPod(Frozen):
         return self.controller is not None and self.controller.kind == "DaemonSet"
 
     def find_in(self, pods: Iterable[Pod]) -> Pod | None:
-        """The pinned incarnation itself, or None where it has gone."""
+        """The pinned incarnation itself; None if it has gone."""
         return next((pod for pod in pods if pod.uid == self.uid), None)
 
     def image_changes(self, images: Mapping[str, str]) -> list[tuple[str, str, str]]:
-        """The containers whose image differs in the replacement's `images`: name, image before, image after."""
+        """The containers whose image is another one in `images`: name, image before, image after."""
         if not self.images:  # it was never seen
             return []
         pairs = [(name, self.images.get(name, "none"), images.get(name, "none")) for name in {*self.images, *images}]
         return sorted(pair for pair in pairs if pair[1] != pair[2])
 
     def replacements(self, pods: Iterable[Pod]) -> tuple[Pod, ...]:
-        """The pods that replace it, the one to wait for first.
+        """The pods that may replace it; the first is the one to wait for.
 
-        First those that have not ended, from the oldest on, then the ended ones, from the last on.
+        First those that have not ended, oldest first; then those that have ended, youngest first.
         """
         fit = (
             pod
@@ -193,10 +196,7 @@ class PinnedPod(Frozen):
         return (*(pod for pod in in_order if not pod.finished), *ended)
 
     def is_replaced_by(self, pod: Pod) -> bool:
-        """True if name, controller and, for a DaemonSet, Kubernetes node fit.
-
-        Where nothing controlled it, any pod of its fixed name replaces it.
-        """
+        """True if name, controller and, for a DaemonSet, Kubernetes node match. Without a controller the name does."""
         if self.controller is not None and not pod.belongs_to(self.controller):
             return False
         if self.controller is None and self.controller_uid not in (None, pod.controller_uid):  # a record of schema 1
@@ -207,7 +207,7 @@ class PinnedPod(Frozen):
 
 
 class SeenPod(Frozen):
-    """A pod as it is named in a result."""
+    """A pod as a result names it."""
 
     name: str
     """Its name."""
@@ -231,65 +231,65 @@ class StateEntry(Frozen):
     at: Instant
     """When it was entered, in UTC."""
     event: Event | None = None
-    """What led to it. None: the beginning."""
+    """The event that led to it. None: the bounce began."""
 
 
 class Trouble(Frozen):
-    """The API server gives no usable answer."""
+    """Requests that failed in a row, up to now."""
 
     since: Instant
-    """Since when, in UTC."""
+    """When the first of them failed, in UTC."""
     tries: int = Field(ge=0)
-    """How many tries in a row have failed."""
+    """How many there were."""
     what: str
-    """What came instead of an answer."""
+    """The error of the last one."""
     delete_tried_at: Instant | None = None
-    """When a DELETE was sent last that got no usable answer, in UTC. None: none was."""
+    """When a DELETE last got no usable answer, in UTC. None: that did not happen."""
 
 
 SCHEMA_VERSION: Literal[3] = 3
-READABLE = (1, 2, 3)  # what a later one has added may be missing
+READABLE = (1, 2, 3)  # an older record lacks the fields that came later
 
 
 class BounceRecord(Frozen):
     """Everything that a bounce must remember: one small JSON document."""
 
     schema_version: Literal[3] = SCHEMA_VERSION
-    """The version of this layout. One that an older mecbounce wrote becomes this one as it is read."""
+    """The version of this layout. An older one becomes this one when it is read."""
     bounce_id: str
-    """The bounce's own name, which its logs bear too."""
+    """The bounce's own name, also in its logs."""
     revision: int = Field(ge=1, lt=2**53)
-    """Rises by one with each save, and is what a store compares and swaps on."""
+    """Rises by one with each save. A store compares and swaps on it."""
     request: BounceRequest
-    """What was asked for as it began."""
+    """The request that it began with."""
     path: Annotated[tuple[StateEntry, ...], Field(min_length=1)]
-    """The states that it has entered, the present one last."""
+    """The states that it has entered, in order; the last one is the present one."""
     deadline: Instant | None = None
-    """When the present waiting state ends, in UTC. None: it does not wait."""
+    """When the present state has waited long enough, in UTC. None: it is not a waiting state."""
     deadline_from_start: bool = False
-    """Whether the deadline has been taken anew from a container's start."""
+    """True once the deadline has been counted again, from the start of the containers."""
     server: str = ""
     """The address of its API server. Empty: not known."""
     resource: Owner | None = None
-    """The custom resource, as its Events need it. None: none was read."""
+    """The custom resource. None: none was read."""
     old_pod: PinnedPod | None = None
     """The one incarnation that is bounced. None: not yet pinned."""
     new_pod: SeenPod | None = None
-    """Its replacement. None: not yet seen."""
+    """Its replacement. None: not seen yet."""
     protection: Protection | None = None
-    """What came of switching its shutdown protection off. None: not tried, or that was not saved."""
+    """What happened to its shutdown protection. None: not tried, or the outcome was not saved."""
     trouble: Trouble | None = None
-    """What keeps the API server from being asked just now. None: nothing."""
+    """The requests that are failing now. None: none are."""
     notices: tuple[Notice, ...] = ()
-    """What is worth knowing and did not stop it, in the order in which it was noticed."""
+    """What is worth knowing but did not stop it, in order."""
     message: str = ""
-    """What happened, once it has ended."""
+    """What happened. Empty until it has ended."""
     advice: str = ""
-    """What to do next, once it has ended."""
+    """What to do next. Empty until it has ended, or if nothing is to be done."""
     diagnosis: Diagnosis | None = None
-    """Why it was not deleted, not gone in time or not back in time."""
+    """Why it failed at the DELETE or at a deadline. None: it did not."""
     untold: bool = False
-    """Whether it has ended and the command has not said so yet. A record of an older mecbounce has no such field."""
+    """True if it has ended and the command has not said so yet. A record of an older mecbounce does not have this."""
 
     @field_validator("schema_version", mode="before")
     @classmethod
@@ -298,7 +298,7 @@ class BounceRecord(Frozen):
 
     @model_validator(mode="after")
     def _can_have_happened(self) -> Self:
-        """Refuse a path that the table has not, and a state without what its handler relies on."""
+        """Refuse a path that is not in the transition table, and a state without the fields that its handler needs."""
         if (self.path[0].state, self.path[0].event) != (State.INIT_CHECKS, None):
             raise ValueError(f"path.0: no bounce begins in {self.path[0].state} by {self.path[0].event}")
         for number, (before, here) in enumerate(pairwise(self.path), start=1):
@@ -318,18 +318,23 @@ class BounceRecord(Frozen):
         return self.path[-1].state
 
     @property
+    def failed_in(self) -> State | None:
+        """The state in which it failed. None: it has not."""
+        return self.path[-2].state if self.state is State.FAILED else None
+
+    @property
     def entered_at(self) -> datetime:
         return self.path[-1].at
 
     @property
     def since_checks(self) -> tuple[StateEntry, ...]:
-        """The states from the last INIT_CHECKS on: DELETE_POD may have led back there."""
+        """The path from the last INIT_CHECKS on. DELETE_POD may have led back there."""
         start = max(number for number, entry in enumerate(self.path) if entry.state is State.INIT_CHECKS)
         return self.path[start:]
 
     @property
     def checked_at(self) -> datetime:
-        """When the checks were asked last: what made the pod go has happened since."""
+        """When the checks were last made. Whatever made the pod go happened after that."""
         return self.since_checks[0].at
 
     @property
@@ -337,24 +342,24 @@ class BounceRecord(Frozen):
         return self.state in FINAL
 
     def elapsed(self, now: datetime) -> float:
-        """Give the seconds in the present state."""
+        """The seconds spent in the present state."""
         return max(0.0, (now - self.entered_at).total_seconds())
 
     @property
     def protection_in_doubt(self) -> bool:
-        """Whether a try to switch its protection off was announced, and its outcome was not saved."""
+        """True if its protection may have been switched off, because the outcome of that was not saved."""
         return self.state is State.DISABLE_PROTECTION and self.protection is None
 
     @property
     def deletion_was_possible(self) -> bool:
-        """Whether the bounce reached DELETE_POD, so that a DELETE may have been sent."""
+        """True if the bounce has entered DELETE_POD: a DELETE may have been sent."""
         return any(entry.state is State.DELETE_POD for entry in self.path)
 
     @property
     def deletion(self) -> Deletion:
-        """Whether the pod was deleted."""
+        """What is known of the pod's deletion."""
         events = {entry.event for entry in self.path}
-        if self.diagnosis is not None and self.diagnosis.code == "deletion_lost":
+        if self.diagnosis is not None and self.diagnosis.code == DiagnosisCode.DELETION_LOST:
             return Deletion.LOST
         if Event.DELETE_ACCEPTED in events:
             return Deletion.OURS
@@ -366,13 +371,13 @@ class BounceRecord(Frozen):
 
     @property
     def found_replaced(self) -> bool:
-        """Whether the pod had gone before this bounce came to delete it."""
+        """True if the pod had gone before this bounce could delete it."""
         joined = any(entry.event is Event.ALREADY_REPLACED for entry in self.path)
         return joined and not self.deletion_was_possible
 
     @property
     def by_other_name(self) -> bool:
-        """Whether the replacement gets another name, or seems to: of a pod that had gone its name alone is known."""
+        """True if the replacement gets another name, or seems to: of a pod that had gone, only the name is known."""
         old = self.old_pod
         if old is None:
             return False
@@ -380,19 +385,19 @@ class BounceRecord(Frozen):
 
     @property
     def limit(self) -> float | None:
-        """How long the present state may take, in seconds. None: it does not wait."""
+        """How long the present state may wait, in seconds. None: it is not a waiting state."""
         return max(0.0, (self.deadline - self.entered_at).total_seconds()) if self.deadline else None
 
     @property
     def durations(self) -> dict[State, float]:
-        """How long each state took that it has left, in seconds, in the order in which they were first passed."""
+        """How long each state took that was left, in seconds, in the order in which they were first entered."""
         took: dict[State, float] = {}
-        for here, after in pairwise(self.path):  # a state may be passed twice: DELETE_POD leads back to INIT_CHECKS
+        for here, after in pairwise(self.path):  # a state may be there twice: DELETE_POD may lead back to INIT_CHECKS
             took[here.state] = took.get(here.state, 0.0) + max(0.0, (after.at - here.at).total_seconds())
         return took
 
     def changed(self, **changes: Any) -> Self:
-        """Give a copy with `changes` and the next revision, or the record itself where they change nothing."""
+        """Give a copy with `changes` and the next revision; the record itself if nothing changes."""
         if all(getattr(self, name) == value for name, value in changes.items()):
             return self
         return self.model_copy(update={**changes, "revision": self.revision + 1})
@@ -408,23 +413,23 @@ class BounceResult(Frozen):
     failed_in: State | None
     """The state in which it failed. None: it is DONE."""
     message: str
-    """What happened, for a person."""
+    """What happened."""
     advice: str
-    """What to do next; empty where nothing is to be done."""
+    """What to do next. Empty if nothing is to be done."""
     diagnosis: Diagnosis | None
-    """Why it was not deleted, not gone in time or not back in time. None: none of these."""
+    """Why it failed at the DELETE or at a deadline. None: it did not."""
     old_pod: SeenPod | None
     """The pod that was to be bounced. None: it was never seen."""
     new_pod: SeenPod | None
     """Its replacement. None: none was seen."""
     deletion: Deletion
-    """Whether the pod was deleted."""
+    """What is known of the pod's deletion."""
     protection: Protection | None
-    """What came of switching the pod's shutdown protection off. None: it was not tried."""
+    """What happened to the pod's shutdown protection. None: it was not tried."""
     durations: Mapping[State, float]
-    """How long each state took, in seconds, in the order in which they were passed."""
+    """How long each state took, in seconds, in order."""
     notices: tuple[Notice, ...]
-    """What is worth knowing and did not stop it, in the order in which it was noticed."""
+    """What is worth knowing but did not stop it, in order."""
 
     @classmethod
     def of(cls, record: BounceRecord) -> Self:
@@ -436,7 +441,7 @@ class BounceResult(Frozen):
         return cls(
             state=record.state,
             event=event,
-            failed_in=record.path[-2].state if record.state is State.FAILED else None,
+            failed_in=record.failed_in,
             message=record.message,
             advice=record.advice,
             diagnosis=record.diagnosis,

@@ -1,4 +1,4 @@
-"""What a request without a usable answer means for a bounce: how long to wait, and when to give up. Pure."""
+"""After a failed request: how long to wait before the next, and when to give up. Pure."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def add_failure(record: BounceRecord, error: ClusterError, now: datetime) -> Tro
 
 
 def give_up_at(record: BounceRecord, trouble: Trouble) -> datetime:
-    """Allow the API timeout, counted from the first failure or the state's deadline, whichever is later."""
+    """Give the end of the API timeout. It runs from the first failure or the state's deadline, whichever is later."""
     return max(trouble.since, record.deadline or trouble.since) + timedelta(seconds=record.request.timeouts.api)
 
 
 def pause(record: BounceRecord, trouble: Trouble, error: ClusterError, now: datetime) -> float:
-    """Give the seconds until the next request: more with each failure, as the server asks, never past a deadline."""
+    """Give the seconds until the next request. They grow with each failure, and never reach past a deadline."""
     asked = error.retry_after if isinstance(error, Unreachable) else 0.0
-    wanted = max(_growing(record.bounce_id, trouble.tries), min(asked, LONGEST_PAUSE))
+    wanted = max(_backoff(record.bounce_id, trouble.tries), min(asked, LONGEST_PAUSE))
     deadline = record.deadline if record.deadline is not None and now < record.deadline else give_up_at(record, trouble)
     return min(wanted, (deadline - now).total_seconds())
 
 
-def _growing(seed: str, tries: int) -> float:
-    """Double with each try. The jitter keeps many bounces from asking at the same moment."""
+def _backoff(seed: str, tries: int) -> float:
+    """Double with each try. Jitter: many bounces must not ask at the same moment."""
     longest = min(FIRST_PAUSE * 2.0 ** min(tries - 1, 10), LONGEST_PAUSE)
     return longest * float(random.Random(f"{seed}/{tries}").uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret

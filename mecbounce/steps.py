@@ -1,32 +1,25 @@
-"""One handler a state: look, decide, do at most one write, then name the event that happened.
+"""One handler for each state. It looks, decides, does at most one write, and names the event that happened.
 
-The first line of a handler's docstring stands under its state in the diagram. What a handler learns goes into the
-record together with the event, in one save; a ClusterError that it lets through is dealt with in `task.py`.
+The diagram shows the first line of a handler's docstring under its state. What a handler finds out is saved together
+with its event. A ClusterError that a handler does not catch is dealt with in `task.py`.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from mecbounce import checks, diagnosis, messages, probes
-from mecbounce.errors import (
-    AccessDenied,
-    ClusterError,
-    Conflict,
-    DeleteUnanswered,
-    NotFound,
-    Refused,
-    Unreachable,
-    one_line,
-)
-from mecbounce.kubernetes_api.objects import Controller, Host, Node, Owner, Pod, PodEvent, UnreadableField
+from mecbounce import absence, checks, diagnosis, messages, probes
+from mecbounce.codes import DiagnosisCode
+from mecbounce.errors import AccessDenied, ClusterError, DeleteUnanswered, NotFound, Refused, Unreachable, one_line
+from mecbounce.kubernetes_api.node import Node, UnreadableField
+from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.machine import JOINING, Event, State
+from mecbounce.protection import ShutdownProtection, switch_off
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod
 from mecbounce.request import BounceRequest
 
@@ -34,17 +27,13 @@ if TYPE_CHECKING:
     from mecbounce.kubernetes_api import Cluster
 
 Look = Callable[[str | None], tuple[Pod, ...]]
+Notices = tuple[tuple[str, str], ...]  # code and message of each
 Answer = TypeVar("Answer")
-LOOK_EVERY = 2.0  # seconds between looks at pods that nothing tells of
-DATE_TELLS = timedelta(seconds=2)  # a smaller difference of two clocks can't be seen by a Date of whole seconds
-
-
-class ShutdownProtection(Protocol):
-    """Whatever keeps the pod from shutting down. See `protection.py` for those that come with mecbounce."""
-
-    def disable(self, pod: Pod) -> bool | None:
-        """Switch it off for this incarnation. False: there was nothing to switch off. An exception: it could not."""
-        ...
+LOOK_EVERY = 2.0  # seconds between two looks where there is no watch
+DATE_TELLS = timedelta(seconds=2)  # a Date header has whole seconds: a smaller difference of two clocks is not known
+MOST_HELD_BACK = 2  # expired intents; after them a DELETE no longer waits until the pods beside it have been saved
+MOST_CONTROLLERS = 3  # between a pod and its custom resource, such as a ReplicaSet and a Deployment
+EVENTS_LAST = timedelta(hours=1)  # the API server's default time to keep Events
 
 
 @dataclass(frozen=True)
@@ -74,29 +63,24 @@ class Context:
 
     @property
     def server_now(self) -> datetime:
-        """The API server's own time, which the timestamps that it shows are of. Ask it after a look."""
+        """The API server's own time, which its timestamps are of. Ask for it after a look."""
         return self.cluster.server_time or self.now
 
     @property
     def skew(self) -> timedelta:
-        """How far the API server's clock is ahead of this machine's, as far as a Date of whole seconds can tell."""
+        """How far the API server's clock is ahead of this machine's; 0 if that is too little to be known."""
         found = self.server_now - self.now
         return found if abs(found) >= DATE_TELLS else timedelta()
-
-    @property
-    def api_timeout(self) -> timedelta:
-        return timedelta(seconds=self.request.timeouts.api)
 
     @property
     def intent_expired(self) -> bool:
         """True if the DELETE was announced longer ago than the API timeout, and not tried since.
 
-        Each time doubles what is allowed: a runner that calls seldom gets through all the same.
+        Each expired intent doubles the allowed age, so a runner that takes a step a minute succeeds in the end.
         """
-        times = self.times_expired
         tried = self.record.trouble.delete_tried_at if self.record.trouble else None
         since = max(self.record.entered_at, tried or self.record.entered_at)
-        return (self.now - since).total_seconds() >= self.request.timeouts.api * 2.0 ** min(times, 99)
+        return (self.now - since).total_seconds() >= self.request.timeouts.api * 2.0 ** min(self.times_expired, 99)
 
     @property
     def times_expired(self) -> int:
@@ -105,20 +89,21 @@ class Context:
     @property
     def api_timeout_passed(self) -> bool:
         """True if the API server has given no usable answer for the API timeout."""
-        return self.record.trouble is not None and self.now - self.record.trouble.since >= self.api_timeout
+        trouble, timeout = self.record.trouble, timedelta(seconds=self.request.timeouts.api)
+        return trouble is not None and self.now - trouble.since >= timeout
 
     def pods(self) -> tuple[Pod, ...]:
-        """Look at the pods that the pinned identity is about.
+        """Look at the pods that may be the pinned one or its replacement.
 
-        What a watch tells is good enough, except to judge a deadline, a DELETE whose answer was lost, or which pods
-        stand beside one of a generated name: whatever the watch has not told of yet would be taken for its replacement.
+        The watch is good enough, with three exceptions: to judge a deadline; after a DELETE without an answer; and
+        before the DELETE of a generated name: a pod that the watch shows only later would count as its replacement.
         """
         doubtful = self.record.trouble is not None or self.old.generated_name
         afresh = self.overdue or (self.record.state is State.DELETE_POD and doubtful)
         return self.look_afresh() if afresh else self.look(self._name)
 
     def look_afresh(self) -> tuple[Pod, ...]:
-        """Look at them with a request of its own."""
+        """Look at them by a new request."""
         return self.cluster.pods(self.request.namespace, self._name)
 
     @property
@@ -128,9 +113,9 @@ class Context:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a handler found or did. Without an event the bounce stays where it is.
+    """What a handler found or did. Without an event the bounce stays in its state.
 
-    `record_changes` are new values of the record's fields; `notices` are (code, message).
+    `record_changes`: new values of the record's fields.
     """
 
     event: Event | None = None
@@ -138,58 +123,78 @@ class Outcome:
     advice: str = ""
     diagnosis: Diagnosis | None = None
     record_changes: Mapping[str, Any] = field(default_factory=dict)
-    notices: tuple[tuple[str, str], ...] = ()
+    notices: Notices = ()
 
 
 STILL_WAITING = Outcome()
-MOST_EXPIRED = 2  # expired intents, before a DELETE no longer waits for pods that change with each look
-MOST_CONTROLLERS = 3  # between a pod and its custom resource, such as a ReplicaSet and a Deployment
-EVENTS_LAST = timedelta(hours=1)  # so long an API server keeps Events, unless it is told otherwise
+
+
+_FAILURE_OF = {State.DELETE_POD: Event.DELETE_REFUSED, State.AWAIT_TERMINATION: Event.TERMINATION_TIMEOUT}
+
+
+def failed(
+    context: Context,
+    why: Diagnosis,
+    *,
+    standing: tuple[Pod, ...] = (),
+    record_changes: Mapping[str, Any] | None = None,
+    notices: Notices = (),
+) -> Outcome:
+    """End a bounce with a diagnosis. `standing`: the old pod's replacement, or the other pods of its controller."""
+    why, changes = why.model_copy(update={"standing": messages.names(standing)}), record_changes or {}
+    record = context.record.model_copy(update={**changes, "diagnosis": why})
+    event = _FAILURE_OF.get(record.state, Event.READY_TIMEOUT if record.new_pod else Event.NOT_RECREATED)
+    message = messages.happened(record, event, context.now, context.terms)
+    return Outcome(event, message, messages.advice(record, why, context.terms), why, changes, notices)
 
 
 def init_checks(context: Context) -> Outcome:
     """May the pod be bounced? Pin its identity."""
-    request = context.request
-    facts, pods = gather(request, context.cluster, context.look, context.record.old_pod)
-    again = context.record.deletion_was_possible  # the deletion was announced, and that intent has expired
-    verdict = checks.judge(facts, messages.perhaps_deleted(context.record)) if again else checks.judge(facts)
-    notices = [(answer.check.code, answer.notice) for answer in verdict.answers if answer.notice]
-    advice = verdict.advice
-    record_changes: dict[str, Any] = {"resource": facts.node.reference if facts.node else None}
-    if verdict.event in JOINING:
-        notices.append((verdict.event.value, verdict.message))
-    if verdict.event is Event.ALREADY_REPLACED:
-        record_changes["old_pod"] = context.record.old_pod or PinnedPod(name=request.pod, uid=facts.pod_uid or "")
-    elif facts.pod is not None and facts.pod_uid in (None, facts.pod.uid):  # or an earlier check has ended them
-        record_changes["old_pod"] = pinned = PinnedPod.of(facts.pod, pods, facts.maker)
-        notices += short_deadlines(request, pinned)
-    if verdict.event is Event.CHECKS_PASSED:
-        record_changes["protection"] = _protection_announced(context)
-    elif verdict.event not in JOINING and again:
+    record, request = context.record, context.request
+    facts, pods = gather(request, context.cluster, context.look, record.old_pod, context.terms)
+    announced = record.deletion_was_possible  # a DELETE was announced before, and that intent has expired
+    verdict = checks.judge(facts, messages.perhaps_deleted(record)) if announced else checks.judge(facts)
+    event, advice = verdict.event, verdict.advice
+    if announced and event is not Event.CHECKS_PASSED and event not in JOINING:
         if done := _carried_out(context):
             return done
         advice += f" For that, {messages.bounce_only(context.old, context.terms)}"
-    return Outcome(verdict.event, verdict.message, advice, record_changes=record_changes, notices=tuple(notices))
+    record_changes: dict[str, Any] = {"resource": facts.named}
+    notices = [(finding.code, finding.notice) for finding in verdict.findings if finding.notice]
+    if event in JOINING:
+        notices.append((event.value, verdict.message))
+    if event is Event.ALREADY_REPLACED:
+        record_changes["old_pod"] = record.old_pod or PinnedPod(name=request.pod, uid=facts.pod_uid or "")
+    elif facts.pod is not None and facts.pod_uid in (None, facts.pod.uid):
+        record_changes["old_pod"] = pinned = PinnedPod.of(facts.pod, pods, facts.maker)
+        notices += messages.short_deadlines(request.timeouts, pinned)
+    if event is Event.CHECKS_PASSED:
+        record_changes["protection"] = _protection_before_try(context)
+    return Outcome(event, verdict.message, advice, record_changes=record_changes, notices=tuple(notices))
 
 
 def _carried_out(context: Context) -> Outcome | None:
-    """Look once more before the checks end a bounce whose DELETE may have been sent before."""
+    """Look once more before the checks end a bounce whose DELETE may have been sent."""
     done = _deleted(context.old, context.look_afresh())
     if done is None:
         return None
     event = Event.ALREADY_REPLACED if done.event is Event.POD_GONE else Event.ALREADY_TERMINATING
-    text = "The deletion that was announced before has happened meanwhile: waiting on, whatever the checks say now."
+    text = "The deletion that was announced before has been carried out: waiting on, although the checks refuse now."
     return replace(done, event=event, notices=((event.value, text),))
 
 
 def gather(
-    request: BounceRequest, cluster: Cluster, look: Look, pinned: PinnedPod | None = None
+    request: BounceRequest,
+    cluster: Cluster,
+    look: Look,
+    pinned: PinnedPod | None = None,
+    terms: messages.Terms = messages.TASK,
 ) -> tuple[checks.Facts, tuple[Pod, ...]]:
-    """Look at the custom resource and the pod: what the checks judge, and the pods among which it stands.
+    """Look at the custom resource and the pod: give what the checks judge, and the pods beside it.
 
-    `pinned` is what an earlier look of the same bounce has pinned.
+    `pinned`: the pod that this bounce has pinned earlier.
     """
-    facts = checks.Facts(request, pinned_uid=pinned.uid if pinned else None)
+    facts = checks.Facts(request, pinned_uid=pinned.uid if pinned else None, terms=terms)
     if request.node is not None:
         try:
             facts = replace(facts, node=Node.read(cluster.node(request.namespace, request.node), request.node))
@@ -197,63 +202,66 @@ def gather(
             return replace(facts, missing=one_line(error), served=error.served), ()
         except UnreadableField as error:
             return replace(facts, unreadable=str(error)), ()
-    pods = look(request.pod)
-    facts = replace(facts, pod=next((one for one in pods if one.name == request.pod), None))
-    if facts.has_generated_name:
-        pods = look(None)
+    pods: tuple[Pod, ...] = ()
+    for name in (request.pod, None):
+        pods = look(name)
         facts = replace(facts, pod=next((one for one in pods if one.name == request.pod), None))
-    pod = facts.pod
-    named = facts.node.reference if facts.node else None
-    if pod is not None and named is not None:
-        above, unread = _controllers_above(pod, named, request.namespace, cluster)
+        if not facts.has_generated_name:  # else its replacement gets another name: look at all pods
+            break
+    if facts.pod is not None and facts.named is not None:
+        above, unread = _controllers_above(facts.pod, facts.named, request.namespace, cluster)
         facts = replace(facts, above=above, unread=unread)
     return facts, pods
 
 
 def _controllers_above(pod: Pod, named: Owner, namespace: str, cluster: Cluster) -> tuple[tuple[Owner, ...], str]:
-    """Follow what controls the pod, up to an object of the named one's type; and why it could not be followed."""
+    """Follow the controllers above the pod up to one of the named object's type; or say why that failed."""
     above = [pod.controller] if pod.controller else []
     while above and above[-1].built_in_plural and not above[-1].same_type(named):
         if len(above) > MOST_CONTROLLERS:
             return tuple(above), f"more than {MOST_CONTROLLERS} controllers stand between"
         try:
             found = Controller.read(cluster.controller(namespace, above[-1]))
-        except Unreachable:  # passing: the checks are asked again
+        except Unreachable:  # it may pass: the checks are made again
             raise
         except (ClusterError, ValueError, KeyError) as error:
             return tuple(above), f"{above[-1].called} could not be read: {one_line(error)}"
         uid, named_uid = found.reference.uid, above[-1].uid
         if uid != named_uid:
-            return tuple(above), f"{above[-1].called} was made anew: its UID is {uid}, the pod names {named_uid}"
+            return tuple(above), f"{above[-1].called} was recreated: its UID is {uid}, the pod names {named_uid}"
         if found.owner is None:
             break
         above.append(found.owner)
     return tuple(above), ""
 
 
-def short_deadlines(request: BounceRequest, pinned: PinnedPod) -> list[tuple[str, str]]:
-    """Say where a given deadline is shorter than what the pod itself allows. It is kept to the second all the same."""
-    notices = []
-    termination, ready = request.timeouts.termination, request.timeouts.ready
-    if probes.too_short(termination, pinned.grace_period):
-        text = f"The termination timeout is {termination:g} s, the pod's own grace period {pinned.grace_period} s."
-        notices.append(("short_termination_timeout", text))
-    budget = probes.startup_budget(pinned.containers)
-    if probes.too_short(ready, budget):
-        text = f"The readiness timeout is {ready:g} s, the pod's own startup probe allows {budget:.0f} s."
-        notices.append(("short_ready_timeout", text))
-    return notices
-
-
 def disable_protection(context: Context) -> Outcome:
     """Try to switch its shutdown protection off; go on either way."""
-    event, found, notices = _disable(context)
-    protection = _OF_TWO_TRIES.get((context.record.protection, found), found)
-    return Outcome(event, record_changes={"protection": protection}, notices=notices)
+    record = context.record
+
+    def outcome(event: Event, found: Protection, *notices: tuple[str, str]) -> Outcome:
+        known = _KNOWN_AFTER_TWO_TRIES.get((record.protection, found), found)
+        return Outcome(event, record_changes={"protection": known}, notices=notices)
+
+    if context.protection is None:  # an earlier run of this bounce may have had one
+        return outcome(Event.PROTECTION_UNUSED, Protection.UNKNOWN if record.protection_in_doubt else Protection.UNUSED)
+    pod = context.old.find_in(context.pods())
+    if pod is None or pod.terminating:
+        return outcome(Event.PROTECTION_UNUSED, Protection.UNUSED)
+    try:
+        switched = switch_off(context.protection, pod, context.request.timeouts.api)
+    except Exception as error:  # noqa: BLE001 -- best effort: whatever a user's protection raises, go on
+        text = f"Shutdown protection could not be switched off: {one_line(error)}. Deleting the pod anyway."
+        unanswered = isinstance(error, (Unreachable, TimeoutError))
+        found = Protection.UNKNOWN if unanswered else Protection.KEPT
+        return outcome(Event.PROTECTION_KEPT, found, ("protection_kept", text))
+    if switched is False:
+        return outcome(Event.PROTECTION_UNUSED, Protection.OFF)
+    return outcome(Event.PROTECTION_DISABLED, Protection.DISABLED)
 
 
-# What came of two tries of one bounce, where the second alone does not tell.
-_OF_TWO_TRIES: Mapping[tuple[Protection | None, Protection], Protection] = {
+# What is known after two tries of one bounce, where that is not what the second try found.
+_KNOWN_AFTER_TWO_TRIES: Mapping[tuple[Protection | None, Protection], Protection] = {
     **{(Protection.DISABLED, second): Protection.DISABLED for second in Protection},
     (Protection.UNKNOWN, Protection.OFF): Protection.DISABLED,
     (Protection.UNKNOWN, Protection.KEPT): Protection.UNKNOWN,
@@ -263,84 +271,52 @@ _OF_TWO_TRIES: Mapping[tuple[Protection | None, Protection], Protection] = {
 }
 
 
-def _protection_announced(context: Context) -> Protection | None:
-    """What to save before a protection is tried. None: a run that is killed before it saves more leaves it unknown."""
+def _protection_before_try(context: Context) -> Protection | None:
+    """What to save before a protection is tried. None: unknown, if the run is killed before it saves the outcome."""
     before = context.record.protection
     if context.protection is None:
-        return _OF_TWO_TRIES.get((before, Protection.UNUSED), Protection.UNUSED)
+        return _KNOWN_AFTER_TWO_TRIES.get((before, Protection.UNUSED), Protection.UNUSED)
     return before if before in (Protection.DISABLED, Protection.OFF, Protection.UNKNOWN) else None
-
-
-def _disable(context: Context) -> tuple[Event, Protection, tuple[tuple[str, str], ...]]:
-    protection = context.protection
-    if protection is None:  # a runner before may have had one
-        in_doubt = context.record.protection_in_doubt
-        return Event.PROTECTION_UNUSED, Protection.UNKNOWN if in_doubt else Protection.UNUSED, ()
-    pod = context.old.find_in(context.pods())
-    if pod is None or pod.terminating:
-        return Event.PROTECTION_UNUSED, Protection.UNUSED, ()
-    try:
-        switched = _within(context.request.timeouts.api, lambda: protection.disable(pod))
-    except Exception as error:  # noqa: BLE001 -- best effort: whatever a user's protection raises, go on
-        notice = f"Shutdown protection could not be switched off: {one_line(error)}. Deleting the pod all the same."
-        unanswered = isinstance(error, (Unreachable, TimeoutError))
-        return (
-            Event.PROTECTION_KEPT,
-            Protection.UNKNOWN if unanswered else Protection.KEPT,
-            (("protection_kept", notice),),
-        )
-    if switched is False:
-        return Event.PROTECTION_UNUSED, Protection.OFF, ()
-    return Event.PROTECTION_DISABLED, Protection.DISABLED, ()
 
 
 def delete_pod(context: Context) -> Outcome:
     """Delete that one incarnation, with its UID as precondition."""
     old, pods = context.old, context.pods()
-    seen = old.seen_among(pods)
-    if outcome := _deleted(old, pods) or _held_back(context, seen):
-        return outcome
+    if done := _deleted(old, pods):
+        return done
+    if context.intent_expired:
+        return Outcome(Event.INTENT_EXPIRED, notices=(("intent_expired", messages.intent_expired(context.record)),))
+    seen = old.with_lookalikes_in(pods)
+    if seen != old and context.times_expired < MOST_HELD_BACK:
+        # To be saved first: if the DELETE's answer is lost, nothing else tells which pods stood there before it.
+        return Outcome(record_changes={"old_pod": seen, "trouble": context.record.trouble})
     try:
         context.cluster.delete_pod(context.request.namespace, old.name, old.uid)
-    except (AccessDenied, Refused) as error:
-        return _deleted(old, context.look_afresh()) or _refused(context, error)
-    except (NotFound, Conflict, Unreachable) as error:  # whatever stands between may answer so: only a look tells
-        if context.api_timeout_passed:
-            return _deleted(old, context.look_afresh()) or _refused(context, error)
-        if isinstance(error, Unreachable):
-            raise DeleteUnanswered(one_line(error), retry_after=error.retry_after) from error
-        if done := _deleted(old, context.look_afresh()):
-            return done
-        raise DeleteUnanswered(one_line(error)) from error
+    except ClusterError as error:
+        return _not_accepted(context, error)
     return Outcome(Event.DELETE_ACCEPTED, record_changes={"old_pod": seen})
 
 
-def _held_back(context: Context, seen: PinnedPod) -> Outcome | None:
-    """What to do before the DELETE is sent, if anything. `seen`: the pinned pod with what stands beside it now."""
-    if context.intent_expired:
-        return Outcome(Event.INTENT_EXPIRED, notices=(("intent_expired", messages.intent_expired(context.record)),))
-    if seen != context.old and context.times_expired < MOST_EXPIRED:
-        # To be saved first: where the DELETE's answer is lost, nothing else tells which pods stood before it.
-        return Outcome(record_changes={"old_pod": seen, "trouble": context.record.trouble})
-    return None
-
-
-def _refused(context: Context, answer: ClusterError) -> Outcome:
-    """Give up: the DELETE was answered by a no, or by an error for as long as the API timeout, and the pod stands."""
-    final = isinstance(answer, (AccessDenied, Refused))
-    why = diagnosis.refusal(one_line(answer), final=final)
-    message, advice = messages.refused(context.record, context.old, why, final=final)
-    return Outcome(Event.DELETE_REFUSED, message, advice, why)
-
-
 def _deleted(old: PinnedPod, pods: tuple[Pod, ...]) -> Outcome | None:
-    """What to report where the deletion has happened: by a DELETE whose answer was lost, or by somebody else."""
+    """Tell that the pod is deleted, by a DELETE whose answer was lost or by somebody else. None: it is not."""
     pod = old.find_in(pods)
     if pod is None:
         return Outcome(Event.POD_GONE)
     if not pod.terminating:
         return None
-    return Outcome(Event.DELETE_ACCEPTED, record_changes={"old_pod": old.seen_among(pods)})
+    return Outcome(Event.DELETE_ACCEPTED, record_changes={"old_pod": old.with_lookalikes_in(pods)})
+
+
+def _not_accepted(context: Context, error: ClusterError) -> Outcome:
+    """Look whether the DELETE was carried out all the same; else give up, or raise DeleteUnanswered to try again."""
+    if isinstance(error, Unreachable) and not context.api_timeout_passed:
+        raise DeleteUnanswered(one_line(error), retry_after=error.retry_after) from error
+    if done := _deleted(context.old, context.look_afresh()):
+        return done
+    refused = isinstance(error, (AccessDenied, Refused))
+    if not refused and not context.api_timeout_passed:  # 404 or 409, but the pod exists: a proxy may answer that
+        raise DeleteUnanswered(one_line(error)) from error
+    return failed(context, diagnosis.refusal(one_line(error), final=refused))
 
 
 def await_termination(context: Context) -> Outcome:
@@ -351,162 +327,107 @@ def await_termination(context: Context) -> Outcome:
         return Outcome(Event.POD_GONE)
     if not context.overdue:
         return STILL_WAITING
-    why = diagnosis.termination(pod, _host_of(context, pod), context.server_now, _events_of(context, pod.uid))
-    return not_terminated(context, why, context.old.replacements(pods))
+    host = _host_now(context, pod.spec.node_name)
+    why = diagnosis.termination(pod, host, context.server_now, _events_of(context, pod.uid))
+    return failed(context, why, standing=context.old.replacements(pods)[:1])
 
 
 def await_ready(context: Context) -> Outcome:
     """Wait until its replacement has started."""
-    record, old = context.record, context.old
-    pods = context.pods()
-    again = old.find_in(pods)
-    if again is not None:  # the API server's data went back, or a cache did: nothing can be said to have replaced it
-        return not_back(context, diagnosis.standing_again(again)) if context.overdue else STILL_WAITING
+    record, old, pods = context.record, context.old, context.pods()
+    if again := old.find_in(pods):  # a backup was restored, or a cache is old: nothing can count as its replacement
+        return failed(context, diagnosis.standing_again(again)) if context.overdue else STILL_WAITING
     candidates = old.replacements(pods)
     if not candidates:
         return _not_recreated(context, pods) if context.overdue else STILL_WAITING
-    pod = candidates[0]
+    pod, gone = candidates[0], old.peers_gone(pods)
     record_changes: dict[str, Any] = {"new_pod": SeenPod.of(pod)}
-    notices = _about_replacement(old, record.new_pod, candidates)
-    if pod.finished:  # its controller may put another in its place, again and again
-        text = f"The replacement {pod.name} ({pod.uid}) has ended: {diagnosis.how_it_ended(pod).rstrip('.')}."
-        notices.append(("replacement_ended", text))
-    event, gone = _completion(context, pod), old.peers_gone(pods)
-    if gone:
-        text = "More of its controller's pods went meanwhile: which new pod replaces which can't be told."
-        notices.append(("several_gone", text))
-    too_few = event is not None and gone > 0 and not _enough_are_back(context, candidates, pods)
+    notices = messages.about_replacement(old, record.new_pod, candidates, gone)
+    event = _completion(context, pod)
+    too_few = event is not None and gone > 0 and not _enough_are_back(context, candidates, gone)
     if event is not None and not too_few:
-        return _back(context, event, pod, record_changes, notices)
+        if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
+            text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
+            notices = (*notices, ("no_startup_probe", text))
+        back = record.model_copy(update=record_changes)
+        message = messages.happened(back, event, context.now, context.terms)
+        return Outcome(event, message, record_changes=record_changes, notices=notices)
     if context.request.timeouts.ready is None and not record.deadline_from_start:
-        anew = probes.deadline_from_start(pod, entered_at=record.entered_at, now=context.now, skew=context.skew)
-        if anew is not None:
-            record_changes |= {"deadline": anew, "deadline_from_start": True}
+        counted = probes.deadline_from_start(pod, entered_at=record.entered_at, now=context.now, skew=context.skew)
+        if counted is not None:
+            record_changes |= {"deadline": counted, "deadline_from_start": True}
     deadline: datetime = record_changes.get("deadline") or record.deadline or context.now
     if context.now < deadline:
-        return Outcome(record_changes=record_changes, notices=tuple(notices))
-    why = diagnosis.too_few(old, gone)
-    if not too_few:
-        why = diagnosis.readiness(pod, _host_of(context, pod), _events_of(context, pod.uid), context.server_now)
-        told = [notice.message for notice in record.notices if notice.code == "replacement_ended"]
-        why = diagnosis.with_ended(why, candidates[1:], "" if pod.finished else "".join(told[-1:]))
-    others = tuple(one for one in diagnosis.others(old, pods) if one.uid != pod.uid)
-    return not_back(context, why, others=others, record_changes=record_changes, notices=tuple(notices))
+        return Outcome(record_changes=record_changes, notices=notices)
+    why = absence.too_few(old, gone) if too_few else _why_not_ready(context, candidates)
+    others = tuple(one for one in absence.others(old, pods) if one.uid != pod.uid)
+    return failed(context, why, standing=others, record_changes=record_changes, notices=notices)
 
 
 def _completion(context: Context, pod: Pod) -> Event | None:
     return probes.completion_event(pod, context.request.ready_when, context.server_now)
 
 
-def _back(
-    context: Context, event: Event, pod: Pod, record_changes: Mapping[str, Any], notices: list[tuple[str, str]]
-) -> Outcome:
-    """Tell that the replacement is back."""
-    record, old = context.record, context.old
-    if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
-        text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
-        notices.append(("no_startup_probe", text))
-    message = messages.bounced(record, old, pod, context.now)
-    return Outcome(event, message, record_changes=record_changes, notices=tuple(notices))
-
-
-def _enough_are_back(context: Context, candidates: tuple[Pod, ...], pods: tuple[Pod, ...]) -> bool:
-    """Whether as many new pods are back as pods of the controller have gone, or as it wants after a scale-down."""
+def _enough_are_back(context: Context, candidates: tuple[Pod, ...], gone: int) -> bool:
+    """True if more new pods are back than the `gone` peers, or as many as the controller wants after a scale-down."""
     old = context.old
     back = sum(_completion(context, one) is not None for one in candidates)
-    if back > old.peers_gone(pods):
+    if back > gone:
         return True
-    now = _controller_now(context, old.controller, None, None) if old.controller else None
+    now = _controller_now(context, old.controller) if old.controller else None
     if not isinstance(now, Controller):
-        return False  # what it wants can't be read: one new pod is not taken for the replacement of two
+        return False  # how many it wants can't be read: one new pod does not count as the replacement of two
     if now.replicas is None:
-        return context.overdue  # it wants no number of pods: a new one that is back must do in the end
-    return now.replicas <= back + len(old.peers) - old.peers_gone(pods)
+        return context.overdue  # it wants no number of pods: at the deadline one new pod that is back must do
+    return now.replicas <= back + len(old.peers) - gone
 
 
-def not_terminated(context: Context, why: Diagnosis, replacements: tuple[Pod, ...] = ()) -> Outcome:
-    """Give up waiting for the old pod to go."""
-    message = messages.not_terminated(context.record, context.old, why, replacements, context.now)
-    return Outcome(Event.TERMINATION_TIMEOUT, message, messages.advice(context.record, why, context.terms), why)
-
-
-def not_back(
-    context: Context,
-    why: Diagnosis,
-    *,
-    others: tuple[Pod, ...] = (),
-    record_changes: Mapping[str, Any] | None = None,
-    notices: tuple[tuple[str, str], ...] = (),
-) -> Outcome:
-    """Give up waiting for the replacement. `others`: the other pods of its controller that stand."""
-    record, changes = context.record, record_changes or {}
-    new = changes.get("new_pod") or record.new_pod
-    message = messages.not_back(record, context.old, new, why, others=others, now=context.now)
-    event = Event.READY_TIMEOUT if new else Event.NOT_RECREATED
-    return Outcome(event, message, messages.advice(record, why, context.terms), why, changes, notices)
-
-
-def _about_replacement(old: PinnedPod, before: SeenPod | None, candidates: tuple[Pod, ...]) -> list[tuple[str, str]]:
-    """Notices, once a replacement, about what is odd about it. `before` is the one that was seen last."""
-    pod = candidates[0]
-    if before is not None and before.uid == pod.uid:
-        return []
-    notices = []
-    if before is not None:
-        text = f"The replacement {before.name} ({before.uid}) was itself replaced by {pod.name} ({pod.uid})."
-        notices.append(("replaced_again", text))
-    standing = sum(one.stands for one in candidates)
-    if standing > 1:
-        text = f"{standing} pods could be the replacement; waiting for the oldest, {pod.name} ({pod.uid})."
-        notices.append(("several_replacements", text))
-    controller = pod.controller
-    if controller is not None and old.controller is not None and controller.uid != old.controller.uid:
-        text = f"{controller.called} was made anew ({old.controller.uid} -> {controller.uid}) and made the replacement."
-        notices.append(("controller_remade", text))
-    if old.revision and pod.revision and old.revision != pod.revision:
-        text = f"The replacement is made from revision {pod.revision} of its controller's template, not {old.revision}."
-        notices.append(("revision_changed", text))
-    changes = [f"{name}: {here} -> {there}" for name, here, there in old.image_changes(pod.images)]
-    if changes:
-        notices.append(("images_changed", f"The replacement runs other images: {'; '.join(changes)}."))
-    return notices
+def _why_not_ready(context: Context, candidates: tuple[Pod, ...]) -> Diagnosis:
+    """Find out why the replacement is not ready. Others that ended before it are part of the answer."""
+    pod, host = candidates[0], _host_now(context, candidates[0].spec.node_name)
+    why = diagnosis.readiness(pod, host, _events_of(context, pod.uid), context.server_now)
+    told = [notice.message for notice in context.record.notices if notice.code == "replacement_ended"]
+    return diagnosis.with_ended(why, candidates[1:], told[-1] if told and not pod.finished else "")
 
 
 def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
-    """Give up: look once at what should have made the replacement. All of it best effort."""
-    cluster, namespace, old = context.cluster, context.request.namespace, context.old
+    """Give up: look once at what should have made the replacement. Each look is best effort."""
+    cluster, namespace, old, owner = context.cluster, context.request.namespace, context.old, context.old.controller
     node, resource = _node_now(context)
     if not old.generated_name:
         pods = _best_effort(lambda: cluster.pods(namespace)) or pods
     if old.replacements(pods):  # it came this moment: the next look judges it
         return STILL_WAITING
-    controller: Controller | str | None = None
-    if old.controller is not None:
-        controller = _controller_now(context, old.controller, node, resource)
+    reference = node.reference if isinstance(node, Node) else None
+    is_resource = reference is not None and owner is not None and reference.uid == owner.uid
+    controller = _controller_now(context, owner, resource if is_resource else None) if owner else None
     uid = controller.reference.uid if isinstance(controller, Controller) else old.controller_uid
-    of_replica_set = old.controller is not None and old.controller.kind == "ReplicaSet"
-    # Where the pod was gone or going before, so was what its controller told of that.
+    of_replica_set = owner is not None and owner.kind == "ReplicaSet"
+    # The Events of a pod that had gone, or was terminating, before the checks are older than the checks.
     joined = any(entry.event in JOINING for entry in context.record.path)
     since = context.record.checked_at + context.skew - (EVENTS_LAST if joined else timedelta())
-    seen = diagnosis.Absence(
+    seen = absence.Absence(
         came=context.record.new_pod,
-        since=since.replace(microsecond=0),  # an Event tells whole seconds: one of that second may have come after it
+        since=since.replace(microsecond=0),  # an Event's time has whole seconds
         pods=pods,
         ref=context.request.node,
         node=node,
         controller=controller,
         events=_events_of(context, uid) if uid else (),
         replica_sets=(_best_effort(lambda: cluster.replica_sets(namespace)) or ()) if of_replica_set else (),
-        host=_host_named(context, old.host) if old.of_daemon_set else None,
+        host=_host_now(context, old.host) if old.of_daemon_set else None,
     )
-    why = diagnosis.not_recreated(old, seen)
-    if why.code == "not_recreated" and context.record.by_other_name and not old.generated_name:
-        why = diagnosis.name_generated()
-    return not_back(context, why, others=diagnosis.others(old, pods))
+    why = absence.not_recreated(old, seen)
+    if why.code is DiagnosisCode.NOT_RECREATED and context.record.by_other_name and not old.generated_name:
+        why = absence.name_generated()
+    return failed(context, why, standing=absence.others(old, pods))
+
+
+# --- looks for a diagnosis: best effort --------------------------------------------------------------------------
 
 
 def _node_now(context: Context) -> tuple[Node | str | None, Mapping[str, Any] | None]:
-    """Look at the custom resource again: what it says, or that it no longer exists, and its JSON."""
+    """Read the custom resource again: give its state, or why it no longer exists; and its JSON."""
     ref = context.request.node
     if ref is None:
         return None, None
@@ -520,26 +441,19 @@ def _node_now(context: Context) -> tuple[Node | str | None, Mapping[str, Any] | 
 
 
 def _controller_now(
-    context: Context, owner: Owner, node: Node | str | None, resource: Mapping[str, Any] | None
+    context: Context, owner: Owner, resource: Mapping[str, Any] | None = None
 ) -> Controller | str | None:
-    """Look at the pod's controller. Where it is the custom resource, that has been looked at already."""
-    named = node.reference if isinstance(node, Node) else None
+    """Read the pod's controller again, unless its JSON is given; or say why it no longer exists."""
     try:
-        if resource is None or named is None or named.uid != owner.uid:
-            resource = context.cluster.controller(context.request.namespace, owner)
-        return Controller.read(resource)
+        return Controller.read(resource or context.cluster.controller(context.request.namespace, owner))
     except NotFound as error:
         return one_line(error)
-    except (ClusterError, ValidationError):  # as everything here, best effort
+    except (ClusterError, ValidationError):
         return None
 
 
-def _host_of(context: Context, pod: Pod) -> Host | None:
-    return _host_named(context, pod.spec.node_name)
-
-
-def _host_named(context: Context, name: str) -> Host | None:
-    """Look at a Kubernetes node, if there is a name and it may be read."""
+def _host_now(context: Context, name: str) -> Host | None:
+    """Read a Kubernetes node, if its name is known."""
     try:
         return context.cluster.host(name) if name else None
     except NotFound:
@@ -553,34 +467,10 @@ def _events_of(context: Context, uid: str) -> tuple[PodEvent, ...]:
 
 
 def _best_effort(ask: Callable[[], Answer]) -> Answer | None:
-    """Ask for what only serves a diagnosis: None where it can't be had."""
     try:
         return ask()
     except ClusterError:
         return None
-
-
-def _within(seconds: float, call: Callable[[], bool | None]) -> bool | None:
-    """Give a protection `seconds`: it may be anybody's code, and a bounce does not hang on it."""
-    returned: list[bool | None] = []
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            returned.append(call())
-        except BaseException as error:  # noqa: BLE001 -- handed to the caller below; SystemExit would end this thread alone
-            raised.append(error)
-
-    thread = threading.Thread(target=run, name="mecbounce-protection", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if raised and not isinstance(raised[0], Exception):
-        raise RuntimeError(f"it raised {type(raised[0]).__name__}") from None
-    if raised:
-        raise raised[0]
-    if not returned:
-        raise TimeoutError(f"no answer within {seconds:.0f} s")
-    return returned[0]
 
 
 HANDLERS: Mapping[State, Callable[[Context], Outcome]] = {

@@ -1,6 +1,6 @@
-"""Where a bounce's record lives between two steps. Saving compares and swaps on the record's revision.
+"""Where a bounce's record is kept between two steps. Saving compares and swaps on the record's revision.
 
-A store never repairs or removes what it can't read: it refuses, says what is wrong, and leaves it as it is.
+A store never repairs or removes a record that it can't read: it says what is wrong and leaves it as it is.
 """
 
 from __future__ import annotations
@@ -26,26 +26,23 @@ from mecbounce.errors import DamagedRecord, RecordError, RecordNotSaved, Superse
 from mecbounce.fields import first_fault
 from mecbounce.record import READABLE, BounceRecord
 
-LOCK_WAIT = 10.0  # seconds; another runner may be frozen in the middle of a save
+LOCK_WAIT = 10.0  # seconds; another runner may hang in the middle of a save
 _LOCK_AGAIN = 0.02  # seconds
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_ROOM = 64 * 1024  # bytes; more than a record of one bounce takes
+_ROOM = 64 * 1024  # bytes; more than any record needs
 
 
 class Store(Protocol):
-    """Where one record lives. `str(store)` names the place to a person."""
+    """Where one record is kept. `str(store)` names the place for people."""
 
     def load(self) -> BounceRecord | None:
-        """Give the stored record; None where there is none.
-
-        Raises RecordError where it can't be read (DamagedRecord, UnknownSchema); what is stored stays as it is.
-        """
+        """Give the stored record; None if there is none. Raises RecordError if it can't be read; it stays as it is."""
         ...
 
     def save(self, record: BounceRecord) -> None:
         """Make `record` durable, in place of its previous revision.
 
-        Raises Superseded where something else than the previous revision is stored, RecordNotSaved where it can't.
+        Raises Superseded if something other than the previous revision is stored, RecordNotSaved if it can't be saved.
         """
         ...
 
@@ -53,9 +50,9 @@ class Store(Protocol):
 class MappingStore:
     """The record as plain JSON data under one key of a mapping, such as a task's step state.
 
-    `mapping` is that mapping, or better a callable that gives the present one: a runner may put another in its place as
-    it saves. `flush` must make it durable before it returns; where it raises, the mapping is put back as it was. After
-    the first flush the store looks whether the mapping holds what was saved.
+    `mapping` is that mapping, or better a callable that returns it: a runner may replace its mapping when it saves.
+    `flush` must make the mapping durable before it returns; if it raises, the mapping gets its old content back. After
+    the first flush the store checks that the mapping holds what was saved.
     """
 
     def __init__(
@@ -79,13 +76,13 @@ class MappingStore:
             return None if data is None else _record(data, str(self))
         except RecordError:
             raise
-        except Exception as error:  # a runner's mapping may be backed by anything
+        except Exception as error:  # a runner's mapping may be anything, such as a database
             raise RecordError(
                 f"{self}: the step state can't be read: {one_line(error)}. It was left as it is: run again once it can."
             ) from error
 
     def save(self, record: BounceRecord) -> None:
-        _compare(self.load(), record)
+        _refuse_stale(self.load(), record)
         before: dict[str, Any] | None = None
         try:
             mapping = self._present()
@@ -94,7 +91,7 @@ class MappingStore:
             self._flush()
         except BaseException as error:
             if before is not None:
-                with suppress(Exception):  # a mapping that can't be written can't be put back either
+                with suppress(Exception):  # a mapping that can't be written can't be restored either
                     self._present().pop(self._key, None)
                     self._present().update(before)
             if isinstance(error, Exception):
@@ -110,12 +107,11 @@ class MappingStore:
 
 
 class FileStore:
-    """The record as a JSON file (0600) in a folder of its own user's (made 0700, as are the folders above it).
+    """The record as a JSON file (0600). Missing folders are made (0700).
 
-    A save is written aside, flushed to disk, put in place by one rename, and the folder flushed too. A symbolic link
-    in the file's place is refused, not followed, and so is all else that is no plain file, and a file of another user
-    than this one or root. Runners on one machine compare and swap under a lock of the folder, which is waited for
-    LOCK_WAIT seconds at most.
+    A save writes a second file, flushes it to disk, renames it to the first and flushes the folder. A symbolic link is
+    not followed: only a plain file is read, and only one of this user or root. Runners on one machine compare and swap
+    under a lock of the folder; a save waits for it at most LOCK_WAIT seconds.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -137,18 +133,18 @@ class FileStore:
         try:
             return _record(json.loads(raw), str(self))
         except (ValueError, RecursionError) as error:
-            raise _damaged(str(self), f"it is not whole JSON: {error}") from error
+            raise _damaged(str(self), f"it is not complete JSON: {error}") from error
 
     def save(self, record: BounceRecord) -> None:
         data = record.model_dump_json(indent=1).encode() + b"\n"
         resumes = ". The step after it was not taken. Make room, then run again: it resumes."
         with self._locked(self.path.parent, where_full=resumes if record.revision > 1 else "") as folder:
-            _compare(self.load(), record)
+            _refuse_stale(self.load(), record)
             self._replace(data)
             os.fsync(folder)
 
     def set_aside(self) -> Path | None:
-        """Rename a finished record out of the way, in place of the last such; gives its new path, or None."""
+        """Rename a finished record to FILE.last; give its new path. None: there is no finished record."""
         if not os.path.lexists(self.path):
             return None
         with self._locked(self.path.parent):
@@ -158,9 +154,9 @@ class FileStore:
             return self.path.replace(self.path.with_name(f"{self.path.name}.last"))
 
     def try_place(self) -> None:
-        """Lock and write as a save does, beside the record. Raises RecordNotSaved; leaves nothing behind."""
+        """Lock and write like a save, but in a temporary file. Raises RecordNotSaved."""
         folder = self.path.parent
-        while not os.path.lexists(folder):  # a save would make it, on the file system of the one above
+        while not os.path.lexists(folder):  # a save would make it in the folder above
             folder = folder.parent
         with self._locked(folder) as descriptor, tempfile.TemporaryFile(dir=folder) as file:
             file.write(b" " * _ROOM)
@@ -170,7 +166,7 @@ class FileStore:
 
     def _replace(self, data: bytes) -> None:
         aside = self.path.with_name(f".{self.path.name}.new")
-        if os.path.lexists(aside):  # whatever is left there: its mode, its owner or its target may be anybody's
+        if os.path.lexists(aside):  # left by a killed save, or somebody else's file or link
             try:
                 aside.unlink(missing_ok=True)
             except OSError as error:
@@ -187,9 +183,9 @@ class FileStore:
 
     @contextmanager
     def _locked(self, folder: Path, *, where_full: str = "") -> Iterator[int]:
-        """Hold the folder's lock; gives its descriptor. Raises RecordNotSaved for what the system refuses meanwhile."""
+        """Hold the folder's lock; give its descriptor. Turns an OSError of the body into RecordNotSaved."""
         try:
-            _make(folder)
+            _make_folder(folder)
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 self._lock(descriptor)
@@ -211,7 +207,7 @@ class FileStore:
                         f"{self}: another runner has held its folder's lock for {LOCK_WAIT:.0f} s: it is frozen in "
                         "the middle of a save, or the disk is. Nothing was written: run again once that is over."
                     ) from error
-            except OSError as error:  # not every file system has locks, above all one of a network
+            except OSError as error:  # some file systems have no locks, above all those on a network
                 raise RecordNotSaved(
                     f"{self}: its folder can't be locked (flock: {_os_reason(error)}), and without a lock two runners "
                     "could bounce the pod at once. The record was not written: keep it on a local disk."
@@ -219,11 +215,11 @@ class FileStore:
             time.sleep(_LOCK_AGAIN)
 
 
-def _make(folder: Path) -> None:
-    """Make a folder and those above it, durably, each its user's alone; mkdir's own `parents` take the umask's mode."""
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durably, all with mode 0700: `parents=True` would use the umask."""
     if folder.is_dir():
         return
-    _make(folder.parent)
+    _make_folder(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
     above = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -243,10 +239,10 @@ def _plain_file(path: str, flags: int) -> int:
             f"it belongs to another user (uid {found.st_uid}), so its content can't be trusted: look at the pod; then "
             "use another place for the record, or remove the file"
         )
-    raise OSError("it is no plain file")
+    raise OSError("it is not a plain file")
 
 
-def _compare(stored: BounceRecord | None, record: BounceRecord) -> None:
+def _refuse_stale(stored: BounceRecord | None, record: BounceRecord) -> None:
     if stored is None and record.revision > 1:
         uid = f" (UID {record.old_pod.uid})" if record.old_pod else ""
         raise RecordNotSaved(
@@ -262,22 +258,22 @@ def _compare(stored: BounceRecord | None, record: BounceRecord) -> None:
         )
 
 
-def _plain(value: Any, where: str) -> Any:
-    """Give JSON data as `json` reads it: a step state's store may make Decimals, floats and dates of it.
+def _plain_json(value: Any, where: str) -> Any:
+    """Undo what a database may do to JSON data: whole numbers become Decimals or floats, instants become datetimes.
 
     Raises ValueError, which names the field.
     """
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner, f"{where}.{key}".lstrip(".")) for key, inner in value.items()}
+        return {str(key): _plain_json(inner, f"{where}.{key}".lstrip(".")) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner, f"{where}.{number}".lstrip(".")) for number, inner in enumerate(value)]
+        return [_plain_json(inner, f"{where}.{number}".lstrip(".")) for number, inner in enumerate(value)]
     if isinstance(value, Decimal | float):
-        if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):  # of sNaN math raises
-            raise ValueError(f"field {where} is no finite number")
+        if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):  # math raises on sNaN
+            raise ValueError(f"field {where} is not a finite number")
         return int(value) if value == int(value) else float(value)
     if isinstance(value, date):
         if not isinstance(value, datetime) or value.tzinfo is None:
-            raise ValueError(f"field {where} is no instant: a time of day with its time zone is needed")
+            raise ValueError(f"field {where} is not a point in time: it needs a time of day and a time zone")
         return value.isoformat()
     if value is not None and not isinstance(value, str | int):
         raise ValueError(f"field {where} is of type {type(value).__name__}, which JSON does not have")
@@ -288,11 +284,12 @@ def _record(data: Any, where: str) -> BounceRecord:
     if not isinstance(data, Mapping):
         raise _damaged(where, "it is not a JSON object")
     try:
-        data = _plain(data, "")
-    except ValueError as error:
-        raise _damaged(where, one_line(error)) from error
+        data = _plain_json(data, "")
+        text = json.dumps(data)
     except RecursionError as error:
         raise _damaged(where, f"it is not JSON data: {error}") from error
+    except ValueError as error:
+        raise _damaged(where, one_line(error)) from error
     version = data.get("schema_version")
     if type(version) is not int:  # a bool is an int, and equal to one
         raise _damaged(where, "field schema_version is not a whole number")
@@ -302,20 +299,18 @@ def _record(data: Any, where: str) -> BounceRecord:
             "Go on with the version that wrote it; the record was left as it is."
         )
     try:
-        return BounceRecord.model_validate_json(json.dumps(data))
+        return BounceRecord.model_validate_json(text)
     except ValidationError as error:
         field, fault = first_fault(error)
         raise _damaged(where, f"field {field or 'record'}: {fault}") from None
-    except (TypeError, ValueError, RecursionError) as error:
-        raise _damaged(where, f"it is not JSON data: {error}") from error
 
 
 def _damaged(where: str, what: str) -> DamagedRecord:
     return DamagedRecord(
-        f"{where}: not a whole record: {what}. It was left as it is: look at the pod, then move the record away."
+        f"{where}: not a complete record: {what}. It was left as it is: look at the pod, then move the record away."
     )
 
 
 def _os_reason(error: OSError) -> str:
-    reasons = {errno.ELOOP: "it is a symbolic link", errno.EEXIST: "its folder is no folder"}
+    reasons = {errno.ELOOP: "it is a symbolic link", errno.EEXIST: "its folder is not a folder"}
     return reasons.get(error.errno or 0, error.strerror or one_line(error))

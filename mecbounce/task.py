@@ -1,7 +1,7 @@
-"""Look, decide, save, act, wait: how a bounce gets from one saved state to the next.
+"""From one saved state to the next: look, decide, save, act, wait.
 
-`advance` takes one step and never sleeps; `BounceTask` saves each step before it takes the next and waits in between.
-The saved state is the intent: whatever is done has been announced in the record before.
+`advance` takes one step and never sleeps. `BounceTask` saves each step before it takes the next, and waits in between.
+The saved state is the intent: whatever a bounce does was announced in its record before.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,19 +18,14 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from mecbounce import diagnosis, events, messages, probes, retry, steps
-from mecbounce.errors import (
-    AccessDenied,
-    ClusterError,
-    ForeignRecord,
-    Interrupted,
-    one_line,
-)
+from mecbounce.errors import AccessDenied, ClusterError, ForeignRecord, Interrupted, one_line
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
 from mecbounce.messages import TASK, Terms
-from mecbounce.record import BounceRecord, BounceResult, Notice, PinnedPod, Protection, StateEntry, Trouble
+from mecbounce.protection import ShutdownProtection
+from mecbounce.record import BounceRecord, BounceResult, Notice, PinnedPod, Protection, StateEntry
 from mecbounce.request import BounceRequest
-from mecbounce.steps import HANDLERS, Context, Look, Outcome, ShutdownProtection
+from mecbounce.steps import HANDLERS, Context, Look, Outcome
 
 if TYPE_CHECKING:
     from mecbounce.kubernetes_api import Cluster, PodWatch
@@ -39,14 +33,15 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("mecbounce.bounce")
 
-LARGEST_SKEW = timedelta(seconds=30)  # between two clocks, before it is told
-DETAIL_EVERY = timedelta(seconds=1)  # between two saves of what no next step hangs on
+LARGEST_SKEW = timedelta(seconds=30)  # a larger difference of the two clocks gets a notice
+DETAIL_EVERY = timedelta(seconds=1)  # between two saves of details
 STOP_EVERY = 0.2  # seconds between two looks at stop() while waiting
+NOBODY = (0, 0)  # no process, no revision
 
 
 @dataclass(frozen=True)
 class Wait:
-    """How long to wait before the next `advance`; a change of the pod ends it early unless `backing_off`."""
+    """How long to wait before the next `advance`. A change of the pods ends the wait early, unless `backing_off`."""
 
     seconds: float
     backing_off: bool = False
@@ -54,14 +49,14 @@ class Wait:
 
 @dataclass(frozen=True)
 class Step:
-    """What `advance` returns: the record to save before the next one, and when that is due (None: finished)."""
+    """What `advance` returns: the record to save, and how long to wait before the next call (None: finished)."""
 
     record: BounceRecord
     wait: Wait | None
 
 
 def begin(request: BounceRequest, now: datetime, *, server: str = "") -> BounceRecord:
-    """Write a new bounce's first record. Save it before the first `advance`. `server`: the API server's address."""
+    """Make the first record of a new bounce. Save it before the first `advance`. `server`: the API server's address."""
     path = (StateEntry(state=State.INIT_CHECKS, at=now),)
     return BounceRecord(bounce_id=uuid.uuid4().hex[:12], revision=1, request=request, server=server, path=path)
 
@@ -77,15 +72,15 @@ def advance(
 ) -> Step:
     """Run the present state's handler once: at most one write, no sleep.
 
-    You must save `step.record` before you call `advance` again, and call again after `step.wait.seconds`: a DELETE that
-    was announced longer ago than the API timeout is not sent before the checks were asked again. `look`
-    returns pods that a watch keeps current; without it the cluster is asked.
+    Save `step.record` before you call `advance` again, and call it after `step.wait.seconds`: if a DELETE was announced
+    longer ago than the API timeout, the checks are made again first. `look` returns pods that a watch keeps current;
+    without it, each look is a request.
     """
     if record.finished:
         return Step(record, None)
     looked = look or (lambda name: cluster.pods(record.request.namespace, name))
     context = Context(record, now, cluster, looked, protection, terms)
-    server_time = cluster.server_time  # before this step's requests, which take time themselves
+    server_time = cluster.server_time  # read before this step's requests, which take time
     try:
         outcome = HANDLERS[record.state](context)
     except ClusterError as error:
@@ -96,7 +91,7 @@ def advance(
 
 
 def _with_skew(record: BounceRecord, outcome: Outcome, server_time: datetime | None, now: datetime) -> Outcome:
-    """Tell once of two clocks that are far apart."""
+    """Add a notice, once, if the two clocks differ much."""
     skew = server_time - now if server_time is not None else timedelta()
     if abs(skew) <= LARGEST_SKEW or any(notice.code == "clock_skew" for notice in record.notices):
         return outcome
@@ -104,18 +99,17 @@ def _with_skew(record: BounceRecord, outcome: Outcome, server_time: datetime | N
 
 
 def cancel(
-    record: BounceRecord, cluster: Cluster, now: datetime, *, announced_here: int = 0, terms: Terms = TASK
+    record: BounceRecord, cluster: Cluster, now: datetime, *, announced_here: bool = False, terms: Terms = TASK
 ) -> Step | None:
-    """Call a bounce off before its deletion. None: it can only be left, since a DELETE was sent or may be yet.
+    """Cancel a bounce before its deletion. None: it is too late, because a DELETE was sent or may still be.
 
-    `announced_here`: how often this process itself has brought the bounce into DELETE_POD, and knows what it has sent
-    since. Of another one nobody knows: it may be paused right before its DELETE, however old that announcement is.
+    `announced_here`: True if this process brought the bounce into DELETE_POD each time, and so knows what was sent.
+    Another process may be paused right before its DELETE, however long ago it announced it.
     """
     if record.state not in BEFORE_DELETION:
         return None
-    announced = sum(entry.state is State.DELETE_POD for entry in record.path)
-    if announced:
-        if announced > announced_here or record.trouble is not None or record.old_pod is None:
+    if record.deletion_was_possible:
+        if not announced_here or record.trouble is not None or record.old_pod is None:
             return None
         try:
             pod = record.old_pod.find_in(cluster.pods(record.request.namespace, record.old_pod.name))
@@ -127,46 +121,42 @@ def cancel(
 
 
 def refuse_other_pod(record: BounceRecord, request: BounceRequest, store: Store) -> None:
-    """Raise ForeignRecord, which names the field, where a stored record is not of the pod that is asked for."""
+    """Raise ForeignRecord, which names the field, if the stored record is of another pod than the request."""
     _refuse_other(store, "request.namespace", record.request.namespace, request.namespace)
     _refuse_other(store, "request.pod", record.request.pod, request.pod)
 
 
-def refuse_other_bounce(record: BounceRecord, request: BounceRequest, store: Store) -> None:
-    """The same, also where it is of another node, or not of the one incarnation that is asked for."""
+def refuse_other_bounce(record: BounceRecord, request: BounceRequest, store: Store, *, server: str = "") -> None:
+    """The same, also if it is of another node, of another incarnation than `pod_uid`, or of another API server."""
     refuse_other_pod(record, request, store)
-    theirs, mine = (str(one.node or "no node") for one in (record.request, request))  # its text is its identity
+    theirs, mine = (str(one.node or "no node") for one in (record.request, request))  # without its paths and values
     _refuse_other(store, "request.node", theirs, mine)
     if request.pod_uid is not None:
         pinned = record.old_pod.uid if record.old_pod else record.request.pod_uid
         _refuse_other(store, "request.pod_uid", pinned or "whichever incarnation it finds", request.pod_uid)
-
-
-def refuse_other_server(record: BounceRecord, server: str, store: Store) -> None:
-    """Raise ForeignRecord where it is of another API server: there its pod would be taken for gone."""
-    _refuse_other(store, "server", record.server or server, server)
+    if server and record.server:  # at another one its pod would seem to have gone
+        _refuse_other(store, "server", record.server, server)
 
 
 def _refuse_other(store: Store, field: str, theirs: str, mine: str) -> None:
     if theirs != mine:
         raise ForeignRecord(
             f"{store}: field {field}: the record is of {theirs}, this bounce is of {mine}. "
-            "Resume that one as it began, or use another place for this one; the record was left as it is."
+            "Resume that bounce with its own options, or use another place for this one; the record was left as it is."
         )
 
 
 class BounceTask:
-    """One bounce for a runner: saves each step in `store` before it takes the next, and resumes from there.
+    """One bounce for a runner. It saves each step in `store` before it takes the next, and resumes from there.
 
-    `protection` is tried before the deletion. `notify` is told each notice once, after it was saved, `observe` each
-    saved record, and `saw` the pods of each look of `perform`, to show what is waited for; what they raise is logged
-    and goes no further, but for KeyboardInterrupt and its like, which may be a signal's. `stop` is asked between steps
-    and while waiting: before the deletion True cancels the bounce, after it the bounce is left (Interrupted) to be
-    resumed.
+    `protection` is tried before the deletion. `stop` is asked between steps and while waiting: before the deletion True
+    cancels the bounce, after it `Interrupted` is raised and the next run resumes.
 
-    `terms`: how its messages name what to do next: as a task, unless told otherwise.
-    `events`: tell Kubernetes too, by an Event before the DELETE and one at the end (`mecbounce.events`). Best effort:
-    one that can't be written costs a line in the log, and of a resumed bounce one may be missing, or be there twice.
+    `notify` gets each notice once, after it was saved; `observe` each saved record; `saw` the pods of each look of
+    `perform`. Their exceptions are logged and have no effect, but for KeyboardInterrupt, which may be a signal's.
+
+    `terms`: the words in which messages tell what to do next. `events`: write a Kubernetes Event before the DELETE and
+    one at the end (`mecbounce.events`). Best effort: a failure is logged, and a resumed bounce may miss or repeat one.
     """
 
     def __init__(
@@ -195,19 +185,18 @@ class BounceTask:
         self._events = events
         self._terms = terms
         self._clock = clock
-        self._announced = Counter[int]()  # how often this task has brought the bounce into DELETE_POD, by process
-        self._revision = 0  # that this task has saved last
-        self._under_way = threading.Lock()  # held by one call; those beside it, in other threads, do not wait for it
+        self._announced_by = NOBODY  # the process that announced every DELETE of the record, and its last revision
+        self._calls = threading.Lock()  # held by the first call; those of other threads do not wait for it
         self._saved_detail_at = datetime.min.replace(tzinfo=UTC)
         self._log = log.bind(namespace=request.namespace, pod=request.pod)
 
     def perform(self) -> BounceResult:
-        """Bounce, from where the stored record stands; a finished one is only reported again. Blocks until the end.
+        """Bounce, or resume the stored bounce; a finished one is only reported again. Blocks until the end.
 
-        Raises Interrupted, Superseded, and RecordError where the record can't be read or saved. What `stop` itself
-        raises goes through: the last step was saved.
+        Raises Interrupted, Superseded, and RecordError if the record can't be read or saved. What `stop` raises goes
+        through: the last step was saved.
         """
-        with self._announced_here() as announced_here:
+        with self._first_call() as first:
             record = self.stored()
             if record is None:
                 record = self._begun()
@@ -216,7 +205,7 @@ class BounceTask:
             with self._cluster.watch(self._request.namespace) as watch:
                 while not record.finished:
                     if self._stop():
-                        record = self._cancel_or_interrupt(record, announced_here(record))
+                        record = self._cancel_or_interrupt(record, announced_here=first and self._announced(record))
                         continue
                     step = self._step(record, lambda name: self._seen(watch.look(name)))
                     record = step.record
@@ -227,67 +216,70 @@ class BounceTask:
     def advance(self) -> Step:
         """Take one step, for a runner that calls again after `Step.wait.seconds`, until `Step.wait` is None.
 
-        Raises Interrupted, Superseded, and RecordError where the record can't be read or saved.
+        Raises Interrupted, Superseded, and RecordError if the record can't be read or saved.
         """
-        with self._announced_here() as announced_here:
+        with self._first_call() as first:
             record = self.stored() or self._begun()
+            announced_here = first and self._announced(record)
             if not record.finished and self._stop():
-                return Step(self._cancel_or_interrupt(_with_doubt(record), announced_here(record)), None)
-            if record.state is State.DELETE_POD and not announced_here(record):
-                # A runner that announced the DELETE before, and may be paused, must end Superseded and not send it.
-                record = record.model_copy(update={"revision": record.revision + 1})
-                self._keep(record)
+                return Step(
+                    self._cancel_or_interrupt(_mark_protection_unknown(record), announced_here=announced_here), None
+                )
+            if record.state is State.DELETE_POD and not announced_here:
+                # The runner that announced the DELETE may be paused: it must end Superseded, and not send it.
+                before, record = record, record.model_copy(update={"revision": record.revision + 1})
+                self._save(before, record)
             return self._step(record, None)
 
     def stored(self) -> BounceRecord | None:
-        """Load the record to go on with. None: there is none, a bounce begins. Raises RecordError."""
+        """Load the record to go on with. None: there is none, and a new bounce begins. Raises RecordError."""
         record = self._store.load()
         if record is not None:
             refuse_other_bounce(record, self._request, self._store)
         return record
 
     @contextmanager
-    def _announced_here(self) -> Iterator[Callable[[BounceRecord], int]]:
-        """Give what tells how often this process has announced the DELETE.
-
-        0 while another call may be sending it, and where another runner has saved the record since.
-        """
-        first = self._under_way.acquire(blocking=False)
+    def _first_call(self) -> Iterator[bool]:
+        """Give True, or False while another thread's call is running: that one may be sending the DELETE."""
+        first = self._calls.acquire(blocking=False)
+        if not first:
+            self._announced_by = NOBODY
         try:
-            yield lambda record: self._announced[os.getpid()] if first and record.revision == self._revision else 0
+            yield first
         finally:
             if first:
-                self._under_way.release()
+                self._calls.release()
+
+    def _announced(self, record: BounceRecord) -> bool:
+        """True if each DELETE in `record` was announced by this process, and no other runner has saved since."""
+        return self._announced_by == (os.getpid(), record.revision)
 
     def _begun(self) -> BounceRecord:
         record = begin(self._request, self._clock(), server=self._cluster.server)
-        self._keep(record)
-        self._tell(record)
+        self._save(None, record)
         return record
 
     def _resumed(self, record: BounceRecord) -> BounceRecord:
-        """Take the bounce over: a runner that still has it finds itself superseded."""
+        """Take the bounce over: a runner that still has it ends with Superseded."""
         now = self._clock()
         text = messages.resumed(record, other_options=record.request != self._request)
-        kept = tuple(notice for notice in record.notices if notice.code != "resumed")  # the last one will do
+        kept = tuple(notice for notice in record.notices if notice.code != "resumed")  # one is enough
         notices = (*kept, Notice(code="resumed", message=text, at=now))
-        record = _with_doubt(record)
-        # What the cluster was like before says nothing of now: it gets its time anew to answer.
+        # Earlier failures say nothing about now: the API timeout begins again.
         trouble = record.trouble.model_copy(update={"since": now, "tries": 0}) if record.trouble else None
-        after = record.model_copy(update={"notices": notices, "trouble": trouble, "revision": record.revision + 1})
-        self._keep(after)
-        self._tell(after, kept)
+        update = {"notices": notices, "trouble": trouble, "revision": record.revision + 1}
+        after = _mark_protection_unknown(record).model_copy(update=update)
+        self._save(record.model_copy(update={"notices": kept}), after)
         return after
 
     def _step(self, record: BounceRecord, look: Look | None) -> Step:
         step = advance(record, self._cluster, self._clock(), protection=self._protection, look=look, terms=self._terms)
         if step.record.state is State.DELETE_POD and record.state is State.DISABLE_PROTECTION:
-            step = replace(step, record=_announced(step.record, self._clock()))
-            self._announced[os.getpid()] += 1
-        if look is not None and _is_detail(record, step.record):
+            step = replace(step, record=_entered_now(step.record, self._clock()))
+        if look is not None and _differs_in_details(record, step.record):
             now = self._clock()
             if now < self._saved_detail_at + DETAIL_EVERY:
-                return Step(record, step.wait)  # the next look brings it again
+                return Step(record, step.wait)  # the next look shows the same details
             self._saved_detail_at = now
         self._save(record, step.record)
         return step
@@ -296,7 +288,7 @@ class BounceTask:
         self._guarded(self._saw, pods)
         return pods
 
-    def _cancel_or_interrupt(self, record: BounceRecord, announced_here: int) -> BounceRecord:
+    def _cancel_or_interrupt(self, record: BounceRecord, *, announced_here: bool) -> BounceRecord:
         step = cancel(record, self._cluster, self._clock(), announced_here=announced_here, terms=self._terms)
         if step is None:
             self._log.info("bounce.interrupted", bounce=record.bounce_id, state=record.state.value)
@@ -307,28 +299,28 @@ class BounceTask:
         self._save(record, step.record)
         return step.record
 
-    def _keep(self, record: BounceRecord) -> None:
-        self._store.save(record)
-        self._revision = record.revision
-
-    def _save(self, before: BounceRecord, after: BounceRecord) -> None:
-        if after is not before:
-            self._keep(after)
-            self._tell(after, before.notices)
-        if after.state is not before.state and self._events:
+    def _save(self, before: BounceRecord | None, after: BounceRecord) -> None:
+        """Save the record if it has changed, then tell of it."""
+        if after is before:
+            return
+        alone = before is None or not before.deletion_was_possible or self._announced(before)
+        self._store.save(after)
+        self._announced_by = (os.getpid(), after.revision) if alone else NOBODY
+        self._tell(after, before.notices if before else ())
+        if self._events and before is not None and after.state is not before.state:
             self._tell_kubernetes(after)
 
     def _tell_kubernetes(self, record: BounceRecord) -> None:
-        """Write the Event that is due, if any. Not told of as a notice, nor tried again: nothing hangs on it."""
+        """Write the Event that is due, if any. A failure is no notice and is not tried again."""
         try:
             event = events.on_entering(record, self._clock())
             if event is not None:
                 self._cluster.tell(record.request.namespace, event)
-        except Exception as error:  # noqa: BLE001 -- best effort: nothing that comes of it may change the bounce
+        except Exception as error:  # noqa: BLE001 -- best effort: it must not change the bounce
             why = one_line(error) if isinstance(error, ClusterError) else type(error).__name__
             self._log.warning("bounce.event_not_written", bounce=record.bounce_id, error=why)
 
-    def _tell(self, record: BounceRecord, told: tuple[Notice, ...] = ()) -> None:
+    def _tell(self, record: BounceRecord, told: tuple[Notice, ...]) -> None:
         uid = record.old_pod.uid if record.old_pod else None
         bound = self._log.bind(bounce=record.bounce_id, uid=uid, state=record.state.value)
         bound.info("bounce.saved", revision=record.revision)
@@ -343,12 +335,12 @@ class BounceTask:
         try:
             callback(told)
         except (Exception, SystemExit) as error:  # noqa: BLE001 -- a runner's callback must not end a bounce; a signal may
-            # No traceback and no repr: both show the runner's own objects, and what they hold.
+            # No traceback and no repr: they show the runner's own objects, which may hold secrets.
             name = getattr(callback, "__qualname__", type(callback).__name__)
             self._log.error("bounce.callback_failed", callback=name, error=type(error).__name__)
 
     def wait_till_ok(self, wait: Wait, watch: PodWatch) -> None:
-        """Wait for a change of the pods, until the wait is due or stop() says so. Nothing else sleeps."""
+        """Wait until the pods change, the wait is over, or `stop` returns True. Nothing else sleeps."""
         left = wait.seconds
         while left > 0 and not self._stop():
             if wait.backing_off:
@@ -358,24 +350,24 @@ class BounceTask:
             left -= STOP_EVERY
 
 
-def _with_doubt(record: BounceRecord) -> BounceRecord:
-    """Call the protection unknown where a runner was killed before it saved whether it had switched it off."""
+def _mark_protection_unknown(record: BounceRecord) -> BounceRecord:
+    """Set the protection to unknown if an earlier run was killed before it saved the outcome."""
     return record.model_copy(update={"protection": Protection.UNKNOWN}) if record.protection_in_doubt else record
 
 
-def _announced(record: BounceRecord, now: datetime) -> BounceRecord:
-    """Count a DELETE's age from when it is saved: the protection before it may have taken its time."""
+def _entered_now(record: BounceRecord, now: datetime) -> BounceRecord:
+    """Set the time at which DELETE_POD was entered to now: the protection before it may have taken long."""
     return record.model_copy(update={"path": (*record.path[:-1], record.path[-1].model_copy(update={"at": now}))})
 
 
-def _is_detail(before: BounceRecord, after: BounceRecord) -> bool:
-    """Whether two records differ in nothing that the next step hangs on: in what was seen, and notices of that."""
+def _differs_in_details(before: BounceRecord, after: BounceRecord) -> bool:
+    """True if two records differ only in the replacement that was seen and in notices: the next step needs neither."""
     same = {"new_pod": before.new_pod, "notices": before.notices, "revision": before.revision}
     return after is not before and after.model_copy(update=same) == before
 
 
-def _noted(notices: tuple[Notice, ...], new: Iterable[tuple[str, str]], now: datetime) -> tuple[Notice, ...]:
-    """Add notices. Of those of one code the first and the last are kept, and the last tells how many there were."""
+def _add_notices(notices: tuple[Notice, ...], new: Iterable[tuple[str, str]], now: datetime) -> tuple[Notice, ...]:
+    """Add notices. Of each code only the first and the last are kept; the last has the number of them."""
     kept = list(notices)
     for code, message in new:
         alike = [notice for notice in kept if notice.code == code]
@@ -387,11 +379,11 @@ def _noted(notices: tuple[Notice, ...], new: Iterable[tuple[str, str]], now: dat
 
 
 def _apply(record: BounceRecord, outcome: Outcome, now: datetime) -> Step:
-    """Write what a handler reported into the record. Trouble, if there was any, is over."""
+    """Write a handler's outcome into the record. A request has succeeded: `trouble` ends."""
     changes: dict[str, Any] = {"trouble": None, **outcome.record_changes}
-    told = {(notice.code, notice.message) for notice in record.notices}  # a state may be passed twice
+    told = {(notice.code, notice.message) for notice in record.notices}  # a state may be entered twice
     if new := [one for one in outcome.notices if one not in told]:
-        changes["notices"] = _noted(record.notices, new, now)
+        changes["notices"] = _add_notices(record.notices, new, now)
     if outcome.event is not None:
         state = follow(record.state, outcome.event)
         changes["path"] = (*record.path, StateEntry(state=state, at=now, event=outcome.event))
@@ -408,45 +400,40 @@ def _apply(record: BounceRecord, outcome: Outcome, now: datetime) -> Step:
 
 
 def _deadline(state: State, record: BounceRecord, old: PinnedPod | None, now: datetime) -> datetime | None:
-    """Set the deadline of a waiting state as it is entered."""
+    """Give the deadline of a waiting state that is entered now."""
     timeouts = record.request.timeouts
     if old is None:
         return None
     if state is State.AWAIT_TERMINATION:
-        return now + timedelta(seconds=probes.termination_timeout(timeouts.termination, old.grace_period))
+        return now + timedelta(seconds=probes.termination_deadline(timeouts.termination, old.grace_period).seconds)
     if state is State.AWAIT_READY:
-        return now + timedelta(seconds=probes.ready_timeout(timeouts.ready, old.containers))
+        return now + timedelta(seconds=probes.ready_deadline(timeouts.ready, old.containers).seconds)
     return None
 
 
 def _after_failure(context: Context, error: ClusterError) -> Step:
-    """Try again after a pause, or give up: without the right at once, else once the API timeout has passed."""
+    """Try again after a pause. Give up once the API timeout has passed; at once if the right is missing."""
     record, now = context.record, context.now
     if record.state in BEFORE_DELETION and isinstance(error, AccessDenied):
         advice = "Have that right granted, or the credentials renewed."
         return _give_up(context, Event.ACCESS_DENIED, one_line(error), advice)
     trouble = retry.add_failure(record, error, now)
     if now < retry.give_up_at(record, trouble):
-        after = record.changed(trouble=trouble, notices=_with_trouble_told(record, trouble, now))
+        notices = record.notices
+        told = any(one.code == "cluster_trouble" and one.at >= record.entered_at for one in notices)
+        if record.trouble is None and not told:  # the first failure in this state
+            text = f"No usable answer from the API server, trying on: {trouble.what}."
+            notices = _add_notices(notices, [("cluster_trouble", text)], now)
+        after = record.changed(trouble=trouble, notices=notices)
         return Step(after, Wait(retry.pause(record, trouble, error, now), backing_off=True))
     if record.state in BEFORE_DELETION:
         what = f"No usable answer from the API server within {record.request.timeouts.api:.0f} s: {trouble.what}"
         advice = "Find out why the API server does not answer."
         return _give_up(context, Event.CLUSTER_UNREACHABLE, what, advice)
-    give_up = steps.not_terminated if record.state is State.AWAIT_TERMINATION else steps.not_back
-    return _apply(record, give_up(context, diagnosis.unreachable(trouble.what)), now)
-
-
-def _with_trouble_told(record: BounceRecord, trouble: Trouble, now: datetime) -> tuple[Notice, ...]:
-    """Add a notice of the first failure in this state."""
-    told = any(one.code == "cluster_trouble" and one.at >= record.entered_at for one in record.notices)
-    if told or record.trouble is not None:
-        return record.notices
-    text = f"No usable answer from the API server, trying on: {trouble.what}."
-    return _noted(record.notices, [("cluster_trouble", text)], now)
+    return _apply(record, steps.failed(context, diagnosis.unreachable(trouble.what)), now)
 
 
 def _give_up(context: Context, event: Event, what: str, advice: str) -> Step:
-    """Give up before the deletion. Once a DELETE may have been sent, only a look would tell what it did."""
-    record = _with_doubt(context.record)
+    """Give up before the deletion."""
+    record = _mark_protection_unknown(context.record)
     return _apply(record, Outcome(event, *messages.given_up(record, what, advice, context.terms)), context.now)

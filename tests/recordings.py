@@ -87,7 +87,7 @@ def transcripts(scenarios: Collection[str] = tuple(SCENARIOS)) -> dict[str, str]
 def stills() -> Iterator[tuple[str, str]]:
     """Bounce a node and catch the screen in the middle; then plan another bounce. Gives names and SVG images."""
     with Sandbox() as sandbox, tempfile.TemporaryDirectory() as folder:
-        SCENARIOS["catch-up"].furnish(sandbox)
+        SCENARIOS["catch-up"].set_up(sandbox)
         cluster = KubernetesCluster.from_kubeconfig(sandbox.kubeconfig)
         node = NodeRef(group="express.example.com", version="v1", plural="expressnodes", name="mec-0")
         request = BounceRequest(namespace="default", pod="mec-0", node=node)
@@ -97,7 +97,7 @@ def stills() -> Iterator[tuple[str, str]]:
         def saw(pods: tuple[Pod, ...]) -> None:
             record, now = store.load(), datetime.now(UTC)
             if record is not None and caught_in_the_middle(record, pods, now):
-                caught.append(screen.screen(record, now, COLUMNS, where="sandbox", sight=screen.Sight(pods)))
+                caught.append(screen.screen(record, now, COLUMNS, where="sandbox", look=screen.LastLook(pods)))
 
         BounceTask(request, cluster, store, saw=saw).perform()
         yield "run", svg("mecbounce run mec-0", caught[0])
@@ -106,7 +106,7 @@ def stills() -> Iterator[tuple[str, str]]:
 
 def caught_in_the_middle(record: BounceRecord, pods: tuple[Pod, ...], now: datetime) -> bool:
     """Whether the replacement runs for a while and has not started."""
-    waiting = screen.waiting_for(record, screen.Sight(pods), now)
+    waiting = screen.waiting_for(record, screen.LastLook(pods), now)
     return (
         record.state is State.AWAIT_READY
         and waiting is not None

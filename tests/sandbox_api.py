@@ -1,4 +1,4 @@
-"""Plain HTTP for the tests: what goes over the wire, without a client that means well."""
+"""Plain HTTP and objects for the tests of the sandbox, without a client that adds or hides something."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def watching(sandbox: Sandbox, path: str) -> Iterator[Iterator[tuple[str, Any]]]
 
 
 def bound(name: str = "held") -> dict[str, Any]:
-    """Return a pod on a Kubernetes node that has no kubelet: its deletion never ends by itself."""
+    """Return a pod on a Kubernetes node without a kubelet, so that its deletion never ends by itself."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -79,7 +79,7 @@ def container(name: str = "main", **more: Any) -> dict[str, Any]:
 
 
 def a_pod(name: str, *containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
-    """Return a pod that nobody owns."""
+    """Return a pod without an owner."""
     whole = {"containers": [*containers] or [container()], **spec}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "web"}}, "spec": whole}
 
@@ -117,7 +117,7 @@ def condition(obj: dict[str, Any] | None, kind: str) -> tuple[str, str] | None:
 
 
 def workload(kind: str, name: str = "web", template: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
-    """Return a controller of pods that bear the label app=NAME."""
+    """Return a controller of pods with the label app=NAME."""
     labels = {"app": name}
     pod = {"metadata": {"labels": labels}, "spec": {"containers": [container()], **(template or {})}}
     whole = {"selector": {"matchLabels": labels}, "template": pod, **spec}

@@ -1,22 +1,31 @@
-"""Write all that is generated from the code: diagrams, the README's copy, JSON schemas of what others read and write.
+"""Write all that is generated from the code: diagrams, the tables of docs/operations.md, JSON schemas.
 
 The files are committed, and a test fails where they and the code differ.
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
+import shlex
+from datetime import UTC, datetime
+from enum import Enum
+from itertools import pairwise
 from pathlib import Path
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core.core_schema import ModelSchema
 
 from mecbounce import diagram
+from mecbounce.cli.next_commands import FAILURES, Given, next_commands
+from mecbounce.codes import DiagnosisCode
 from mecbounce.fields import FIELDS, Frozen
-from mecbounce.record import BounceRecord, BounceResult
-from mecbounce.request import BounceRequest
-
-BEGIN, END = "<!-- diagram: begin -->", "<!-- diagram: end -->"
+from mecbounce.kubernetes_api.objects import Owner
+from mecbounce.machine import TRANSITIONS, WAITING, Event, State
+from mecbounce.record import BounceRecord, BounceResult, Diagnosis, PinnedPod, StateEntry
+from mecbounce.request import BounceRequest, NodeRef
+from mecbounce.task import begin
 
 
 class _Generator(GenerateJsonSchema):
@@ -45,22 +54,107 @@ def schemas() -> dict[str, JsonSchemaValue]:
     }
 
 
+def replaced(document: str, name: str, text: str) -> str:
+    """Give a document with `text` between its markers of that name."""
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    before, found, rest = document.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not found or not ended:
+        raise ValueError(f"the markers {begin.strip()} and {end} are gone")
+    return f"{before}{begin}{text}{end}{after}"
+
+
 def in_readme(readme: str) -> str:
-    """Give the README with its copy of the diagram, between the markers, drawn anew."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"README.md: the markers {BEGIN} and {END} are gone")
-    return f"{before}{BEGIN}\n```mermaid\n{diagram.bounce()}```\n{END}{after}"
+    """Give the README with its copy of the diagram drawn anew."""
+    return replaced(readme, "diagram", f"```mermaid\n{diagram.bounce()}```\n")
+
+
+def in_operations(operations: str) -> str:
+    """Give the guide for those on call with its tables of events and diagnoses written anew."""
+    for name, rows in TABLES.items():
+        lines = [_event(row) if isinstance(row, Event) else _diagnosis(row) for row in rows]
+        columns = (
+            f"{'code' if isinstance(rows[0], DiagnosisCode) else 'event'} | what it means for the node, and what to do"
+        )
+        head = f"| {columns} | who must act | where to look |\n| --- | --- | --- | --- |\n"
+        operations = replaced(operations, name, f"{head}{''.join(lines)}")
+    return operations
+
+
+def example(event: Event, code: str = "") -> BounceRecord:
+    """Give a bounce of the documents' node that failed so; how it came there does not matter."""
+    now, node = datetime(2026, 1, 1, tzinfo=UTC), NodeRef.model_validate(NODE)
+    first = begin(BounceRequest(namespace="mec", pod="mec-0", node=node), now)
+    kinds = {"job": ("batch/v1", "Job", "backup"), "host": ("apps/v1", "DaemonSet", "mec")}
+    api_version, kind, name = kinds.get(code.partition("_")[0], ("apps/v1", "StatefulSet", "mec"))
+    controller = Owner(api_version=api_version, kind=kind, name=name, uid="UID")
+    why = Diagnosis(code=code, evidence="", who="as the diagnosis says")
+    return first.model_copy(
+        update={
+            "path": (*first.path, StateEntry(state=State.FAILED, at=now, event=event)),
+            "old_pod": PinnedPod(name="mec-0", uid="UID", host="host-1", controller=controller),
+            "diagnosis": why if code else None,
+        }
+    )
+
+
+def _event(event: Event) -> str:
+    who, command = FAILURES[event]
+    shown = THEN.get(command) or _command(example(event))
+    return f"| `{event}` | {EVENTS[event.name]} | {who or 'as the diagnosis says'} | {shown} |\n"
+
+
+def _diagnosis(code: DiagnosisCode) -> str:
+    return f"| `{code}` | {CODES[code.name]} | {code.who} | {_command(example(Event.READY_TIMEOUT, code))} |\n"
+
+
+def _command(record: BounceRecord) -> str:
+    (_, words), *_ = next_commands(record, Given())
+    return f"`{shlex.join(words)}`"
+
+
+def _meanings(kind: type[Enum]) -> dict[str, str]:
+    """Give the text below each member of an enum, by the member's name: Python itself does not keep it."""
+    (definition,) = (node for node in ast.walk(ast.parse(inspect.getsource(kind))) if isinstance(node, ast.ClassDef))
+    return {
+        member.targets[0].id: " ".join(str(ast.literal_eval(below.value)).split())
+        for member, below in pairwise(definition.body)
+        if isinstance(member, ast.Assign) and isinstance(member.targets[0], ast.Name) and isinstance(below, ast.Expr)
+    }
+
+
+NODE = {"group": "express.example.com", "version": "v1", "plural": "expressnodes", "name": "mec-0"}
+EVENTS, CODES = _meanings(Event), _meanings(DiagnosisCode)
+THEN = {  # shown in place of a command of ours
+    "ask_again": "as the diagnosis says; then `mecbounce plan`",
+    "begin_anew": "`mecbounce run`",
+    "wait_on": "as the diagnosis says; then [wait on](#waiting-on)",
+}
+_FAILING_LATE = {row.event for row in TRANSITIONS if row.dest is State.FAILED and row.source in WAITING}
+TABLES: dict[str, list[Event | DiagnosisCode]] = {
+    "events before the deletion": [event for event in FAILURES if event not in _FAILING_LATE],
+    "events after it": [event for event in FAILURES if event in _FAILING_LATE],
+}
+_FIRST_OF = {
+    DiagnosisCode.WEBHOOK_FAILING: "refused",
+    DiagnosisCode.HOST_LOST: "not gone",
+    DiagnosisCode.NODE_MISSING: "not replaced",
+    DiagnosisCode.POD_ENDED: "not back",
+}
+for _code in DiagnosisCode:
+    if _code in _FIRST_OF:
+        TABLES[_FIRST_OF[_code]] = _rows = []
+    _rows.append(_code)
 
 
 def files(root: Path) -> dict[Path, str]:
-    """Each file under `root` that shows a diagram or is a JSON schema, and what it should hold."""
-    readme = root / "README.md"
+    """Each file under `root` that is generated, or has a generated part, and what it should hold."""
+    readme, operations = root / "README.md", root / "docs" / "operations.md"
     return {
         root / "diagrams" / "bounce.mmd": diagram.bounce(),
         root / "diagrams" / "init_checks.mmd": diagram.init_checks(),
         readme: in_readme(readme.read_text(encoding="utf-8")),
+        operations: in_operations(operations.read_text(encoding="utf-8")),
         **{
             root / "docs" / "schema" / f"{name}.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
             for name, schema in schemas().items()

@@ -1,15 +1,14 @@
 """The command `mecbounce`: one bounce from a terminal, with a record that survives it. `kubectl bounce` is its `run`.
 
-Exit status: 0 done; 2 usage; 3 refused or given up before the deletion, this run deleted nothing; 4 its deletion was
-accepted and it has not gone in time; 5 it had gone and its replacement was not back in time; 6 another runner has it;
-75 interrupted, run again to resume; 1 anything else.
+Exit status: 0 done; 2 usage; 3 refused, or given up before the deletion: this run deleted nothing; 4 the deletion was
+accepted, and the pod has not gone in time; 5 the pod has gone, and its replacement was not back in time; 6 another
+runner has taken the bounce over; 75 interrupted: run again to resume; 1 anything else.
 """
 
 from __future__ import annotations
 
 import errno
 import io
-import logging
 import os
 import shlex
 import sys
@@ -19,7 +18,8 @@ from typing import NoReturn
 try:
     import typer
 
-    from mecbounce.cli.commands import app, log_to_stderr, plugin
+    from mecbounce.cli.commands import app, plugin
+    from mecbounce.cli.options import log_to_stderr
 except ImportError as error:
     if error.name not in ("typer", "rich"):
         raise
@@ -29,7 +29,7 @@ from mecbounce.cli.exits import ExitStatus, LeftAtOnce, discard, exit_status_of_
 from mecbounce.errors import MecBounceError, RecordError
 from mecbounce.quoting import printable
 
-_CTRL_C = 130  # what typer returns for it; it prints nothing
+_CTRL_C = 130  # what typer returns for Ctrl-C, without a word
 
 
 def main() -> NoReturn:
@@ -43,11 +43,11 @@ def kubectl_bounce() -> NoReturn:
 
 
 def complete_kubectl_bounce() -> NoReturn:
-    """Complete `kubectl bounce`: kubectl asks `kubectl_complete-bounce`, whatever the shell, with the words so far.
+    """Complete `kubectl bounce`: kubectl runs `kubectl_complete-bounce` with the words so far, whatever the shell.
 
-    It expects what cobra's programs answer: a choice a line, and at the end whether the shell may offer files.
+    It expects cobra's format: one choice a line, and at the end whether the shell may offer files.
     """
-    os.environ["_MECBOUNCE_COMPLETE"] = "complete_fish"  # cobra's programs answer as fish wants it, too
+    os.environ["_MECBOUNCE_COMPLETE"] = "complete_fish"  # fish's format is cobra's
     os.environ["_TYPER_COMPLETE_FISH_ACTION"] = "get-args"
     os.environ["_TYPER_COMPLETE_ARGS"] = shlex.join(["mecbounce", "run", *sys.argv[1:]])
     try:
@@ -57,9 +57,9 @@ def complete_kubectl_bounce() -> NoReturn:
 
 
 def _main(command: typer.Typer, name: str) -> NoReturn:
-    """Run a command; every foreseen error is one line on standard error."""
-    log_to_stderr(logging.ERROR)
-    warnings.filterwarnings("ignore", message="Unverified HTTPS request")  # as the kubeconfig says it should be
+    """Run a command. Every foreseen error is one line on standard error."""
+    log_to_stderr(verbose=False)
+    warnings.filterwarnings("ignore", message="Unverified HTTPS request")  # the kubeconfig asks for it
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without our marks must not end a bounce
     try:
@@ -67,22 +67,25 @@ def _main(command: typer.Typer, name: str) -> NoReturn:
         if status_code == _CTRL_C:
             status_code = _complain(name, "Interrupted.", ExitStatus.OTHER)
     except typer.TyperException as error:
-        status_code = _complain(name, " ".join(error.format_message().split()), error.exit_code)
+        status_code = _complain(name, _usage_fault(error), error.exit_code)
     except LeftAtOnce as left:
         status_code = _complain(name, f"Left at once. {left}", ExitStatus.INTERRUPTED)
-    except (typer.Abort, KeyboardInterrupt):
-        status_code = _complain(name, "Interrupted.", ExitStatus.OTHER)
     except MecBounceError as error:
         where = "--state: " if isinstance(error, RecordError) else ""
         status_code = _complain(name, f"{where}{error}", exit_status_of_error(error))
-    except BrokenPipeError:
-        discard(sys.stdout)
-        status_code = ExitStatus.OTHER
     except OSError as error:
         discard(sys.stdout)
         where = "standard output can't be written: " if error.errno in (errno.ENOSPC, errno.EIO) else ""
         status_code = _complain(name, f"{where}{error}", ExitStatus.OTHER)
     sys.exit(status_code)
+
+
+def _usage_fault(error: typer.TyperException) -> str:
+    """Say what is wrong with the command line in one line, with the option's name first."""
+    text = error.format_message()
+    if isinstance(error, typer.BadParameter) and error.param is not None:
+        text = f"{error.param.opts[0]}: {error.message.removeprefix('Value error, ')}"  # pydantic's words
+    return " ".join(text.split())
 
 
 def _complain(name: str, message: str, status_code: int) -> int:

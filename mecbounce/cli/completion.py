@@ -1,6 +1,6 @@
-"""What the shell offers while a command is typed: contexts, namespaces and pods, as the options so far say.
+"""What the shell offers at the tab key: contexts, namespaces and pods, as the options typed so far say.
 
-Whatever stands in the way, and whatever takes longer than COMPLETION_SECONDS, nothing is offered.
+If anything fails, or takes longer than COMPLETION_SECONDS, nothing is offered.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from typing import Any
 
 import typer
 
+import mecbounce
 from mecbounce.cli.kube import Kube
 
-COMPLETION_SECONDS = 2.0  # whoever has pressed the tab key waits for it
+COMPLETION_SECONDS = 2.0  # a person has pressed the tab key and waits
 POD_KIND = re.compile(r"^(po|pods?)/")  # as kubectl names it
 
-Completion = Callable[[typer.Context, str], list[str]]
+Typed = dict[str, Any]  # the options typed so far, by the names of their parameters
 
 
-def completion(ask: Callable[[dict[str, Any], str], Iterable[str]]) -> Completion:
-    """Offer what `ask` finds with the options so far."""
+def completion(ask: Callable[[Typed, str], Iterable[str]]) -> Callable[[typer.Context, str], list[str]]:
+    """Offer what `ask` finds with the options typed so far and the word that is being typed."""
 
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
         found: list[str] = []
@@ -34,7 +35,7 @@ def completion(ask: Callable[[dict[str, Any], str], Iterable[str]]) -> Completio
 
         looking = threading.Thread(target=look, daemon=True)
         with contextlib.redirect_stderr(io.StringIO()):  # a warning would land in the line that is being typed
-            from mecbounce.kubernetes_api import client  # noqa: F401, PLC0415 -- a slow import: not on the clock
+            from mecbounce.kubernetes_api import client  # noqa: F401, PLC0415 -- slow: before the time limit begins
 
             looking.start()
             looking.join(COMPLETION_SECONDS)
@@ -43,24 +44,23 @@ def completion(ask: Callable[[dict[str, Any], str], Iterable[str]]) -> Completio
     return complete
 
 
-def contexts(options: dict[str, Any], _incomplete: str) -> Iterable[str]:
+def contexts(typed: Typed, _incomplete: str) -> Iterable[str]:
     """Name the kubeconfig's contexts."""
-    return Kube.contexts(options["kubeconfig"])
+    return mecbounce.KubernetesCluster.contexts(typed["kubeconfig"])
 
 
-def namespaces(options: dict[str, Any], _incomplete: str) -> Iterable[str]:
+def namespaces(typed: Typed, _incomplete: str) -> Iterable[str]:
     """Name the cluster's namespaces."""
-    return _kube(options).cluster.namespaces()
+    return _kube(typed).cluster.namespaces()
 
 
-def pods(options: dict[str, Any], incomplete: str) -> Iterable[str]:
+def pods(typed: Typed, incomplete: str) -> Iterable[str]:
     """Name the namespace's pods, each after `pod/` where that was typed."""
-    kube = _kube(options)
+    kube = _kube(typed)
     kind = POD_KIND.match(incomplete)
-    found = kube.cluster.pods(options["namespace"] or kube.namespace)
+    found = kube.cluster.pods(typed["namespace"] or kube.namespace)
     return [f"{kind[0] if kind else ''}{pod.name}" for pod in found]
 
 
-def _kube(options: dict[str, Any]) -> Kube:
-    names = ("kubeconfig", "context", "as_user", "as_groups", "as_uid")
-    return Kube.of(*(options[name] for name in names))
+def _kube(typed: Typed) -> Kube:
+    return Kube.of(*(typed[name] for name in ("kubeconfig", "context", "as_user", "as_groups", "as_uid")))

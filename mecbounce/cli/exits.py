@@ -1,4 +1,4 @@
-"""How the command ends: its exit statuses, the signals that end it, and standard output that nobody reads."""
+"""How the command ends: exit statuses, signals, and a standard output that can't be written."""
 
 from __future__ import annotations
 
@@ -10,20 +10,13 @@ from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import IO
 
-from mecbounce.errors import (
-    ClusterError,
-    ImpossibleEvent,
-    Interrupted,
-    MecBounceError,
-    RecordNotSaved,
-    Superseded,
-)
+from mecbounce.errors import ClusterError, ImpossibleEvent, Interrupted, MecBounceError, RecordNotSaved, Superseded
 from mecbounce.machine import Event, State
 from mecbounce.record import BounceResult, Deletion
 
 
 class ExitStatus(IntEnum):
-    """What the command tells its caller: `mecbounce.cli` explains each."""
+    """What the command tells its caller. `mecbounce.cli` explains each."""
 
     DONE = 0
     OTHER = 1
@@ -35,34 +28,30 @@ class ExitStatus(IntEnum):
     INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 
-_OF_EVENT = {
-    Event.TERMINATION_TIMEOUT: ExitStatus.NOT_TERMINATED,
-    Event.NOT_RECREATED: ExitStatus.NOT_BACK,
-    Event.READY_TIMEOUT: ExitStatus.NOT_BACK,
-}
-
-_OF_ERROR = (  # the first that fits
-    (Interrupted, ExitStatus.INTERRUPTED),
-    (Superseded, ExitStatus.SUPERSEDED),
-    (RecordNotSaved, ExitStatus.OTHER),
-    (ImpossibleEvent, ExitStatus.OTHER),
-    (ClusterError, ExitStatus.REFUSED),
-    (MecBounceError, ExitStatus.USAGE),
-)
-
-
 def exit_status(result: BounceResult) -> ExitStatus:
     """Give the command's exit status for a finished bounce."""
     if result.state is State.DONE:
         return ExitStatus.DONE
-    if result.event in _OF_EVENT:
-        return _OF_EVENT[result.event]
+    match result.event:
+        case Event.TERMINATION_TIMEOUT:
+            return ExitStatus.NOT_TERMINATED
+        case Event.NOT_RECREATED | Event.READY_TIMEOUT:
+            return ExitStatus.NOT_BACK
     return ExitStatus.REFUSED if result.deletion is Deletion.NONE else ExitStatus.OTHER
 
 
 def exit_status_of_error(error: MecBounceError) -> ExitStatus:
     """Give the command's exit status for an error that ended it."""
-    return next(status for kind, status in _OF_ERROR if isinstance(error, kind))
+    match error:
+        case Interrupted():
+            return ExitStatus.INTERRUPTED
+        case Superseded():
+            return ExitStatus.SUPERSEDED
+        case RecordNotSaved() | ImpossibleEvent():
+            return ExitStatus.OTHER
+        case ClusterError():
+            return ExitStatus.REFUSED
+    return ExitStatus.USAGE
 
 
 class UsageProblem(MecBounceError):
@@ -70,12 +59,12 @@ class UsageProblem(MecBounceError):
 
 
 class LeftAtOnce(BaseException):
-    """A second signal came. Its text says what is recorded. A BaseException, so that no handler of errors takes it."""
+    """A second signal came. Its text says what is recorded. No handler of Exceptions may catch it."""
 
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn a first SIGINT, SIGTERM or SIGHUP into stop(); a second one raises LeftAtOnce."""
+    """Let stop() be true after a first SIGINT, SIGTERM or SIGHUP; a second one raises LeftAtOnce."""
     asked: list[int] = []
 
     def ask(number: int, _frame: object) -> None:
@@ -83,8 +72,9 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
             raise LeftAtOnce
         asked.append(number)
 
-    heeded = [one for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
-    before = {number: signal.signal(number, ask) for number in heeded}
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # One that was ignored stays ignored, as nohup wants it.
+    before = {one: signal.signal(one, ask) for one in signals if signal.getsignal(one) != signal.SIG_IGN}
     try:
         yield lambda: bool(asked)
     finally:
@@ -93,13 +83,13 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
 
 
 def discard(file: IO[str]) -> None:
-    """Write nothing more to a file: Python would complain of a broken pipe as it ends."""
+    """Write nothing more to a file: at its end Python would complain about a broken pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
 
 
 @contextlib.contextmanager
 def unless_unwritable() -> Iterator[None]:
-    """Print, unless nobody reads any more or the disk is full: the exit status still tells how a bounce ended."""
+    """Print, unless the reader has gone or the disk is full: the exit status still tells how the bounce ended."""
     try:
         yield
     except OSError:

@@ -1,23 +1,23 @@
-"""The cluster that the options name, and as whom to ask it."""
+"""The cluster that the options name, and the user to ask it as."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-if TYPE_CHECKING:
-    from mecbounce.kubernetes_api.client import KubernetesCluster
+import mecbounce
 
 
+@dataclass(frozen=True)
 class Kube:
     """A cluster, its context's name, and the namespace to use where none is given."""
 
-    def __init__(self, cluster: KubernetesCluster, name: str, namespace: str) -> None:
-        self.cluster = cluster
-        self.name = name
-        self.namespace = namespace
+    cluster: mecbounce.KubernetesCluster
+    name: str
+    namespace: str
 
     @classmethod
     def of(
@@ -28,33 +28,16 @@ class Kube:
         as_groups: Sequence[str] | None = None,
         as_uid: str | None = None,
     ) -> Self:
-        """Open a kubeconfig, or the pod's own service account where there is none. Raises ConfigError."""
-        from mecbounce.kubernetes_api.client import KubernetesCluster as Found  # noqa: PLC0415 -- a slow import
-
-        groups = tuple(as_groups or ())
+        """Use a kubeconfig; in a pod without one, the pod's own service account. Raises ConfigError."""
+        found, groups = mecbounce.KubernetesCluster, tuple(as_groups or ())  # imported here: that takes a while
         no_kubeconfig = kubeconfig is None and context is None and not os.environ.get("KUBECONFIG")
         if no_kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ and not home("~/.kube/config").exists():
-            inside = Found.in_cluster(as_user=as_user, as_groups=groups, as_uid=as_uid)
-            return cls(inside, "in-cluster", own_namespace())
-        name, namespace = Found.describe_kubeconfig(kubeconfig, context)
-        # By its name: another shell may make another context the current one between these two reads.
-        found = Found.from_kubeconfig(kubeconfig, name, as_user=as_user, as_groups=groups, as_uid=as_uid)
-        return cls(found, name, namespace)
-
-    @staticmethod
-    def contexts(kubeconfig: Path | None) -> tuple[str, ...]:
-        """Name a kubeconfig's contexts. Raises ConfigError."""
-        from mecbounce.kubernetes_api.client import KubernetesCluster as Found  # noqa: PLC0415 -- a slow import
-
-        return Found.contexts(kubeconfig)
+            cluster = found.in_cluster(as_user=as_user, as_groups=groups, as_uid=as_uid)
+        else:
+            cluster = found.from_kubeconfig(kubeconfig, context, as_user=as_user, as_groups=groups, as_uid=as_uid)
+        return cls(cluster, cluster.context, cluster.namespace)
 
 
 def home(path: str) -> Path:
-    """Put the home folder in place of `~`; without a home folder the path stays as it is."""
+    """Put the home folder in place of `~`. Without a home folder the path stays as it is."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 -- Path raises where there is no home
-
-
-def own_namespace() -> str:
-    """Give the namespace of the pod that this runs in."""
-    found = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-    return found.read_text(encoding="utf-8").strip() if found.exists() else "default"

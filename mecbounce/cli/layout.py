@@ -1,4 +1,4 @@
-"""Lines of text for a terminal: wrapped, labelled, and without what a terminal would obey."""
+"""Lines of text: wrapped, labelled, and without control characters."""
 
 from __future__ import annotations
 
@@ -14,32 +14,23 @@ from mecbounce.quoting import printable
 from mecbounce.record import BounceRecord, PinnedPod, SeenPod
 
 WHOLE_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-
-SHORT_UID = 8  # characters; unique enough for an eye, `-o json` and the commands have the whole
-
+SHORT_UID = 8  # characters
 LABEL = 14  # columns of a page's labels
 
 
 def incarnations(record: BounceRecord) -> Iterator[PinnedPod | SeenPod]:
-    """Give the old pod and the new one, as far as they are known."""
+    """Give the old pod and the new one, if known."""
     yield from (one for one in (record.old_pod, record.new_pod) if one is not None)
 
 
 def plain(text: str) -> str:
-    """Make one line of what others say, without what a terminal would obey."""
+    """Make one line of a text, without control characters."""
     return printable(" ".join(text.split()))
 
 
 def short_uid(uid: str) -> str:
-    """Give the beginning of a UID, which is enough for an eye; the commands and `-o json` have the whole."""
+    """Give the beginning of a UID, for people. The commands and `-o json` have it whole."""
     return uid[:SHORT_UID] if re.fullmatch(WHOLE_UID, uid) else uid
-
-
-def with_short_uids(text: str, record: BounceRecord, width: int | None) -> str:
-    """Shorten the UIDs of both pods in a text for a terminal."""
-    for one in incarnations(record) if width else ():
-        text = text.replace(one.uid, short_uid(one.uid))
-    return text
 
 
 def whole_seconds(span: timedelta) -> str:
@@ -48,7 +39,7 @@ def whole_seconds(span: timedelta) -> str:
 
 
 def wrapped(text: str, width: int | None, first: str = "", style: str = "") -> list[Text]:
-    """Wrap after `first`, which the other lines are indented by."""
+    """Wrap a text. `first` begins it and indents the lines that follow. `width` None: one line."""
     if width is None:
         return [Text(first + plain(text), style=style)]
     lines: Iterable[str] = textwrap.wrap(
@@ -68,7 +59,7 @@ def labelled(label: str, text: str, width: int | None, column: int) -> list[Text
 
 
 def pasteable(words: list[str], width: int | None) -> list[Text]:
-    """Write a command that can be pasted: a line too long is broken before an option, as a shell allows."""
+    """Write a command that can be pasted: a long line is broken before an option, with a backslash."""
     quoted = [shlex.quote(printable(word)) for word in words]
     lines = [quoted[0]]
     for word, after in zip(quoted[1:], [*quoted[2:], "-"], strict=True):

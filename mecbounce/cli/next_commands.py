@@ -1,21 +1,22 @@
-"""What to run next: a table of commands, by the event that ended a bounce and by its diagnosis."""
+"""What to run next, by the event that ended a bounce and by its diagnosis."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mecbounce import diagnosis
+from mecbounce.codes import ADMINISTRATORS, OPERATOR, STANDING, DiagnosisCode
+from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.machine import Event, State
 from mecbounce.record import BounceRecord, Deletion
 from mecbounce.request import ClusterType, ReadyWhen
 
-DELETED = (Deletion.OURS, Deletion.ALREADY, Deletion.OURS_OR_ANOTHERS)  # and not standing, as far as is known
+DELETED = (Deletion.OURS, Deletion.ALREADY, Deletion.OURS_OR_ANOTHERS)  # as far as is known
 
 
 @dataclass(frozen=True)
 class Given:
-    """Options of the command that no record keeps, as they were given: the next command repeats them."""
+    """Options that the record does not keep: the next command repeats them as they were given."""
 
     kubeconfig: str = ""
     context: str = ""
@@ -28,14 +29,14 @@ class Given:
 
     @property
     def cluster(self) -> list[tuple[str, str]]:
-        """The options that say where and as whom, which kubectl has too."""
+        """The options for the cluster and the user. kubectl has the same."""
         groups = [("--as-group", group) for group in self.as_groups]
         named = [("--kubeconfig", self.kubeconfig), ("--context", self.context), ("--as", self.as_user)]
         return [(option, value) for option, value in (*named, *groups, ("--as-uid", self.as_uid)) if value]
 
 
 def diagnosis_code(record: BounceRecord) -> str:
-    """Give the code of its diagnosis; empty where it has none."""
+    """Give the code of its diagnosis. Empty: it has none."""
     return record.diagnosis.code if record.diagnosis else ""
 
 
@@ -47,219 +48,154 @@ def last_event(record: BounceRecord) -> Event:
     return event
 
 
-@dataclass(frozen=True)
-class Next:
-    """What to run next: a purpose, a command with fields in braces, and who must act where no diagnosis says so."""
-
-    purpose: str
-    command: str
-    who: str = ""
-
-
-_DESCRIBE = Next("Look at it", "kubectl describe pod {pod} -n {namespace}")
-
-_LOGS = Next("See what it logs", "kubectl logs {pod} -n {namespace} --all-containers --tail=50")
-
-_LAST_LOGS = Next(
-    "See what it logged before it ended",
-    "kubectl logs {pod} -n {namespace} --all-containers --previous --ignore-errors --tail=50",
-)
-
-_HOST = Next("Look at its Kubernetes node", "kubectl describe node {host}")
-
-_ALIVE = Next("See whether the API server answers", "kubectl get --raw /readyz", diagnosis.ADMINISTRATORS)
-
-_RESOURCE = Next("See what it holds", "kubectl get {node} -n {namespace} -o yaml")
-
-_FINALIZERS = Next("See which finalizers hold it", _RESOURCE.command)
-
-_MAKER = Next("See why nothing makes it", "kubectl describe {node} -n {namespace}", diagnosis.OPERATOR)
-
-_CONTROLLER = Next("Look at its controller", "kubectl describe {controller} -n {namespace}")
-
-_WEBHOOKS = Next(
-    "See which webhooks there are", "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations"
-)
-
-_EVENTS = Next("See what happened there", "kubectl get events -n {namespace} --sort-by=.lastTimestamp")
-
-_WAIT_ON = Next("Wait on, and delete nothing", "{this_one}")
-
-_ONCE_MORE = Next("Try once more: deletes this incarnation only", "{this_one}")
-
-_WAIT_OR_DELETE = Next("Wait on: deletes this incarnation only, if it still stands", "{this_one}")
-
-_RESUME = Next("Resume it", "{run}")
-
-_THAT_ONE_OR_NONE = Next("Then bounce that incarnation, and no other", "{this_one}")
-
-_THAT_ONE_IF_IT_STANDS = Next("Then see whether it still stands", "kubectl get pod {pod} -n {namespace}")
-
-_NEXT: Mapping[Event, Next] = {
-    Event.NODE_UNSERVED: Next(
-        "See which types there are", "kubectl api-resources --api-group={group}", "whoever began this bounce"
+# Each command: its purpose, and its words with fields in braces. {run}, {plan} and {this_one} are our own commands.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "accounts": ("See which accounts there are", "kubectl get serviceaccounts -n {namespace}"),
+    "api_server": ("See whether the API server answers", "kubectl get --raw /readyz"),
+    "controller": ("Look at its controller", "kubectl describe {controller} -n {namespace}"),
+    "events": ("See what happened there", "kubectl get events -n {namespace} --sort-by=.lastTimestamp"),
+    "host": ("Look at its Kubernetes node", "kubectl describe node {host}"),
+    "hosts": ("See which Kubernetes nodes there are", "kubectl get nodes"),
+    "last_logs": (
+        "See what it logged before it ended",
+        "kubectl logs {pod} -n {namespace} --all-containers --previous --ignore-errors --tail=50",
     ),
-    Event.NODE_MISSING: Next("See which there are", "kubectl get {kind} -n {namespace}", "whoever began this bounce"),
-    Event.NODE_UNREADABLE: Next(_RESOURCE.purpose, _RESOURCE.command, diagnosis.OPERATOR),
-    Event.NODE_DELETING: Next(_FINALIZERS.purpose, _FINALIZERS.command, "whoever deletes it"),
-    Event.NODE_DOWN: Next(_RESOURCE.purpose, _RESOURCE.command, "whoever turned it down"),
-    Event.NODE_REBUILDING: Next("Watch it rebuild", "kubectl get {node} -n {namespace} --watch", "nobody, for now"),
-    Event.POD_MISSING: _MAKER,
-    Event.POD_UNMANAGED: Next(
-        "See what made it", "kubectl get pod {pod} -n {namespace} -o yaml", "whoever made the pod"
+    "logs": ("See what it logs", "kubectl logs {pod} -n {namespace} --all-containers --tail=50"),
+    "maker": ("See why nothing makes it", "kubectl describe {node} -n {namespace}"),
+    "namespace": ("Look at it", "kubectl describe namespace {namespace}"),
+    "node": ("See what it holds", "kubectl get {node} -n {namespace} -o yaml"),
+    "node_finalizers": ("See which finalizers hold it", "kubectl get {node} -n {namespace} -o yaml"),
+    "node_types": ("See which types there are", "kubectl api-resources --api-group={group}"),
+    "nodes": ("See which there are", "kubectl get {kind} -n {namespace}"),
+    "pod": ("Look at it", "kubectl describe pod {pod} -n {namespace}"),
+    "pod_yaml": ("See its owners and finalizers", "kubectl get pod {pod} -n {namespace} -o yaml"),
+    "pods": ("See which pods there are", "kubectl get pods -n {namespace}"),
+    "policies": ("See which policies there are", "kubectl get validatingadmissionpolicies"),
+    "quota": ("See what is used up", "kubectl describe resourcequota -n {namespace}"),
+    "rights": ("See which rights there are", "kubectl auth can-i --list -n {namespace}"),
+    "watch_node": ("Watch it rebuild", "kubectl get {node} -n {namespace} --watch"),
+    "webhooks": (
+        "See which webhooks there are",
+        "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations",
     ),
-    Event.POD_FOREIGN: Next(
-        "See what made it", "kubectl get pod {pod} -n {namespace} -o yaml", "whoever began this bounce"
+    # How to go on.
+    "ask_again": ("Once that is settled, ask again without deleting", "{plan}"),
+    "begin_anew": ("Bounce it after all", "{run}"),
+    "if_it_exists": ("Then see whether it still exists", "kubectl get pod {pod} -n {namespace}"),
+    "once_more": ("Try once more: deletes this incarnation only", "{this_one}"),
+    "resume": ("Resume it", "{run}"),
+    "that_one": ("Then bounce that incarnation, and no other", "{this_one}"),
+    "wait_on": ("Wait on, and delete nothing", "{this_one}"),
+    "wait_or_delete": ("Wait on: deletes this incarnation only, if it still exists", "{this_one}"),
+    # The same for a pod whose replacement gets another name: only kubectl can wait for that.
+    "wait_gone": ("Wait on, and delete nothing", "kubectl wait --for=delete pod/{pod} -n {namespace} --timeout=600s"),
+    "wait_pods": ("Wait on, and delete nothing", "kubectl get pods -n {namespace} --watch"),
+    "wait_ready": (
+        "Wait on, and delete nothing",
+        "kubectl wait --for=condition=Ready pod/{pod} -n {namespace} --timeout=600s",
     ),
-    Event.POD_STATIC: Next("Look at it", _DESCRIBE.command, diagnosis.ADMINISTRATORS),
-    Event.POD_ENDED: Next("See which pods there are", "kubectl get pods -n {namespace}", "whoever began this bounce"),
-    Event.POD_OF_JOB: Next("Look at it", _DESCRIBE.command, "the owners of what it works for"),
-    Event.CANCELLED: Next("Bounce it after all", "{run}", "nobody"),
-    Event.ACCESS_DENIED: Next(
-        "See which rights there are", "kubectl auth can-i --list -n {namespace}", diagnosis.ADMINISTRATORS
-    ),
-    Event.CLUSTER_UNREACHABLE: _ALIVE,
-    Event.DELETE_REFUSED: Next("Once that is settled, ask again without deleting", "{plan}", diagnosis.ADMINISTRATORS),
-    Event.TERMINATION_TIMEOUT: _WAIT_ON,
-    Event.NOT_RECREATED: _WAIT_ON,
-    Event.READY_TIMEOUT: _WAIT_ON,
 }
 
-_LOOK: Mapping[str, Next] = {  # by a diagnosis' code: where to look before waiting on
-    "host_lost": _HOST,
-    "grace_period_running": _LOGS,
-    "grace_period_exceeded": _HOST,
-    "finalizers": Next("See who set them", "kubectl get pod {pod} -n {namespace} -o yaml"),
-    "not_removed": _HOST,
-    "deletion_lost": _DESCRIBE,
-    "terminating_again": _DESCRIBE,
-    "webhook_failing": _WEBHOOKS,
-    "webhook_denied": _WEBHOOKS,
-    "policy_denied": Next("See which policies there are", "kubectl get validatingadmissionpolicies"),
-    "namespace_deleting": Next("Look at it", "kubectl describe namespace {namespace}"),
-    "account_missing": Next("See which accounts there are", "kubectl get serviceaccounts -n {namespace}"),
-    "quota_exceeded": Next("See what is used up", "kubectl describe resourcequota -n {namespace}"),
-    "refused": Next("See which rights there are", "kubectl auth can-i --list -n {namespace}"),
-    "delete_failing": _ALIVE,
-    diagnosis.UNREACHABLE: _ALIVE,
-    "node_missing": Next("See which there are", "kubectl get {kind} -n {namespace}"),
-    "node_deleting": _FINALIZERS,
-    "node_down": _RESOURCE,
-    "controller_gone": _EVENTS,
-    "controller_deleting": _CONTROLLER,
-    "controller_scaled_down": _CONTROLLER,
-    "rolled_out": Next("See which pods there are", "kubectl get pods -n {namespace}"),
-    "job_finished": _CONTROLLER,
-    "job_suspended": _CONTROLLER,
-    "host_gone": Next("See which Kubernetes nodes there are", "kubectl get nodes"),
-    "host_not_wanted": _CONTROLLER,
-    "predecessor_not_ready": Next("See which pods there are", "kubectl get pods -n {namespace}"),
-    "controller_paused": _CONTROLLER,
-    "creation_failed": _CONTROLLER,
-    "too_few_replacements": _CONTROLLER,
-    "name_generated": Next("See which pods there are", "kubectl get pods -n {namespace}"),
-    "other_name": Next("See which pods there are", "kubectl get pods -n {namespace}"),
-    "replacement_terminating": _DESCRIBE,
-    "other_controller": _DESCRIBE,
-    "not_recreated": _MAKER,
-    "pod_ended": _DESCRIBE,
-    "pod_disrupted": _DESCRIBE,
-    "kubelet_silent": _HOST,
-    "scheduling_gated": _DESCRIBE,
-    "unschedulable": _DESCRIBE,
-    "unscheduled": _DESCRIBE,
-    "image_pull": _DESCRIBE,
-    "container_config": _DESCRIBE,
-    "volume": _DESCRIBE,
-    "init_container": _LOGS,
-    "startup_kill_loop": _LAST_LOGS,
-    "crash_loop": _LAST_LOGS,
-    "startup_probe": _LOGS,
-    "readiness_probe": _LOGS,
-    "container_waiting": _DESCRIBE,
-    "readiness_gate": _DESCRIBE,
-    "unknown": _DESCRIBE,
+CALLER = "whoever began this bounce"
+# After each failure: who must act (empty: its diagnosis says so) and what to run. `Event` says what each means.
+FAILURES: Mapping[Event, tuple[str, str]] = {
+    Event.NODE_UNSERVED: (CALLER, "node_types"),
+    Event.NODE_MISSING: (CALLER, "nodes"),
+    Event.NODE_UNREADABLE: (OPERATOR, "node"),
+    Event.NODE_DELETING: ("whoever deletes it", "node_finalizers"),
+    Event.NODE_DOWN: ("whoever turned it down", "node"),
+    Event.NODE_REBUILDING: ("nobody, for now", "watch_node"),
+    Event.POD_MISSING: (OPERATOR, "maker"),
+    Event.POD_STATIC: (ADMINISTRATORS, "pod"),
+    Event.POD_UNMANAGED: ("whoever made the pod", "pod_yaml"),
+    Event.POD_FOREIGN: (CALLER, "pod_yaml"),
+    Event.POD_ENDED: (CALLER, "pods"),
+    Event.POD_OF_JOB: ("the owners of that Job or workflow", "pod"),
+    Event.DELETE_REFUSED: ("", "ask_again"),
+    Event.TERMINATION_TIMEOUT: ("", "wait_on"),
+    Event.NOT_RECREATED: ("", "wait_on"),
+    Event.READY_TIMEOUT: ("", "wait_on"),
+    Event.CANCELLED: ("nobody", "begin_anew"),
+    Event.ACCESS_DENIED: (ADMINISTRATORS, "rights"),
+    Event.CLUSTER_UNREACHABLE: (ADMINISTRATORS, "api_server"),
 }
-
-# A pod whose replacement gets another name can't be waited for by its own: kubectl can.
-_WAIT_ON_BY_OTHER_NAME: Mapping[Event, Next] = {
-    Event.TERMINATION_TIMEOUT: Next(
-        _WAIT_ON.purpose, "kubectl wait --for=delete pod/{pod} -n {namespace} --timeout=600s"
-    ),
-    Event.NOT_RECREATED: Next(_WAIT_ON.purpose, "kubectl get pods -n {namespace} --watch"),
-    Event.READY_TIMEOUT: Next(
-        _WAIT_ON.purpose, "kubectl wait --for=condition=Ready pod/{pod} -n {namespace} --timeout=600s"
-    ),
+_BY_OTHER_NAME = {
+    Event.TERMINATION_TIMEOUT: "wait_gone",
+    Event.NOT_RECREATED: "wait_pods",
+    Event.READY_TIMEOUT: "wait_ready",
 }
 
 
 def who_must_act(event: Event) -> str:
     """Name who must act after a failure without a diagnosis."""
-    return _NEXT[event].who
+    return FAILURES[event][0]
 
 
 def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[str]]]:
-    """Give what to run next, each with its purpose: where to look first, then how to go on. None after a success."""
+    """Give what to run next, each command with its purpose: first where to look, then how to go on. DONE: none."""
     if record.state is State.DONE:
         return []
     if not record.finished:
-        found = [_RESUME]
-    else:
-        event = last_event(record)
-        found = [_LOOK.get(record.diagnosis.code, _DESCRIBE)] if record.diagnosis else []
-        by_other_name = record.by_other_name
-        found.append(_going_on(record, event))
-        if record.deletion is Deletion.UNKNOWN:
-            found.append(_THAT_ONE_IF_IT_STANDS if by_other_name else _THAT_ONE_OR_NONE)
-    return [(purpose, words) for one in found for purpose, words in [_filled(one, record, given)]]
+        return [_filled("resume", record, given)]
+    found = [_going_on(record, last_event(record))]
+    if record.diagnosis is not None:
+        code = record.diagnosis.code
+        found.insert(0, code.look if isinstance(code, DiagnosisCode) else "pod")
+    if record.deletion is Deletion.UNKNOWN:
+        found.append("if_it_exists" if record.by_other_name else "that_one")
+    return [_filled(key, record, given) for key in found]
 
 
-def _going_on(record: BounceRecord, event: Event) -> Next:
-    """Choose how to go on after a failure, named as what it does."""
-    if diagnosis_code(record) == "deletion_lost":
-        return _ONCE_MORE
-    if record.by_other_name:
-        # A pod that has ended never gets ready: what is left is to wait for another one.
-        waits_for = Event.NOT_RECREATED if diagnosis_code(record) == "pod_ended" else event
-        return _WAIT_ON_BY_OTHER_NAME.get(waits_for, _NEXT[event])
-    if event is Event.TERMINATION_TIMEOUT and diagnosis_code(record) == diagnosis.UNREACHABLE:
-        return _WAIT_OR_DELETE
-    return _NEXT[event]
+def _going_on(record: BounceRecord, event: Event) -> str:
+    """Choose how to go on after a failure."""
+    code = diagnosis_code(record)
+    if code == DiagnosisCode.DELETION_LOST:
+        return "once_more"
+    if record.by_other_name and event in _BY_OTHER_NAME:
+        # A pod that has ended never gets ready: wait for another one.
+        return "wait_pods" if code == DiagnosisCode.POD_ENDED else _BY_OTHER_NAME[event]
+    if (event, code) == (Event.TERMINATION_TIMEOUT, DiagnosisCode.CLUSTER_UNREACHABLE):
+        return "wait_or_delete"
+    return FAILURES[event][1]
 
 
-def _filled(what: Next, record: BounceRecord, given: Given) -> tuple[str, list[str]]:
-    """Fill the fields of a command; where one isn't known, the namespace's Events have to do."""
+def _filled(key: str, record: BounceRecord, given: Given) -> tuple[str, list[str]]:
+    """Fill the fields of a command. Where one is not known, look at the namespace's Events."""
     request, old, new = record.request, record.old_pod, record.new_pod
-    node, about = request.node, old if diagnosis_code(record) in diagnosis.STANDING else new or old
-    fields = {
-        "namespace": request.namespace,
-        "pod": about.name if about else request.pod,
-        "host": about.host if about else "",
-        "kind": f"{node.plural}.{node.version}.{node.group}" if node else "",
-        "group": node.group if node else "",
-    }
-    made_by = old.controller if old else None
-    kind = (
-        f"{made_by.kind}.{made_by.api_version.partition('/')[2]}.{made_by.group}" if made_by and made_by.group else ""
-    )
-    fields["controller"] = f"{kind}/{made_by.name}".lower() if made_by and kind else ""
-    fields["node"] = f"{fields['kind']}/{node.name}" if node else ""
+    node, about = request.node, old if diagnosis_code(record) in STANDING else new or old
+    purpose, command = COMMANDS[key]
     ours = {
         "{run}": ("run", request.pod_uid),
         "{plan}": ("plan", request.pod_uid),
         "{this_one}": ("run", old.uid if old else request.pod_uid),
     }
-    if what.command in ours:
-        verb, uid = ours[what.command]
-        return what.purpose, _mecbounce(verb, record, given, uid)
-    if any(not value and f"{{{name}}}" in what.command for name, value in fields.items()):
-        what = _EVENTS
-    words = [word.format(**fields) for word in what.command.split()]
-    return what.purpose, words + [word for pair in given.cluster for word in pair]
+    if command in ours:
+        verb, uid = ours[command]
+        return purpose, _mecbounce(verb, record, given, uid)
+    kind = f"{node.plural}.{node.version}.{node.group}" if node else ""
+    fields = {
+        "namespace": request.namespace,
+        "pod": about.name if about else request.pod,
+        "host": about.host if about else "",
+        "kind": kind,
+        "group": node.group if node else "",
+        "node": f"{kind}/{node.name}" if node else "",
+        "controller": _named(old.controller) if old and old.controller else "",
+    }
+    if any(not value and f"{{{name}}}" in command for name, value in fields.items()):
+        purpose, command = COMMANDS["events"]
+    words = [word.format(**fields) for word in command.split()]
+    return purpose, words + [word for pair in given.cluster for word in pair]
+
+
+def _named(owner: Owner) -> str:
+    """Name an object of a group as kubectl takes it, with its version; empty for one of Kubernetes' own core."""
+    version = owner.api_version.partition("/")[2]
+    return f"{owner.kind}.{version}.{owner.group}/{owner.name}".lower() if owner.group else ""
 
 
 def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -> list[str]:
-    """Write the command with the options that it was given."""
+    """Write our command with the options that it was given."""
     request, node = record.request, record.request.node
     timeouts = request.timeouts
     options = {
@@ -274,14 +210,8 @@ def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -
         "--no-events": given.no_events,
         "--state": given.state if verb == "run" else "",
     }
-    words = [
-        "mecbounce",
-        verb,
-        request.pod,
-        "-n",
-        request.namespace,
-        *(word for pair in given.cluster for word in pair),
-    ]
+    words = ["mecbounce", verb, request.pod, "-n", request.namespace]
+    words += [word for pair in given.cluster for word in pair]
     for option, value in options.items():
         words += [option] if value is True else [option, str(value)] if value else []
     return words

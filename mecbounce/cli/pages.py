@@ -1,16 +1,16 @@
-"""How a bounce ended, or how to go on with it: a summary, a failure's page, the record for programs."""
+"""How a bounce ended, or how to resume it: the summary of a success, the page of a failure, JSON for programs."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.text import Text
 
-from mecbounce import diagnosis
-from mecbounce.cli.layout import LABEL, labelled, pasteable, short_uid, with_short_uids, wrapped
+from mecbounce.cli.layout import LABEL, labelled, pasteable, short_uid, wrapped
 from mecbounce.cli.next_commands import (
     DELETED,
     Given,
@@ -19,18 +19,20 @@ from mecbounce.cli.next_commands import (
     next_commands,
     who_must_act,
 )
-from mecbounce.machine import Event, State
+from mecbounce.codes import DiagnosisCode
+from mecbounce.machine import State
+from mecbounce.messages import COMMAND, happened
 from mecbounce.record import BounceRecord, Deletion, Protection
 
 
 def codes(record: BounceRecord) -> str:
-    """Name the event that a finished bounce ended with, and its diagnosis: what its documents are searched for."""
+    """Name the event and the diagnosis of a finished bounce, for which docs/operations.md can be searched."""
     found = [last_event(record).value, *([record.diagnosis.code] if record.diagnosis else [])]
     return ", ".join(dict.fromkeys(found))  # not_recreated is both
 
 
 def ending(record: BounceRecord, given: Given, width: int | None) -> Text:
-    """Sum a success up, give a failure its page, and an unfinished bounce the command that resumes it."""
+    """Sum a success up, explain a failure, or say how to resume an unfinished bounce."""
     if record.state is State.DONE:
         lines = _summary(record, width)
     elif record.state is State.FAILED:
@@ -42,10 +44,16 @@ def ending(record: BounceRecord, given: Given, width: int | None) -> Text:
     return Text("\n").join(lines)
 
 
+def _happened(record: BounceRecord, width: int | None) -> str:
+    """Say how a bounce ended: with short UIDs in a terminal, and the evidence on a line of its own."""
+    terms = replace(COMMAND, uid=short_uid if width else str, evidence=False)
+    return happened(record, last_event(record), record.entered_at, terms)
+
+
 def _summary(record: BounceRecord, width: int | None) -> list[Text]:
     """Three lines: what happened, how long each state took, what changed."""
     return [
-        *wrapped(with_short_uids(record.message, record, width), width, style="green"),
+        *wrapped(_happened(record, width), width, style="green"),
         *labelled("Took", _took(record), width, len("Changed") + 2),
         *labelled("Changed", _changed_with_replacement(record, width), width, len("Changed") + 2),
     ]
@@ -79,14 +87,12 @@ def _changed_with_replacement(record: BounceRecord, width: int | None) -> str:
 
 
 def _page(record: BounceRecord, width: int | None) -> list[Text]:
-    """Tell what happened, the evidence, who must act, what was changed, and whether it can be resumed."""
-    why, event = record.diagnosis, last_event(record)
-    message = with_short_uids(record.message, record, width)
+    """Say what happened, why, who must act, what was changed, and whether the bounce can be resumed."""
+    rows, why = {"What happened": _happened(record, width)}, record.diagnosis
     if why is not None:
-        said = with_short_uids(why.evidence.rstrip("."), record, width)
-        rows = {"What happened": message.replace(f": {said}", "", 1), "Evidence": said, "Who must act": why.who}
+        rows |= {"Evidence": why.evidence.rstrip("."), "Who must act": why.who}
     else:
-        rows = {"What happened": message, "Who must act": who_must_act(event), "What to do": record.advice}
+        rows |= {"Who must act": who_must_act(last_event(record)), "What to do": record.advice}
     rows["Changed"] = _changed(record)
     rows["Record"] = "ended: it can't be resumed, the next run begins a new bounce"
     if record.deletion in DELETED:
@@ -107,38 +113,34 @@ def _rows(rows: Mapping[str, str], width: int | None) -> list[Text]:
 
 
 def _changed(record: BounceRecord) -> str:
-    """Say whether the pod was deleted, and what became of its protection."""
+    """Say whether the pod was deleted, and whether its protection was switched off."""
     known = Protection.UNKNOWN if record.protection_in_doubt else record.protection
-    return _DELETION_SAID[record.deletion](record) + (_PROTECTION_SAID.get(known, "") if known else "")
+    return _deleted(record) + (_PROTECTION_SAID.get(known, "") if known else "")
 
 
-def _ours(record: BounceRecord) -> str:
-    at, code = record.path[-2 if record.finished else -1].state, diagnosis_code(record)
-    if code == "terminating_again":
-        return "the pod is being deleted: it had gone, and stands again"
-    if at is State.AWAIT_TERMINATION and code in ("", diagnosis.UNREACHABLE):
-        return "the deletion was accepted; whether the pod has gone is not known"
-    return "the pod was deleted"
+def _deleted(record: BounceRecord) -> str:
+    """Say what the record knows about the deletion, and no more."""
+    gone, code = any(entry.state is State.AWAIT_READY for entry in record.path), diagnosis_code(record)
+    ours = "the pod was deleted"
+    if code == DiagnosisCode.TERMINATING_AGAIN:
+        ours = "the pod is being deleted: it had gone, and exists again"
+    elif not gone and code in ("", DiagnosisCode.CLUSTER_UNREACHABLE):
+        ours = "the deletion was accepted; whether the pod has gone is not known"
+    said = {
+        Deletion.NONE: "nothing was deleted",
+        Deletion.UNKNOWN: "not known: the DELETE may or may not have been carried out",
+        Deletion.OURS: ours,
+        Deletion.ALREADY: (
+            f"nothing by this bounce: the pod {'had gone' if record.found_replaced else 'was being deleted'} already"
+        ),
+        Deletion.OURS_OR_ANOTHERS: (
+            f"the pod {'has gone' if gone else 'is being deleted'}, by this bounce's DELETE or somebody else's"
+        ),
+        Deletion.LOST: "nothing: its deletion was lost, and the pod exists",
+    }
+    return said[record.deletion]
 
 
-def _already(record: BounceRecord) -> str:
-    terminating = any(entry.event is Event.ALREADY_TERMINATING for entry in record.path)
-    return f"nothing by this bounce: the pod {'was being deleted' if terminating else 'had gone'} already"
-
-
-def _ours_or_anothers(record: BounceRecord) -> str:
-    gone = any(entry.event in (Event.ALREADY_REPLACED, Event.POD_GONE) for entry in record.path)
-    return f"the pod {'has gone' if gone else 'is being deleted'}, by this bounce's DELETE or somebody else's"
-
-
-_DELETION_SAID: Mapping[Deletion, Callable[[BounceRecord], str]] = {
-    Deletion.NONE: lambda _: "nothing was deleted",
-    Deletion.UNKNOWN: lambda _: "not known: the DELETE may or may not have been carried out",
-    Deletion.OURS: _ours,
-    Deletion.ALREADY: _already,
-    Deletion.OURS_OR_ANOTHERS: _ours_or_anothers,
-    Deletion.LOST: lambda _: "nothing: its deletion was lost, and the pod stands",
-}
 _PROTECTION_SAID = {
     Protection.DISABLED: "; its shutdown protection was switched off",
     Protection.OFF: "; it had no shutdown protection to switch off",
@@ -148,7 +150,7 @@ _PROTECTION_SAID = {
 
 
 def as_json(record: BounceRecord, now: datetime, given: Given) -> dict[str, Any]:
-    """Give where a bounce stands for programs: times in UTC, durations in seconds."""
+    """Describe a bounce for programs: times in UTC, durations in seconds."""
     kept = {"bounce_id", "revision", "deadline", "new_pod", "protection", "trouble", "notices", "message", "advice"}
     stored = record.model_dump(mode="json", include=kept | {"diagnosis"})
     old = record.old_pod

@@ -1,4 +1,4 @@
-"""A plan's page: its checks, what would be written, how long it may take, and whether it would go on."""
+"""The page of a plan."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from rich.text import Text
 
 from mecbounce.checks import CHECKS
 from mecbounce.cli.layout import plain
-from mecbounce.planning import Deadline, Plan, Right
+from mecbounce.planning import Plan, Right
 from mecbounce.record import BounceRecord
 
 
 def would_resume(record: BounceRecord) -> str:
-    """Say of an unfinished bounce that `run` does not begin a new one."""
+    """Say that `run` resumes an unfinished bounce and does not begin a new one."""
     pinned = f" of incarnation {record.old_pod.uid}" if record.old_pod else ""
     return (
         f"An unfinished bounce{pinned} is recorded, in {record.state}: `mecbounce run` resumes it. "
@@ -25,19 +25,20 @@ GOOD, MIND, BAD, ASIDE = ("✔", "green"), ("!", "yellow"), ("✘", "red"), ("·
 
 
 def plan_page(found: Plan, title: str, resumes: str = "") -> RenderableType:
-    """Lay a plan out: what was asked, what would be written, how long it may take, and whether it would go on."""
+    """Show a plan: its checks, what a bounce would write and how long it may take, its rights, and the verdict."""
     verdict = "A bounce would go on." if found.goes_on else "A bounce would not go on."
     page: list[RenderableType] = [Text(plain(f"Plan for {title}; nothing was changed"), style="bold")]
     if resumes:
         page.append(Text(f"{MIND[0]} {plain(resumes)}", style=MIND[1]))
-    if found.checks:
-        page += ["", Text("Checks", style="bold"), _plan_checks(found)]
-    if found.writes:
-        page += ["", Text("What it would write", style="bold"), _plan_writes(found)]
-    if found.ready is not None:
-        page += ["", Text("How long it would wait", style="bold"), _plan_deadlines(found)]
-    if found.rights:
-        page += ["", Text("Rights", style="bold"), _plan_rights(found)]
+    sections = {
+        "Checks": _checks(found),
+        "What it would write": _writes(found),
+        "How long it would wait": _deadlines(found),
+        "Rights": _rights(found),
+    }
+    for heading, table in sections.items():
+        if table.row_count:
+            page += ["", Text(heading, style="bold"), table]
     if found.notices:
         page += ["", Text("Notices", style="bold")]
         page += [Text(f"{MIND[0]} {plain(notice)}", style=MIND[1]) for notice in found.notices]
@@ -48,22 +49,22 @@ def plan_page(found: Plan, title: str, resumes: str = "") -> RenderableType:
     return Group(*page)
 
 
-def _plan_checks(found: Plan) -> Table:
+def _checks(found: Plan) -> Table:
     table = Table.grid(padding=(0, 2))
     answers = {one.code: one for one in found.checks}
-    for check in CHECKS:
+    for check in CHECKS if found.checks else ():
         answer = answers.get(check.code)
         if answer is None:
-            _plan_row(table, ASIDE, "-", f"{check.question} (not asked)")
+            _row(table, ASIDE, "-", f"{check.question} (not asked)")
             continue
         mark = BAD if answer.ends and not found.goes_on else MIND if answer.answer else GOOD
-        _plan_row(table, mark, "yes" if answer.answer else "no", check.question)
+        _row(table, mark, "yes" if answer.answer else "no", check.question)
         if answer.notice:
             table.add_row("", "", Text(plain(answer.notice), style=MIND[1]))
     return table
 
 
-def _plan_writes(found: Plan) -> Table:
+def _writes(found: Plan) -> Table:
     table = Table.grid(padding=(0, 2))
     for write in found.writes:
         table.add_row(write.verb, Text(plain(f"{write.target}: {write.terms}")))
@@ -72,20 +73,16 @@ def _plan_writes(found: Plan) -> Table:
     return table
 
 
-def _plan_deadlines(found: Plan) -> Table:
+def _deadlines(found: Plan) -> Table:
     table = Table.grid(padding=(0, 2))
-
-    def add(what: str, deadline: Deadline | None) -> None:
+    for what, deadline in (("gone", found.termination), ("ready", found.ready)):
         if deadline is not None:
             mark = MIND if deadline.short else GOOD
-            _plan_row(table, mark, f"{what} within {deadline.seconds:,.0f} s", deadline.origin)
-
-    add("gone", found.termination)
-    add("ready", found.ready)
+            _row(table, mark, f"{what} within {deadline.seconds:,.0f} s", deadline.origin)
     return table
 
 
-def _plan_rights(found: Plan) -> Table:
+def _rights(found: Plan) -> Table:
     table = Table.grid(padding=(0, 2))
 
     def mark(right: Right) -> tuple[tuple[str, str], str]:
@@ -94,10 +91,10 @@ def _plan_rights(found: Plan) -> Table:
         return (GOOD, "yes") if right.granted else (BAD if right.misses else MIND, "no")
 
     for right in found.rights:
-        _plan_row(table, *mark(right), f"{right}: {right.why}" if right.why else str(right))
+        _row(table, *mark(right), f"{right}: {right.why}" if right.why else str(right))
     return table
 
 
-def _plan_row(table: Table, mark: tuple[str, str], answer: str, text: str) -> None:
+def _row(table: Table, mark: tuple[str, str], answer: str, text: str) -> None:
     sign, style = mark
     table.add_row(Text(sign, style=style), Text(answer, style=style, justify="right"), Text(plain(text)))

@@ -1,7 +1,4 @@
-"""Where a bounce stands, live in a terminal or line by line.
-
-Pure functions of the record, the pods last seen and the time.
-"""
+"""Where a bounce stands, live in a terminal or line by line: pure functions of record, last look and time."""
 
 from __future__ import annotations
 
@@ -14,26 +11,27 @@ from rich.text import Text
 from mecbounce import diagnosis, probes
 from mecbounce.cli.layout import LABEL, incarnations, labelled, plain, short_uid, whole_seconds, wrapped
 from mecbounce.cli.pages import codes
+from mecbounce.codes import DiagnosisCode
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import FINAL, State
 from mecbounce.record import BounceRecord, Notice, PinnedPod
 from mecbounce.request import BounceRequest
 
-BAR = range(8, 41)  # columns that a bar may take
-REMOVAL = 30.0  # seconds: every kubelet takes some seconds to remove a pod whose containers have ended
-DEEPER = 3  # columns that what belongs to a state stands in from it
+SHORTEST_BAR, LONGEST_BAR = 8, 40  # columns
+REMOVAL = 30.0  # seconds that a kubelet may take to remove a pod whose containers have ended
+INDENT = " " * 3  # of what belongs to a state
 
 
 @dataclass(frozen=True)
-class Sight:
-    """The pods of the last look, and how far the API server's clock is ahead of this machine's."""
+class LastLook:
+    """The pods that were seen last, and how far the API server's clock is ahead of this machine's."""
 
     pods: tuple[Pod, ...]
     skew: timedelta = timedelta()
 
 
-def screen(record: BounceRecord, now: datetime, width: int, *, where: str = "", sight: Sight | None = None) -> Text:
-    """Lay out where a bounce stands: whom it is about, each state with its time, and the notices where they came."""
+def screen(record: BounceRecord, now: datetime, width: int, *, where: str = "", look: LastLook | None = None) -> Text:
+    """Lay out where a bounce stands: its pod, then each state with its time and its notices."""
     request = record.request
     lines = [Text(heading(request, where), style="bold")]
     if request.node is not None:
@@ -43,40 +41,38 @@ def screen(record: BounceRecord, now: datetime, width: int, *, where: str = "", 
     lines.append(Text())
     passed, notices = {**record.durations, record.state: record.elapsed(now)}, _notices(record)
     for state in State:
-        to_come = not record.finished and [*State].index(state) > [*State].index(record.state)  # perhaps once more
+        # After `intent_expired` a state that was passed comes once more.
+        to_come = not record.finished and [*State].index(state) > [*State].index(record.state)
         if state in passed and not to_come:
             lines.append(_row(record, state, passed[state], width))
             for notice in notices.get(state, []):
-                lines += wrapped(notice.message, width, first=f"{' ' * DEEPER}! ", style="yellow")
-            if state is record.state and (waiting := waiting_for(record, sight, now)):
-                lines += wrapped(waiting[1], width, first=" " * DEEPER, style="cyan")
+                lines += wrapped(notice.message, width, first=f"{INDENT}! ", style="yellow")
+            if state is record.state and (waiting := waiting_for(record, look, now)):
+                lines += wrapped(waiting[1], width, first=INDENT, style="cyan")
         elif state not in FINAL and not record.finished:
             lines.append(Text(f"·  {state}", style="dim"))
     return Text("\n").join(lines)
 
 
 def heading(request: BounceRequest, where: str = "") -> str:
-    """Name the pod, its namespace, and `where`: its cluster, as the kubeconfig calls it or by its address."""
+    """Name the pod, its namespace, and its cluster: `where` is the kubeconfig's context or an address."""
     return f"{request.pod} in {request.namespace}" + (f" ({plain(where)})" if where else "")
 
 
-def waiting_for(record: BounceRecord, sight: Sight | None, now: datetime) -> tuple[str, str] | None:
-    """Say what the present state waits for, as the last look tells: a code that changes with it, and words.
-
-    `sight` is None where there was no look yet; the answer is None where nothing is known, or nothing worth telling.
-    """
+def waiting_for(record: BounceRecord, look: LastLook | None, now: datetime) -> tuple[str, str] | None:
+    """Say what the present state waits for: a code that changes with it, and words. None: nothing worth telling."""
     old, trouble = record.old_pod, record.trouble
     if trouble is not None and not record.finished:
         since = f"{whole_seconds(now - trouble.since)} s, {trouble.tries} {'try' if trouble.tries == 1 else 'tries'}"
         return "trouble", f"no usable answer from the API server for {since}: {trouble.what}"
     if record.deadline is not None and now >= record.deadline and not record.finished:
         return "overdue", f"deadline passed {whole_seconds(now - record.deadline)} s ago; checking once more"
-    if old is None or sight is None:
+    if old is None or look is None:
         return None
     if record.state is State.AWAIT_TERMINATION:
-        return _termination(old.find_in(sight.pods), now + sight.skew)
+        return _termination(old.find_in(look.pods), now + look.skew)
     if record.state is State.AWAIT_READY:
-        return _readiness(record, old, sight.pods, now + sight.skew)
+        return _readiness(record, old, look.pods, now + look.skew)
     return None
 
 
@@ -84,15 +80,15 @@ def _termination(pod: Pod | None, server_now: datetime) -> tuple[str, str] | Non
     if pod is None or not pod.terminating:
         return None
     why = diagnosis.termination(pod, None, server_now)
-    if why.code == "not_removed" and _ended_lately(pod, server_now):
+    if why.code is DiagnosisCode.NOT_REMOVED and _ended_lately(pod, server_now):
         return None
     return why.code, why.evidence
 
 
 def _ended_lately(pod: Pod, server_now: datetime) -> bool:
-    """Whether its containers have ended so lately that its kubelet may just need its time to remove it."""
+    """Whether its containers ended less than REMOVAL ago, so that its kubelet may still be removing it."""
     ends = [status.state.terminated.finished_at for status in pod.status.all_containers if status.state.terminated]
-    # What had ended before, or never ran, is removed once it is deleted.
+    # If they had ended before the deletion, or never ran, the kubelet removes it from then on.
     ago = [(server_now - end).total_seconds() for end in ends if end is not None]
     ago += [] if (deleted := pod.deleted_for(server_now)) is None else [deleted]
     return min(ago, default=REMOVAL) < REMOVAL
@@ -106,12 +102,12 @@ def _readiness(
         return why.code, why.evidence
     candidates = old.replacements(pods)
     if not candidates:
-        return "not_recreated", "nothing has recreated the pod yet"
+        return DiagnosisCode.NOT_RECREATED, "nothing has recreated the pod yet"
     pod = candidates[0]
     if probes.completion_event(pod, record.request.ready_when, server_now):
         return None
     why = diagnosis.readiness(pod, None, (), server_now)
-    progress = probes.startup_progress(pod, server_now) if why.code == "startup_probe" else None
+    progress = probes.startup_progress(pod, server_now) if why.code is DiagnosisCode.STARTUP_PROBE else None
     if progress is None:
         return f"{why.code} {pod.uid}", why.evidence
     tries = f"{progress.tries} of at most {progress.allowed} tries used up, {progress.left:.0f} s left of its budget"
@@ -124,7 +120,7 @@ def _incarnations(record: BounceRecord) -> str:
 
 
 def _notices(record: BounceRecord) -> dict[State, list[Notice]]:
-    """Give each state the notices that came in it; one that came as it was left is its own too."""
+    """Give the notices of each state, those of the step that left it included."""
     found: dict[State, list[Notice]] = {}
     for notice in record.notices:
         state = next((here.state for here, after in pairwise(record.path) if notice.at <= after.at), record.state)
@@ -139,7 +135,7 @@ def _row(record: BounceRecord, state: State, took: float, width: int) -> Text:
     elif state is record.state and state is not State.DONE:
         mark, style = "●", "cyan"
     elif all(entry.state is not state for entry in record.since_checks):
-        mark, style = "·", "dim"  # its intent expired, and the checks are asked again
+        mark, style = "·", "dim"  # passed before the intent expired: it may come once more
     else:
         mark, style = "✔", "green"
     row = Text.assemble((mark, style), "  ", (f"{state:18}", style if state is record.state else ""))
@@ -152,8 +148,8 @@ def _row(record: BounceRecord, state: State, took: float, width: int) -> Text:
     row.append(f"{f'{took:,.0f} s' if present else f'{took:,.1f} s':>9}")
     if present and (limit := record.limit) is not None:
         said = f"  of at most {limit:,.0f} s"
-        room = min(BAR[-1], width - row.cell_len - len(said) - 2)
-        if room in BAR:
+        room = min(LONGEST_BAR, width - row.cell_len - len(said) - 2)
+        if room >= SHORTEST_BAR:
             filled = min(room, int(room * took / limit)) if limit > 0 else room
             row.append("  ").append("━" * filled, style).append("─" * (room - filled), "dim")
         row.append(said)
@@ -161,7 +157,7 @@ def _row(record: BounceRecord, state: State, took: float, width: int) -> Text:
 
 
 class ProgressLines:
-    """What waiting is told of line by line: whatever has been waited for a second, and again after half a minute."""
+    """Progress for a log: a line once something was waited for FIRST, and again after each AGAIN."""
 
     FIRST, AGAIN = timedelta(seconds=1), timedelta(seconds=30)
 
@@ -169,15 +165,15 @@ class ProgressLines:
         self._waited_for: tuple[State, str] | None = None
         self._due = datetime.max.replace(tzinfo=UTC)
 
-    def line(self, record: BounceRecord, sight: Sight | None, now: datetime) -> str | None:
-        """Give the line that is due now, if one is."""
-        waiting = waiting_for(record, sight, now)
+    def line(self, record: BounceRecord, look: LastLook | None, now: datetime) -> str | None:
+        """Give the line that is due now, if any."""
+        waiting = waiting_for(record, look, now)
         if waiting is None:
             return None
         code, text = waiting
         if (record.state, code) != self._waited_for:
             self._waited_for = record.state, code
-            self._due = now + (self.AGAIN if code == "trouble" else self.FIRST)  # of trouble a notice has told
+            self._due = now + (self.AGAIN if code == "trouble" else self.FIRST)  # a notice has told it
         if now < self._due:
             return None
         self._due = now + self.AGAIN

@@ -1,4 +1,4 @@
-"""One bounce as it is seen in a terminal, in a log, or by a program."""
+"""What `run` prints: to a terminal, to a log, or to a program."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mecbounce.request import BounceRequest
 
 
 class _LastingConsole(Console):
-    """A bounce goes on when nobody reads any more (`mecbounce run ... | head`)."""
+    """A console that lets a bounce go on when the reader has gone (`mecbounce run ... | head`)."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -30,10 +30,10 @@ class _LastingConsole(Console):
 
 
 class BounceInTerminal:
-    """One bounce as it is seen: a live screen in a terminal, plain lines elsewhere, one JSON document for programs."""
+    """What `run` prints of one bounce: a live screen in a terminal, lines elsewhere, one JSON document for programs."""
 
     def __init__(
-        self, request: BounceRequest, context: str, given: Given, output: Output, *, plain: bool = False
+        self, request: BounceRequest, context: str, given: Given, output: Output, *, live: bool = True
     ) -> None:
         self._request = request
         self._context = context
@@ -42,9 +42,9 @@ class BounceInTerminal:
         self._console = _LastingConsole(highlight=False, stderr=output is Output.JSON)
         self._console.soft_wrap = not self._console.is_terminal  # a log line is one line
         self.record: BounceRecord | None = None
-        """The last one that was saved. None: none was, as far as is known."""
-        self._sight: screen.Sight | None = None
-        live = self._console.is_terminal and not self._console.is_dumb_terminal and not plain
+        """The last record that was saved, as far as is known."""
+        self._look: screen.LastLook | None = None
+        live = live and self._console.is_terminal and not self._console.is_dumb_terminal
         self._live = Live(self, console=self._console, refresh_per_second=4) if live else None
         self._progress = screen.ProgressLines()
 
@@ -52,12 +52,12 @@ class BounceInTerminal:
         if self.record is None:
             return Text()
         now = datetime.now(UTC)
-        return screen.screen(self.record, now, self._console.width, where=self._context, sight=self._sight)
+        return screen.screen(self.record, now, self._console.width, where=self._context, look=self._look)
 
     def __enter__(self) -> Self:
         if self._live is not None:
             self._live.start()
-        else:  # before anything is done: where it can't be printed, nothing is
+        else:  # if this can't be printed, the bounce does not begin
             self._line(screen.heading(self._request, self._context))
         return self
 
@@ -66,7 +66,7 @@ class BounceInTerminal:
             self._live.stop()
 
     def observe(self, record: BounceRecord) -> None:
-        """Take a saved record in. The live screen shows it when it is due."""
+        """Show a saved record; the live screen does at its next refresh."""
         before, self.record = self.record, record
         if self._live is not None:
             return
@@ -76,19 +76,19 @@ class BounceInTerminal:
         self._tell_progress()
 
     def saw(self, pods: tuple[Pod, ...], server_time: datetime | None) -> None:
-        """Take the pods of a look in, and the API server's time, to show what is waited for."""
+        """Show what the bounce waits for, from the pods of a look and the API server's time."""
         now = datetime.now(UTC)
-        self._sight = screen.Sight(pods, (server_time or now) - now)
+        self._look = screen.LastLook(pods, (server_time or now) - now)
         if self._live is None:
             self._tell_progress()
 
     def notify(self, notice: Notice) -> None:
-        """Say a notice where the screen does not show it."""
+        """Print a notice, unless the live screen shows it."""
         if self._live is None:
             self._line(f"notice: {plain(notice.message)}")
 
     def say(self, text: str) -> None:
-        """Say something between two bounces."""
+        """Print a line that belongs to no record."""
         if self._live is not None:
             self._console.print()
         self._line(text)
@@ -102,7 +102,7 @@ class BounceInTerminal:
             print(result.model_dump_json(indent=2), flush=True)
 
     def sum_up(self) -> None:
-        """Say how it ended, or how to go on with it."""
+        """Print how it ended, or how to go on."""
         if self.record is None:
             return
         width = self._console.width if self._console.is_terminal else None
@@ -112,7 +112,7 @@ class BounceInTerminal:
             self._console.print(ending(self.record, self._given, width), soft_wrap=True)
 
     def _tell_progress(self) -> None:
-        if self.record is not None and (line := self._progress.line(self.record, self._sight, datetime.now(UTC))):
+        if self.record is not None and (line := self._progress.line(self.record, self._look, datetime.now(UTC))):
             self._line(line)
 
     def _line(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What a bounce asks of Kubernetes. The client that asks it is in `client`, and importing this does not import it."""
+"""What a bounce asks of Kubernetes. The real client is in `client`, which this does not import."""
 
 from __future__ import annotations
 
@@ -12,41 +12,40 @@ from mecbounce.request import NodeRef
 
 
 class PodWatch(Protocol):
-    """A namespace's pods kept current: a list and the watch that starts from it are one source of full looks."""
+    """The pods of a namespace, kept current."""
 
     def look(self, name: str | None) -> tuple[Pod, ...]:
-        """Give the pods of that name, or all. Raises ClusterError."""
+        """Give the pods of that name, or all if it is None, as they are now. Raises ClusterError."""
         ...
 
     def wait(self, seconds: float) -> bool:
-        """Wait until something changed since the last look (True), or for so long (False)."""
+        """Wait until a pod has changed since the last look (True), or until the seconds are over (False)."""
         ...
 
     def pause(self, seconds: float) -> None:
-        """Wait for so long, whatever changes."""
+        """Wait for the seconds, even if a pod changes."""
         ...
 
 
 class Cluster(Protocol):
-    """What a bounce asks of Kubernetes. Each method is one request and raises ClusterError.
-
-    `server` is the address of its API server, without credentials; `server_time` is the time there, once it answered.
-    """
+    """What a bounce asks of Kubernetes. Each method sends one request and raises ClusterError if it fails."""
 
     @property
-    def server(self) -> str: ...
+    def server(self) -> str:
+        """The address of the API server, without credentials."""
+        ...
 
     @property
     def server_time(self) -> datetime | None:
-        """The API server's own time now, by its last answer. None before the first."""
+        """The API server's own time now, in UTC; None before its first answer."""
         ...
 
     def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:
-        """Read the custom resource, as JSON. Raises NotFound; `served` tells whether there is such a type."""
+        """Read the custom resource, as JSON. NotFound has `served=False` if its type is not served."""
         ...
 
     def controller(self, namespace: str, owner: Owner) -> Mapping[str, Any]:
-        """Read the object that an owner reference names, as JSON. Raises NotFound where it no longer exists."""
+        """Read the object that an owner reference names, as JSON. Raises NotFound if it no longer exists."""
         ...
 
     def replica_sets(self, namespace: str) -> tuple[Controller, ...]:
@@ -54,19 +53,22 @@ class Cluster(Protocol):
         ...
 
     def pods(self, namespace: str, name: str | None = None) -> tuple[Pod, ...]:
-        """List the pods, of that name or all."""
+        """List the pods of that name, or all."""
         ...
 
     def watch(self, namespace: str) -> AbstractContextManager[PodWatch]:
-        """Open a context manager that gives a PodWatch. Nothing is asked before its first look."""
+        """Open a watch of the pods. It sends nothing before its first look."""
         ...
 
     def delete_pod(self, namespace: str, name: str, uid: str, *, dry_run: bool = False) -> None:
-        """Delete that incarnation, with its own grace period. A server-side `dry_run` changes nothing."""
+        """Delete that incarnation, with its own grace period. With `dry_run`, the API server changes nothing.
+
+        Raises NotFound or Conflict if it no longer exists.
+        """
         ...
 
     def host(self, name: str) -> Host:
-        """Read a Kubernetes node."""
+        """Read a Kubernetes node. Raises NotFound."""
         ...
 
     def events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
@@ -74,7 +76,7 @@ class Cluster(Protocol):
         ...
 
     def tell(self, namespace: str, event: Mapping[str, Any]) -> None:
-        """Write a Kubernetes Event, given as JSON. Nothing hangs on it: it must give up soon."""
+        """Write a Kubernetes Event, given as JSON. It must give up soon, as no bounce depends on it."""
         ...
 
 
@@ -82,12 +84,12 @@ class PlanCluster(Cluster, Protocol):
     """What a plan asks beyond that. Each method raises ClusterError."""
 
     def may(self, namespace: str, verb: str, resource: str, *, group: str = "", name: str = "") -> bool:
-        """Tell whether these credentials have that right, to the object of that name or else to all.
+        """Tell whether these credentials have a right: to the object of that name, or to all if it is empty.
 
-        A resource that lies in no namespace has an empty one.
+        The namespace is empty for a cluster-scoped resource.
         """
         ...
 
     def disruption_budgets(self, namespace: str) -> tuple[DisruptionBudget, ...]:
-        """List the PodDisruptionBudgets that may select pods; an old API server needs a second request."""
+        """List the PodDisruptionBudgets. An API server before 1.21 needs a second request."""
         ...

@@ -1,4 +1,4 @@
-"""How answers are read, and what failed requests mean: whatever the client raises becomes a ClusterError."""
+"""How answers are read, and what failed requests mean: every exception of the client becomes a ClusterError."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Item = TypeVar("Item", bound=FromApi)
 def read_pod_list(listed: Mapping[str, Any]) -> tuple[tuple[Pod, ...], str]:
     """Give the pods of a list and its resourceVersion.
 
-    A proxy's own answer, or a part of a list, is refused: pods would be taken for gone.
+    Anything else than a whole list is Unreachable, such as a proxy's own answer: missing pods would count as gone.
     """
     metadata, items = listed.get("metadata"), listed.get("items")
     whole = (
@@ -32,26 +32,25 @@ def read_pod_list(listed: Mapping[str, Any]) -> tuple[tuple[Pod, ...], str]:
         and isinstance(metadata, dict)
         and not (metadata.get("continue") or metadata.get("remainingItemCount"))
         and isinstance(items, list)
-        and all(_may_be_pod(item) for item in items)
+        # The API server names the kind in the list, not in its items.
+        and all(not isinstance(item, dict) or item.get("kind") in (None, "Pod") for item in items)
     )
     if not whole:
-        raise Unreachable("the API server's answer is not a whole PodList")
+        raise Unreachable("the API server's answer is not a complete PodList")
+    pods = read_items(Pod, listed, "pods")
     with readable("pods"):
-        return read_items(Pod, listed, "pods"), str(listed["metadata"]["resourceVersion"])
-
-
-def _may_be_pod(item: Any) -> bool:
-    """Whether an item of a list is of no other kind. The API server names its kind in the list alone."""
-    return not isinstance(item, dict) or item.get("kind") in (None, "Pod")
+        return pods, str(listed["metadata"]["resourceVersion"])
 
 
 def read_items(kind: type[Item], listed: Mapping[str, Any], what: str) -> tuple[Item, ...]:
+    """Give the items of a list. `what` names them in the Unreachable that this raises if they can't be read."""
     with readable(what):
         return tuple(kind.model_validate(item) for item in listed["items"])
 
 
 @contextmanager
 def readable(what: str) -> Iterator[None]:
+    """Raise Unreachable where an answer lacks something. `what` names the answer."""
     try:
         yield
     except ValidationError as error:
@@ -63,21 +62,21 @@ def readable(what: str) -> Iterator[None]:
 
 @contextmanager
 def as_cluster_errors(way: str) -> Iterator[None]:
-    """Turn whatever the client raises into a ClusterError. `way`: which server can't be reached, and through what."""
+    """Turn every exception of the client into a ClusterError. `way` says which server can't be reached, and how."""
     try:
         yield
     except ClusterError:
         raise
     except ApiException as error:
-        if not error.status:  # no answer: so the client tells of a TLS handshake that failed
+        if not error.status:  # no answer: the client reports a failed TLS handshake like this
             raise Unreachable(f"{way}: {quoted(error.reason)}") from error
-        raise error_of_answer(error) from None  # its own text is all headers and the whole body
-    except config.ConfigException:  # a token that is read anew: its text may quote it
+        raise error_of_answer(error) from None  # its own text has all headers and the whole body
+    except config.ConfigException:  # from reading a token anew: the text may quote it
         raise Unreachable("the credentials could not be read anew") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise Unreachable(f"{way}: {_short(error)}") from error
     except ValueError:
-        # Not its text, nor its cause: where a credential makes no header, they quote it.
+        # Without its text and its cause: they quote a credential that can't be sent as a header.
         raise Unreachable("the request could not be made; are the credentials whole?") from None
 
 
@@ -85,7 +84,7 @@ def error_of_answer(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- on
     """Explain an answer that is not a 2xx."""
     status = read_status(error.body)
     said = quoted(status.get("message") or f"the API server answered {error.reason or 'an error'}")
-    if _DENIAL.search(said):  # a decision, whatever status the webhook or policy gave it
+    if _DENIAL.search(said):  # a final decision, whatever status the webhook or policy gave it
         return Refused(said)
     match error.status:
         case 401:
@@ -105,11 +104,11 @@ def error_of_answer(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- on
     return Refused(said)
 
 
-_DENIAL = re.compile(r"denied (the )?request")  # as admission webhooks and policies are quoted by the API server
+_DENIAL = re.compile(r"denied (the )?request")  # how the API server quotes admission webhooks and policies
 
 
 def read_status(body: Any) -> Mapping[str, Any]:
-    """Read a Kubernetes Status object; empty where the body is none: an application's answer is not quoted."""
+    """Read a Kubernetes Status object. Empty if the body is something else, such as an application's answer."""
     try:
         status = from_json(body or "")
     except ValueError:

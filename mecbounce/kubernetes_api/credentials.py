@@ -1,7 +1,6 @@
-"""A kubeconfig's credential plugin: a command that prints a token or a certificate, asked as kubectl asks it.
+"""Runs a kubeconfig's credential plugin, a command that prints a token or a certificate, as kubectl does.
 
-What kubectl leaves open is closed here: a plugin has a time limit, its output a largest size, and what it prints for a
-person reaches no log.
+Unlike with kubectl, a plugin has a time limit, its output has a largest size, and no log shows what it prints.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import IO, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, ValidationError
 
 from mecbounce.errors import ConfigError
 from mecbounce.fields import first_fault
@@ -27,22 +26,24 @@ from mecbounce.quoting import quoted
 
 LIMIT = 60.0  # seconds
 MOST_PRINTED = 1 << 20  # bytes: a certificate chain and a token take some kilobytes
-INTERACTIVE_LIMIT = 300.0  # seconds, where a person is asked: by a browser, for a code
+INTERACTIVE_LIMIT = 300.0  # seconds, where it asks a person, such as for a code
 
 
-class _Part(BaseModel):
+class Strict(BaseModel):
+    """A part of a kubeconfig in which unknown fields are faults."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
-class Variable(_Part):
+class Variable(Strict):
     """One variable of the plugin's environment."""
 
     name: str = Field(min_length=1)
     value: str = Field("", repr=False)
 
 
-class Exec(_Part):
-    """The command, and what it needs."""
+class Exec(Strict):
+    """The plugin's command, and what it needs."""
 
     command: str = Field(min_length=1)
     args: list[str] = Field([], repr=False)
@@ -59,41 +60,35 @@ class Exec(_Part):
 
 @dataclass(frozen=True)
 class Credential:
-    """What a plugin gave. The certificate and its key are one PEM text."""
+    """What a plugin gave. `certificate` is the certificate and its key in one PEM text."""
 
     token: str = field(default="", repr=False)
     certificate: str = field(default="", repr=False)
     expires: datetime | None = None
 
 
-class _Status(BaseModel):
-    token: str = ""
-    certificate: str = Field("", alias="clientCertificateData")
-    key: str = Field("", alias="clientKeyData")
-    expires: datetime | None = Field(None, alias="expirationTimestamp")
-
-
 class _Answer(BaseModel):
     api_version: str = Field(alias="apiVersion")
-    status: _Status
+    token: str = Field("", validation_alias=AliasPath("status", "token"))
+    certificate: str = Field("", validation_alias=AliasPath("status", "clientCertificateData"))
+    key: str = Field("", validation_alias=AliasPath("status", "clientKeyData"))
+    expires: datetime | None = Field(None, validation_alias=AliasPath("status", "expirationTimestamp"))
 
 
 def ask(plugin: Exec, command: str, cluster: Mapping[str, Any] | None) -> Credential:
-    """Run a plugin. `command` is its own, found where the kubeconfig lies; `cluster` is what it may know of it.
+    """Run a plugin. `command` is the plugin's own, or its path; `cluster` is what it is told of the cluster.
 
-    Raises ConfigError, in whose text is nothing that the plugin has printed.
+    Raises ConfigError, which quotes nothing that the plugin printed.
     """
     interactive = _interactive(plugin)
-    info: dict[str, Any] = {"apiVersion": plugin.api_version, "kind": "ExecCredential"}
-    info["spec"] = {"interactive": interactive} | (
-        {"cluster": cluster} if cluster and plugin.provide_cluster_info else {}
-    )
+    spec = {"interactive": interactive} | ({"cluster": cluster} if cluster else {})
+    info = {"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": spec}
     environment = os.environ | {one.name: one.value for one in plugin.env} | {"KUBERNETES_EXEC_INFO": json.dumps(info)}
     return _read(plugin, _run(plugin, command, environment, interactive=interactive))
 
 
 def _interactive(plugin: Exec) -> bool:
-    """Tell whether it may ask a person. One that must ask, and one that does not say, is refused as by kubectl."""
+    """Tell whether it may ask a person. As kubectl, refuse one that must ask and can't, and one that does not say."""
     mode = plugin.interactive_mode
     if not mode:
         if plugin.api_version.endswith("/v1"):
@@ -107,8 +102,8 @@ def _interactive(plugin: Exec) -> bool:
 
 def _run(plugin: Exec, command: str, environment: Mapping[str, str], *, interactive: bool) -> bytes:
     limit = INTERACTIVE_LIMIT if interactive else LIMIT
-    # What it tells a person goes to a terminal or nowhere. To be asked there, it must stay in our own session;
-    # else it gets one of its own, whose processes can all be ended at once.
+    # What it tells a person goes to a terminal or nowhere. To ask there, it must stay in our own session. Otherwise
+    # it gets a session of its own, whose processes can all be ended at once.
     told = None if interactive and sys.stderr is not None and sys.stderr.isatty() else subprocess.DEVNULL
     try:
         process = subprocess.Popen(  # noqa: S603 -- the kubeconfig's own command, as kubectl runs it
@@ -121,18 +116,18 @@ def _run(plugin: Exec, command: str, environment: Mapping[str, str], *, interact
         )
     except FileNotFoundError:
         hint = f"; {quoted(plugin.install_hint)}" if plugin.install_hint.strip() else ""
-        raise ConfigError(f"its credential plugin failed: there is no command {plugin.command!r}{hint}") from None
+        raise _failed(f"there is no command {plugin.command!r}{hint}") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in an argument
-        raise ConfigError(f"its credential plugin failed: it can't be run ({type(error).__name__})") from None
+        raise _failed(f"it can't be run ({type(error).__name__})") from None
     try:
         printed = _printed(process, limit)
     except BaseException as error:
         _end(process, alone=interactive)
         if not isinstance(error, subprocess.TimeoutExpired):
             raise
-        ended = process.returncode != -signal.SIGKILL  # by itself: a child of it has kept its output
-        what = f"its output was not closed within {limit:.0f} s" if ended else f"it had not ended after {limit:.0f} s"
-        raise ConfigError(f"its credential plugin failed: {what}") from None
+        if process.returncode == -signal.SIGKILL:
+            raise _failed(f"it had not ended after {limit:.0f} s") from None
+        raise _failed(f"its output was not closed within {limit:.0f} s") from None  # a child of it kept it open
     if process.returncode:
         how = f"{os.path.basename(command)} ended with status {process.returncode}"  # noqa: PTH119 -- of any text
         raise ConfigError(f"its credential plugin failed; run it to see why ({how})")
@@ -152,7 +147,7 @@ def _printed(process: subprocess.Popen[bytes], limit: float) -> bytes:
                 break
             printed += more
             if len(printed) > MOST_PRINTED:
-                raise ConfigError(f"its credential plugin failed: it printed more than {MOST_PRINTED >> 20} MiB")
+                raise _failed(f"it printed more than {MOST_PRINTED >> 20} MiB")
     process.wait(max(deadline - time.monotonic(), 0))
     return bytes(printed)
 
@@ -172,18 +167,21 @@ def _read(plugin: Exec, printed: bytes) -> Credential:
     try:
         answer = _Answer.model_validate_json(printed)
     except ValidationError as error:
-        field_, fault = first_fault(error)
-        what = f"field {field_}: {fault}" if field_ else "it is not JSON"
-        raise ConfigError(f"its credential plugin failed: what it printed is no ExecCredential ({what})") from None
-    status, wanted = answer.status, plugin.api_version
-    if answer.api_version != wanted:
-        raise ConfigError(f"its credential plugin failed: it does not answer in the apiVersion {wanted}")
-    if bool(status.certificate) is not bool(status.key):
-        raise ConfigError("its credential plugin failed: it gave a certificate without its key, or a key alone")
-    if not status.token and not status.certificate:
-        raise ConfigError("its credential plugin failed: it gave neither a token nor a certificate")
-    expires = status.expires
+        name, fault = first_fault(error)
+        what = f"field {name}: {fault}" if name else "it is not JSON"
+        raise _failed(f"what it printed is no ExecCredential ({what})") from None
+    if answer.api_version != plugin.api_version:
+        raise _failed(f"it does not answer in the apiVersion {plugin.api_version}")
+    if bool(answer.certificate) is not bool(answer.key):
+        raise _failed("it gave a certificate without its key, or a key alone")
+    if not answer.token and not answer.certificate:
+        raise _failed("it gave neither a token nor a certificate")
+    expires = answer.expires
     if expires is not None and expires.tzinfo is None:
         expires = expires.replace(tzinfo=UTC)
-    pem = f"{status.certificate}\n{status.key}\n" if status.certificate else ""
-    return Credential(status.token, pem, expires)
+    pem = f"{answer.certificate}\n{answer.key}\n" if answer.certificate else ""
+    return Credential(answer.token, pem, expires)
+
+
+def _failed(why: str) -> ConfigError:
+    return ConfigError(f"its credential plugin failed: {why}")

@@ -1,7 +1,6 @@
-"""Views of Kubernetes' objects: the part of their JSON that a bounce needs. The rest is ignored, a null is missing.
+"""Views of Kubernetes' objects: only the fields that a bounce needs. A null counts as a missing field.
 
-Times are aware datetimes in UTC, durations are seconds. A Kubernetes node is a `Host` here: `Node` is the
-application's.
+Times are aware datetimes in UTC, durations are seconds. A Kubernetes node is called a host.
 """
 
 from __future__ import annotations
@@ -12,24 +11,16 @@ from datetime import UTC, datetime
 from itertools import starmap
 from typing import Any, Self
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AliasPath, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from mecbounce.fields import Frozen, Words
-from mecbounce.request import NodeRef
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class FromApi(BaseModel):
-    """Data of the API server's: camel case, unknown fields ignored, a null is a missing field."""
+    """JSON of the API server: names in camel case, unknown fields are ignored, a null counts as a missing field."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
@@ -39,8 +30,19 @@ class FromApi(BaseModel):
         return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
+class Explained(FromApi):
+    """Something that the cluster explains: `reason` is one word, `message` is for people."""
+
+    reason: Words = ""
+    message: Words = ""
+
+    @property
+    def explanation(self) -> str:
+        return ": ".join(filter(None, (self.reason, self.message)))
+
+
 class Owner(FromApi):
-    """An object as an entry of `metadata.ownerReferences` names it; `controller`: whether it is the pod's."""
+    """An entry of `metadata.ownerReferences`. `controller` is true for the one owner that controls the object."""
 
     api_version: str = ""
     kind: str
@@ -57,7 +59,7 @@ class Owner(FromApi):
 
     @property
     def built_in_plural(self) -> str:
-        """How its type stands in a URL, if it is one of Kubernetes' own that makes pods, or their ReplicaSets."""
+        """The plural of its type, as in a URL. Empty unless it is one of Kubernetes' own controllers of pods."""
         own = {
             ("", "ReplicationController"): "replicationcontrollers",
             ("apps", "DaemonSet"): "daemonsets",
@@ -70,15 +72,11 @@ class Owner(FromApi):
 
     @property
     def called(self) -> str:
-        """Its kind and name, as a person would say it."""
+        """Its kind and name, for messages."""
         return f"{self.kind} {self.name}"
 
     def same_type(self, other: Owner) -> bool:
         return (self.group, self.kind) == (other.group, other.kind)
-
-    def same_object(self, other: Owner) -> bool:
-        """True for the same group, kind and name: that object itself, or one made anew in its place."""
-        return (self.group, self.kind, self.name) == (other.group, other.kind, other.name)
 
 
 class Metadata(FromApi):
@@ -93,8 +91,12 @@ class Metadata(FromApi):
     deletion_grace_period_seconds: int = 0
     finalizers: tuple[str, ...] = ()
     labels: Mapping[str, str] = {}
-    annotations: Mapping[str, str] = Field(default={}, repr=False)  # anything may be in there, secrets too
+    annotations: Mapping[str, str] = Field(default={}, repr=False)  # may hold secrets
     owner_references: tuple[Owner, ...] = ()
+
+    @property
+    def controller(self) -> Owner | None:
+        return next((owner for owner in self.owner_references if owner.controller), None)
 
 
 class Probe(FromApi):
@@ -116,33 +118,24 @@ class Container(FromApi):
     readiness_probe: Probe | None = None
 
 
-class Waiting(FromApi):
-    """Why a container does not run yet."""
-
-    reason: Words = ""
-    message: Words = ""
-
-
 class Running(FromApi):
     """Since when a container runs."""
 
     started_at: AwareDatetime | None = None
 
 
-class Terminated(FromApi):
+class Terminated(Explained):
     """How a container ended."""
 
     exit_code: int = 0
-    reason: Words = ""
-    message: Words = ""
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
 
 
 class ContainerState(FromApi):
-    """At most one of the three."""
+    """At most one of the three is set."""
 
-    waiting: Waiting | None = None
+    waiting: Explained | None = None
     running: Running | None = None
     terminated: Terminated | None = None
 
@@ -150,8 +143,8 @@ class ContainerState(FromApi):
 class ContainerStatus(FromApi):
     """A container as its kubelet reports it.
 
-    `started` turns true when its startup probe has passed, or, without one, when it runs. None: not reported, as by
-    kubelets before 1.16.
+    `started` becomes true when its startup probe has passed; without a startup probe, when it runs. Kubelets before
+    1.16 do not report it: None.
     """
 
     name: str
@@ -162,46 +155,52 @@ class ContainerStatus(FromApi):
     last_state: ContainerState = ContainerState()
 
 
-class Condition(FromApi):
+class Condition(Explained):
     """A condition of a pod or of a Kubernetes node; `status` is "True", "False" or "Unknown"."""
 
     type: str
     status: str = "Unknown"
-    reason: Words = ""
-    message: Words = ""
 
 
 class ReadinessGate(FromApi):
-    """An extra condition that must be true before the pod counts as ready."""
+    """A condition that must also be true before the pod is ready."""
 
     condition_type: str
 
 
 class SchedulingGate(FromApi):
-    """What keeps a pod from its scheduler until it is removed (KEP-3521)."""
+    """The scheduler ignores the pod until this gate is removed (KEP-3521)."""
 
     name: str
 
 
-class _NodeSelector(FromApi):
-    """Which Kubernetes nodes a pod may run on: any of the terms. A DaemonSet names its one host in a field."""
+class Requirement(FromApi):
+    """One expression of a selector of labels or fields."""
 
-    class _Term(FromApi):
-        class _Field(FromApi):
-            key: str = ""
-            operator: str = ""
-            values: tuple[str, ...] = ()
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
 
-        match_fields: tuple[_Field, ...] = ()
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        match self.operator:
+            case "In":
+                return labels.get(self.key) in self.values
+            case "NotIn":
+                return labels.get(self.key) not in self.values
+            case "Exists":
+                return self.key in labels
+            case "DoesNotExist":
+                return self.key not in labels
+        return False
 
-    node_selector_terms: tuple[_Term, ...] = ()
+
+class _NodeSelectorTerm(FromApi):
+    match_fields: tuple[Requirement, ...] = ()
 
 
-class _Affinity(FromApi):
-    class _NodeAffinity(FromApi):
-        required_during_scheduling_ignored_during_execution: _NodeSelector = _NodeSelector()
-
-    node_affinity: _NodeAffinity = _NodeAffinity()
+_REQUIRED_HOST = AliasPath(
+    "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"
+)
 
 
 class PodSpec(FromApi):
@@ -213,20 +212,19 @@ class PodSpec(FromApi):
     node_name: str = ""
     scheduler_name: str = ""
     scheduling_gates: tuple[SchedulingGate, ...] = ()
-    affinity: _Affinity = _Affinity()
+    required_host: tuple[_NodeSelectorTerm, ...] = Field((), validation_alias=_REQUIRED_HOST)
     termination_grace_period_seconds: int = 30
     readiness_gates: tuple[ReadinessGate, ...] = ()
 
     @property
     def host(self) -> str:
-        """The Kubernetes node that it runs on, or the one that it is meant for; empty where neither is told.
+        """The Kubernetes node that it runs on or must run on; empty where that is not known.
 
         A DaemonSet's pod that is not scheduled yet names its host in its node affinity.
         """
-        terms = self.affinity.node_affinity.required_during_scheduling_ignored_during_execution.node_selector_terms
         named = {
             field.values
-            for term in terms
+            for term in self.required_host
             for field in term.match_fields
             if (field.key, field.operator, len(field.values)) == ("metadata.name", "In", 1)
         }
@@ -234,18 +232,16 @@ class PodSpec(FromApi):
 
     @property
     def long_running(self) -> tuple[Container, ...]:
-        """The containers that run as long as the pod: the main ones and the native sidecars (KEP-753)."""
+        """The containers that run as long as the pod: the main containers and the native sidecars (KEP-753)."""
         sidecars = (one for one in self.init_containers if one.restart_policy == "Always")
         return (*self.containers, *sidecars)
 
 
-class PodStatus(FromApi):
+class PodStatus(Explained):
     """The part of a pod's status that a bounce needs."""
 
     phase: str = ""
-    reason: Words = ""
-    message: Words = ""
-    start_time: AwareDatetime | None = None  # when its kubelet first saw it, by that kubelet's clock
+    start_time: AwareDatetime | None = None  # when its kubelet first saw it, by the kubelet's clock
     conditions: tuple[Condition, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
@@ -253,11 +249,11 @@ class PodStatus(FromApi):
 
     @property
     def all_containers(self) -> tuple[ContainerStatus, ...]:
-        """Containers of every kind, those of `kubectl debug` too."""
+        """The statuses of containers of every kind, also those of `kubectl debug`."""
         return (*self.init_container_statuses, *self.container_statuses, *self.ephemeral_container_statuses)
 
 
-# As kubelets of all versions write them into the status of a pod that they evict or shut down.
+# The reasons that kubelets of all versions give in the status of a pod that they evict or shut down.
 DISRUPTED_REASONS = {"Evicted", "NodeLost", "NodeShutdown", "Preempting", "Shutdown", "Terminated"}
 
 
@@ -281,27 +277,27 @@ class Pod(FromApi):
         return self.metadata.deletion_timestamp is not None
 
     def deleted_for(self, at: datetime) -> float | None:
-        """Seconds from its deletion until `at`. None: it is not being deleted.
+        """Seconds from its DELETE until `at`; None if it is not being deleted.
 
-        A deletionTimestamp is when the grace period ends, not when the deletion was asked for.
+        Its deletionTimestamp is the end of the grace period, not the time of the DELETE.
         """
         ends = self.metadata.deletion_timestamp
         return (at - ends).total_seconds() + self.metadata.deletion_grace_period_seconds if ends else None
 
     def made_since_deletion_of(self, other: Pod) -> bool:
-        """Whether it was made once `other` was being deleted."""
+        """True if it was created after the deletion of `other` began."""
         made = self.metadata.creation_timestamp
         deleted_for = other.deleted_for(made) if made else None
         return deleted_for is not None and deleted_for >= 0
 
     @property
     def finished(self) -> bool:
-        """Whether its containers have all ended for good, as those of an evicted pod have."""
+        """True if all its containers have ended for good, as those of an evicted pod."""
         return self.status.phase in ("Succeeded", "Failed")
 
     @property
     def controller(self) -> Owner | None:
-        return next((owner for owner in self.metadata.owner_references if owner.controller), None)
+        return self.metadata.controller
 
     @property
     def controller_uid(self) -> str | None:
@@ -312,7 +308,7 @@ class Pod(FromApi):
 
     @property
     def mirrors_static_pod(self) -> bool:
-        """True if its kubelet shows a static pod by it: the containers are not the API server's to end.
+        """True if it only shows a static pod: deleting it does not end the containers.
 
         https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/
         """
@@ -320,17 +316,18 @@ class Pod(FromApi):
         return on_host or "kubernetes.io/config.mirror" in self.metadata.annotations
 
     def belongs_to(self, controller: Owner) -> bool:
-        """True if `controller`, or what was made anew in its place, controls it; or owns it and nothing controls it."""
+        """True if `controller`, or its successor of the same name, controls it; or owns it and nothing controls it."""
         owners = (self.controller,) if self.controller else self.metadata.owner_references
-        return any(owner.uid == controller.uid or owner.same_object(controller) for owner in owners)
+        same = [owner for owner in owners if owner.same_type(controller) and owner.name == controller.name]
+        return bool(same) or any(owner.uid == controller.uid for owner in owners)
 
     @property
     def stands(self) -> bool:
-        """True unless it is being deleted or its containers have ended."""
+        """True unless it is being deleted or its containers have ended for good."""
         return not self.terminating and not self.finished
 
     def surges_past(self, other: Pod) -> bool:
-        """Whether it is a younger pod on the same Kubernetes node: one that a DaemonSet's rollout keeps there instead.
+        """True if it is a younger pod on the same Kubernetes node, as a DaemonSet's rollout makes before a deletion.
 
         https://kubernetes.io/docs/tasks/manage-daemon/update-daemon-set/ (maxSurge)
         """
@@ -340,13 +337,14 @@ class Pod(FromApi):
 
     @property
     def has_generated_name(self) -> bool:
-        """Whether its replacement gets another name."""
+        """True if its replacement gets another name."""
         return self.is_renamed_by(self.controller)
 
     def is_renamed_by(self, maker: Owner | None) -> bool:
-        """Whether what `maker` makes in its place gets another name.
+        """True if the replacement that `maker` creates gets another name.
 
-        A StatefulSet's pods have a `generateName` too, unused; what nothing controls is made anew by hand.
+        A StatefulSet's pods have a `generateName` too, but keep their names. A pod without a controller is created
+        anew by hand, under its name.
         """
         return bool(self.metadata.generate_name) and maker is not None and maker.kind != "StatefulSet"
 
@@ -356,22 +354,22 @@ class Pod(FromApi):
 
     @property
     def revision(self) -> str:
-        """Which revision of its controller's template it is made from; empty where none is told."""
+        """The revision of its controller's template that it was made from; empty where it is not known."""
         labels = self.metadata.labels
         return labels.get("controller-revision-hash") or labels.get("pod-template-hash", "")
 
     @property
     def disrupted(self) -> str:
-        """Why it is about to go although it may still look Running; empty if it is not.
+        """Why it is about to end although it may still look Running; empty if it is not.
 
         https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
         """
         if self.status.reason in DISRUPTED_REASONS:
-            return ": ".join(filter(None, (self.status.reason, self.status.message)))
+            return self.status.explanation
         target = self.condition("DisruptionTarget")
         if target is None or target.status != "True":
             return ""
-        return ": ".join(filter(None, (target.reason, target.message))) or "DisruptionTarget"
+        return target.explanation or "DisruptionTarget"
 
     def condition(self, kind: str) -> Condition | None:
         return next((one for one in self.status.conditions if one.type == kind), None)
@@ -382,19 +380,16 @@ class Pod(FromApi):
 
 
 class Host(FromApi):
-    """A Kubernetes node: what runs the pods, not the application's node."""
-
-    class _Status(FromApi):
-        conditions: tuple[Condition, ...] = ()
+    """A Kubernetes node, which runs pods. It is not the application's node."""
 
     metadata: Metadata
-    status: _Status = _Status()
+    conditions: tuple[Condition, ...] = Field((), validation_alias=AliasPath("status", "conditions"))
 
     @classmethod
     def removed(cls, name: str) -> Self:
-        """Stand for one that a pod still names and that no longer exists."""
+        """Make the view of a host that a pod still names and that no longer exists."""
         ready = Condition(type="Ready", reason="NotFound", message="it no longer exists")
-        return cls(metadata=Metadata(name=name, uid=""), status=cls._Status(conditions=(ready,)))
+        return cls(metadata=Metadata(name=name, uid=""), conditions=(ready,))
 
     @property
     def name(self) -> str:
@@ -402,52 +397,47 @@ class Host(FromApi):
 
     @property
     def ready(self) -> Condition:
-        return next((one for one in self.status.conditions if one.type == "Ready"), Condition(type="Ready"))
+        return next((one for one in self.conditions if one.type == "Ready"), Condition(type="Ready"))
 
 
-class PodEvent(FromApi):
+class PodEvent(Explained):
     """A Kubernetes Event about a pod or its controller."""
 
-    class _Series(FromApi):
-        last_observed_time: AwareDatetime | None = None
-
-    reason: Words = ""
-    message: Words = ""
     type: str = "Normal"
     first_timestamp: AwareDatetime | None = None
     last_timestamp: AwareDatetime | None = None
     event_time: AwareDatetime | None = None
-    series: _Series = _Series()
+    last_observed_time: AwareDatetime | None = Field(None, validation_alias=AliasPath("series", "lastObservedTime"))
 
     @property
     def last_seen(self) -> datetime:
-        """When it happened last; long ago where that is not told."""
-        times = (self.series.last_observed_time, self.last_timestamp, self.event_time, self.first_timestamp)
+        """When it happened last; the year 1 where that is not known."""
+        times = (self.last_observed_time, self.last_timestamp, self.event_time, self.first_timestamp)
         return max((time for time in times if time is not None), default=_LONG_AGO)
 
 
 class Controller(Frozen):
-    """What makes pods, such as a StatefulSet or a custom resource, as it was last seen.
+    """A controller of pods, such as a StatefulSet or a custom resource, as it was last seen.
 
-    The values of its spec and status are None where it has none of that name and type.
+    A number is None where the object has no such field, or something other than a number there.
     """
 
     reference: Owner
-    """It itself."""
+    """The controller's own kind, name and UID."""
     owner: Owner | None = None
-    """What controls it in turn, such as a ReplicaSet's Deployment."""
+    """Its own controller, such as a ReplicaSet's Deployment."""
     deleting: bool = False
-    """Whether it has a deletionTimestamp."""
+    """True if it has a deletionTimestamp."""
     paused: bool = False
-    """Whether somebody told its operator to leave it alone, by `spec.paused` or an annotation of that meaning."""
+    """True if `spec.paused` or an annotation tells its operator to leave it alone."""
     replicas: int | None = None
     """How many pods it wants."""
     first_ordinal: int = 0
     """The number of a StatefulSet's first pod."""
     ordered: bool = False
-    """Whether a StatefulSet makes a pod only when all pods of a lower number are ready (OrderedReady)."""
+    """True if a StatefulSet creates a pod only when all pods of lower numbers are ready (OrderedReady)."""
     suspended: bool = False
-    """Whether a Job is suspended."""
+    """True if a Job is suspended."""
     hosts_wanted: int | None = None
     """On how many Kubernetes nodes a DaemonSet wants a pod."""
     conditions: tuple[Condition, ...] = ()
@@ -460,16 +450,16 @@ class Controller(Frozen):
         spec, status = (_mapping(found.get(part)) for part in ("spec", "status"))
         kind, api_version = str(found.get("kind") or ""), str(found.get("apiVersion") or "")
         ordinals = _mapping(spec.get("ordinals"))
-        # An older status tells of an older spec.
+        # The status may still be that of an older spec.
         current = _number(status, "observedGeneration") == _number(_mapping(found.get("metadata")), "generation")
         try:
             conditions = PodStatus.model_validate({"conditions": status.get("conditions")}).conditions
-        except ValidationError:  # a custom resource may call something else so
+        except ValidationError:  # a custom resource may use the name for something else
             conditions = ()
         reference = Owner(api_version=api_version, kind=kind, name=metadata.name, uid=metadata.uid)
         return cls(
             reference=reference,
-            owner=next((owner for owner in metadata.owner_references if owner.controller), None),
+            owner=metadata.controller,
             deleting=metadata.deletion_timestamp is not None,
             paused=spec.get("paused") is True or any(starmap(_says_paused, metadata.annotations.items())),
             replicas=_number(spec, "replicas"),
@@ -482,17 +472,17 @@ class Controller(Frozen):
         )
 
     def condition(self, kind: str) -> Condition | None:
-        """The condition of that type, if it is true."""
+        """Give the condition of that type if it is true, else None."""
         return next((one for one in self.conditions if (one.type, one.status) == (kind, "True")), None)
 
 
-# As the operators of the field name it.
+# The names of annotations that known operators use.
 _PAUSE = re.compile(r"(^|[/.-])(paused?|pause-reconciliation)$")
 _LEFT_ALONE = re.compile(r"/(managed|reconcile|reconciliationLoop)$")
 
 
 def _says_paused(annotation: str, value: str) -> bool:
-    """Whether an annotation tells an operator to leave its object alone."""
+    """Tell whether an annotation asks an operator to leave its object alone."""
     if _PAUSE.search(annotation):
         return value == "true"
     return _LEFT_ALONE.search(annotation) is not None and value in ("false", "disabled")
@@ -507,35 +497,11 @@ def _number(found: Mapping[str, Any], key: str) -> int | None:
     return value if type(value) is int else None
 
 
-class Requirement(FromApi):
-    """One of a label selector's expressions."""
-
-    key: str
-    operator: str
-    values: tuple[str, ...] = ()
-
-    def holds(self, labels: Mapping[str, str]) -> bool:
-        match self.operator:
-            case "In":
-                return labels.get(self.key) in self.values
-            case "NotIn":
-                return labels.get(self.key) not in self.values
-            case "Exists":
-                return self.key in labels
-            case "DoesNotExist":
-                return self.key not in labels
-        return False
-
-
 class LabelSelector(FromApi):
     """https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/label-selector/ ."""
 
     match_labels: Mapping[str, str] = {}
     match_expressions: tuple[Requirement, ...] = ()
-
-    @property
-    def empty(self) -> bool:
-        return not self.match_labels and not self.match_expressions
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         alike = all(labels.get(key) == value for key, value in self.match_labels.items())
@@ -545,69 +511,9 @@ class LabelSelector(FromApi):
 class DisruptionBudget(FromApi):
     """A PodDisruptionBudget: how many of the pods that it selects may be evicted now."""
 
-    class _Spec(FromApi):
-        selector: LabelSelector | None = None
-
-    class _Status(FromApi):
-        disruptions_allowed: int = 0
-
     metadata: Metadata
-    spec: _Spec = _Spec()
-    status: _Status = _Status()
+    selector: LabelSelector | None = Field(None, validation_alias=AliasPath("spec", "selector"))
+    disruptions_allowed: int = Field(0, validation_alias=AliasPath("status", "disruptionsAllowed"))
 
     def covers(self, pod: Pod) -> bool:
-        return self.spec.selector is not None and self.spec.selector.matches(pod.metadata.labels)
-
-
-class UnreadableField(ValueError):
-    """A field of the custom resource holds something other than text."""
-
-
-class Node(Frozen):
-    """The application's node, as its custom resource tells: what is wanted and what it does. None: it doesn't say.
-
-    `reference` is what names the custom resource itself in other objects, such as its pod. `deleting`: it has a
-    deletionTimestamp. `cluster_scoped`: it lies in no namespace.
-    """
-
-    desired: str | None = None
-    activity: str | None = None
-    reference: Owner | None = None
-    deleting: bool = False
-    cluster_scoped: bool = False
-
-    @classmethod
-    def read(cls, resource: Mapping[str, Any], ref: NodeRef) -> Self:
-        """Read a custom resource's JSON.
-
-        Raises UnreadableField, which names the field, where there is something other than text.
-        """
-        api_version, kind, uid = (_text_at(resource, path) for path in ("apiVersion", "kind", "metadata.uid"))
-        return cls(
-            desired=_text_at(resource, ref.desired_path),
-            activity=_text_at(resource, ref.activity_path),
-            reference=Owner(api_version=api_version or "", kind=kind, name=ref.name, uid=uid) if kind and uid else None,
-            deleting=_text_at(resource, "metadata.deletionTimestamp") is not None,
-            cluster_scoped=bool(uid) and not _text_at(resource, "metadata.namespace"),
-        )
-
-
-def _text_at(resource: Mapping[str, Any], path: str) -> str | None:
-    found: Any = resource
-    walked: list[str] = []
-    for key in path.split("."):
-        if found is None:
-            return None
-        if not isinstance(found, Mapping):
-            raise UnreadableField(f"{'.'.join(walked)} holds {_shown(found)}, expected an object with {path!r}")
-        found = found.get(key)
-        walked.append(key)
-    if found is not None and not isinstance(found, str):
-        raise UnreadableField(f"{path} holds {_shown(found)}, expected text")
-    return found
-
-
-def _shown(value: Any) -> str:
-    """Name a value's JSON type; the value itself stays out of messages."""
-    names = {bool: "a boolean", int: "a number", float: "a number", list: "a list", str: "text"}
-    return names.get(type(value), "an object")
+        return self.selector is not None and self.selector.matches(pod.metadata.labels)

@@ -1,4 +1,4 @@
-"""A command in a container: what comes back over its WebSocket, and how it ended."""
+"""A command in a container: how it ended, as its WebSocket tells."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXEC_PROTOCOL, _ERROR_CHANNEL = "v4.channel.k8s.io", b"\x03"
 
 @contextmanager
 def as_exec_errors() -> Iterator[None]:
-    """Explain a WebSocket that could not be opened, or ended in between."""
+    """Turn errors of a WebSocket that could not be opened, or broke, into a ClusterError."""
     try:
         yield
     except WebSocketBadStatusException as error:
@@ -36,7 +36,10 @@ def as_exec_errors() -> Iterator[None]:
 
 
 def exit_code(opened: WebSocket, what: str, seconds: float) -> int:
-    """Wait until a command has ended, and tell its status: the last thing that comes, on a channel of its own."""
+    """Wait until a command has ended, and give its exit status. It comes last, on a channel of its own.
+
+    `what` names the command in the ClusterError that this raises if there is no status within the seconds.
+    """
     until = time.monotonic() + seconds
     try:
         while (left := until - time.monotonic()) > 0:

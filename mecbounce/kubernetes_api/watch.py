@@ -1,12 +1,13 @@
-"""A list of pods, and the watch that goes on from it: one source of full looks. On any doubt, list again."""
+"""A list of pods, and the watch that goes on from it. On any doubt, the pods are listed again."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import structlog
 from pydantic_core import from_json
@@ -15,31 +16,27 @@ from mecbounce.kubernetes_api.objects import Pod
 
 log = structlog.get_logger("mecbounce.cluster")
 
-WATCH_SECONDS = 290  # the API server ends a watch after this long; a list follows
-# Seconds without a word from a watch before one plain look: a quiet one gets a bookmark a minute, up to a second late.
+WATCH_SECONDS = 290  # the API server ends a watch after this long; then the pods are listed again
+# Seconds without an event after which the pods are listed. Even a quiet watch gets a bookmark about every minute.
 SILENCE = 75.0
-LASTING = 5.0  # seconds: a watch that lived longer did not fail
-LONGEST_PAUSE = 30.0  # seconds between two tries to open a watch that keeps failing
-
-
-class PodSource(Protocol):
-    """What a watch asks of the API server. Both raise ClusterError."""
-
-    def list_pods(self, namespace: str, name: str | None) -> tuple[tuple[Pod, ...], str]:
-        """List the pods; gives them and the list's resourceVersion."""
-        ...
-
-    def open_watch(self, namespace: str, name: str | None, resource_version: str) -> Any:
-        """Begin to watch from a resourceVersion; gives urllib3's response."""
-        ...
+LASTING = 5.0  # seconds: a watch that lasted longer did not fail
+LONGEST_PAUSE = 30.0  # seconds between two attempts to open a watch that keeps failing
 
 
 class KubernetesPodWatch:
-    """A list, and the watch from its resourceVersion on. On any doubt, list again."""
+    """Keeps a namespace's pods current, as the protocol `PodWatch` says.
 
-    def __init__(self, source: PodSource, namespace: str) -> None:
-        self._source = source
-        self._namespace = namespace
+    `list_pods(name)` gives the pods (all if the name is None) and the list's resourceVersion. `open_watch(name,
+    resource_version)` starts a watch and gives urllib3's response. Both raise ClusterError.
+    """
+
+    def __init__(
+        self,
+        list_pods: Callable[[str | None], tuple[tuple[Pod, ...], str]],
+        open_watch: Callable[[str | None, str], Any],
+    ) -> None:
+        self._list_pods = list_pods
+        self._open_watch = open_watch
         self._listed: tuple[str | None, tuple[Pod, ...], str] | None = None
         self._stream: _Stream | None = None
         self._changed = threading.Event()
@@ -47,20 +44,18 @@ class KubernetesPodWatch:
         self._not_before = 0.0
 
     def look(self, name: str | None) -> tuple[Pod, ...]:
-        if self._listed and self._listed[0] == name:
-            stream = self._following()
-            if stream is not None:
-                return stream.pods()
+        if self._listed and self._listed[0] == name and (stream := self._following()):
+            return stream.pods()
         self.close()
         self._listed = None
-        pods, resource_version = self._source.list_pods(self._namespace, name)
+        pods, resource_version = self._list_pods(name)
         self._listed = (name, pods, resource_version)
         return pods
 
     def wait(self, seconds: float) -> bool:
         self._following()
         changed = self._changed.wait(seconds)
-        if changed:  # or a change right after the time-out would be lost
+        if changed:  # only then, or a change right after the time-out would be lost
             self._changed.clear()
         return changed
 
@@ -73,43 +68,32 @@ class KubernetesPodWatch:
             self._stream = None
 
     def _following(self) -> _Stream | None:
-        """Give the watch that goes on from the last list, opened if need be; None: there is none to be trusted."""
+        """Give the watch that goes on from the last list; open it if need be. None: the pods must be listed."""
         if self._listed is None:
             return None
-        now = time.monotonic()
-        if self._stream is None:
+        now, stream = time.monotonic(), self._stream
+        if stream is None:
             if now < self._not_before:
                 return None
-            self._stream = _Stream(self._source, self._namespace, self._listed, self._changed)
+            name, pods, resource_version = self._listed
+            self._stream = _Stream(partial(self._open_watch, name, resource_version), pods, self._changed)
             self._stream.start()
             return self._stream
-        if self._stream.ended:
-            lived = now - self._stream.opened
-            self._failures = 0 if lived > LASTING else self._failures + 1
-            pause = min(2.0**self._failures, LONGEST_PAUSE) if self._failures else 0.0
-            self._not_before = now + pause
-            self._listed = None
-            return None
-        if now - self._stream.heard > SILENCE:
-            self._listed = None
-            return None
-        return self._stream
+        if stream.ended:
+            self._failures = 0 if now - stream.opened > LASTING else self._failures + 1
+            self._not_before = now + (min(2.0**self._failures, LONGEST_PAUSE) if self._failures else 0.0)
+        elif now - stream.heard <= SILENCE:
+            return stream
+        self._listed = None
+        return None
 
 
 class _Stream(threading.Thread):
-    """Reads one watch until it ends, for whatever reason, and keeps the pods as it tells."""
+    """Reads one watch until it ends for any reason, and keeps the pods current."""
 
-    def __init__(
-        self,
-        source: PodSource,
-        namespace: str,
-        listed: tuple[str | None, tuple[Pod, ...], str],
-        changed: threading.Event,
-    ) -> None:
+    def __init__(self, open_watch: Callable[[], Any], pods: Iterable[Pod], changed: threading.Event) -> None:
         super().__init__(name="mecbounce-watch", daemon=True)
-        self._source = source
-        self._namespace = namespace
-        self._pod_name, pods, self._resource_version = listed
+        self._open_watch = open_watch
         self._pods = {pod.uid: pod for pod in pods}
         self._changed = changed
         self._response: Any = None
@@ -133,15 +117,15 @@ class _Stream(threading.Thread):
 
     def run(self) -> None:
         try:
-            response = self._source.open_watch(self._namespace, self._pod_name, self._resource_version)
+            response = self._open_watch()
             with self._lock:
                 self._response = response
                 stopped = self._stopped
-            for line in () if stopped else _lines(response):
+            for line in () if stopped else response:
                 if self._stopped or not self._take(from_json(line)):
                     break
             why = "closed"
-        except Exception as error:  # noqa: BLE001 -- whatever ends a watch, the next look is a list
+        except Exception as error:  # noqa: BLE001 -- whatever ended the watch, the next look lists the pods
             why = type(error).__name__
         finally:
             self.ended = True
@@ -153,7 +137,7 @@ class _Stream(threading.Thread):
             self._changed.set()
 
     def _take(self, event: Mapping[str, Any]) -> bool:
-        """Take one event in; False ends the watch."""
+        """Take in one event. False: the watch must end."""
         self.heard = time.monotonic()
         kind = event["type"]
         if kind == "BOOKMARK":
@@ -168,10 +152,3 @@ class _Stream(threading.Thread):
                 self._pods[pod.uid] = pod
         self._changed.set()
         return True
-
-
-def _lines(response: Any) -> Iterator[bytes]:
-    rest = b""
-    for chunk in response.stream(amt=None, decode_content=False):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from filter(None, lines)

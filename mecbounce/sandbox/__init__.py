@@ -1,4 +1,4 @@
-"""An embedded Kubernetes cluster for demos and tests: an API server on loopback, a small kubelet and an operator.
+"""An embedded Kubernetes cluster for tests and demos: an API server on loopback, a small kubelet and an operator.
 
 with Sandbox() as sandbox:
     sandbox.add_node("mec-0")
@@ -7,7 +7,7 @@ with Sandbox() as sandbox:
 
 from mecbounce.sandbox.behaviour import Behaviour
 from mecbounce.sandbox.cluster import Sandbox
+from mecbounce.sandbox.requests import ProxyRequest, Request
 from mecbounce.sandbox.resources import ResourceType
-from mecbounce.sandbox.server import ProxyRequest, Request
 
 __all__ = ["Behaviour", "ProxyRequest", "Request", "ResourceType", "Sandbox"]

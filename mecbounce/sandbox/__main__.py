@@ -1,4 +1,4 @@
-"""``python -m mecbounce.sandbox``: serve a sandbox until SIGINT or SIGTERM; the first line is its kubeconfig's path."""
+"""``python -m mecbounce.sandbox``: serve a sandbox until SIGINT or SIGTERM. It prints the path of its kubeconfig."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mecbounce.sandbox.scenarios import SCENARIOS
 def resource_type(text: str) -> ResourceType:
     """Read GROUP/VERSION/PLURAL/KIND."""
     parts = text.split("/")
-    if len(parts) != 4 or not all(parts):  # noqa: PLR2004  # as many as the four named above
+    if len(parts) != 4 or not all(parts):  # noqa: PLR2004  # the four parts named above
         raise argparse.ArgumentTypeError(f"{text!r} is not GROUP/VERSION/PLURAL/KIND")
     group, version, plural, kind = parts
     return ResourceType(group, version, plural, kind)
@@ -28,7 +28,7 @@ def speed(text: str) -> float:
 
 
 def main() -> int:
-    """Serve until told to stop; return the exit status."""
+    """Serve until a signal comes; return the exit status."""
     scenarios = "\n".join(f"  {scenario.name:17} {scenario.summary}" for scenario in SCENARIOS.values())
     parser = argparse.ArgumentParser(
         prog="python -m mecbounce.sandbox",
@@ -44,16 +44,16 @@ def main() -> int:
         metavar="GROUP/VERSION/PLURAL/KIND",
         help="serve this custom resource too (repeatable)",
     )
-    parser.add_argument("--scenario", choices=SCENARIOS, metavar="NAME", help="furnish it so; see below")
-    parser.add_argument("--speed", type=speed, default=1.0, help="sandbox seconds in a real second")
+    parser.add_argument("--scenario", choices=SCENARIOS, metavar="NAME", help="set this scenario up; see below")
+    parser.add_argument("--speed", type=speed, default=1.0, help="sandbox seconds in one real second")
     options = parser.parse_args()
 
     signals = {signal.SIGINT, signal.SIGTERM}
-    # Blocked before the threads start, who inherit it: a signal comes to `sigwait` alone.
+    # The threads inherit this, so a signal reaches only `sigwait`.
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     with Sandbox((EXPRESS_NODES, *options.resource), speed=options.speed) as sandbox:
         if options.scenario:
-            SCENARIOS[options.scenario].furnish(sandbox)
+            SCENARIOS[options.scenario].set_up(sandbox)
         print(sandbox.kubeconfig, flush=True)  # noqa: T201  # the command's output
         signal.sigwait(signals)
     return 0

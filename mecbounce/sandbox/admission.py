@@ -1,4 +1,4 @@
-"""Who may refuse what the API server was asked for: admission webhooks and quotas."""
+"""What can refuse a creation or a deletion: admission webhooks and quotas."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mecbounce.sandbox import errors
-from mecbounce.sandbox.containers import ENDED
 from mecbounce.sandbox.errors import ApiError
+from mecbounce.sandbox.objects import is_ended
 from mecbounce.sandbox.resources import PODS, Object, ResourceType
 
 
 @dataclass
 class Admission:
-    """The webhooks; each field may change at any time, and None is: there is no such webhook.
+    """The webhooks. A field may change at any time; None means that there is no such webhook.
 
-    ``refuse_create``, ``refuse_delete``: what the webhook ``w`` says to a pod's creation, to each DELETE over HTTP.
-    ``down_at_create``, ``down_at_delete``: the name of a webhook that is asked about pods and does not answer.
+    ``refuse_create``, ``refuse_delete``: the message of the webhook ``w`` to the creation of a pod, and to each DELETE
+    over HTTP. ``down_at_create``, ``down_at_delete``: the name of a webhook for pods that does not answer.
     """
 
     refuse_create: str | None = None
@@ -25,10 +25,12 @@ class Admission:
     down_at_delete: str | None = None
 
     def create(self, resource: ResourceType) -> None:
+        """Raise the refusal of a creation, if there is one."""
         if resource == PODS:
             _ask(self.refuse_create, self.down_at_create)
 
     def delete(self, resource: ResourceType) -> None:
+        """Raise the refusal of a DELETE, if there is one."""
         _ask(self.refuse_delete, self.down_at_delete if resource == PODS else None)
 
 
@@ -40,8 +42,8 @@ def _ask(refusal: str | None, down: str | None) -> None:
 
 
 def check_quotas(quotas: Iterable[Object], pods: Iterable[Object], name: str) -> None:
-    """Refuse a pod that a namespace's quotas leave no room for; those that have ended count no more."""
-    used = sum(pod["status"].get("phase") not in ENDED for pod in pods)
+    """Refuse a pod if a quota of its namespace is used up; pods that have ended do not count."""
+    used = sum(not is_ended(pod) for pod in pods)
     for quota in quotas:
         hard = (quota.get("spec") or {}).get("hard") or {}
         for what in ("pods", "count/pods"):

@@ -1,4 +1,4 @@
-"""What befalls a pod in a scenario, as data."""
+"""How pods and containers behave in a scenario, as data."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How a pod, or one of its containers, behaves; times in sandbox seconds, infinity for never.
+    """How a pod, or one of its containers, behaves. Times in sandbox seconds; infinity means never.
 
-    A behaviour can change at any time. It decides what happens next, and takes nothing back: a probe that has passed
-    stays passed, a container that runs stays running, until the pod or the container is replaced.
+    A behaviour can change at any time. It decides what happens next, and undoes nothing: a probe that has passed stays
+    passed, and a container that runs goes on, until the pod or the container is replaced.
 
-    Of a pod as a whole:
+    For a pod as a whole:
 
-    ``recreates_after``: its controller makes it anew so long after it has gone.
-    ``recreates``: its controller makes it anew at all.
-    ``controls``: an operator that makes it owns it as its controller, with ``controller: true``.
+    ``recreates_after``: the time from its end until its controller recreates it.
+    ``recreates``: False: its controller does not recreate it.
+    ``controls``: False: its operator is an owner without ``controller: true``.
     ``unschedulable``: no Kubernetes node has room for it.
     ``volume_fails``: its volume cannot be mounted.
     ``sandbox_fails``: it gets no network (FailedCreatePodSandBox).
 
-    Of each container, or of the one that it is set for:
+    For each container, or for the named one:
 
-    ``starts_after``: its probes pass once it has run so long (and a probe is due).
-    ``ready_after``: its readiness probe passes once it has run so long, and not before its startup probe.
-    ``stops_after``: a termination takes so long, and never longer than the grace period.
+    ``starts_after``: its probes pass after it has run for this time, when a probe is next due.
+    ``ready_after``: its readiness probe passes after it has run for this time, and not before its startup probe.
+    ``stops_after``: the time from SIGTERM to its end, but never longer than the grace period.
     ``image_pull_fails``: its image cannot be pulled.
-    ``init_fails``: the first init container exits with 1, again and again (the pod must have one).
-    ``crash_exit_code``: it exits with this, ``runs_for`` after its start; 0: it has done its work.
-    ``ignores_term``: a termination takes the whole grace period, and it is killed (exit code 137).
-    ``never_stops``: a termination never ends, the grace period over or not.
-    ``kill_fails``: as ``never_stops``, and the kubelet says so (FailedKillPod).
+    ``init_fails``: the first init container exits with 1 each time (the pod must have one).
+    ``crash_exit_code``: it exits with this code after it has run for ``runs_for``; 0 means that its work is done.
+    ``ignores_term``: it is killed at the end of the grace period (exit code 137).
+    ``never_stops``: it goes on after the grace period.
+    ``kill_fails``: as ``never_stops``, with an event of the kubelet (FailedKillPod).
     """
 
     starts_after: float = 0.05
@@ -53,7 +53,7 @@ class Behaviour:
 
 
 class Behaviours:
-    """Which behaviour holds for which pod or container: the most particular one that was set."""
+    """The behaviours that were set. A container's own goes before its pod's, a pod's before that of all pods."""
 
     def __init__(self) -> None:
         self._set: dict[tuple[str | None, str | None], Behaviour] = {(None, None): Behaviour()}
@@ -65,5 +65,5 @@ class Behaviours:
         return self.own(pod, container) or self._set.get((pod, None)) or self._set[None, None]
 
     def own(self, pod: str, container: str | None) -> Behaviour | None:
-        """Return what was set for a container by its name, if anything was."""
+        """Return the behaviour that was set for a container by its name; None if there is none."""
         return (self._set.get((pod, container)) or self._set.get((None, container))) if container else None

@@ -1,4 +1,4 @@
-"""`Sandbox`: the embedded cluster, to be started, asked, disturbed and stopped."""
+"""`Sandbox`: the embedded cluster. Tests and demos start it, fill it, disturb it and stop it."""
 
 from __future__ import annotations
 
@@ -8,49 +8,53 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from mecbounce.sandbox import patches
+from mecbounce.sandbox.api import Api
 from mecbounce.sandbox.behaviour import Behaviour, Behaviours
+from mecbounce.sandbox.clock import CLOCK
 from mecbounce.sandbox.collector import GarbageCollector
-from mecbounce.sandbox.controllers import DEFAULT_CONTAINER, Operator, PodOwner
+from mecbounce.sandbox.controllers import DEFAULT_CONTAINER, DOWN, Operator, PodController
 from mecbounce.sandbox.deployments import Deployments
 from mecbounce.sandbox.events import EventRecorder
-from mecbounce.sandbox.hosts import FIRST_HOST, host, set_ready
+from mecbounce.sandbox.hosts import FIRST_HOST, new_host, set_ready
 from mecbounce.sandbox.kubelet import Kubelet
 from mecbounce.sandbox.loop import Loop
+from mecbounce.sandbox.objects import clone, is_terminating, key_of
 from mecbounce.sandbox.resources import (
     BUILT_IN,
-    CLOCK,
     EXPRESS_NODES,
+    HOSTS,
     NAMESPACES,
-    NODES,
     PODS,
+    Key,
     Object,
     ResourceType,
-    clone,
 )
 from mecbounce.sandbox.scheduler import Scheduler
-from mecbounce.sandbox.server import Server
-from mecbounce.sandbox.store import Key, Store
+from mecbounce.sandbox.server import Fault, Server
+from mecbounce.sandbox.store import Store
 from mecbounce.sandbox.workloads import DaemonSets, Jobs, ReplicaSets, StatefulSets
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from mecbounce.sandbox.server import ProxyRequest, Request
+    from mecbounce.sandbox.pod_subresources import Exec, Proxy
+    from mecbounce.sandbox.requests import Request
 
-LOOK_AGAIN: Final = 0.05
-"""Seconds."""
+CHECK_EVERY: Final = 0.05
+"""Real seconds between two checks of a condition that `Sandbox.wait_for` waits for, if no object changes."""
 
 
 class Sandbox:
     """A small Kubernetes cluster on loopback: an API server, a Kubernetes node, the controllers and an operator.
 
-    ``resources``: the custom resource types that it serves and makes pods for. ``speed``: sandbox seconds in a real
-    second; probes, grace periods, back-offs and the times of a `Behaviour` all pass so much faster.
+    ``resources``: the custom resource types that it serves and creates pods for. ``speed``: sandbox seconds in one
+    real second; probes, grace periods, back-offs and the times of a `Behaviour` are all in sandbox seconds.
     """
 
     def __init__(self, resources: tuple[ResourceType, ...] = (EXPRESS_NODES,), speed: float = 1.0) -> None:
@@ -63,18 +67,19 @@ class Sandbox:
         events = EventRecorder(self._store)
         common = (self._store, self._behaviours, events)
         self._kubelet = Kubelet(*common)
-        self._owners: list[PodOwner] = [
-            *(Operator(self._store, resource, self._behaviours, events) for resource in resources),
+        self._pod_controllers: list[PodController] = [
+            *(Operator(resource, *common) for resource in resources),
             *(kind(*common) for kind in (ReplicaSets, StatefulSets, DaemonSets, Jobs)),
         ]
         self._loop.controllers += [
             Scheduler(*common),
             self._kubelet,
-            *self._owners,
+            *self._pod_controllers,
             Deployments(self._store, events),
             GarbageCollector(self._store, self._resources),
         ]
-        self._server = Server(self._store, self._resources, speed)
+        self._api = Api(self._store, self._resources, speed)
+        self._server = Server(self._api)
         self._folder: Path | None = None
         self._create(NAMESPACES, "", {"metadata": {"name": "default"}, "status": {"phase": "Active"}})
         self._hosts = 0
@@ -89,7 +94,7 @@ class Sandbox:
             json.dump(_kubeconfig(self.url), file, indent=1)
 
     def stop(self) -> None:
-        """End every thread and connection and remove the kubeconfig; what is there can still be looked at."""
+        """End every thread and connection, and remove the kubeconfig. The objects can still be read."""
         self._server.stop()
         self._loop.stop()
         CLOCK.skew = 0.0
@@ -105,7 +110,7 @@ class Sandbox:
     ) -> None:
         self.stop()
 
-    # Where it is, and who asked what
+    # Its address, and its requests
 
     @property
     def url(self) -> str:
@@ -113,20 +118,20 @@ class Sandbox:
 
     @property
     def kubeconfig(self) -> Path:
-        """The path of a kubeconfig; it is removed at stop."""
+        """The path of a kubeconfig, which `stop` removes."""
         if self._folder is None:
             raise RuntimeError("the sandbox has not been started")
         return self._folder / "kubeconfig"
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """The requests that came over HTTP so far, in the order of their arrival."""
+        """The HTTP requests until now, in the order in which they came."""
         return self._server.requests
 
-    # Objects, in-process: as any client of the API, but not among `requests`
+    # Objects, without an HTTP request
 
     def create(self, obj: Object) -> Object:
-        """Create an object (its ``status`` is kept) and return it."""
+        """Create an object, with its ``status`` if it has one, and return it."""
         resource = self._resource_of(obj)
         namespace = obj.get("metadata", {}).get("namespace", "default") if resource.namespaced else ""
         return clone(self._create(resource, namespace, obj))
@@ -135,7 +140,7 @@ class Sandbox:
         return clone(self._store.find(*self._key(plural, name, namespace)))
 
     def objects(self, plural: str, namespace: str = "") -> list[Object]:
-        """Return the objects of a namespace, or of all."""
+        """Return the objects of a namespace, or of all namespaces."""
         return clone(self._store.select(self._resource(plural), namespace))
 
     def patch(
@@ -155,7 +160,7 @@ class Sandbox:
         propagation: str | None = None,
         namespace: str = "default",
     ) -> Object:
-        """Delete an object, or begin to, and return its last look. ``grace`` in sandbox seconds.
+        """Delete an object, or begin to, and return its last state. ``grace`` in sandbox seconds.
 
         ``propagation``: Background, Foreground or Orphan.
         """
@@ -175,11 +180,11 @@ class Sandbox:
         namespace: str = "default",
         timeout: float = 10,
     ) -> Object | None:
-        """Make an application node: its custom resource, of the first type, and wait until its pod has started.
+        """Create an application node (a custom resource of the first type) and wait until its pod has started.
 
-        ``activity`` is its ``status.state``; ``containers``, ``annotations`` and ``labels`` are the pod's, and
-        ``pod_spec`` what else its spec has. Returns the pod; None where ``state`` wants none. ``timeout`` in real
-        seconds.
+        ``state`` is its ``spec.state``, ``activity`` its ``status.state``. ``containers``, ``annotations`` and
+        ``labels`` are those of its pod; ``pod_spec`` has further fields of the pod's spec. ``timeout`` in real seconds.
+        Returns the pod; None if ``state`` is down or stopped.
         """
         spec = {"containers": containers or [DEFAULT_CONTAINER], **(pod_spec or {})}
         template = {"metadata": {"annotations": annotations or {}, "labels": labels or {}}, "spec": spec}
@@ -196,34 +201,34 @@ class Sandbox:
         if namespace not in ("default", "kube-system") and self.get("namespaces", namespace) is None:
             self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         self.create(owner)
-        if state.lower() in ("down", "stopped"):
+        if state.lower() in DOWN:
             return None
         self.wait_for(lambda: is_started(self.get("pods", name, namespace)), timeout)
         return self.get("pods", name, namespace)
 
     def wait_for(self, condition: Callable[[], object], timeout: float = 10) -> None:
-        """Wait until a condition holds, looking whenever an object changed; TimeoutError after real seconds."""
+        """Wait until a condition is true; check it after each change. TimeoutError after ``timeout`` real seconds."""
         until = time.monotonic() + timeout
         while True:
-            seen = self._store.changes
+            seen = self._store.version
             if condition():
                 return
             remaining = until - time.monotonic()
             if remaining <= 0:
-                raise TimeoutError(f"not so within {timeout:g} s")
-            # A condition may look elsewhere too (at `requests`, say): hence the limit.
-            self._store.wait_for_change(seen, min(remaining, LOOK_AGAIN))
+                raise TimeoutError(f"the condition is still not met after {timeout:g} s")
+            # A condition may be about something other than objects, such as `requests`: check it now and then.
+            self._store.wait_for_change(seen, min(remaining, CHECK_EVERY))
 
-    # Scenarios
+    # What happens to pods
 
     def behave(self, behaviour: Behaviour, pod: str | None = None, container: str | None = None) -> None:
-        """Set how a pod or a container behaves from now on, by their names; the most particular setting holds.
+        """Set how a pod or a container behaves from now on. A container's behaviour goes before its pod's.
 
-        ``pod`` None: each pod that has no own behaviour. A pod that is to be made under a generated name is recreated
-        as the behaviour of its controller's name says.
+        ``pod`` None: every pod without a behaviour of its own. A pod with a generated name has no name before it is
+        created, so until then the behaviour for its controller's name counts.
         """
         self._behaviours.put(behaviour, pod, container)
-        self._loop.look_at_everything()
+        self._loop.check_all()
 
     def evict(
         self,
@@ -232,11 +237,11 @@ class Sandbox:
         *,
         namespace: str = "default",
     ) -> Object:
-        """Let the kubelet evict a pod to save its Kubernetes node; what is left of it is Failed, for good."""
+        """Evict a pod, as the kubelet does when it is short of resources. Its object stays, in phase Failed."""
         return clone(self._kubelet.evict((PODS, namespace, pod), message))
 
     def add_ephemeral_container(self, pod: str, name: str = "debugger", *, namespace: str = "default") -> None:
-        """Start one more container in a pod, as ``kubectl debug`` does: it ignores SIGTERM."""
+        """Add an ephemeral container to a pod, as ``kubectl debug`` does. It ignores SIGTERM."""
         key = (PODS, namespace, pod)
         spec = {"name": name, "image": "registry.example.com/debug:1.0", "terminationMessagePolicy": "File"}
         with self._store.lock:
@@ -247,21 +252,27 @@ class Sandbox:
     # Kubernetes nodes
 
     def add_host(self, name: str, *, labels: dict[str, str] | None = None) -> Object:
-        """Add a Kubernetes node; the first one, ``node1``, is there already."""
+        """Add a Kubernetes node. A new sandbox has one: ``node1``."""
         self._hosts += 1
-        return clone(self._create(NODES, "", host(name, f"127.0.0.{self._hosts}", labels)))
+        return clone(self._create(HOSTS, "", new_host(name, f"127.0.0.{self._hosts}", labels)))
 
     def remove_host(self, name: str) -> None:
-        """Remove a Kubernetes node, and what ran on it."""
+        """Remove a Kubernetes node and its pods."""
         with self._store.lock:
-            self._store.delete((NODES, "", name))
+            self._store.delete((HOSTS, "", name))
             for pod in self._store.select(PODS):
                 if pod["spec"].get("nodeName") == name:
-                    self._store.delete((PODS, pod["metadata"]["namespace"], pod["metadata"]["name"]), grace=0)
+                    self._store.delete(key_of(PODS, pod), grace=0)
+
+    def set_host_ready(self, ready: bool, name: str = FIRST_HOST) -> None:
+        """Lose a Kubernetes node (its kubelet stops, and its Ready condition is Unknown), or get it back."""
+        set_ready(self._store, name, ready=ready)
 
     def set_node_ready(self, ready: bool, name: str = FIRST_HOST) -> None:
-        """Lose a Kubernetes node, or have it back: its kubelet freezes, and nobody knows how its pods are."""
-        set_ready(self._store, name, ready=ready)
+        """Deprecated: use `set_host_ready`."""
+        text = "Sandbox.set_node_ready goes with the next version: use set_host_ready"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        self.set_host_ready(ready, name)
 
     def add_static_pod(
         self,
@@ -273,31 +284,32 @@ class Sandbox:
         namespace: str = "default",
         timeout: float = 10,
     ) -> Object | None:
-        """Run a static pod, and return the pod ``NAME-HOST`` that mirrors it once it has started."""
+        """Run a static pod, wait until it has started, and return its mirror object ``NAME-HOST``."""
         spec = {"containers": containers or [DEFAULT_CONTAINER], **(pod_spec or {})}
-        _, _, mirror = self._kubelet.add_static(self._store.get(NODES, "", host), namespace, name, spec)
-        self._loop.look_at_everything()
+        _, _, mirror = self._kubelet.add_static(self._store.get(HOSTS, "", host), namespace, name, spec)
+        self._loop.check_all()
         self.wait_for(lambda: is_started(self.get("pods", mirror, namespace)), timeout)
         return self.get("pods", mirror, namespace)
 
-    # Troubles of the API server
+    # Failures of the API server
 
     def forbid(self, verb: str, resource: str, *, user: str | None = None) -> None:
-        """Answer 403 to such requests (``"*"``: any); ``resource`` by plural, or as ``pods/proxy``.
+        """Answer requests with this verb and resource with 403. ``"*"`` means each; ``user`` None means every user.
 
-        ``user``: of that user alone. The verb ``impersonate`` is the right to act as ``users``, ``groups`` and so on.
+        ``resource``: a plural, or a subresource such as ``pods/proxy``. For the verb ``impersonate`` it is ``users``,
+        ``groups``, ``uids``, ``serviceaccounts`` or ``userextras/KEY``.
         """
-        self._server.forbidden.add((user, verb, resource))
+        self._api.access.forbidden.add((user, verb, resource))
 
     def allow(self, verb: str, resource: str, *, user: str | None = None) -> None:
-        """Take a `forbid` back."""
-        self._server.forbidden.discard((user, verb, resource))
+        """Undo a `forbid`."""
+        self._api.access.forbidden.discard((user, verb, resource))
 
     @property
     def clock_skew(self) -> float:
-        """How many seconds the cluster's clock is ahead: its ``Date`` header and whatever timestamp it sets.
+        """How many seconds the cluster's clock is ahead, for its ``Date`` header and its timestamps.
 
-        It is back at 0 when the sandbox stops. All sandboxes of a process share one clock.
+        All sandboxes of a process share one clock. When one of them stops, it is set back to 0.
         """
         return CLOCK.skew
 
@@ -307,7 +319,7 @@ class Sandbox:
 
     @property
     def refuse_delete(self) -> str | None:
-        """What an admission webhook says to each DELETE over HTTP; None: there is no such webhook."""
+        """The message of an admission webhook that refuses each DELETE over HTTP; None: no such webhook."""
         return self._store.admission.refuse_delete
 
     @refuse_delete.setter
@@ -316,7 +328,7 @@ class Sandbox:
 
     @property
     def refuse_create(self) -> str | None:
-        """What an admission webhook says to each creation of a pod, its controller's too; None: there is none."""
+        """The message of an admission webhook that refuses each creation of a pod, even by its controller; or None."""
         return self._store.admission.refuse_create
 
     @refuse_create.setter
@@ -326,7 +338,7 @@ class Sandbox:
 
     @property
     def webhook_down(self) -> str | None:
-        """The name of an admission webhook that each DELETE of a pod over HTTP fails at, for it does not answer."""
+        """The name of an admission webhook that does not answer, so each DELETE of a pod over HTTP fails; or None."""
         return self._store.admission.down_at_delete
 
     @webhook_down.setter
@@ -335,7 +347,7 @@ class Sandbox:
 
     @property
     def webhook_down_at_create(self) -> str | None:
-        """The name of an admission webhook that each creation of a pod fails at, its controller's too."""
+        """The name of an admission webhook that does not answer, so each creation of a pod fails; or None."""
         return self._store.admission.down_at_create
 
     @webhook_down_at_create.setter
@@ -344,22 +356,22 @@ class Sandbox:
         self._retry()
 
     @property
-    def on_proxy(self) -> Callable[[Object, ProxyRequest], tuple[int, Any]] | None:
-        """Answers for the pods: ``(pod, request) -> (status, body)``, the body text, bytes or JSON."""
-        return self._server.on_proxy
+    def on_proxy(self) -> Proxy | None:
+        """Answers proxied requests for the pods: ``(pod, request) -> (status, body)``; text, bytes or JSON."""
+        return self._api.on_proxy
 
     @on_proxy.setter
-    def on_proxy(self, answer: Callable[[Object, ProxyRequest], tuple[int, Any]] | None) -> None:
-        self._server.on_proxy = answer
+    def on_proxy(self, answer: Proxy | None) -> None:
+        self._api.on_proxy = answer
 
     @property
-    def on_exec(self) -> Callable[[Object, list[str]], tuple[int, str]] | None:
+    def on_exec(self) -> Exec | None:
         """Runs commands in the pods: ``(pod, command) -> (exit code, stdout)``."""
-        return self._server.on_exec
+        return self._api.on_exec
 
     @on_exec.setter
-    def on_exec(self, run: Callable[[Object, list[str]], tuple[int, str]] | None) -> None:
-        self._server.on_exec = run
+    def on_exec(self, run: Exec | None) -> None:
+        self._api.on_exec = run
 
     def fail_next(
         self,
@@ -371,37 +383,37 @@ class Sandbox:
         count: int = 1,
         after: bool = False,
     ) -> None:
-        """Let the next requests fail whose method is this and whose path and query contain ``path_part``.
+        """Let the next ``count`` requests fail that have this method, and ``path_part`` in their path or query.
 
-        ``status`` None closes the connection without an answer; ``after``: only once the request took effect.
+        ``status`` None: close the connection without an answer. ``after``: carry out the request first.
         """
-        self._server.fail_next(method, path_part, status, retry_after, count, after=after)
+        self._server.fail_next(Fault(method, path_part, status, retry_after, count, after))
 
     def compact(self) -> None:
-        """Forget the watch history: every resourceVersion handed out until now has expired."""
+        """Forget the watch history: every resourceVersion until now has expired."""
         self._store.compact()
 
     def drop_watches(self, *, abruptly: bool = False) -> None:
-        """End every open watch now; ``abruptly``: without the end of the HTTP message."""
+        """End every open watch now. ``abruptly``: close the connection in the middle of the HTTP message."""
         self._server.drop_watches(abruptly=abruptly)
 
     def back_up(self) -> Callable[[], None]:
-        """Keep a copy of all objects and of their versions, as a backup of etcd; call what it returns to restore it.
+        """Back up all objects and the version, as a backup of etcd does; return what restores the backup.
 
-        That ends every watch: the API server is restarted. A watch from a version that is yet to come again is accepted
-        and tells nothing until then, as of the real one.
+        The restore ends every watch, as a restart of the API server does. A watch may then start from a version that
+        does not exist yet: it is silent until then, as on the real server.
         """
-        kept = self._store.backup()
+        backup = self._store.backup()
 
         def restore() -> None:
-            self._store.go_back(kept)
-            self._loop.look_at_everything()
+            self._store.restore(backup)
+            self._loop.check_all()
 
         return restore
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the API server for the length of a ``with``."""
+        """Freeze the API server for the length of a ``with``."""
         self.hold()
         try:
             yield
@@ -409,7 +421,7 @@ class Sandbox:
             self.release()
 
     def hold(self) -> None:
-        """Freeze the API server: connections are taken, nothing is answered, no event is sent."""
+        """Freeze the API server: it accepts connections, but sends no answer and no watch event."""
         self._server.hold()
 
     def release(self) -> None:
@@ -418,10 +430,10 @@ class Sandbox:
     # Inside
 
     def _retry(self) -> None:
-        """Let the controllers try again at once to make what was refused."""
-        for owner in self._owners:
-            owner.retry_now()
-        self._loop.look_at_everything()
+        """Let the controllers try at once to create what was refused."""
+        for controller in self._pod_controllers:
+            controller.retry_now()
+        self._loop.check_all()
 
     def _resource(self, plural: str) -> ResourceType:
         return next(resource for resource in self._resources if plural in (resource.plural, resource.qualified))
@@ -439,8 +451,8 @@ class Sandbox:
 
 
 def is_started(pod: Object | None) -> bool:
-    """Whether every container of a pod has started."""
-    if pod is None or "deletionTimestamp" in pod["metadata"]:
+    """Whether there is a pod that does not terminate, and each of its containers has started."""
+    if pod is None or is_terminating(pod):
         return False
     statuses = pod["status"].get("containerStatuses") or []
     return bool(statuses) and all(status.get("started") for status in statuses)

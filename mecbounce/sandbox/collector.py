@@ -1,4 +1,4 @@
-"""The garbage collector: it clears up after an owner that goes, as the propagation policy of its deletion says."""
+"""The garbage collector: it deletes what an owner that has gone leaves behind, as the propagation policy says."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from mecbounce.sandbox.resources import NAMESPACES, Object, ResourceType
-from mecbounce.sandbox.store import COLLECTED, select_owned
+from mecbounce.sandbox.objects import is_owned_by, is_terminating, key_of, owners_of
+from mecbounce.sandbox.resources import NAMESPACES, Key, Object, ResourceType
+from mecbounce.sandbox.store import GC_FINALIZERS
 
 if TYPE_CHECKING:
-    from mecbounce.sandbox.store import Change, Key, Store
+    from mecbounce.sandbox.store import Change, Store
 
 
 class GarbageCollector:
-    """Deletes what an owner that has gone leaves behind, and what is in a namespace that has gone.
+    """Deletes the objects of an owner that has gone, and those of a namespace that has gone.
 
-    An owner that is being deleted with the policy Orphan or Foreground stays until what it owns has been let go, or
-    has gone.
+    An owner whose deletion has the policy Orphan or Foreground stays until its objects have lost it as an owner, or
+    have gone.
     """
 
     def __init__(self, store: Store, resources: Iterable[ResourceType]) -> None:
@@ -25,15 +26,15 @@ class GarbageCollector:
         self._resources = tuple(resources)
         self._gone: dict[Key, set[str]] = {}
 
-    def concerns(self, change: Change) -> Iterable[Key]:
+    def keys_of(self, change: Change) -> Iterable[Key]:
         if change.new is not None:
             return [change.key] if _policy(change.new) else []
         if change.old is None:
             return []
         self._gone.setdefault(change.key, set()).add(change.old["metadata"]["uid"])
-        return [change.key, *self._owners(change.old)]
+        return [change.key, *self._owner_keys(change.old)]
 
-    def everything(self) -> Iterable[Key]:
+    def all_keys(self) -> Iterable[Key]:
         return []
 
     def reconcile(self, key: Key, now: float) -> float:
@@ -47,29 +48,28 @@ class GarbageCollector:
                         self._delete(resource, obj)
             owner = self._store.find(*key)
             if owner is not None and (policy := _policy(owner)):
-                self._let_go(key, owner, policy)
+                self._release(key, owner, policy)
         return math.inf
 
-    def _let_go(self, key: Key, owner: Object, policy: str) -> None:
-        """Do with an owner's objects what the policy says, and with the owner once that is done."""
+    def _release(self, key: Key, owner: Object, policy: str) -> None:
+        """Treat an owner's objects as the policy says; take the finalizer from the owner when that is done."""
         uid = owner["metadata"]["uid"]
-        owned = self._owned(key, uid)
-        for resource, obj in owned:
+        for resource, obj in self._owned(key, uid):
             if policy == "Orphan":
-                place = (resource, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-                self._store.update(place, lambda old: _without_owner(old, uid))
-            elif "deletionTimestamp" not in obj["metadata"]:
+                self._store.update(key_of(resource, obj), lambda old: _without_owner(old, uid))
+            elif not is_terminating(obj):
                 self._delete(resource, obj)
         if policy == "Orphan" or not any(_blocks(obj, uid) for _, obj in self._owned(key, uid)):
-            self._store.update(key, lambda old: _without_finalizer(old, COLLECTED[policy]))
+            self._store.update(key, lambda old: _without_finalizer(old, GC_FINALIZERS[policy]))
 
     def _owned(self, key: Key, uid: str) -> list[tuple[ResourceType, Object]]:
-        """Return what an object owns: in its namespace, or everywhere where it has none."""
+        """Return the objects of an owner: in its namespace, or in all of them if it has none."""
         _, namespace, _ = key
         return [
             (resource, obj)
             for resource in self._resources
-            for obj in select_owned(self._store.select(resource, namespace if resource.namespaced else ""), uid)
+            for obj in self._store.select(resource, namespace if resource.namespaced else "")
+            if is_owned_by(obj, uid)
         ]
 
     def _empty(self, namespace: str) -> None:
@@ -78,42 +78,37 @@ class GarbageCollector:
                 self._delete(resource, obj)
 
     def _delete(self, resource: ResourceType, obj: Object) -> None:
-        metadata = obj["metadata"]
-        place = (resource, metadata.get("namespace", ""), metadata["name"])
-        self._store.delete(place, uid=metadata["uid"], propagation="Background")
+        self._store.delete(key_of(resource, obj), uid=obj["metadata"]["uid"], propagation="Background")
 
-    def _owners(self, obj: Object) -> list[Key]:
-        """Return the places where an object's owners are."""
+    def _owner_keys(self, obj: Object) -> list[Key]:
         namespace = obj["metadata"].get("namespace", "")
         return [
             (resource, namespace if resource.namespaced else "", reference["name"])
-            for reference in obj["metadata"].get("ownerReferences") or []
+            for reference in owners_of(obj)
             for resource in self._resources
             if resource.kind == reference["kind"]
         ]
 
     def _has_owner(self, obj: Object) -> bool:
-        """Whether one of an object's owners is still there."""
-        wanted = {reference["uid"] for reference in obj["metadata"].get("ownerReferences") or []}
-        there = (self._store.find(*place) for place in self._owners(obj))
-        return any(owner is not None and owner["metadata"]["uid"] in wanted for owner in there)
+        """Whether one of an object's owners still exists."""
+        uids = {reference["uid"] for reference in owners_of(obj)}
+        found = (self._store.find(*key) for key in self._owner_keys(obj))
+        return any(owner is not None and owner["metadata"]["uid"] in uids for owner in found)
 
 
 def _policy(owner: Object) -> str | None:
-    """Return the policy with which the collector has to deal before an object goes, if there is one."""
-    metadata = owner["metadata"]
-    kept = metadata.get("finalizers") or [] if "deletionTimestamp" in metadata else []
-    return next((policy for policy, finalizer in COLLECTED.items() if finalizer in kept), None)
+    """Return the propagation policy that an object waits for while it terminates; None if it waits for none."""
+    finalizers = owner["metadata"].get("finalizers") or [] if is_terminating(owner) else []
+    return next((policy for policy, finalizer in GC_FINALIZERS.items() if finalizer in finalizers), None)
 
 
 def _blocks(obj: Object, uid: str) -> bool:
-    """Whether an object must have gone before the owner of this UID may, when that is deleted in the foreground."""
-    owners = obj["metadata"].get("ownerReferences") or []
-    return any(reference["uid"] == uid and reference.get("blockOwnerDeletion") for reference in owners)
+    """Whether the foreground deletion of the owner with this UID has to wait for an object."""
+    return any(reference["uid"] == uid and reference.get("blockOwnerDeletion") for reference in owners_of(obj))
 
 
 def _without_owner(obj: Object, uid: str) -> Object:
-    owners = [reference for reference in obj["metadata"]["ownerReferences"] if reference["uid"] != uid]
+    owners = [reference for reference in owners_of(obj) if reference["uid"] != uid]
     return {**obj, "metadata": {**obj["metadata"], "ownerReferences": owners}}
 
 

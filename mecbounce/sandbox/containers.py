@@ -1,6 +1,6 @@
-"""What the kubelet knows of a pod and its containers, and the status that it makes of that.
+"""What the kubelet knows about a pod and its containers, and the pod status that follows from it.
 
-`ContainerRun` and `PodRun` are the kubelet's memory; `status` is a pure function of them and of what stood before.
+`ContainerRun` and `PodRun` are the kubelet's memory. `status` is a pure function of them and of the pod before.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from mecbounce.sandbox.resources import Object, timestamp
+from mecbounce.sandbox.clock import timestamp
+from mecbounce.sandbox.objects import condition, keep_transition_times
+from mecbounce.sandbox.resources import Object
 
 DEFAULT_PROBE: Final = {"initialDelaySeconds": 0, "periodSeconds": 10, "failureThreshold": 3}
 FIELDS: Final = {"init": "initContainers", "main": "containers", "ephemeral": "ephemeralContainers"}
-OURS: Final = ("Initialized", "Ready", "ContainersReady", "PodScheduled")
-"""Conditions that the kubelet writes; any other is somebody else's."""
-ENDED: Final = ("Succeeded", "Failed")
-"""Phases of a pod that runs no more and never will."""
+OWN_CONDITIONS: Final = ("Initialized", "Ready", "ContainersReady", "PodScheduled")
+"""Conditions that the kubelet writes; it keeps all others, such as those of readiness gates."""
 
 
 @dataclass
 class ContainerRun:
-    """What the kubelet knows of one container. Times in sandbox seconds; None: it is not so."""
+    """One container. ``kind``: a key of `FIELDS`. Times in sandbox seconds, None before they are known."""
 
     spec: Object
     kind: str = "main"
@@ -41,7 +41,7 @@ class ContainerRun:
     waiting: tuple[str, str] = ("ContainerCreating", "")
     ended: Object | None = None
     last: Object | None = None
-    term_at: float | None = None
+    stopping_since: float | None = None
 
     @property
     def name(self) -> str:
@@ -57,7 +57,7 @@ class ContainerRun:
 
     @property
     def lasting(self) -> bool:
-        """Whether it is meant to run for as long as its pod."""
+        """Whether it is meant to run as long as its pod."""
         return self.kind == "main" or self.sidecar
 
     @property
@@ -70,12 +70,12 @@ class ContainerRun:
 
     @property
     def initialized(self) -> bool:
-        """Whether an init container lets the next one start."""
+        """Whether the next init container may start."""
         return self.started_once if self.sidecar else self.succeeded
 
     @property
     def probe_name(self) -> str:
-        """The probe that counts now: readiness is not looked at before start-up has succeeded."""
+        """The probe that runs now: the readiness probe only after the startup probe has passed."""
         return "readinessProbe" if self.started else "startupProbe"
 
     @property
@@ -90,17 +90,17 @@ class ContainerRun:
         return now - (now if self.started_at is None else self.started_at)
 
     def next_check(self) -> float:
-        """Return when the probe is due: after its initial delay, then each period."""
+        """Return when the probe is due: after its initial delay, then once a period."""
         probe, since = self.probe, self.started_at or 0.0
         return float(since + probe["initialDelaySeconds"] + self.checks * probe["periodSeconds"])
 
     def pass_probe(self) -> None:
-        """Take a probe's success: readiness is looked at afresh once start-up has succeeded."""
+        """Record that the probe passed. After the startup probe, the readiness probe begins anew."""
         self.ready = self.started or "readinessProbe" not in self.spec
         self.started, self.started_once, self.checks = True, True, 0
 
     def start(self, now: float, exit_code: int | None, exits_at: float) -> None:
-        """Start it, the first time or anew."""
+        """Start or restart the container. ``exit_code`` None: it runs until it is stopped."""
         self.restarts += bool(self.id)
         self.last = self.ended or self.last
         self.id = f"containerd://{secrets.token_hex(32)}"
@@ -111,10 +111,10 @@ class ContainerRun:
         self.checks, self.exit_code, self.exits_at = 0, exit_code, exits_at
         self.backs_off_until, self.ended = None, None
 
-    def end(self, exit_code: int, reason: str) -> None:
+    def end(self, exit_code: int) -> None:
         self.ended = {
             "exitCode": exit_code,
-            "reason": reason,
+            "reason": "Error" if exit_code else "Completed",
             "startedAt": self.started_stamp,
             "finishedAt": timestamp(),
             "containerID": self.id,
@@ -144,7 +144,7 @@ class ContainerRun:
             "image": image,
             "imageID": f"sandbox@sha256:{image}" if self.id else "",
         }
-        # Of what no probe looks after, an init or ephemeral container, the kubelet does not say whether it has started.
+        # The kubelet leaves `started` out for init and ephemeral containers, which have no probes.
         status |= {"started": self.started} if self.lasting else {}
         status |= {"ready": False} if self.kind == "ephemeral" else {}
         return status | ({"containerID": self.id} if self.id else {})
@@ -152,7 +152,7 @@ class ContainerRun:
 
 @dataclass
 class PodRun:
-    """What the kubelet knows of one pod."""
+    """One pod. Times in sandbox seconds, None before they are known."""
 
     uid: str
     ip: str
@@ -161,8 +161,8 @@ class PodRun:
     mains: list[ContainerRun]
     ephemerals: list[ContainerRun] = field(default_factory=list)
     volume_failed: bool = False
-    sandbox_again_at: float = 0
-    term_at: float | None = None
+    network_retry_at: float = 0
+    stopping_since: float | None = None
     stopped: bool = False
     evicted: bool = False
 
@@ -171,47 +171,27 @@ class PodRun:
         return [*self.inits, *self.mains, *self.ephemerals]
 
     @property
-    def ran(self) -> bool:
+    def has_run(self) -> bool:
         return any(container.id for container in self.containers)
 
 
-def condition(kind: str, holds: bool, reason: str = "", message: str = "") -> Object:
-    made = {
-        "type": kind,
-        "status": "True" if holds else "False",
-        "lastProbeTime": None,
-        "lastTransitionTime": timestamp(),
-    }
-    return made | ({"reason": reason} if reason else {}) | ({"message": message} if message else {})
-
-
-def settled(old: list[Object], new: list[Object]) -> list[Object]:
-    """Return the new conditions, each with its old transition time where its status is the same."""
-    known = {one["type"]: one for one in old}
-    for one in new:
-        before = known.get(one["type"])
-        if before and before["status"] == one["status"]:
-            one["lastTransitionTime"] = before["lastTransitionTime"]
-    return new
-
-
 def status(pod: Object, run: PodRun, host_ip: str) -> Object:
-    """Return the pod's status as the kubelet reports it; conditions of others (readiness gates) stay."""
+    """Return the pod's status as the kubelet reports it; conditions of other writers stay."""
     old = pod["status"]
-    told = old.get("conditions") or []
+    known = old.get("conditions") or []
     phase = _phase(pod, run)
-    others = [one for one in told if one["type"] not in OURS]
-    scheduled = [one for one in told if one["type"] == "PodScheduled"]
+    others = [one for one in known if one["type"] not in OWN_CONDITIONS]
+    scheduled = [one for one in known if one["type"] == "PodScheduled"]
     conditions = [
         _initialized(run, phase),
-        _ready("Ready", pod, run, phase, others),
-        _ready("ContainersReady", pod, run, phase, None),
+        _ready("Ready", run, phase, _unmet_gate(pod, others)),
+        _ready("ContainersReady", run, phase),
         *(scheduled or [condition("PodScheduled", True)]),
     ]
     made = {
         **old,
         "phase": phase,
-        "conditions": [*settled(told, conditions), *others],
+        "conditions": [*keep_transition_times(known, conditions), *others],
         "hostIP": host_ip,
         "startTime": run.since,
         "containerStatuses": [container.status() for container in run.mains],
@@ -220,7 +200,7 @@ def status(pod: Object, run: PodRun, host_ip: str) -> Object:
         made["initContainerStatuses"] = [container.status() for container in run.inits]
     if run.ephemerals:
         made["ephemeralContainerStatuses"] = [container.status() for container in run.ephemerals]
-    if run.ran:
+    if run.has_run:
         made |= {"podIP": run.ip, "podIPs": [{"ip": run.ip}]}
     return made
 
@@ -232,7 +212,7 @@ def _phase(pod: Object, run: PodRun) -> str:
     inits = [init for init in run.inits if not init.sidecar]
     if policy == "Never" and any(init.ended and not init.succeeded for init in inits):
         return "Failed"
-    # One that has never run keeps the whole pod Pending, whatever runs beside it.
+    # A pod is Pending until each of its containers has started once.
     if any(not (init.initialized or init.last) for init in run.inits) or not all(main.id for main in run.mains):
         return "Pending"
     if policy == "Always" or any(not main.ended for main in run.mains):
@@ -254,20 +234,25 @@ def _initialized(run: PodRun, phase: str) -> Object:
     return condition("Initialized", False, "ContainersNotInitialized", message)
 
 
-def _ready(kind: str, pod: Object, run: PodRun, phase: str, others: list[Object] | None) -> Object:
-    """Return the condition Ready, or ContainersReady, for which the readiness gates count not (None)."""
+def _ready(kind: str, run: PodRun, phase: str, unmet_gate: str = "") -> Object:
+    """Return the condition Ready or ContainersReady; ``unmet_gate``: why a readiness gate is not met."""
     if phase == "Succeeded" and not run.stopped:
         return condition(kind, False, "PodCompleted")
     unready = [container for container in run.containers if container.lasting and not container.ready]
     if unready:
         return condition(kind, False, "ContainersNotReady", f"containers with unready status: {_names(unready)}")
-    met = {one["type"]: one["status"] for one in others or []}
-    gates = [gate["conditionType"] for gate in pod["spec"].get("readinessGates") or []] if others is not None else []
-    for gate in gates:
-        if gate not in met:
-            why = f'corresponding condition of pod readiness gate "{gate}" does not exist.'
-            return condition(kind, False, "ReadinessGatesNotReady", why)
-        if met[gate] != "True":
-            why = f'the status of pod readiness gate "{gate}" is not "True", but {met[gate]}'
-            return condition(kind, False, "ReadinessGatesNotReady", why)
+    if unmet_gate:
+        return condition(kind, False, "ReadinessGatesNotReady", unmet_gate)
     return condition(kind, True)
+
+
+def _unmet_gate(pod: Object, conditions: list[Object]) -> str:
+    """Return the message about the first readiness gate that is not met; empty if there is none."""
+    known = {one["type"]: one["status"] for one in conditions}
+    for gate in pod["spec"].get("readinessGates") or []:
+        kind = gate["conditionType"]
+        if kind not in known:
+            return f'corresponding condition of pod readiness gate "{kind}" does not exist.'
+        if known[kind] != "True":
+            return f'the status of pod readiness gate "{kind}" is not "True", but {known[kind]}'
+    return ""

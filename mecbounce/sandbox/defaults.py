@@ -1,9 +1,10 @@
-"""What the API server fills in where a new object leaves it out."""
+"""The defaults that the API server fills into a new object."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from mecbounce.sandbox.objects import clone, condition
 from mecbounce.sandbox.resources import (
     DAEMON_SETS,
     DEPLOYMENTS,
@@ -16,8 +17,6 @@ from mecbounce.sandbox.resources import (
     STATEFUL_SETS,
     Object,
     ResourceType,
-    clone,
-    timestamp,
 )
 
 PROBE_DEFAULTS: Final = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
@@ -68,11 +67,11 @@ STATUSES: Final[dict[ResourceType, Object]] = {
     STATEFUL_SETS: {"replicas": 0},
     DAEMON_SETS: dict.fromkeys(DAEMON_COUNTS, 0),
 }
-"""Counts that a new object's status has, as they are never left out."""
+"""Counts that are in the status from the start, even at 0."""
 
 
 def fill_in(resource: ResourceType, obj: Object) -> Object:
-    """Return a new object with what it leaves out; it has its UID already."""
+    """Return a new object, which has its UID already, with all defaults."""
     obj = {**clone(DEFAULTS.get(resource, {})), **obj}
     if resource in SPECS:
         obj["spec"] = {**clone(SPECS[resource]), **obj.get("spec", {})}
@@ -97,19 +96,12 @@ def _fill_in_pod(pod: Object) -> None:
                 container[probe] = {**PROBE_DEFAULTS, **container[probe]}
     pod["status"] = {"phase": "Pending", "qosClass": "BestEffort", **pod.get("status", {})}
     if spec.get("schedulingGates"):
-        gated: Object = {
-            "type": "PodScheduled",
-            "status": "False",
-            "lastProbeTime": None,
-            "lastTransitionTime": timestamp(),
-            "reason": "SchedulingGated",
-            "message": "Scheduling is blocked due to non-empty scheduling gates",
-        }
-        pod["status"].setdefault("conditions", [gated])
+        why = "Scheduling is blocked due to non-empty scheduling gates"
+        pod["status"].setdefault("conditions", [condition("PodScheduled", False, "SchedulingGated", why)])
 
 
 def _fill_in_job(job: Object) -> None:
-    """Give a Job the selector of its own pods, as the server does unless it is told not to."""
+    """Give a Job a selector of its own pods, unless it has ``manualSelector``."""
     spec, uid = job["spec"], job["metadata"]["uid"]
     if "completions" not in spec and spec["parallelism"] == 1:
         spec["completions"] = 1

@@ -1,4 +1,4 @@
-"""`mecbounce demo`: one scenario of the embedded cluster, seen live. The one file here that knows the command."""
+"""`mecbounce demo`: bounce the node of one scenario. The only file here that imports the command."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mecbounce.cli.options import BounceOptions, Output
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import Interrupted
 from mecbounce.machine import WAITING
+from mecbounce.request import NodeRef
 from mecbounce.sandbox import Sandbox
 from mecbounce.sandbox.scenarios import SCENARIOS
 from mecbounce.stores import FileStore
@@ -24,49 +25,47 @@ from mecbounce.task import begin
 
 
 def show(scenario: str, output: Output) -> int:
-    """Bounce the scenario's node and give the exit status of `run`; 'list' tells the scenarios."""
+    """Bounce the scenario's node and return the exit status of `run`; ``list`` prints the scenarios."""
     if scenario == "list":
         for one in SCENARIOS.values():
             print(f"{one.name:18} {one.summary}")
         return ExitStatus.DONE
     if scenario not in SCENARIOS:
-        raise UsageProblem(f"--scenario: {scenario!r} is none of {', '.join(SCENARIOS)}")
+        raise UsageProblem(f"--scenario: there is no scenario {scenario!r}; choose one of {', '.join(SCENARIOS)}")
     shown = SCENARIOS[scenario]
-    patience = f"{shown.patience}s" if shown.patience else None
     with Sandbox() as sandbox, tempfile.TemporaryDirectory() as folder:
-        shown.furnish(sandbox)
+        shown.set_up(sandbox)
         options = BounceOptions(
             pod="mec-0",
             kubeconfig=sandbox.kubeconfig,
-            node="express.example.com/v1/expressnodes/mec-0",
+            node=NodeRef(group="express.example.com", version="v1", plural="expressnodes", name="mec-0"),
             protection_annotation="express.example.com/shutdown-protection=disabled",
-            termination_timeout=patience,
-            ready_timeout=patience,
+            termination_timeout=shown.timeout,
+            ready_timeout=shown.timeout,
             state=Path(folder) / "mec-0.json",
             output=output,
         )
-        request, kube = options.asked()
-        store = options.store(kube, request)
-        given = options.given()
-        terminal = BounceInTerminal(request, kube.name, replace(given, state=""), output)
+        asked, given = options.asked(), options.given()
+        terminal = BounceInTerminal(asked.request, asked.kube.name, replace(given, state=""), output)
         if shown.killed:
-            [(_, words)] = next_commands(begin(request, datetime.now(UTC)), given)
-            _kill_while_waiting([*words[1:], "-o", output.value], store)
+            [(_, words)] = next_commands(begin(asked.request, datetime.now(UTC)), given)
+            _kill_while_waiting([*words[1:], "-o", output.value], asked.store)
             terminal.say("Killed by SIGKILL. The same command again:")
         try:
-            status = bounce(terminal, request, kube.cluster, store, options.protection(kube.cluster))
+            status = bounce(terminal, asked)
         except Interrupted:
             status = ExitStatus.INTERRUPTED
     if status and output is Output.TEXT:
         again = f"python -m mecbounce.sandbox --scenario {scenario}"
-        print(f"(This cluster has ended, its records too. To try these, with the kubeconfig that it prints: {again})")
+        print("(The embedded cluster has stopped, and its records are gone.")
+        print(f"To try these commands, start it again and use the kubeconfig that it prints: {again})")
     return status
 
 
 def _kill_while_waiting(words: list[str], store: FileStore) -> None:
-    """Run the command in a process of its own, and kill that a second after it began to wait.
+    """Run the command in a process of its own, and kill it one second after it began to wait.
 
-    Its last line is that it waits; what it waits for it would tell a second later.
+    By then it has printed its state, and not yet what it waits for.
     """
     with subprocess.Popen([sys.executable, "-m", "mecbounce", *words]) as process:  # noqa: S603 -- ourselves
         while process.poll() is None:

@@ -1,4 +1,4 @@
-"""The API server's refusals, in its own words."""
+"""The errors of the API server, with the texts of the real one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REASONS: Final = {
 
 
 class ApiError(Exception):
-    """A refusal: it becomes a ``Status`` object."""
+    """An error that the client gets as a ``Status`` object."""
 
     def __init__(self, code: int, message: str, *, reason: str | None = None, details: Object | None = None) -> None:
         super().__init__(message)
@@ -40,6 +40,7 @@ class ApiError(Exception):
 
 
 def failure(code: int, message: str, *, reason: str, details: Object | None = None) -> Object:
+    """Return the ``Status`` object of an error."""
     status: Object = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -58,13 +59,27 @@ def failure(code: int, message: str, *, reason: str, details: Object | None = No
 
 
 def of_status(code: int, *, retry_after: int | None = None) -> ApiError:
-    """Return the error that a server in trouble answers with this HTTP status."""
+    """Return the error for `Sandbox.fail_next`."""
     details = None if retry_after is None else {"retryAfterSeconds": retry_after}
     return ApiError(code, f"the sandbox was told to answer {code} {responses.get(code, '')}", details=details)
 
 
 def _details(resource: ResourceType, name: str, **more: Any) -> Object:
     return {"name": name, **({"group": resource.group} if resource.group else {}), "kind": resource.plural, **more}
+
+
+def not_allowed() -> ApiError:
+    return ApiError(405, "the server does not allow this method on the requested resource", details={})
+
+
+def unrecognized(kind: str, why: str) -> ApiError:
+    message = f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind"
+    return ApiError(400, f"{message}; json parse error: {why}")
+
+
+def unknown_format(accepted: str) -> ApiError:
+    message = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+    return ApiError(415, message)
 
 
 def not_found(resource: ResourceType, name: str) -> ApiError:
@@ -94,7 +109,7 @@ def modified(resource: ResourceType, name: str) -> ApiError:
 def precondition_failed(
     resource: ResourceType, name: str, what: str, *, wanted: str, found: str, then: str
 ) -> ApiError:
-    """Return the refusal of a DELETE that was meant for another incarnation or version; it speaks of kinds."""
+    """Return the error of a DELETE that was meant for another incarnation or version. It names the kind."""
     message = (
         f'Operation cannot be fulfilled on {resource.qualified_kind} "{name}": the {what} in the precondition '
         f"({wanted}) does not match the {what} in record ({found}). The object might have been {then}"
@@ -103,7 +118,7 @@ def precondition_failed(
 
 
 def no_version(resource: ResourceType, name: str) -> ApiError:
-    """Return the refusal of a PUT without a resourceVersion, where one is needed; it speaks of plurals."""
+    """Return the error of a PUT without the resourceVersion that its type needs. It names the plural."""
     why = "Invalid value: 0x0: must be specified for an update"
     causes = [{"reason": "FieldValueInvalid", "message": why, "field": "metadata.resourceVersion"}]
     message = f'{resource.qualified} "{name}" is invalid: metadata.resourceVersion: {why}'
@@ -133,7 +148,7 @@ def forbidden(resource: ResourceType, verb: str, *, name: str, namespace: str, u
 
 
 def webhook_failed(name: str) -> ApiError:
-    """Return what is said where an admission webhook, whose failure counts, does not answer."""
+    """Return the error of an admission webhook that does not answer, if its failurePolicy is Fail."""
     called = f'failed calling webhook "{name}": Post "https://{name}.default.svc:443/?timeout=10s"'
     why = f"{called}: dial tcp 10.96.0.9:443: connect: connection refused"
     return ApiError(500, f"Internal error occurred: {why}", details={"causes": [{"message": why}]})

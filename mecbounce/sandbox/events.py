@@ -1,4 +1,4 @@
-"""Events: what kubelet, scheduler and controllers say about an object."""
+"""The Events that the kubelet, the scheduler and the controllers write about an object."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mecbounce.sandbox.resources import EVENTS, NAMESPACES, Object, clone, timestamp
+from mecbounce.sandbox.clock import timestamp
+from mecbounce.sandbox.objects import clone
+from mecbounce.sandbox.resources import EVENTS, NAMESPACES, Object
 
 if TYPE_CHECKING:
     from mecbounce.sandbox.store import Store
 
-
-MOST_ALIKE: Final = 9
-"""Events of one reason about one object that stand each for itself; any more are combined into one."""
+MOST_SIMILAR: Final = 9
+"""Similar Events (one object, one source, one reason) that are kept apart; all later ones are combined into one."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Who speaks: a component, and the Kubernetes node where it runs. ``modern``: by the newer of the two APIs."""
+    """The component that writes, and its Kubernetes node. ``modern``: it uses the newer Events API."""
 
     component: str
     host: str = ""
@@ -27,11 +28,11 @@ class Source:
 
 
 class EventRecorder:
-    """Writes Events; one that says the same again is counted up."""
+    """Writes Events; the same Event again raises its ``count``."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._written: dict[tuple[str, ...], dict[str, str]] = {}
+        self._names: dict[tuple[str, ...], dict[str, str]] = {}
 
     def normal(self, source: Source, obj: Object, reason: str, message: str, *, field: str = "") -> None:
         self._write(source, obj, ("Normal", reason, field), message)
@@ -41,15 +42,15 @@ class EventRecorder:
 
     def _write(self, source: Source, obj: Object, about: tuple[str, str, str], message: str) -> None:
         metadata = obj["metadata"]
-        # What is said of an object without a namespace is kept in the namespace default.
+        # The Events of an object without a namespace are in the namespace default.
         namespace = metadata.get("namespace") or "default"
         if self._store.find(NAMESPACES, "", namespace) is None:
-            return  # the namespace has gone, and its objects are going
-        alike = self._written.setdefault((metadata["uid"], source.component, *about), {})
-        same = message
-        if message not in alike and len(alike) >= MOST_ALIKE:
-            same, message = "", f"(combined from similar events): {message}"
-        old = self._store.find(EVENTS, namespace, alike.get(same, ""))
+            return  # the namespace has gone, and its objects are about to go
+        similar = self._names.setdefault((metadata["uid"], source.component, *about), {})
+        known_as = message
+        if message not in similar and len(similar) >= MOST_SIMILAR:
+            known_as, message = "", f"(combined from similar events): {message}"
+        old = self._store.find(EVENTS, namespace, similar.get(known_as, ""))
         if old is not None and not source.modern:
             again = {**clone(old), "message": message, "count": old["count"] + 1, "lastTimestamp": timestamp()}
             self._store.overwrite((EVENTS, namespace, old["metadata"]["name"]), again)
@@ -60,10 +61,10 @@ class EventRecorder:
             "involvedObject": _reference(obj, field),
             "reason": reason,
             "message": message,
-            **_when(source),
+            **_source_and_times(source),
             "type": kind,
         }
-        alike[same] = self._store.create(EVENTS, namespace, event)["metadata"]["name"]
+        similar[known_as] = self._store.create(EVENTS, namespace, event)["metadata"]["name"]
 
 
 def _reference(obj: Object, field: str) -> Object:
@@ -80,8 +81,8 @@ def _reference(obj: Object, field: str) -> Object:
     return {key: value for key, value in reference.items() if value}
 
 
-def _when(source: Source) -> Object:
-    """Return who spoke and when: an Event of the newer API is not counted, and has another time."""
+def _source_and_times(source: Source) -> Object:
+    """Return the fields for source and times; the newer Events API has others, and no count."""
     if source.modern:
         stamp = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         reporting = {"reportingComponent": source.component, "reportingInstance": f"{source.component}-sandbox"}

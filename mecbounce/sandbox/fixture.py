@@ -11,6 +11,6 @@ from mecbounce.sandbox.cluster import Sandbox
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """A started sandbox of its own for each test, twenty times as fast as life."""
+    """Give each test a sandbox of its own, started, with twenty sandbox seconds in one real second."""
     with Sandbox(speed=20) as started:
         yield started

@@ -1,4 +1,4 @@
-"""The Kubernetes nodes: what they are, whether they are there, and which pods may run on them."""
+"""The Kubernetes nodes: their objects, whether they are ready, and which pods may run on them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from mecbounce.sandbox.resources import NODES, Object, clone, timestamp
+from mecbounce.sandbox.clock import timestamp
+from mecbounce.sandbox.objects import clone
+from mecbounce.sandbox.resources import HOSTS, Object
 from mecbounce.sandbox.selection import meets
 
 if TYPE_CHECKING:
     from mecbounce.sandbox.store import Store
 
 FIRST_HOST: Final = "node1"
-NODE_GONE: Final = "Kubelet stopped posting node status."
 UNREACHABLE: Final = (
     {"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"},
     {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"},
@@ -21,8 +22,8 @@ UNREACHABLE: Final = (
 UNSCHEDULABLE: Final = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 
 
-def host(name: str, address: str, labels: dict[str, str] | None = None) -> Object:
-    """Return a Kubernetes node, ready."""
+def new_host(name: str, address: str, labels: dict[str, str] | None = None) -> Object:
+    """Return a Kubernetes node that is ready."""
     capacity = {"cpu": "8", "memory": "16Gi", "pods": "250"}
     known = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
     return {
@@ -32,61 +33,56 @@ def host(name: str, address: str, labels: dict[str, str] | None = None) -> Objec
             "capacity": capacity,
             "allocatable": capacity,
             "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}],
-            "conditions": [_condition(ready=True)],
+            "conditions": [_ready_condition(ready=True)],
         },
     }
 
 
-def _condition(*, ready: bool) -> Object:
+def _ready_condition(*, ready: bool) -> Object:
     return {
         "type": "Ready",
         "status": "True" if ready else "Unknown",
         "lastHeartbeatTime": timestamp(),
         "lastTransitionTime": timestamp(),
         "reason": "KubeletReady" if ready else "NodeStatusUnknown",
-        "message": "kubelet is posting ready status" if ready else NODE_GONE,
+        "message": "kubelet is posting ready status" if ready else "Kubelet stopped posting node status.",
     }
 
 
 def set_ready(store: Store, name: str, *, ready: bool) -> None:
-    """Lose a Kubernetes node, or have it back: the taints say so too."""
+    """Set a Kubernetes node's Ready condition, and its taints to match."""
     with store.lock:
-        node = clone(store.get(NODES, "", name))
-        node["status"]["conditions"] = [_condition(ready=ready)]
-        taints = [taint for taint in node["spec"].pop("taints", []) if taint["key"] != UNREACHABLE[0]["key"]]
+        host = clone(store.get(HOSTS, "", name))
+        host["status"]["conditions"] = [_ready_condition(ready=ready)]
+        taints = [taint for taint in host["spec"].pop("taints", []) if taint["key"] != UNREACHABLE[0]["key"]]
         taints += [] if ready else [{**taint, "timeAdded": timestamp()} for taint in UNREACHABLE]
-        node["spec"] |= {"taints": taints} if taints else {}
-        store.overwrite((NODES, "", name), node)
+        host["spec"] |= {"taints": taints} if taints else {}
+        store.overwrite((HOSTS, "", name), host)
 
 
-def is_ready(node: Object) -> bool:
-    conditions = node.get("status", {}).get("conditions") or []
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
-
-
-def address(node: Object) -> str:
-    """Return the address that a pod on it reports as its host's."""
-    listed = node.get("status", {}).get("addresses") or []
+def address(host: Object) -> str:
+    """Return the address that its pods report as ``hostIP``."""
+    listed = host.get("status", {}).get("addresses") or []
     return next((str(one["address"]) for one in listed if one["type"] == "InternalIP"), "")
 
 
-def why_not(pod_spec: Object, node: Object) -> str | None:
-    """Return why a pod may not run on a Kubernetes node, in the scheduler's words; None: it may."""
-    if not _selected(pod_spec, node):
+def why_unfit(pod_spec: Object, host: Object) -> str | None:
+    """Return why a pod may not run on a Kubernetes node, in the scheduler's words; None if it may."""
+    if not _is_selected(pod_spec, host):
         return "node(s) didn't match Pod's node affinity"
-    spec = node.get("spec") or {}
+    spec = host.get("spec") or {}
     taints = [taint for taint in spec.get("taints") or [] if taint.get("effect") != "PreferNoSchedule"]
     tolerations = pod_spec.get("tolerations") or []
-    if spec.get("unschedulable") and not _tolerated(UNSCHEDULABLE, tolerations):
+    if spec.get("unschedulable") and not _is_tolerated(UNSCHEDULABLE, tolerations):
         return "node(s) were unschedulable"
     for taint in taints:
-        if not _tolerated(taint, tolerations):
+        if not _is_tolerated(taint, tolerations):
             return f"node(s) had taint {{{taint['key']}: {taint.get('value', '')}}}, that the pod didn't tolerate"
     return None
 
 
-def nowhere(reasons: Iterable[str]) -> str:
-    """Return the scheduler's message about a pod that fits on no Kubernetes node; a reason for each."""
+def unschedulable_message(reasons: Iterable[str]) -> str:
+    """Return the scheduler's message about a pod, from the reason of each Kubernetes node."""
     counted = Counter(reasons)
     if not counted:
         return "no nodes available to schedule pods"
@@ -94,7 +90,7 @@ def nowhere(reasons: Iterable[str]) -> str:
     return f"0/{counted.total()} nodes are available: {listed}."
 
 
-def _tolerated(taint: Object, tolerations: Iterable[Object]) -> bool:
+def _is_tolerated(taint: Object, tolerations: Iterable[Object]) -> bool:
     return any(
         toleration.get("effect", taint["effect"]) == taint["effect"]
         and toleration.get("key", taint["key"]) == taint["key"]
@@ -103,15 +99,16 @@ def _tolerated(taint: Object, tolerations: Iterable[Object]) -> bool:
     )
 
 
-def _selected(pod_spec: Object, node: Object) -> bool:
-    labels = node["metadata"].get("labels") or {}
+def _is_selected(pod_spec: Object, host: Object) -> bool:
+    """Whether a pod's nodeSelector and its required node affinity select a Kubernetes node."""
+    labels = host["metadata"].get("labels") or {}
     if not (pod_spec.get("nodeSelector") or {}).items() <= labels.items():
         return False
     affinity = (pod_spec.get("affinity") or {}).get("nodeAffinity") or {}
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
     if not required:
         return True
-    fields = {"metadata.name": node["metadata"]["name"]}
+    fields = {"metadata.name": host["metadata"]["name"]}
     return any(
         all(meets(labels, one) for one in term.get("matchExpressions") or [])
         and all(meets(fields, one) for one in term.get("matchFields") or [])

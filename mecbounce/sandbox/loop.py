@@ -1,4 +1,4 @@
-"""The one thread of the sandbox's kubelet and controllers: each looks at an object when it changed, or when due."""
+"""The one thread of the kubelet and of all controllers: each looks at an object when it changed, or when it is due."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from mecbounce.sandbox.store import Change, Key, Store
+    from mecbounce.sandbox.resources import Key
+    from mecbounce.sandbox.store import Change, Store
 
 
 class Controller(Protocol):
-    """What makes the world as its objects say."""
+    """Brings the cluster nearer to what its objects ask for, one object at a time."""
 
-    def concerns(self, change: Change) -> Iterable[Key]:
+    def keys_of(self, change: Change) -> Iterable[Key]:
         """Return the objects to look at after a change."""
 
-    def everything(self) -> Iterable[Key]:
-        """Return every object it cares for: to look at after the scenario changed."""
+    def all_keys(self) -> Iterable[Key]:
+        """Return every object that it works on: a change of the scenario may concern each."""
 
     def reconcile(self, key: Key, now: float) -> float:
-        """Take one step for an object; return when to look again, in `Loop.now` seconds (infinity: on a change)."""
+        """Take one step for an object. Return when to look again, in sandbox seconds; infinity: after a change."""
 
 
 class Loop:
-    """Runs controllers until stopped. ``speed``: sandbox seconds that pass in one real second."""
+    """Runs controllers until it is stopped. ``speed``: sandbox seconds in one real second."""
 
     def __init__(self, store: Store, speed: float) -> None:
         self.controllers: list[Controller] = []
-        self._store = store
         self._speed = speed
         self._changes: SimpleQueue[Change | None] = SimpleQueue()
         self._stopped = threading.Event()
-        self._everything = threading.Event()
+        self._check_all = threading.Event()
         self._due: dict[tuple[Controller, Key], float] = {}
         self._heap: list[tuple[float, int, Controller, Key]] = []
         self._entries = 0
@@ -44,7 +44,7 @@ class Loop:
         store.listeners.append(self._changes.put)
 
     def now(self) -> float:
-        """Return the sandbox's own time, in its seconds."""
+        """Return the time in sandbox seconds; only differences have a meaning."""
         return time.monotonic() * self._speed
 
     def start(self) -> None:
@@ -55,18 +55,18 @@ class Loop:
         self._changes.put(None)
         self._thread.join()
 
-    def look_at_everything(self) -> None:
-        """The scenario changed: what was decided may be wrong now."""
-        self._everything.set()
+    def check_all(self) -> None:
+        """Look at every object: the scenario has changed."""
+        self._check_all.set()
         self._changes.put(None)
 
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._take_changes()
-            if self._everything.is_set():
-                self._everything.clear()
+            if self._check_all.is_set():
+                self._check_all.clear()
                 for controller in self.controllers:
-                    self._schedule(controller, controller.everything(), 0)
+                    self._schedule(controller, controller.all_keys(), 0)
             while not self._stopped.is_set() and self._heap and self._heap[0][0] <= self.now():
                 at, _, controller, key = heapq.heappop(self._heap)
                 if self._due.get((controller, key)) == at:
@@ -74,7 +74,7 @@ class Loop:
                     self._schedule(controller, [key], controller.reconcile(key, self.now()))
 
     def _take_changes(self) -> None:
-        """Wait for a change until something is due, then take all that have come."""
+        """Wait until there is a change or something is due; then take all changes that there are."""
         timeout: float | None = None
         if self._heap:
             timeout = max(0.0, (self._heap[0][0] - self.now()) / self._speed)
@@ -83,7 +83,7 @@ class Loop:
             while True:
                 if change is not None:
                     for controller in self.controllers:
-                        self._schedule(controller, controller.concerns(change), 0)
+                        self._schedule(controller, controller.keys_of(change), 0)
                 change = self._changes.get_nowait()
         except Empty:
             return

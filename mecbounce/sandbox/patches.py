@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from mecbounce.sandbox.errors import ApiError
-from mecbounce.sandbox.resources import clone
+from mecbounce.sandbox.objects import clone
 
 MERGE: Final = "application/merge-patch+json"
 STRATEGIC: Final = "application/strategic-merge-patch+json"
@@ -28,14 +28,14 @@ MERGE_KEYS: Final = {
     "volumeMounts": "mountPath",
     "volumes": "name",
 }
-"""Lists that a strategic patch merges item by item, and what identifies an item. Any other list is replaced."""
+"""Lists that a strategic patch merges item by item, and the field that identifies an item. It replaces other lists."""
 
 MERGED_SETS: Final = frozenset({"finalizers"})
 """Lists of plain values that a strategic patch adds to."""
 
 
 def apply(kind: str, target: Any, patch: Any) -> Any:
-    """Return the patched object; the target stays as it is."""
+    """Return the patched object; ``target`` is not changed."""
     if kind == JSON_PATCH:
         return json_patch(target, patch)
     if not isinstance(patch, dict):
@@ -59,7 +59,7 @@ def merge(target: Any, patch: Any) -> Any:
 def strategic(target: Any, patch: Any) -> Any:
     """Apply a strategic merge patch, with its directives ``$patch``, ``$retainKeys`` and ``$deleteFromPrimitiveList``.
 
-    ``$setElementOrder`` is accepted and not followed: order means nothing to this sandbox.
+    ``$setElementOrder`` is accepted and ignored: the order of items has no effect in this sandbox.
     """
     if not isinstance(patch, dict):
         return clone(patch)
@@ -101,7 +101,7 @@ def _strategic_list(field: str, old: list[Any], patch: list[Any]) -> list[Any]:
 
 
 def json_patch(target: Any, operations: Any) -> Any:
-    """Apply the operations of a JSON patch in order; one that cannot be applied refuses them all."""
+    """Apply the operations of a JSON patch in order; all or none."""
     if not isinstance(operations, list):
         raise ApiError(400, "json: cannot unmarshal object into Go value of type jsonpatch.Patch")
     document = clone(target)

@@ -1,4 +1,4 @@
-"""As much of Protocol Buffers as ``kubectl auth can-i`` needs: newer ones ask in nothing else.
+"""The part of Protocol Buffers that ``kubectl auth can-i`` needs; newer versions send nothing else.
 
 The field numbers are those of Kubernetes' generated.proto files, which never change.
 """
@@ -36,7 +36,7 @@ def access_review(body: bytes) -> Object:
 
 
 def _fields(message: bytes) -> dict[int, bytes]:
-    """Return a message's length-delimited fields by their numbers; the last of each."""
+    """Return a message's length-delimited fields by number; of a repeated field, the last."""
     fields: dict[int, bytes] = {}
     at = 0
     while at < len(message):
@@ -49,11 +49,11 @@ def _fields(message: bytes) -> dict[int, bytes]:
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """Return a number of variable length, and where the next begins."""
+    """Return a number of variable length, and the position after it."""
     value = shift = 0
     while True:
         byte = message[at]
         value |= (byte & 0x7F) << shift
         at, shift = at + 1, shift + 7
-        if byte < 0x80:  # noqa: PLR2004  # the highest bit tells that another byte follows
+        if byte < 0x80:  # noqa: PLR2004  # the highest bit means that another byte follows
             return value, at

@@ -1,4 +1,4 @@
-"""Paths of the API, and what discovery tells of them."""
+"""The paths of the API, and its discovery documents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
-from mecbounce.sandbox.resources import BUILT_IN, HAS_STATUS, PODS, Object, ResourceType
+from mecbounce.sandbox.resources import BUILT_IN, HAS_STATUS, PODS, Key, Object, ResourceType
 
 VERSION: Final = {
     "major": "1",
@@ -41,7 +41,7 @@ SHORT_NAMES: Final = {
 
 @dataclass(frozen=True)
 class Target:
-    """What a path names. ``name`` is empty for a whole list; ``port`` and ``rest`` are a proxied request's."""
+    """What a path names. ``name`` is empty for a whole list; ``port`` and ``rest`` belong to a proxied request."""
 
     resource: ResourceType
     namespace: str
@@ -50,15 +50,19 @@ class Target:
     port: str = ""
     rest: str = ""
 
+    @property
+    def key(self) -> Key:
+        return self.resource, self.namespace, self.name
+
 
 class Routes:
-    """The served resource types by their paths."""
+    """Finds the resource type that a path belongs to."""
 
     def __init__(self, resources: Iterable[ResourceType]) -> None:
         self._served = (*resources, ACCESS_REVIEWS)
 
     def find(self, path: str) -> Target | None:
-        """Return what a path names; None: the server knows nothing of it."""
+        """Return what a path names; None if it names no resource."""
         match path.removeprefix("/").split("/"):
             case ["api", version, *rest]:
                 return self._resolve("", version, [unquote(part) for part in rest])
@@ -67,7 +71,7 @@ class Routes:
         return None
 
     def is_built_in(self, path: str) -> bool:
-        """Tell whether a path lies in a group of Kubernetes itself: their 404 is another."""
+        """Whether a path is in an API group of Kubernetes itself; such a path has another 404."""
         root, *parts = path.strip("/").split("/")
         return root == "api" or parts[:1] in ([resource.group] for resource in (*BUILT_IN, ACCESS_REVIEWS))
 
@@ -92,7 +96,7 @@ class Routes:
         return Target(resource, namespace, pod, subresource, port, "/".join(rest))
 
     def discover(self, path: str) -> Object | None:
-        """Return the discovery document at a path, if there is one."""
+        """Return the discovery document at a path; None if there is none."""
         match path.strip("/").split("/"):
             case ["version"]:
                 found: Object | None = dict(VERSION)

@@ -1,4 +1,4 @@
-"""Field and label selectors: text in, predicate out."""
+"""Field and label selectors, as predicates. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from mecbounce.sandbox.errors import ApiError
-from mecbounce.sandbox.resources import EVENTS, NAMESPACES, NODES, PODS, Object
+from mecbounce.sandbox.resources import EVENTS, HOSTS, NAMESPACES, PODS, Object
 
 if TYPE_CHECKING:
     from mecbounce.sandbox.resources import ResourceType
@@ -24,10 +24,10 @@ FIELDS: Final = {
         *("involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath"),
         *("reason", "reportingComponent", "source", "type"),
     ),
-    NODES: ("spec.unschedulable",),
+    HOSTS: ("spec.unschedulable",),
     NAMESPACES: ("status.phase",),
 }
-"""What may be selected beside metadata.name and metadata.namespace; anything else is refused with 400."""
+"""Fields that a selector may use, beside metadata.name and metadata.namespace; others are refused with 400."""
 
 _KEY = r"[A-Za-z0-9]([A-Za-z0-9./_-]*[A-Za-z0-9])?"
 _SET: Final = re.compile(rf"^\s*(?P<key>{_KEY})\s+(?P<how>in|notin)\s*\((?P<values>[^()]*)\)\s*$")
@@ -36,7 +36,7 @@ _EXISTS: Final = re.compile(rf"^\s*(?P<no>!?)\s*(?P<key>{_KEY})\s*$")
 
 
 def field(obj: Object, path: str) -> str:
-    """Return the text at a path such as ``spec.nodeName``; empty where there is none."""
+    """Return the text at a path such as ``spec.nodeName``; empty if there is none."""
     value: object = obj
     for part in path.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -46,13 +46,13 @@ def field(obj: Object, path: str) -> str:
 
 
 def parse(resource: ResourceType, fields: str = "", labels: str = "") -> Predicate:
-    """Return what tells whether an object is selected."""
+    """Return the predicate of a request's ``fieldSelector`` and ``labelSelector``."""
     tests = [*_field_tests(resource, fields), *_label_tests(labels)]
     return lambda obj: all(test(obj) for test in tests)
 
 
 def of_labels(selector: Object) -> Predicate:
-    """Return what tells whether an object is selected by a ``spec.selector``; an empty one selects nothing."""
+    """Return the predicate of a controller's ``spec.selector``; an empty one selects nothing."""
     wanted, rules = selector.get("matchLabels") or {}, selector.get("matchExpressions") or []
     return lambda obj: (
         bool(wanted or rules)
@@ -62,7 +62,7 @@ def of_labels(selector: Object) -> Predicate:
 
 
 def meets(labels: dict[str, str], rule: Object) -> bool:
-    """Tell whether labels meet one of ``matchExpressions``."""
+    """Whether labels meet one of ``matchExpressions``."""
     value, values = labels.get(rule["key"]), rule.get("values") or []
     match rule["operator"]:
         case "In":
@@ -93,7 +93,7 @@ def _field_test(path: str, wanted: str, *, equal: bool) -> Predicate:
 
 
 def _label_tests(text: str) -> list[Predicate]:
-    # A comma inside parentheses belongs to a set.
+    # A comma in parentheses separates the values of a set.
     return [_label_test(term) for term in re.split(r",(?![^()]*\))", text) if text]
 
 

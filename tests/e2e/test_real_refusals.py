@@ -64,7 +64,7 @@ def test_a_node_that_rebuilds_is_not_bounced_unless_forced(site: Site, command: 
     with site.untouched():
         ran = command.run("run", *site.words())
     assert ran.refused("node_rebuilding")
-    assert "use force" in ran.result["advice"]
+    assert "use --force" in ran.result["advice"]
 
 
 def test_a_pod_that_nothing_would_recreate_is_not_bounced_unless_forced(site: Site, command: Command) -> None:

@@ -25,9 +25,12 @@ from mecbounce.cli import commands, options
 from mecbounce.cli.exits import stop_signals
 from mecbounce.cli.kube import Kube
 from mecbounce.cli.next_commands import Given
+from mecbounce.cli.record_files import default_record
 from mecbounce.cli.terminal import BounceInTerminal
+from mecbounce.cli.values import duration
 from mecbounce.errors import ImpossibleEvent, RecordNotSaved
 from mecbounce.kubernetes_api.client import KubernetesCluster
+from mecbounce.kubernetes_api.kubeconfig import Kubeconfig
 from mecbounce.machine import Event, State
 from mecbounce.record import BounceRecord, PinnedPod, StateEntry
 from mecbounce.sandbox import Behaviour, Sandbox
@@ -176,20 +179,20 @@ class TestRun:
     def test_each_scenario_ends_with_its_exit_status_and_diagnosis(
         self, command: Command, sandbox: Sandbox, name: str, options: tuple[str, ...], status: int, code: str
     ) -> None:
-        SCENARIOS[name].furnish(sandbox)
+        SCENARIOS[name].set_up(sandbox)
         assert command("run", "mec-0", "--node", NODE, "-o", "json", *options) == status
         diagnosis = json.loads(command.out)["diagnosis"]
         assert (diagnosis["code"] if diagnosis else "") == code
         assert deletes(sandbox) == (0 if status == 3 else 1)
 
     def test_a_failure_says_what_happened_and_who_must_act(self, command: Command, sandbox: Sandbox) -> None:
-        SCENARIOS["stuck-finalizer"].furnish(sandbox)
+        SCENARIOS["stuck-finalizer"].set_up(sandbox)
         assert command("run", "mec-0", "--termination-timeout", "0.2s") == 4
         assert "finalizers left: express.example.com/drain" in command.out
         assert "Who must act: the owners of finalizer express.example.com/drain\n" in command.out
 
     def test_a_notice_is_a_line_of_its_own(self, command: Command, sandbox: Sandbox) -> None:
-        SCENARIOS["catch-up"].furnish(sandbox)
+        SCENARIOS["catch-up"].set_up(sandbox)
         command("run", "mec-0", "--node", NODE)
         assert "notice: The node is catching up" in command.out
 
@@ -204,7 +207,7 @@ class TestRun:
         assert "FAILED: delete_refused, delete_failing" in command.out
         assert "kubectl get --raw /readyz" in command.out
         assert "can-i" not in command.out
-        assert "did not carry out the deletion" in command.out
+        assert "The API server did not delete pod mec-0" in command.out
 
     def test_without_that_look_it_makes_no_claim_about_the_pod(
         self, command: Command, sandbox: Sandbox, tmp_path: Path
@@ -241,7 +244,7 @@ class TestRun:
     def test_what_counts_as_back_is_as_the_options_say(
         self, command: Command, sandbox: Sandbox, name: str, options: tuple[str, ...], event: str, codes: list[str]
     ) -> None:
-        SCENARIOS[name].furnish(sandbox)
+        SCENARIOS[name].set_up(sandbox)
         sandbox.behave(Behaviour())
         assert command("run", "mec-0", "-o", "json", *options) == 0
         result = json.loads(command.out)
@@ -330,7 +333,7 @@ class TestRecords:
         asked = [request(pod="mec-0" * 50 + last, namespace="n" * 63) for last in "ab"]
         kube = Kube.of(sandbox.kubeconfig, None)
         for one in asked:
-            FileStore(options.default_record(kube, one.namespace, one.pod)).save(begin(one, NOW))
+            FileStore(default_record(kube, one.namespace, one.pod)).save(begin(one, NOW))
         assert len({*(tmp_path / "mecbounce").glob("*.json")}) == 2
 
     def test_a_superseded_run_ends_with_6(
@@ -376,7 +379,7 @@ class TestRecords:
         assert command.err == "mecbounce: pod_gone can't happen in DONE: please report this\n"
 
     def test_status_and_diagram_tell_where_it_stands(self, command: Command, sandbox: Sandbox, tmp_path: Path) -> None:
-        SCENARIOS["not-recreated"].furnish(sandbox)
+        SCENARIOS["not-recreated"].set_up(sandbox)
         path = tmp_path / "r.json"
         command("run", "mec-0", "--state", path, "--ready-timeout", "0.2")
         assert command("status", "--state", path) == 0
@@ -386,7 +389,7 @@ class TestRecords:
         assert "class AWAIT_READY bad" in command.out
 
     def test_status_finds_the_record_of_a_pod_by_its_name(self, command: Command, sandbox: Sandbox) -> None:
-        SCENARIOS["down"].furnish(sandbox)
+        SCENARIOS["down"].set_up(sandbox)
         command("run", "mec-0", "--node", NODE)
         assert command("status", "mec-0") == 0
         assert "✘  FAILED: node_down\n" in command.out
@@ -420,7 +423,7 @@ class TestRecords:
     def test_the_next_command_repeats_the_options_and_waits_on(
         self, command: Command, sandbox: Sandbox, tmp_path: Path
     ) -> None:
-        SCENARIOS["not-recreated"].furnish(sandbox)
+        SCENARIOS["not-recreated"].set_up(sandbox)
         before = uid(sandbox)
         options = ("--context", "sandbox", "--node", NODE, "--ready-timeout", "0.2s", "--no-events")
         assert command("run", "mec-0", *options, "--state", tmp_path / "r.json") == 5
@@ -437,7 +440,7 @@ class TestRecords:
         def place(server: str = "https://a", name: str = "prod/eu", **fields: str) -> Path:
             kube: Any = SimpleNamespace(name=name, cluster=SimpleNamespace(server=server))
             asked = request(**fields)
-            return options.default_record(kube, asked.namespace, asked.pod)
+            return default_record(kube, asked.namespace, asked.pod)
 
         assert place() != place(**other)
 
@@ -453,7 +456,7 @@ def test_piped_each_row_of_a_page_is_one_line_without_blanks_at_its_end(
     command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], long: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    SCENARIOS["stuck-finalizer"].furnish(sandbox)
+    SCENARIOS["stuck-finalizer"].set_up(sandbox)
     assert command("run", "mec-0", "--node", NODE, "--termination-timeout", "0.2s") == 4
     command(*words)
     assert [line for line in command.out.splitlines() if line != line.rstrip()] == []
@@ -781,7 +784,7 @@ class TestBadInput:
             (("mec-0", "--context", "nope"), "has no such context"),
             (("mec-0", "--kubeconfig", "/nowhere"), "kubeconfig /nowhere: there is no such file"),
             (("mec-0", "--kubeconfig", "x" * 300), "xxx: there is no such file"),
-            (("mec-0", "-o", "xml"), "--output"),
+            (("mec-0", "-o", "xml"), "--output: 'xml' is not one of 'text', 'json'"),
             (("mec-0", "--ready-when", "never"), "--ready-when"),
             (("mec-0", "--nonsense"), "--nonsense"),
             (("mec-0", "--state", "/dev/null/r.json"), "--state: /dev/null/r.json: the record can't be written"),
@@ -870,7 +873,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("content", "said"),
         [
-            ("{", "not a whole record: it is not whole JSON"),
+            ("{", "not a complete record: it is not complete JSON"),
             ('{"schema_version": 99}', "field schema_version is 99"),
             (begin(request(pod="mec-7", node=None), NOW).model_dump_json(), "field request.pod"),
         ],
@@ -903,8 +906,9 @@ class TestBadInput:
         path = tmp_path / "r.json"
         assert command("run", "mec-7", "--state", path) == 3
         before = path.read_bytes()
-        assert command("run", "mec-0", "--state", path) == 2
-        assert f"--state: {path}: field request.pod: the record is of mec-7" in command.err
+        for verb in ("plan", "run"):
+            assert command(verb, "mec-0", "--state", path) == 2
+            assert f"--state: {path}: field request.pod: the record is of mec-7" in command.err
         assert path.read_bytes() == before
         assert list(tmp_path.glob("r.json*")) == [path]
 
@@ -919,7 +923,7 @@ class TestBadInput:
         path = tmp_path / "kubeconfig"
         path.write_text(sandbox.kubeconfig.read_text().replace(sandbox.url, "not a url"))
         assert command("run", "mec-0", "--kubeconfig", path) == 2
-        assert f"kubeconfig {path}: its server is not an http or https address" in command.err
+        assert f"kubeconfig {path}: cluster 'sandbox': server is not an http or https address" in command.err
 
     def test_a_missing_record_is_named(self, command: Command, tmp_path: Path) -> None:
         assert command("status", "--state", tmp_path / "none") == 2
@@ -932,7 +936,7 @@ class TestBadInput:
 
 class TestPlan:
     def test_every_request_reads_reviews_or_runs_dry(self, command: Command, sandbox: Sandbox) -> None:
-        SCENARIOS["protected"].furnish(sandbox)
+        SCENARIOS["protected"].set_up(sandbox)
         before = sandbox.get("pods", "mec-0"), sandbox.get("expressnodes", "mec-0")
         assert command("plan", "mec-0", "--node", NODE, "--protection-annotation", f"{PROTECTION}=disabled") == 0
         assert "✔  no  Is the node rebuilding?" in command.out
@@ -1010,7 +1014,7 @@ class TestPlan:
         assert f"must grant: {verb} {resource}" in command.out
 
     def test_says_which_check_ends_it(self, command: Command, sandbox: Sandbox) -> None:
-        SCENARIOS["rebuilding"].furnish(sandbox)
+        SCENARIOS["rebuilding"].set_up(sandbox)
         assert command("plan", "mec-0", "--node", NODE) == 3
         assert "yes  Is the node rebuilding?" in command.out
 
@@ -1039,7 +1043,7 @@ class TestHelp:
     ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("45", 45), ("1.5s", 1.5), ("2h", 7200)]
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert options.read_duration("--x", text) == seconds
+    assert duration(text) == seconds
 
 
 @pytest.mark.parametrize("words", [("--version",), ("-h",), ("plan", "-h")])
@@ -1129,8 +1133,8 @@ def test_in_a_pod_its_own_account_is_used_unless_there_is_a_kubeconfig(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, found: tuple[str, str]
 ) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    monkeypatch.setattr(KubernetesCluster, "in_cluster", lambda **_: "with its own account")
-    monkeypatch.setattr("mecbounce.cli.kube.own_namespace", lambda: "mec")
+    inside = SimpleNamespace(context="in-cluster", namespace="mec")
+    monkeypatch.setattr(KubernetesCluster, "in_cluster", lambda **_: inside)
     monkeypatch.setenv("KUBECONFIG", str(sandbox.kubeconfig) if where == "env" else "")
     monkeypatch.setenv("HOME", str(tmp_path))
     if where == "home":
@@ -1138,7 +1142,7 @@ def test_in_a_pod_its_own_account_is_used_unless_there_is_a_kubeconfig(
         (tmp_path / ".kube/config").write_text(sandbox.kubeconfig.read_text())
     kube: Any = Kube.of(sandbox.kubeconfig if where == "option" else None, None)
     assert (kube.name, kube.namespace) == found
-    assert (kube.cluster == "with its own account") is (where == "nowhere")
+    assert (kube.cluster is inside) is (where == "nowhere")
 
 
 def test_the_context_that_is_named_is_the_one_that_is_asked(
@@ -1150,14 +1154,13 @@ def test_the_context_that_is_named_is_the_one_that_is_asked(
     content["contexts"] += [{"name": "there", "context": {"cluster": "there", "user": "me"}}]
     path = tmp_path / "kubeconfig"
     path.write_text(json.dumps(content))
-    describe = KubernetesCluster.describe_kubeconfig
+    read = Kubeconfig._read
 
-    def then_another_is_current(*given: Any) -> tuple[str, str]:
-        described = describe(*given)
+    def then_another_is_current(read_now: Kubeconfig) -> None:
+        read(read_now)
         path.write_text(json.dumps(content | {"current-context": "there"}))
-        return described
 
-    monkeypatch.setattr(KubernetesCluster, "describe_kubeconfig", then_another_is_current)
+    monkeypatch.setattr(Kubeconfig, "_read", then_another_is_current)
     kube = Kube.of(path, None)
     assert (kube.name, kube.cluster.server) == ("it", sandbox.url)
 
@@ -1172,5 +1175,5 @@ def test_a_demo_that_is_interrupted_does_not_say_that_it_can_be_run_again() -> N
             assert running.poll() is None
         running.send_signal(signal.SIGTERM)
         assert running.wait(PATIENCE) == 75
-        assert "(This cluster has ended, its records too." in running.stdout.read()
+        assert "(The embedded cluster has stopped, and its records are gone." in running.stdout.read()
         assert running.stderr.read() == ""

@@ -27,6 +27,7 @@ from loopback import NO_PODS, ApiServer, said
 from pytest_mock import MockerFixture
 
 from mecbounce.errors import AccessDenied, ClusterError, ConfigError, Conflict, NotFound, Refused, Unreachable
+from mecbounce.kubernetes_api import access
 from mecbounce.kubernetes_api import client as module
 from mecbounce.kubernetes_api import watch as watching
 from mecbounce.kubernetes_api.client import KubernetesCluster
@@ -280,25 +281,25 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("body", "said"),
         [
-            (b'{"items": [', "not whole JSON"),
-            (b"<html>", "not whole JSON"),
-            (b'{"items": ' + b"[" * 100_000, "not whole JSON"),
-            (b'{"items": "\\ud800"}', "not whole JSON"),
+            (b'{"items": [', "not complete JSON"),
+            (b"<html>", "not complete JSON"),
+            (b'{"items": ' + b"[" * 100_000, "not complete JSON"),
+            (b'{"items": "\\ud800"}', "not complete JSON"),
             (b"[]", "not a JSON object"),
-            (b"{}", "not a whole PodList"),
+            (b"{}", "not a complete PodList"),
             (b'{"kind": "PodList", "apiVersion": "v1", "items": [], "metadata": {}}', "pods can't be read"),
-            (b'{"kind": "PodList", "apiVersion": "v1", "items": [], "metadata": null}', "not a whole PodList"),
-            (b'{"kind": "PodList", "apiVersion": "v1", "items": [], "metadata": "1"}', "not a whole PodList"),
-            (whole_list_but({"items": {}}), "not a whole PodList"),
-            (whole_list_but({"items": ""}), "not a whole PodList"),
+            (b'{"kind": "PodList", "apiVersion": "v1", "items": [], "metadata": null}', "not a complete PodList"),
+            (b'{"kind": "PodList", "apiVersion": "v1", "items": [], "metadata": "1"}', "not a complete PodList"),
+            (whole_list_but({"items": {}}), "not a complete PodList"),
+            (whole_list_but({"items": ""}), "not a complete PodList"),
             (b'{"kind": "PodList", "apiVersion": "v1", "items": [{}], "metadata": {}}', "field metadata"),
             (whole_list_but({"items": [{"metadata": {"name": 5, "uid": "u"}}]}), "field metadata.name"),
-            (whole_list_but({"kind": "List"}), "not a whole PodList"),
-            (whole_list_but({"kind": "NodeList"}), "not a whole PodList"),
-            (whole_list_but({"metadata": {"resourceVersion": "1", "continue": "more"}}), "not a whole PodList"),
-            (whole_list_but({"metadata": {"resourceVersion": "1", "remainingItemCount": 3}}), "not a whole PodList"),
-            (whole_list_but({"apiVersion": "v2"}), "not a whole PodList"),
-            (whole_list_but({"items": [{"kind": "Node"} | pod_json()]}), "not a whole PodList"),
+            (whole_list_but({"kind": "List"}), "not a complete PodList"),
+            (whole_list_but({"kind": "NodeList"}), "not a complete PodList"),
+            (whole_list_but({"metadata": {"resourceVersion": "1", "continue": "more"}}), "not a complete PodList"),
+            (whole_list_but({"metadata": {"resourceVersion": "1", "remainingItemCount": 3}}), "not a complete PodList"),
+            (whole_list_but({"apiVersion": "v2"}), "not a complete PodList"),
+            (whole_list_but({"items": [{"kind": "Node"} | pod_json()]}), "not a complete PodList"),
         ],
     )
     def test_an_answer_that_is_no_answer_is_unreachable(
@@ -455,14 +456,13 @@ class TestWatch:
         assert (asked["timeoutSeconds"], asked["allowWatchBookmarks"].lower()) == (str(watching.WATCH_SECONDS), "true")
 
     @pytest.mark.parametrize("kind", ["ERROR", "SOMETHING NEW"])
-    def test_what_is_no_change_of_a_pod_ends_the_watch(self, kubernetes: KubernetesCluster, kind: str) -> None:
+    def test_what_is_no_change_of_a_pod_ends_the_watch(self, kind: str) -> None:
         """An expired version comes as an ERROR with status 200: what the watch has is no longer all there is."""
-        stream = watching._Stream(kubernetes, "default", ("mec-0", (pod(),), "1"), threading.Event())
+        stream = watching._Stream(lambda: None, (pod(),), threading.Event())
         assert not stream._take({"type": kind, "object": {"kind": "Status", "code": 410}})
 
-    def test_a_deletion_takes_away_that_incarnation_and_no_other(self, kubernetes: KubernetesCluster) -> None:
-        listed = ("mec-0", (pod(uid="uid-2"),), "1")
-        stream = watching._Stream(kubernetes, "default", listed, threading.Event())
+    def test_a_deletion_takes_away_that_incarnation_and_no_other(self) -> None:
+        stream = watching._Stream(lambda: None, (pod(uid="uid-2"),), threading.Event())
         for uid, left in (("uid-1", ["uid-2"]), ("uid-2", [])):
             assert stream._take({"type": "DELETED", "object": pod_json(uid=uid)})
             assert [one.uid for one in stream.pods()] == left
@@ -889,8 +889,6 @@ class TestConfiguration:
     def test_a_context_that_is_not_there_is_named(self, sandbox: Sandbox) -> None:
         with pytest.raises(ConfigError, match=r"context 'nope': .* no such context"):
             KubernetesCluster.from_kubeconfig(sandbox.kubeconfig, "nope")
-        with pytest.raises(ConfigError, match=r"context 'nope': .* no such context"):
-            KubernetesCluster.describe_kubeconfig(sandbox.kubeconfig, "nope")
 
     def test_a_cluster_that_is_not_there_is_not_taken_for_the_context(self, tmp_path: Path) -> None:
         path = tmp_path / "kubeconfig"
@@ -907,7 +905,7 @@ class TestConfiguration:
         path = tmp_path / "kubeconfig"
         plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": command, "interactiveMode": "Never"}
         path.write_text(json.dumps(kubeconfig("http://127.0.0.1:1", {"exec": plugin})))
-        with pytest.raises(ConfigError, match=f"^kubeconfig {path}: its credential plugin failed"):
+        with pytest.raises(ConfigError, match=f"^kubeconfig {path}: user 'me': its credential plugin failed"):
             KubernetesCluster.from_kubeconfig(path)
         assert caplog.records == []
 
@@ -935,7 +933,7 @@ class TestConfiguration:
         def _load_from_exec_plugin() -> None:  # as the client's own that logs it
             logging.getLogger().error("a plugin's")
 
-        with module._unquoted_plugin() as failures:
+        with access._unquoted_plugin() as failures:
             logging.getLogger().error("somebody's own")
             another = threading.Thread(target=_load_from_exec_plugin)
             another.start()
@@ -958,7 +956,9 @@ class TestConfiguration:
         with pytest.raises(Unreachable, match="credentials could not be read anew"):
             cluster.pods("default")
 
-    def test_a_kubeconfig_tells_its_context_and_namespace(self, sandbox: Sandbox) -> None:
+    def test_a_cluster_tells_its_context_and_namespace(self, sandbox: Sandbox) -> None:
+        cluster = KubernetesCluster.from_kubeconfig(sandbox.kubeconfig)
+        assert (cluster.context, cluster.namespace) == ("sandbox", "default")
         assert KubernetesCluster.describe_kubeconfig(sandbox.kubeconfig) == ("sandbox", "default")
         assert KubernetesCluster.contexts(sandbox.kubeconfig) == ("sandbox",)
 
@@ -966,12 +966,15 @@ class TestConfiguration:
         path, content = tmp_path / "kubeconfig", kubeconfig("http://127.0.0.1:1", {})
         content["contexts"][0]["context"]["namespace"] = "mec"
         path.write_text(json.dumps(content))
-        assert KubernetesCluster.describe_kubeconfig(path) == ("it", "mec")
+        cluster = KubernetesCluster.from_kubeconfig(path)
+        assert (cluster.context, cluster.namespace) == ("it", "mec")
 
     @pytest.mark.parametrize("server", ["ftp://127.0.0.1:1", "127.0.0.1:1", "https://", "https:///api"])
     def test_a_server_that_is_no_http_or_https_address_is_refused(self, tmp_path: Path, server: str) -> None:
         path = write_kubeconfig(tmp_path / "kubeconfig", server)
-        with pytest.raises(ConfigError, match=f"^kubeconfig {path}: its server is not an http or https address$"):
+        with pytest.raises(
+            ConfigError, match=rf"^kubeconfig {path}: cluster '\w+': server is not an http or https address$"
+        ):
             KubernetesCluster.from_kubeconfig(path)
 
     def test_a_secret_in_the_servers_address_is_not_named(self, tmp_path: Path) -> None:
@@ -1001,10 +1004,8 @@ class TestConfiguration:
 
 THROUGH_PROXY = {"proxy-url": "http://me:old@127.0.0.1:1", "certificate-authority-data": "eA=="}
 IMPERSONATING = {"as": "bob", "as-groups": ["g"], "as-user-extra": {"scope": ["a"]}}
-UNDO = "Put the old entry back, or stop and begin anew"
-STAYS_BOB = "this bounce acts as User 'bob', Group 'g' and stays so."
-STAYS_FIRST = "this bounce stays with the first one."
-STAYS_PROXY = "this bounce goes by the proxy http://127.0.0.1:1 and stays with it."
+UNDO = "This bounce stays with the old one: put its entry back, or stop and begin anew"
+BOB = "User 'bob', Group 'g'"
 
 
 class TestTarget:
@@ -1053,26 +1054,18 @@ class TestTarget:
         with ApiServer() as elsewhere:
             cluster = KubernetesCluster.from_kubeconfig(self.two(tmp_path, sandbox.url, elsewhere.url, "here"))
             now, goes = sandbox.url, dict[str, Any]()
-            told = f"another certificate authority or server name for {sandbox.url}; {STAYS_FIRST}"
+            told = "certificate authority or server name"
             if changed == "server":
-                now, told = (
-                    elsewhere.url,
-                    f"the API server {elsewhere.url}; this bounce is of {sandbox.url} and stays there.",
-                )
+                now, told = elsewhere.url, f"API server: {elsewhere.url} instead of {sandbox.url}"
             elif changed == "proxy":
-                goes, told = (
-                    {"proxy-url": elsewhere.url},
-                    f"the proxy {elsewhere.url}; this bounce goes by no proxy and stays with it.",
-                )
+                goes, told = {"proxy-url": elsewhere.url}, f"proxy: {elsewhere.url} instead of none"
             else:
                 goes = {"tls-server-name": "x.com"} if changed == "authority" else {"insecure-skip-tls-verify": True}
             self.two(tmp_path, now, elsewhere.url, "here", **goes)
             sandbox.fail_next(status=401)
             with pytest.raises(Unreachable) as caught:
                 cluster.host("node1")
-            assert f"the kubeconfig now names {told} Put the old entry back, or stop and begin anew" == str(
-                caught.value
-            )
+            assert f"the kubeconfig now names another {told}. {UNDO}" == str(caught.value)
             assert elsewhere.seen == []
 
     @pytest.mark.parametrize(
@@ -1081,40 +1074,40 @@ class TestTarget:
             (
                 {"proxy-url": "http://me:s3cr3t@127.0.0.1:2"},
                 {},
-                f"the proxy http://127.0.0.1:2; {STAYS_PROXY}",
+                "proxy: http://127.0.0.1:2 instead of http://127.0.0.1:1",
             ),
-            ({"proxy-url": None}, {}, f"no proxy; {STAYS_PROXY}"),
+            ({"proxy-url": None}, {}, "proxy: none instead of http://127.0.0.1:1"),
             (
                 {"certificate-authority-data": None},
                 {},
-                f"another certificate authority or server name for http://127.0.0.1:9; {STAYS_FIRST}",
+                "certificate authority or server name",
             ),
             (
                 {},
                 {"as": "root"},
-                f"User 'root', Group 'g' to act as; {STAYS_BOB}",
+                f"user to impersonate: User 'root', Group 'g' instead of {BOB}",
             ),
             (
                 {},
                 {"as": None, "as-groups": None, "as-user-extra": None},
-                f"nobody to act as; {STAYS_BOB}",
+                f"user to impersonate: none instead of {BOB}",
             ),
             (
                 {},
                 {"as-groups": ["g", "admins"]},
-                f"User 'bob', Group 'g', Group 'admins' to act as; {STAYS_BOB}",
+                f"user to impersonate: User 'bob', Group 'g', Group 'admins' instead of {BOB}",
             ),
             (
                 {},
                 {"as-uid": "7"},
-                f"User 'bob', Uid '7', Group 'g' to act as; {STAYS_BOB}",
+                f"user to impersonate: User 'bob', Uid '7', Group 'g' instead of {BOB}",
             ),
             (
                 {},
                 {"as-user-extra": {"scope": ["s3cr3t"]}},
-                f"another as-user-extra for User 'bob', Group 'g'; {STAYS_FIRST}",
+                "as-user-extra",
             ),
-            ({}, {"name": "admin"}, "the user 'admin'; this bounce is of the user 'me' and stays so."),
+            ({}, {"name": "admin"}, "user: 'admin' instead of 'me'"),
         ],
     )
     def test_another_proxy_and_another_user_are_refused_and_both_are_named(
@@ -1134,7 +1127,7 @@ class TestTarget:
         write(cluster, user | {"token": "renewed"})
         with pytest.raises(Unreachable) as caught:
             made._sign_in_anew(made._access)
-        assert f"the kubeconfig now names {told} {UNDO}" == str(caught.value)
+        assert f"the kubeconfig now names another {told}. {UNDO}" == str(caught.value)
         assert "s3cr3t" not in str(caught.value)
 
         write({}, {"token": "renewed"})
@@ -1190,11 +1183,13 @@ class TestTarget:
         monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(authority))
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "9")
+        (tmp_path / "namespace").write_text("mec\n")
         made = KubernetesCluster.in_cluster()
+        assert (made.context, made.namespace) == ("in-cluster", "mec")
         token.write_text("renewed")
         made._sign_in_anew(made._access)
         authority.write_text("second")
-        told = "the service account now names another certificate authority or server name for https://127.0.0.1:9;"
+        told = f"the service account now names another certificate authority or server name. {UNDO}"
         with pytest.raises(Unreachable, match=told):
             made._sign_in_anew(made._access)
         trusted = made._api_client().rest_client.pool_manager.connection_pool_kw

@@ -6,7 +6,6 @@ to exist instead.
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 import re
@@ -25,22 +24,22 @@ from typing import Any
 
 import pytest
 import yaml
-from builders import NODE, NOW, request
+from builders import NODE
+from generate import example
 from pydantic import BaseModel
 from typer.main import get_command
 
-from mecbounce import cli, diagnosis, errors
+from mecbounce import cli, errors
 from mecbounce.cli import next_commands as following
 from mecbounce.cli import pages
 from mecbounce.cli.commands import app
 from mecbounce.cli.exits import ExitStatus
+from mecbounce.codes import DiagnosisCode
 from mecbounce.kubernetes_api import credentials, transport
-from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.machine import TRANSITIONS, Event, State
-from mecbounce.record import BounceRecord, BounceResult, Diagnosis, PinnedPod, StateEntry
+from mecbounce.record import BounceRecord, BounceResult
 from mecbounce.request import BounceRequest, NodeRef, Timeouts
 from mecbounce.sandbox import Sandbox
-from mecbounce.task import begin
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {
@@ -237,7 +236,7 @@ def assert_serves(words: list[str]) -> None:
 def test_commands_named_in_a_text_have_those_options_and_targets(name: str) -> None:
     bounces = [["kubectl-bounce", "run", *words[2:]] for words in inline(name, "kubectl") if words[1] == "bounce"]
     for words in (*inline(name, "mecbounce"), *bounces):
-        subcommand = COMMAND.commands.get(words[1])
+        subcommand = COMMAND if words[1].startswith("-") else COMMAND.commands.get(words[1])
         assert subcommand is not None, words
         assert {word for word in words if word.startswith("-")} <= options(subcommand), words
     for words in inline(name, "make"):
@@ -308,30 +307,8 @@ def test_every_failure_event_has_its_entry() -> None:
 
 
 def test_every_diagnosis_has_its_entry_and_names_who_must_act() -> None:
-    """Where one code may name several, their row joins them by "or"; what the code fills in stands there as `...`."""
-    made: dict[str, list[str]] = {}
-    for node in ast.walk(ast.parse((PACKAGE / "diagnosis.py").read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Diagnosis":
-            given = {keyword.arg: keyword.value for keyword in node.keywords}
-            if (code := in_diagnosis(given["code"])) != ".+":  # else it is one of REFUSALS
-                made.setdefault(code, []).append(in_diagnosis(given["who"]))
-    for _, code, who in diagnosis.REFUSALS:
-        made.setdefault(code, []).append(re.escape(who).replace(r"\{\}", ".+"))
-    rows = {row[0].strip("`"): row[3] for row in table("operations.md", "## Diagnoses")}
-    assert sorted(made) == sorted(rows)
-    for code, patterns in made.items():
-        whole = any(re.fullmatch(pattern, rows[code]) for pattern in patterns)
-        for said in [] if whole else rows[code].split(" or "):
-            assert any(re.fullmatch(pattern, said) for pattern in patterns), (code, said, patterns)
-
-
-def in_diagnosis(value: ast.expr) -> str:
-    """Give a text of diagnosis.py, as a pattern where the code fills something in."""
-    if isinstance(value, ast.Name):
-        return str(getattr(diagnosis, value.id, ".+"))
-    if isinstance(value, ast.JoinedStr):
-        return "".join(re.escape(str(one.value)) if isinstance(one, ast.Constant) else ".+" for one in value.values)
-    return str(value.value) if isinstance(value, ast.Constant) else ".+"
+    rows = table("operations.md", "## Diagnoses")
+    assert [(code.value, code.who) for code in DiagnosisCode] == [(row[0].strip("`"), row[2]) for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -360,45 +337,27 @@ def test_every_log_line_has_its_entry() -> None:
     assert sorted(logged) == sorted((row[0].strip("`"), row[1]) for row in table("runners.md", "## Logging"))
 
 
-def failed(event: Event, code: str = "") -> BounceRecord:
-    """Give a bounce of the documents' node that ended so; how it came there does not matter here."""
-    first = begin(request(namespace="mec"), NOW)
-    why = Diagnosis(code=code, evidence="", who="as the diagnosis says")
-    kind, name = {"job": ("Job", "backup"), "host": ("DaemonSet", "mec")}.get(
-        code.partition("_")[0], ("StatefulSet", "mec")
-    )
-    group = "batch/v1" if kind == "Job" else "apps/v1"
-    controller = Owner(api_version=group, kind=kind, name=name, uid="UID")
-    return first.model_copy(
-        update={
-            "path": (*first.path, StateEntry(state=State.FAILED, at=NOW, event=event)),
-            "old_pod": PinnedPod(name="mec-0", uid="UID", host="host-1", controller=controller),
-            "diagnosis": why if code else None,
-        }
-    )
-
-
 def assert_as_printed(row: list[str], record: BounceRecord) -> None:
     for _, words in following.next_commands(record, following.Given()):
         if words[0] == "kubectl":
-            assert f"`{shlex.join(words)}`" in row[4], row[0]
+            assert f"`{shlex.join(words)}`" in row[3], row[0]
 
 
 @pytest.mark.parametrize("row", table("operations.md", "## Failure events"), ids=lambda row: row[0].strip("`"))
 def test_an_event_sends_to_whom_the_failure_page_sends_and_shows_its_command(row: list[str]) -> None:
     event = Event(row[0].strip("`"))
     waiting = event in (Event.TERMINATION_TIMEOUT, Event.NOT_RECREATED, Event.READY_TIMEOUT)
-    record = failed(event, "unknown" if waiting or event is Event.DELETE_REFUSED else "")
-    assert f"\nWho must act: {row[3]}\n" in pages.ending(record, following.Given(), None).plain
+    record = example(event, "unknown" if waiting or event is Event.DELETE_REFUSED else "")
+    assert f"\nWho must act: {row[2]}\n" in pages.ending(record, following.Given(), None).plain
     if waiting:
-        assert "(#waiting-on)" in row[4]
+        assert "(#waiting-on)" in row[3]
     elif event is not Event.DELETE_REFUSED:
         assert_as_printed(row, record)
 
 
 @pytest.mark.parametrize("row", table("operations.md", "## Diagnoses"), ids=lambda row: row[0].strip("`"))
 def test_a_diagnosis_shows_the_command_of_the_failure_page(row: list[str]) -> None:
-    assert_as_printed(row, failed(Event.READY_TIMEOUT, row[0].strip("`")))
+    assert_as_printed(row, example(Event.READY_TIMEOUT, row[0].strip("`")))
 
 
 # --- the configuration table -------------------------------------------------------------------------------------
@@ -447,4 +406,5 @@ def test_the_limits_of_a_request_and_of_a_plugin_are_the_ones_that_are_written()
     assert f"an API timeout of 5 s may end a bounce after {2 * whole:.0f} s" in reliability
     assert f"a credential plugin has {credentials.LIMIT:.0f} s" in reliability
     assert f"credential plugin has {credentials.LIMIT:.0f} s ({credentials.INTERACTIVE_LIMIT:.0f} s" in configuration
-    assert f"may print {credentials.MOST_PRINTED >> 20} MiB, a request has {whole:.0f} s" in configuration
+    assert f"may print {credentials.MOST_PRINTED >> 20} MiB" in configuration
+    assert f"Each request has {whole:.0f} s" in configuration

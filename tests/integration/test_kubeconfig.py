@@ -198,7 +198,7 @@ def _(bench: Bench) -> None:
     with pytest.raises(Unreachable, match="certificate"):
         cluster.pods("default")
     data = bench.authority.data("ca.crt")
-    assert "insecure-skip-tls-verify and certificate-authority are both given" in fresh(bench).refusal(
+    assert "insecure-skip-tls-verify and certificate-authority-data are both given" in fresh(bench).refusal(
         server=bench.tls().url, insecure_skip_tls_verify=True, certificate_authority_data=data
     )
 
@@ -456,7 +456,7 @@ def _(bench: Bench) -> None:
     content = kubeconfig(bench.api.url, {})
     content["contexts"][0]["context"]["namespace"] = "mec"
     bench.path.write_text(json.dumps(content))
-    assert KubernetesCluster.describe_kubeconfig(bench.path) == ("it", "mec")
+    assert KubernetesCluster.from_kubeconfig(bench.path).namespace == "mec"
 
 
 @row("config.kind", "config.apiVersion")
@@ -552,8 +552,9 @@ class TestSeveralFiles:
         second["contexts"].append({"name": "that", "context": {"cluster": "here", "user": "me"}})
         named = self.files(bench, first, second | {"current-context": "that"})
         monkeypatch.setenv("KUBECONFIG", named)
-        KubernetesCluster.from_kubeconfig().pods("default")
-        assert KubernetesCluster.describe_kubeconfig() == ("it", "default")
+        cluster = KubernetesCluster.from_kubeconfig()
+        cluster.pods("default")
+        assert (cluster.context, cluster.namespace) == ("it", "default")
         assert KubernetesCluster.contexts() == ("it", "that")
         assert [one.all("Authorization") for one in bench.api.seen] == [["Bearer t"]]
         assert bench.api.seen[0].all("Impersonate-User") == []

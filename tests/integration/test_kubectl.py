@@ -24,7 +24,7 @@ from typer.main import get_command
 from mecbounce import cli
 from mecbounce.cli import commands, completion
 from mecbounce.cli.kube import Kube
-from mecbounce.cli.options import default_record
+from mecbounce.cli.record_files import default_record
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import Event, State
 from mecbounce.record import PinnedPod, StateEntry

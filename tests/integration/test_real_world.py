@@ -378,7 +378,7 @@ class TestNothingCame:
         sandbox.refuse_create = "no more pods"
         result = bounce(sandbox, pods[0])
         assert result.event is Event.NOT_RECREATED
-        assert f"Pods of ReplicaSet web that stand: {pods[1]}." in result.message
+        assert f"Other pods of ReplicaSet web: {pods[1]}." in result.message
         assert "not in service" not in result.message
 
     def test_a_forced_bounce_of_a_bare_pod_blames_no_operator(self, sandbox: Sandbox) -> None:

@@ -66,7 +66,7 @@ def cluster(api: ApiServer, tmp_path: Path) -> KubernetesCluster:
 
 def cut_off(ask: Callable[[], object]) -> None:
     began = time.monotonic()
-    with pytest.raises(Unreachable, match="no whole answer within 1 s"):
+    with pytest.raises(Unreachable, match="no complete answer within 1 s"):
         ask()
     assert 0.9 < time.monotonic() - began < PATIENCE / 2
 

@@ -524,13 +524,13 @@ class TestAnOldIntent:
         mocker.patch.object(bench.cluster, "pods", side_effect=looks)
         after = advance(record, bench.cluster, later(3600)).record
         assert (after.path[-1].event, after.state) == (Event.ALREADY_TERMINATING, State.AWAIT_TERMINATION)
-        assert "deletion that was announced before has happened meanwhile" in after.notices[-1].message
+        assert "deletion that was announced before has been carried out" in after.notices[-1].message
 
     def test_on_the_way_round_it_can_be_called_off_by_whoever_announced_it(self) -> None:
         bench = Bench()
         record = advance(left_in_delete_pod(bench), bench.cluster, later(3600)).record
         assert cancel(record, bench.cluster, later(3600)) is None
-        step = cancel(record, bench.cluster, later(3600), announced_here=1)
+        step = cancel(record, bench.cluster, later(3600), announced_here=True)
         assert step is not None
         assert step.record.message.endswith("with its shutdown protection switched off.")
 
@@ -728,14 +728,18 @@ class TestStop:
         assert bench.cluster.deleted == []
 
     def test_its_own_that_has_expired_is_called_off_after_a_look(self) -> None:
-        bench = Bench()
-        task = bench.task(stop=lambda: len(bench.record.path) > 3 if bench.state else False)
-        record = left_in_delete_pod(bench)
-        task._announced[os.getpid()] = 1
-        bench.clock.now += timedelta(days=3)
-        bench.state["mecbounce"] = advance(record, bench.cluster, bench.clock.now).record.model_dump(mode="json")
+        def expired() -> tuple[Bench, BounceTask]:
+            bench = Bench()
+            task = bench.task(stop=lambda: len(bench.record.path) > 3 if bench.state else False)
+            while not bench.state or bench.record.state is not State.DELETE_POD:
+                task.advance()
+            bench.clock.now += timedelta(days=3)
+            assert task.advance().record.path[-1].event is Event.INTENT_EXPIRED
+            return bench, task
+
+        bench, task = expired()
         assert task.perform().event is Event.CANCELLED
-        bench.state["mecbounce"] = advance(record, bench.cluster, bench.clock.now).record.model_dump(mode="json")
+        bench, task = expired()
         bench.cluster.present.clear()
         with pytest.raises(Interrupted):
             task.perform()
@@ -796,6 +800,19 @@ class TestStop:
         stop.set()
         with pytest.raises(Interrupted):
             first.advance()
+
+    def test_nor_can_it_cancel_once_it_has_taken_it_back(self, mocker: MockerFixture) -> None:
+        """The other runner may still be paused right before its DELETE."""
+        bench, stop = Bench(), threading.Event()
+        first, second = bench.task(stop=stop.is_set), bench.task()
+        while not bench.state or bench.record.state is not State.DELETE_POD:
+            first.advance()
+        mocker.patch.object(bench.cluster, "delete_pod", side_effect=KeyboardInterrupt)  # paused right before it
+        with pytest.raises(KeyboardInterrupt):
+            second.advance()
+        stop.set()
+        with pytest.raises(Interrupted, match="left in DELETE_POD"):
+            first.perform()
 
     @pytest.mark.parametrize("how", ["perform", "advance"])
     def test_whoever_has_announced_a_deletion_finds_itself_superseded_before_it_is_carried_out(
@@ -880,7 +897,7 @@ class TestStop:
         record = to_state(bench, State.DELETE_POD)
         bench.cluster.faults = [None, LOST]
         record = advance(record, bench.cluster, bench.clock.now).record
-        assert cancel(record, bench.cluster, bench.clock.now, announced_here=1) is None
+        assert cancel(record, bench.cluster, bench.clock.now, announced_here=True) is None
 
     @pytest.mark.parametrize("state", [State.AWAIT_TERMINATION, State.AWAIT_READY])
     def test_after_the_deletion_it_leaves_and_the_next_run_resumes(self, state: State) -> None:

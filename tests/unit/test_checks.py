@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 from builders import NODE, pod, request
+from pydantic import ValidationError
 
 from mecbounce.checks import CHECKS, Facts, Verdict, judge
-from mecbounce.kubernetes_api.objects import Node, Owner
+from mecbounce.kubernetes_api.node import Node
+from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.machine import TRANSITIONS, Event, State
+from mecbounce.messages import COMMAND, TASK, Terms
 
 UP = Node(desired="up", activity="running")
 DOWN = Node(desired="down", activity="running")
@@ -19,16 +22,16 @@ CATCHING_UP = Node(desired="up", activity="catchup")
 REF = "expressnodes.express.example.com/v1 mec-0"
 POD = "Pod mec-0 in namespace default"
 RENAME = (
-    "Name the node that the pod is made from. If that resource was made anew under its name, its operator must "
+    "Name the node that the pod is made from. If that resource was recreated under its name, its operator must "
     "replace the pod."
 )
-WAIT_ON = "what is left is to wait for a replacement of that name."
-WAIT_FOR_ITS_OWN = "what is left is to wait for its replacement."
+WAIT_ON = "the bounce only waits for a replacement of that name."
+WAIT_FOR_ITS_OWN = "the bounce only waits for its replacement."
 SHOULD_HAVE = "should have made it: look at its log and Events. If the name or the namespace is wrong, correct it."
 
 TO_AN_END = (
-    "The pod belongs to Job backup and runs only until its work is done; going on because of force. Its work begins "
-    "anew, or counts as failed and is not done again."
+    "The pod belongs to Job backup and runs only until its work is done; going on because of force=True. Its work "
+    "starts again, or counts as failed and is not done again."
 )
 
 ORDER = [
@@ -96,7 +99,7 @@ YES: dict[str, dict[str, Any]] = {
 }
 
 
-SEEN = ("node", "missing", "served", "unreadable", "pod", "above", "unread", "pinned_uid")
+SEEN = ("node", "missing", "served", "unreadable", "pod", "above", "unread", "pinned_uid", "terms")
 
 
 def facts(**given: Any) -> Facts:
@@ -106,8 +109,29 @@ def facts(**given: Any) -> Facts:
     return Facts(request(**given), **seen)
 
 
+SAYING_FORCE = [
+    "node_deleting",
+    "node_down",
+    "pod_static",
+    "pod_unmanaged",
+    "pod_ended",
+    "pod_of_job",
+    "node_rebuilding",
+]
+
+
+@pytest.mark.parametrize(("terms", "said"), [(TASK, "force=True"), (COMMAND, "--force")], ids=["task", "command"])
+@pytest.mark.parametrize("code", SAYING_FORCE)
+def test_force_is_written_as_the_reader_gives_it(code: str, terms: Terms, said: str) -> None:
+    verdict = judge(facts(**YES[code], terms=terms))
+    words = f"{verdict.message} {verdict.advice}"
+    assert words.count(said) == words.count("force") == 1
+    forced = judge(facts(**YES[code], terms=terms, force=True))
+    assert all(notice.count(said) == notice.count("force") == 1 for notice in notices(forced).values())
+
+
 def notices(verdict: Verdict) -> dict[str, str]:
-    return {answer.check.code: answer.notice for answer in verdict.answers if answer.notice}
+    return {finding.code: finding.notice for finding in verdict.findings if finding.notice}
 
 
 def test_the_table_is_in_the_designs_order() -> None:
@@ -132,18 +156,18 @@ def test_a_sound_node_and_pod_pass_every_check() -> None:
     verdict = judge(facts())
     assert (Event.CHECKS_PASSED, "All checks passed.", "") == (verdict.event, verdict.message, verdict.advice)
     asked = [code for code, _ in ORDER if code != "already_replaced"]  # of no incarnation in particular
-    assert asked == [answer.check.code for answer in verdict.answers]
-    assert {(False, False, "")} == {(answer.yes, answer.ends, answer.notice) for answer in verdict.answers}
+    assert asked == [finding.code for finding in verdict.findings]
+    assert {(False, False, "")} == {(finding.answer, finding.ends, finding.notice) for finding in verdict.findings}
 
 
 @pytest.mark.parametrize(("code", "event"), ORDER)
 def test_a_yes_is_the_last_answer_where_it_ends_the_checks(code: str, event: Event | None) -> None:
     verdict = judge(facts(**YES[code]))
-    place = [answer.check.code for answer in verdict.answers].index(code)
+    place = [finding.code for finding in verdict.findings].index(code)
     assert (event or Event.CHECKS_PASSED) is verdict.event
-    assert [False] * place + [True] == [answer.yes for answer in verdict.answers][: place + 1]
-    assert event is None or place + 1 == len(verdict.answers)
-    assert (event is not None) is verdict.answers[place].ends
+    assert [False] * place + [True] == [finding.answer for finding in verdict.findings][: place + 1]
+    assert event is None or place + 1 == len(verdict.findings)
+    assert (event is not None) is verdict.findings[place].ends
 
 
 @pytest.mark.parametrize(("code", "event"), [row for row in ORDER if row[1] is not None])
@@ -165,16 +189,16 @@ def test_force_changes_nothing_else(code: str, event: Event | None) -> None:
 @pytest.mark.parametrize(
     ("code", "notice"),
     [
-        ("pod_unmanaged", "The pod has no controller; going on because of force. Somebody must recreate it."),
+        ("pod_unmanaged", "The pod has no controller; going on because of force=True. Somebody must recreate it."),
         ("pod_of_job", TO_AN_END),
-        ("node_rebuilding", "The node is rebuilding; going on because of force. It will begin to rebuild again."),
+        ("node_rebuilding", "The node is rebuilding; going on because of force=True. It will begin to rebuild again."),
     ],
 )
 def test_force_goes_on_with_a_notice(code: str, notice: str) -> None:
     verdict = judge(facts(**YES[code], force=True))
     assert Event.CHECKS_PASSED is verdict.event
     assert {code: notice} == notices(verdict)
-    assert [code] == [answer.check.code for answer in verdict.answers if answer.yes and not answer.ends]
+    assert [code] == [finding.code for finding in verdict.findings if finding.answer and not finding.ends]
 
 
 def test_a_resource_that_does_not_say_what_is_wanted_of_it_is_told_with_the_path() -> None:
@@ -399,7 +423,7 @@ def test_an_owner_that_does_not_control_it_is_trusted_where_it_was_named_and_els
 def test_where_no_node_was_named_the_owners_are_told_and_what_to_do_about_it() -> None:
     verdict = judge(Facts(request(node=None), pod=pod(owner=UNCONTROLLED)))
     assert f"{POD} has no controller, only owners that do not control it (ExpressNode mec-0), so" in verdict.message
-    assert verdict.advice.endswith("If one of its owners makes it anew, name that as the node.")
+    assert verdict.advice.endswith("If one of its owners recreates it, name that owner as the node.")
     forced = judge(Facts(request(node=None, force=True), pod=pod(owner=UNCONTROLLED)))
     assert Event.CHECKS_PASSED is forced.event
 
@@ -450,7 +474,7 @@ def test_of_a_generated_name_that_has_gone_it_says_what_waiting_can_not_find(
 )
 def test_what_the_request_gives_no_hold_for_is_not_asked(unasked: set[str], given: dict[str, Any]) -> None:
     verdict = judge(Facts(request(**{"pod_uid": "uid-1"} | given), pod=pod()))
-    assert unasked == {check.code for check in CHECKS} - {answer.check.code for answer in verdict.answers}
+    assert unasked == {check.code for check in CHECKS} - {finding.code for finding in verdict.findings}
 
 
 def test_without_a_resource_it_does_not_say_that_all_passed() -> None:
@@ -532,16 +556,16 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             {"unreadable": "spec.state holds a number, expected text"},
             f"{REF}: spec.state holds a number, expected text. Nothing was changed.",
-            "Check desired_path and activity_path of the NodeRef, or mend the resource.",
+            "Check desired_path and activity_path of the NodeRef, or correct the resource.",
         ),
         (
             {"node": DOWN},
-            f"{REF} is meant to be down, so it is not bounced (not with force either). Nothing was changed.",
+            f"{REF} is meant to be down, so it is not bounced (force=True does not change that). Nothing was changed.",
             f"To start it, change spec.state of {REF}.",
         ),
         (
             {"node": DOWN, "cluster_type": "k8s_gitops"},
-            f"{REF} is meant to be down, so it is not bounced (not with force either). Nothing was changed.",
+            f"{REF} is meant to be down, so it is not bounced (force=True does not change that). Nothing was changed.",
             "To start it, change spec.state in Git, where this cluster's resources come from, and let it be applied.",
         ),
         (
@@ -567,24 +591,25 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             YES["node_deleting"],
             (
-                f"{REF} is being deleted, so its operator would not make the pod anew. It is not bounced (not with "
-                "force either). Nothing was changed."
+                f"{REF} is being deleted, so its operator would not recreate the pod. It is not bounced "
+                "(force=True does not change that). Nothing was changed."
             ),
-            "If the node is still wanted, have its resource made anew once it has gone.",
+            "If the node is still wanted, create its resource again once it has gone.",
         ),
         (
             YES["pod_static"],
             (
-                f"{POD} only mirrors a static pod of the kubelet on host-1: deleting it restarts nothing (not with "
-                "force either). Nothing was changed."
+                f"{POD} only mirrors a static pod of the kubelet on host-1: deleting it restarts nothing "
+                "(force=True does not change that). Nothing was changed."
             ),
             "Restart it on host-1: take its manifest out of the kubelet's folder of static pods, and put it back.",
         ),
         (
             YES["pod_ended"],
             (
-                f"{POD} has ended (Failed: Evicted), and ReplicaSet mec-7d9f has what it wants: another pod, or none. "
-                "Deleting this one restarts nothing (not with force either). Nothing was changed."
+                f"{POD} has ended (Failed: Evicted), and ReplicaSet mec-7d9f does not need it: it has another pod, "
+                "or wants none. Deleting this one restarts nothing (force=True does not change that). Nothing was "
+                "changed."
             ),
             "Bounce a pod of ReplicaSet mec-7d9f that runs; this one can be deleted at any time.",
         ),
@@ -592,24 +617,24 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
             YES["pod_of_job"],
             (
                 f"{POD} belongs to Job backup and runs only until its work is done (restartPolicy OnFailure). Once "
-                "deleted, its work begins anew in another pod, or counts as failed and is not done again. Nothing was "
+                "deleted, its work starts again in another pod, or counts as failed and is not done again. Nothing was "
                 "changed."
             ),
-            "Let it end by itself. To delete it all the same, use force.",
+            "Let it end by itself. To delete it anyway, use force=True.",
         ),
         (
             {"pod": pod(owner=WORKFLOW, spec={"restartPolicy": "Never"}, status={"phase": "Succeeded"})},
             (
                 f"{POD} belongs to Workflow w and runs only until its work is done (restartPolicy Never). Once "
-                "deleted, its work begins anew in another pod, or counts as failed and is not done again. Nothing was "
+                "deleted, its work starts again in another pod, or counts as failed and is not done again. Nothing was "
                 "changed."
             ),
-            "It has ended: leave it. To delete it all the same, use force.",
+            "It has ended: leave it. To delete it anyway, use force=True.",
         ),
         (
             {"pod": pod(owner=None)},
             f"{POD} has no controller, so nothing would recreate it. Nothing was changed.",
-            "Bounce it with force only if you will recreate it yourself.",
+            "Bounce it with force=True only if you will recreate it yourself.",
         ),
         (
             {"node": Node(desired="up", reference=OTHER)},
@@ -620,7 +645,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             {"node": REBUILDING},
             f"{REF} is rebuilding; a bounce now would make it begin again. Nothing was changed.",
-            "Wait until it has rebuilt. To bounce it all the same, use force.",
+            "Wait until it has rebuilt. To bounce it anyway, use force=True.",
         ),
     ],
     ids=[
@@ -672,10 +697,12 @@ def test_the_words_follow_the_refs_own_path() -> None:
     assert "change spec.power in Git" in verdict.advice
 
 
-@pytest.mark.parametrize("data", [facts(), CHECKS[0], judge(facts()), judge(facts()).answers[0]])
-def test_what_was_judged_stays_as_it_was(data: Any) -> None:
-    field = dataclasses.fields(data)[0].name
-    with pytest.raises(dataclasses.FrozenInstanceError):
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [(facts(), "request"), (CHECKS[0], "code"), (judge(facts()), "event"), (judge(facts()).findings[0], "code")],
+)
+def test_what_was_judged_stays_as_it_was(data: Any, field: str) -> None:
+    with pytest.raises((dataclasses.FrozenInstanceError, ValidationError)):
         setattr(data, field, None)
 
 
@@ -703,3 +730,33 @@ def test_the_resource_is_known_through_the_controllers_between(
     else:
         assert (Event.CHECKS_PASSED, bool(expected)) == (verdict.event, bool(told))
         assert (expected or "") in told
+
+
+GENERATED = "mec-7d9f8b6c5-x2x4z"
+ANOTHER_NAME = (
+    f" If {GENERATED} was a generated name, its replacement has another one and is not found: look at the newest pods "
+    "of its controller instead."
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"pod": None, "pod_uid": "uid-0"}, f"{WAIT_ON}{ANOTHER_NAME}"),
+        ({"pod": pod(GENERATED), "pod_uid": "uid-0"}, WAIT_ON),
+        ({"pod": None, "pinned_uid": "uid-0"}, WAIT_FOR_ITS_OWN),
+    ],
+    ids=["gone", "another_of_that_name", "pinned_before"],
+)
+def test_a_replacement_of_a_generated_name_is_said_to_have_another(given: dict[str, Any], expected: str) -> None:
+    seen = {name: value for name, value in given.items() if name in SEEN}
+    asked = {name: value for name, value in given.items() if name not in SEEN}
+    verdict = judge(Facts(request(node=None, pod=GENERATED, **asked), **seen))
+    said = f"Pod {GENERATED} in namespace default: incarnation uid-0 has gone already; nothing is deleted, {expected}"
+    assert (Event.ALREADY_REPLACED, said) == (verdict.event, verdict.message)
+
+
+def test_a_mirror_whose_kubernetes_node_is_not_told_is_restarted_on_its_kubernetes_node() -> None:
+    verdict = judge(facts(pod=pod(owner=HOST, spec={"nodeName": ""})))
+    assert verdict.message.startswith(f"{POD} only mirrors a static pod of the kubelet on its Kubernetes node:")
+    assert verdict.advice.startswith("Restart it on its Kubernetes node: ")

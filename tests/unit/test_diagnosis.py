@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from builders import NODE, NOW, STARTUP_PROBE, host, later, pod, stamp
 
-from mecbounce import diagnosis
-from mecbounce.diagnosis import Absence
-from mecbounce.kubernetes_api.objects import Controller, Host, Node, Owner, Pod, PodEvent
+from mecbounce import absence, diagnosis
+from mecbounce.codes import DiagnosisCode
+from mecbounce.kubernetes_api.node import Node
+from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.record import Diagnosis, PinnedPod
 from mecbounce.request import NodeRef
 
@@ -58,10 +60,19 @@ def code(found: Diagnosis) -> str:
     return found.code
 
 
-def absence(
+def fits_its_row(found: Diagnosis) -> bool:
+    """Tell whether somebody must act whom the row names, and so the documents, with a name in place of `...`."""
+    assert isinstance(found.code, DiagnosisCode)
+    named = [re.escape(one).replace(re.escape("..."), ".+") for one in found.code.who.split(" or ")]
+    if found.code.who == OPERATOR:  # of whatever else makes pods, as docs/operations.md says
+        named += [ADMINISTRATORS, "whoever made the pod"]
+    return any(re.fullmatch(one, found.who) for one in named)
+
+
+def absent(
     old: PinnedPod, pods: list[Pod], ref: NodeRef | None = None, node: Node | str | None = None, **seen: Any
 ) -> Diagnosis:
-    return diagnosis.not_recreated(old, Absence(NOW, pods=tuple(pods), ref=ref, node=node, **seen))
+    return absence.not_recreated(old, absence.Absence(NOW, pods=tuple(pods), ref=ref, node=node, **seen))
 
 
 def test_an_unreachable_cluster_is_its_administrators() -> None:
@@ -120,7 +131,7 @@ class TestTermination:
 
     def test_a_deletion_that_the_pod_does_not_show_is_lost(self) -> None:
         """The DELETE was answered by 200: an etcd that was restored, or something in front that swallows writes."""
-        evidence = "the API server took the deletion, and the pod shows no deletionTimestamp"
+        evidence = "the API server accepted the deletion, and the pod shows no deletionTimestamp"
         assert Diagnosis(code="deletion_lost", evidence=evidence, who=ADMINISTRATORS) == diagnosis.termination(
             pod(), READY, NOW
         )
@@ -183,7 +194,9 @@ class TestTermination:
     def test_a_finalizer_is_of_whoever_its_name_tells(self, finalizers: tuple[str, ...], who: str) -> None:
         """Those of Kubernetes' own are taken off by its controllers: its administrators look there."""
         old = self.old(-5, ended=("app",), finalizers=finalizers)
-        assert ("finalizers", who) == ((found := diagnosis.termination(old, READY, NOW)).code, found.who)
+        found = diagnosis.termination(old, READY, NOW)
+        assert ("finalizers", who) == (found.code, found.who)
+        assert fits_its_row(found)
 
     @pytest.mark.parametrize(("running", "expected"), [(True, "grace_period_exceeded"), (False, "not_removed")])
     def test_its_last_warning_event_is_quoted_once_its_grace_period_is_over(self, running: bool, expected: str) -> None:
@@ -256,7 +269,9 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("answer", "expected", "who"), ANSWERS, ids=lambda one: one[:40])
 def test_whoever_says_no_is_named_by_the_answer(answer: str, expected: str, who: str) -> None:
-    assert Diagnosis(code=expected, evidence=answer, who=who) == diagnosis.refusal(answer)
+    found = diagnosis.refusal(answer)
+    assert Diagnosis(code=expected, evidence=answer, who=who) == found
+    assert fits_its_row(found)
 
 
 @pytest.mark.parametrize("answer", ["pods is forbidden", "too many requests, please try again later.", "", "webhook"])
@@ -363,16 +378,16 @@ class TestNotRecreated:
         ids=["node_missing", "node_down", "terminating", "other_controller", "unowned", "not_recreated"],
     )
     def test_says_why_there_is_no_replacement(self, pods: list[Pod], node: Node | str, expected: Diagnosis) -> None:
-        assert expected == absence(self.OLD, pods, NODE, node)
+        assert expected == absent(self.OLD, pods, NODE, node)
 
     @pytest.mark.parametrize("node", [Node(), Node(desired="up", activity="down"), None])
     def test_a_node_that_does_not_say_down_is_no_explanation(self, node: Node | None) -> None:
-        assert "not_recreated" == code(absence(self.OLD, [], NODE, node))
+        assert "not_recreated" == code(absent(self.OLD, [], NODE, node))
 
     def test_without_a_ref_the_node_says_nothing(self) -> None:
-        assert "not_recreated" == code(absence(self.OLD, [], None, Node(desired="down")))
-        assert "not_recreated" == code(absence(self.OLD, [], None, "not found"))
-        assert "not_recreated" == code(absence(self.OLD, [], None, None))
+        assert "not_recreated" == code(absent(self.OLD, [], None, Node(desired="down")))
+        assert "not_recreated" == code(absent(self.OLD, [], None, "not found"))
+        assert "not_recreated" == code(absent(self.OLD, [], None, None))
 
     DAEMON: dict[str, Any] = {"kind": "DaemonSet", "name": "ds", "uid": "ds-1", "controller": True}  # noqa: RUF012 -- a table
 
@@ -391,17 +406,17 @@ class TestNotRecreated:
         old = PinnedPod.of(self.daemon("ds-a", "host-1"), [])
         elsewhere = [self.daemon(f"ds-{on}", on, created=10) for on in standing]
         reference = Owner(kind="DaemonSet", name="ds", uid="ds-1")
-        found = absence(old, elsewhere, controller=Controller(reference=reference, hosts_wanted=wanted))
+        found = absent(old, elsewhere, controller=Controller(reference=reference, hosts_wanted=wanted))
         assert code(found) == expected
 
     @pytest.mark.parametrize("pods", [[pod()], [pod("mec-1", "uid-3")]], ids=["itself", "another_name"])
     def test_neither_itself_nor_another_name_stands_in_its_place(self, pods: list[Pod]) -> None:
-        assert "not_recreated" == code(absence(self.OLD, pods, NODE, self.UP))
+        assert "not_recreated" == code(absent(self.OLD, pods, NODE, self.UP))
 
     @pytest.mark.parametrize(("node", "expected"), [("not found", "node_missing"), (Node(desired="down"), "node_down")])
     def test_the_resource_explains_more_than_what_stands_in_its_place(self, node: Node | str, expected: str) -> None:
         pods = [pod(uid="uid-2", deleted=20)]
-        assert expected == code(absence(self.OLD, pods, NODE, node))
+        assert expected == code(absent(self.OLD, pods, NODE, node))
 
 
 def owner(kind: str, name: str, uid: str, group: str = "apps/v1", **fields: Any) -> dict[str, Any]:
@@ -728,7 +743,9 @@ class TestWhatTheControllerTells:
     def test_is_why_nothing_came_and_who_must_act(
         self, old: PinnedPod, now: Controller | str | None, pods: list[Pod], expected: str, evidence: str, who: str
     ) -> None:
-        assert Diagnosis(code=expected, evidence=evidence, who=who) == absence(old, pods, controller=now)
+        found = absent(old, pods, controller=now)
+        assert Diagnosis(code=expected, evidence=evidence, who=who) == found
+        assert fits_its_row(found)
 
     @pytest.mark.parametrize(
         ("now", "sets", "expected", "evidence"),
@@ -762,7 +779,7 @@ class TestWhatTheControllerTells:
     def test_a_rollout_is_told_by_the_replica_set_that_took_over(
         self, now: Controller | str | None, sets: list[Controller], expected: str, evidence: str
     ) -> None:
-        found = absence(pinned(REPLICA_SET), [], controller=now, replica_sets=tuple(sets))
+        found = absent(pinned(REPLICA_SET), [], controller=now, replica_sets=tuple(sets))
         if expected == "rolled_out":
             evidence = f"Deployment mec was rolled out: {evidence}ReplicaSet mec-5c4b took over"
             assert "nobody: look at the pods of ReplicaSet mec-5c4b" == found.who
@@ -780,7 +797,7 @@ class TestWhatTheControllerTells:
             warning("FailedCreate", "something else, before the bounce began", last=-5),
         ]
         stands = read(STATEFUL_SET, {"replicas": 3})
-        found = absence(pinned(STATEFUL_SET, "mec-0"), [], controller=stands, events=tuple(told))
+        found = absent(pinned(STATEFUL_SET, "mec-0"), [], controller=stands, events=tuple(told))
         assert (expected, who) == (found.code, found.who)
         assert found.evidence.startswith("the last Warning Event of StatefulSet mec: FailedCreate: create Pod mec-0")
 
@@ -805,7 +822,7 @@ class TestWhatTheControllerTells:
     def test_another_event_of_the_controller_is_quoted_or_tells_nothing(
         self, of: dict[str, Any], event: PodEvent, expected: str, who: str | None
     ) -> None:
-        found = absence(pinned(of, "mec-0"), [], controller=read(of, {"replicas": 3}), events=(event,))
+        found = absent(pinned(of, "mec-0"), [], controller=read(of, {"replicas": 3}), events=(event,))
         assert expected == found.code
         assert who in (None, found.who)
         assert (event.message in found.evidence) is (expected == "creation_failed")
@@ -814,36 +831,34 @@ class TestWhatTheControllerTells:
         """OpenKruise's does so by reserveOrdinals. Then a high ordinal tells nothing of how many pods there are."""
         of = STATEFUL_SET | {"apiVersion": "apps.kruise.io/v1beta1"}
         kruise = read(of, {"replicas": 1, "reserveOrdinals": [0]})
-        found = absence(pinned(of, "mec-1"), [], controller=kruise)
+        found = absent(pinned(of, "mec-1"), [], controller=kruise)
         assert ("not_recreated", OPERATOR) == (found.code, found.who)
-        assert "" == diagnosis.unready_predecessor(kruise, "mec-1", [])
+        assert "" == absence.unready_predecessor(kruise, "mec-1", [])
         none = read(of, {"replicas": 0})
-        assert "controller_scaled_down" == code(absence(pinned(of, "mec-1"), [], controller=none))
+        assert "controller_scaled_down" == code(absent(pinned(of, "mec-1"), [], controller=none))
 
     def test_what_the_controller_says_of_itself_comes_before_its_events(self) -> None:
         told = (warning("FailedCreate", QUOTA, last=5),)
         scaled = read(STATEFUL_SET, {"replicas": 0})
         assert "controller_scaled_down" == code(
-            absence(pinned(STATEFUL_SET, "mec-0"), [], controller=scaled, events=told)
+            absent(pinned(STATEFUL_SET, "mec-0"), [], controller=scaled, events=told)
         )
         paused = read(CUSTOM, {"paused": True})
-        assert "quota_exceeded" == code(
-            absence(PinnedPod.of(pod(owner=CUSTOM), []), [], controller=paused, events=told)
-        )
+        assert "quota_exceeded" == code(absent(PinnedPod.of(pod(owner=CUSTOM), []), [], controller=paused, events=told))
 
     def test_a_daemon_sets_pod_has_none_where_its_kubernetes_node_has_gone(self) -> None:
-        found = absence(pinned(DAEMON_SET), [], controller=read(DAEMON_SET), host=Host.removed("host-1"))
+        found = absent(pinned(DAEMON_SET), [], controller=read(DAEMON_SET), host=Host.removed("host-1"))
         expected = Diagnosis(code="host_gone", evidence="Kubernetes node host-1 no longer exists", who=ADMINISTRATORS)
         assert expected == found
 
     def test_a_resource_that_is_being_deleted_explains_it(self) -> None:
-        found = absence(PinnedPod.of(pod(), []), [], NODE, Node(desired="up", deleting=True))
+        found = absent(PinnedPod.of(pod(), []), [], NODE, Node(desired="up", deleting=True))
         expected = ("node_deleting", f"{REF} is being deleted", "whoever deletes the custom resource")
         assert expected == (found.code, found.evidence, found.who)
 
     def test_of_many_new_pods_the_names_are_told(self) -> None:
         made = [sibling(f"n{number}", EXECUTOR, f"app-exec-{number}", created=5) for number in (3, 4)]
-        found = absence(PinnedPod.of(pod("app-exec-1", "old", owner=EXECUTOR), []), made, controller=read(EXECUTOR))
+        found = absent(PinnedPod.of(pod("app-exec-1", "old", owner=EXECUTOR), []), made, controller=read(EXECUTOR))
         assert "has made pods app-exec-3, app-exec-4 meanwhile" in found.evidence
 
     def test_the_others_that_stand_are_those_of_its_controller_alone(self) -> None:
@@ -855,8 +870,8 @@ class TestWhatTheControllerTells:
             sibling("c", status={"phase": "Failed"}),
             sibling("d", NEXT_SET),
         ]
-        assert ["a"] == [one.uid for one in diagnosis.others(old, pods)]
-        assert () == diagnosis.others(PinnedPod.of(pod(owner=None), []), pods)
+        assert ["a"] == [one.uid for one in absence.others(old, pods)]
+        assert () == absence.others(PinnedPod.of(pod(owner=None), []), pods)
 
 
 def new(
@@ -1212,7 +1227,9 @@ class TestReadiness:
         ],
     )
     def test_says_why_the_replacement_is_not_back(self, seen: Pod, expected: str, evidence: str, who: str) -> None:
-        assert Diagnosis(code=expected, evidence=evidence, who=who) == diagnosis.readiness(seen, READY, (), NOW)
+        found = diagnosis.readiness(seen, READY, (), NOW)
+        assert Diagnosis(code=expected, evidence=evidence, who=who) == found
+        assert fits_its_row(found)
 
     @pytest.mark.parametrize("reason", IMAGE_REASONS)
     def test_every_way_in_which_an_image_fails_counts(self, reason: str) -> None:
@@ -1613,5 +1630,92 @@ class TestReadiness:
 @pytest.mark.parametrize("of", [pod(), pod(deleted=-5), pod(ready=False), new(), new(phase="Failed")])
 def test_somebody_must_always_act_on_something(of: Pod, seen: Host | None) -> None:
     found = [diagnosis.termination(of, seen, NOW), diagnosis.readiness(of, seen, (), NOW)]
-    found.append(absence(PinnedPod.of(of, []), [], None, None))
+    found.append(absent(PinnedPod.of(of, []), [], None, None))
     assert [] == [one for one in found if not (one.code and one.evidence and one.who)]
+
+
+class TestTheLastDetail:
+    """What decides in the one case on either side of a limit, or between two alike."""
+
+    @pytest.mark.parametrize(
+        ("conditions", "told"),
+        [
+            ([{"type": "Ready", "status": "False", "reason": "DiskFull"}], "; ExpressNode mec-0 says of itself"),
+            ([{"type": "Ready", "status": "Unknown", "message": "no agent"}], "; ExpressNode mec-0 says of itself"),
+            ([{"type": "Ready", "status": "True", "reason": "AllGood"}], ""),
+            ([{"type": "Synced", "status": "False", "reason": "Behind"}], ""),
+        ],
+        ids=["not_ready", "not_known", "ready", "another_condition"],
+    )
+    def test_of_a_controllers_conditions_only_a_ready_that_is_not_true_is_quoted(
+        self, conditions: list[dict[str, Any]], told: str
+    ) -> None:
+        now = read(CUSTOM, {}, {"conditions": conditions})
+        found = absent(PinnedPod.of(pod(owner=CUSTOM), []), [], controller=now)
+        assert ("not_recreated", bool(told)) == (found.code, found.evidence != NOTHING)
+        assert found.evidence.startswith(f"{NOTHING}{told}")
+
+    @pytest.mark.parametrize(
+        ("of", "expected", "who"),
+        [
+            (EXECUTOR, "other_name", OPERATOR),
+            (JOB, "other_name", ADMINISTRATORS),
+            (STATEFUL_SET, "not_recreated", ADMINISTRATORS),
+        ],
+        ids=["operator", "built_in", "stateful_set"],
+    )
+    def test_a_stateful_set_makes_pods_of_fixed_names_so_that_its_others_explain_nothing(
+        self, of: dict[str, Any], expected: str, who: str
+    ) -> None:
+        old = PinnedPod.of(pod("app-0", "old", owner=of), [])
+        found = absent(old, [sibling("new", of, "app-2", created=5)], controller=read(of))
+        assert (expected, who) == (found.code, found.who)
+
+    @pytest.mark.parametrize(
+        ("created", "expected"), [(-0.001, "not_recreated"), (0, "not_recreated"), (1, "other_name")]
+    )
+    def test_another_pod_counts_as_made_meanwhile_only_from_then_on(self, created: float, expected: str) -> None:
+        old = PinnedPod.of(pod("app-exec-1", "old", owner=EXECUTOR), [])
+        made = sibling("new", EXECUTOR, "app-exec-3", created=created)
+        assert expected == code(absent(old, [made], controller=read(EXECUTOR)))
+
+    def test_the_ordinal_is_what_stands_behind_the_last_hyphen(self) -> None:
+        named = owner("StatefulSet", "my-mec", "sts-1")
+        found = absent(pinned(named, "my-mec-2"), [], controller=read(named, {"replicas": 2}))
+        assert "StatefulSet my-mec was scaled down, from at least 3 to 2" == found.evidence
+
+    @pytest.mark.parametrize(
+        ("times", "expected"),
+        [
+            ({"startedAt": stamp(-100), "finishedAt": stamp(-75)}, "startup_kill_loop"),
+            ({"startedAt": stamp(-100), "finishedAt": stamp(-75.001)}, "crash_loop"),
+            ({"finishedAt": stamp(-75)}, "startup_kill_loop"),
+            ({"startedAt": stamp(-100)}, "startup_kill_loop"),
+        ],
+        ids=["at_the_last_try", "before_it", "no_start", "no_end"],
+    )
+    def test_its_startup_probe_kills_a_container_at_the_last_try_and_not_before(
+        self, times: dict[str, str], expected: str
+    ) -> None:
+        """After 5 s the first of three tries, 10 s apart."""
+        probe = {"initialDelaySeconds": 5, "periodSeconds": 10, "failureThreshold": 3}
+        last = {"terminated": {"exitCode": 137, "reason": "Error", **times}}
+        seen = new(restarted(137, started=False, lastState=last), container={"startupProbe": probe}, phase="Running")
+        assert expected == code(diagnosis.readiness(seen, READY, (), NOW))
+
+    @pytest.mark.parametrize(("at", "quoted"), [(-30, True), (-30.001, False)])
+    def test_a_kill_in_the_moment_in_which_a_container_starts_is_of_that_run(self, at: float, quoted: bool) -> None:
+        last = {"exitCode": 1, "reason": "Error", "startedAt": stamp(-30), "finishedAt": stamp(-5)}
+        seen = new(restarted(1, lastState={"terminated": last}), phase="Running")
+        killing = LIVENESS_FAILED.model_copy(update={"last_timestamp": later(at)})
+        assert quoted is diagnosis.readiness(seen, READY, [killing], NOW).evidence.endswith(killing.message)
+
+    @pytest.mark.parametrize(("of", "who"), [(REPLICA_SET, ADMINISTRATORS), (CUSTOM, OPERATOR)])
+    def test_too_few_replacements_are_counted_with_the_old_pod(self, of: dict[str, Any], who: str) -> None:
+        evidence = "3 pods of its controller have gone, and fewer new ones are back"
+        expected = Diagnosis(code="too_few_replacements", evidence=evidence, who=who)
+        assert expected == absence.too_few(PinnedPod.of(pod(owner=of), []), 2)
+
+    def test_a_generated_name_is_told_with_what_follows_from_it(self) -> None:
+        evidence = "its name looks generated: then its replacement has another name, and this bounce can't find it"
+        assert ("name_generated", evidence) == (absence.name_generated().code, absence.name_generated().evidence)

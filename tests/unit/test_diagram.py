@@ -19,6 +19,7 @@ from mecbounce.task import begin
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- diagram: begin -->", "<!-- diagram: end -->"
+OPERATIONS = "\n".join(f"<!-- {name}: begin -->\nstale\n<!-- {name}: end -->" for name in generate.TABLES)
 README = f"before\n{BEGIN}\nstale\n{END}\nafter\n"
 
 
@@ -61,6 +62,7 @@ def test_the_readme_shows_one_copy() -> None:
 
 def test_files_are_these() -> None:
     expected = {ROOT / "diagrams" / "bounce.mmd", ROOT / "diagrams" / "init_checks.mmd", ROOT / "README.md"}
+    expected.add(ROOT / "docs" / "operations.md")
     expected |= {ROOT / "docs" / "schema" / f"{name}.json" for name in ("request", "record", "result")}
     assert expected == set(generate.files(ROOT))
 
@@ -73,6 +75,8 @@ def test_the_readme_keeps_all_but_its_copy() -> None:
 
 def test_running_the_module_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "README.md").write_text(README, encoding="utf-8")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "operations.md").write_text(OPERATIONS, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     runpy.run_path(generate.__file__, run_name="__main__")
     written = {path: path.read_text(encoding="utf-8") for path in tmp_path.rglob("*") if path.is_file()}

@@ -87,7 +87,7 @@ def test_each_row_leads_where_the_design_says(row: Transition) -> None:
 def test_every_other_pair_is_impossible_and_the_error_names_both(state: State, event: Event) -> None:
     with pytest.raises(ImpossibleEvent) as caught:
         follow(state, event)
-    assert f"{event} can't happen in {state}: please report this as a fault of mecbounce" == str(caught.value)
+    assert f"{event} can't happen in {state}: please report this as a bug in mecbounce" == str(caught.value)
 
 
 def test_every_event_happens_somewhere() -> None:

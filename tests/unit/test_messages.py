@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from builders import NOW, later, pod, request
 
 from mecbounce.machine import Event, State
-from mecbounce.messages import COMMAND, TASK, Terms, advice, bounce_only, cancelled, given_up, refused
-from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, StateEntry
+from mecbounce.messages import COMMAND, TASK, Terms, advice, bounce_only, cancelled, given_up, happened
+from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod, StateEntry
 from mecbounce.task import begin
 
 OLD = PinnedPod.of(pod(), [pod()])
@@ -38,7 +40,7 @@ class TestTerms:
 
     def test_to_bounce_that_incarnation_or_none(self, terms: Terms, anew: str, this_one: str) -> None:
         assert bounce_only(OLD, terms) == f"{this_one}: no other pod can be deleted then."
-        assert bounce_only(GENERATED, terms) == f"look whether uid-1 still stands; only if so, {this_one}."
+        assert bounce_only(GENERATED, terms) == f"look whether uid-1 still exists; only if so, {this_one}."
         assert anew not in bounce_only(OLD, terms)
 
     def test_to_wait_on(self, terms: Terms, anew: str, this_one: str) -> None:
@@ -62,7 +64,8 @@ def test_a_pod_that_runs_on_unprotected_is_said_to(protection: Protection | None
     stopped = record(State.DISABLE_PROTECTION, protection=protection)
     ran_on = f"Nothing was deleted: pod mec-0 ran on when last seen{said}."
     assert cancelled(stopped, TASK)[0] == f"Asked to stop before the deletion. {ran_on}"
-    assert refused(stopped, OLD, WHY, final=True)[0].endswith(f"Pod mec-0 runs on{said}.")
+    refused = stopped.model_copy(update={"diagnosis": STOOD})
+    assert happened(refused, Event.DELETE_REFUSED, NOW, TASK).endswith(f"It runs on{said}.")
 
 
 def test_once_a_delete_was_announced_it_is_not_said_that_nothing_was_deleted() -> None:
@@ -75,3 +78,31 @@ def test_once_a_delete_was_announced_it_is_not_said_that_nothing_was_deleted() -
         "If it was not, the pod runs on, with its shutdown protection switched off."
     )
     assert advised == f"Look. Then {bounce_only(OLD, TASK)}"
+
+
+PASSED = (State.DISABLE_PROTECTION, State.DELETE_POD)
+WAITING = (*PASSED, State.AWAIT_TERMINATION, State.AWAIT_READY)
+STOOD = WHY.model_copy(update={"standing": ("mec-1", "mec-2")})
+ENDS = [
+    (PASSED, Event.DELETE_REFUSED),
+    (WAITING[:3], Event.TERMINATION_TIMEOUT),
+    (WAITING, Event.NOT_RECREATED),
+    (WAITING, Event.READY_TIMEOUT),
+]
+
+
+@pytest.mark.parametrize(("states", "event"), ENDS, ids=[str(event) for _, event in ENDS])
+def test_a_finished_record_says_the_same_as_it_ended_and_can_leave_its_evidence_out(
+    states: tuple[State, ...], event: Event
+) -> None:
+    new = SeenPod(name="mec-0", uid="uid-2") if event is Event.READY_TIMEOUT else None
+    ending = record(*states).model_copy(update={"new_pod": new, "diagnosis": STOOD})
+    told = happened(ending, event, later(60), TASK)
+    failed = StateEntry(state=State.FAILED, at=later(60), event=event)
+    ended = ending.model_copy(update={"path": (*ending.path, failed), "message": "as it was told"})
+    assert ": it crashes." in told
+    assert happened(ended, event, ended.entered_at, TASK) == told
+    bare = happened(ended, event, ended.entered_at, replace(TASK, evidence=False))
+    assert bare == told.replace(": it crashes.", ".")
+    of_an_older_version = ended.model_copy(update={"diagnosis": WHY})
+    assert happened(of_an_older_version, event, ended.entered_at, TASK) == "as it was told"

@@ -13,23 +13,22 @@ from builders import stamp as at
 from pydantic import BaseModel, ValidationError
 
 from mecbounce.fields import first_fault
+from mecbounce.kubernetes_api.node import Node, UnreadableField
 from mecbounce.kubernetes_api.objects import (
     Condition,
     Container,
     ContainerStatus,
     Controller,
+    Explained,
     FromApi,
     Host,
     Metadata,
-    Node,
     Owner,
     Pod,
     PodEvent,
     PodStatus,
     Probe,
     Terminated,
-    UnreadableField,
-    Waiting,
 )
 from mecbounce.machine import Event, State
 from mecbounce.record import (
@@ -970,9 +969,9 @@ class TestPinnedPod:
         old = pod("mec-7d9f-a", "a", owner=REPLICA_SET, metadata=generated)
         pinned = PinnedPod.of(old, [old])
         scaled = pod("mec-7d9f-b", "b", owner=REPLICA_SET, metadata=generated, created=3)
-        anew = pinned.seen_among([old, scaled])
+        anew = pinned.with_lookalikes_in([old, scaled])
         assert (("b",), ()) == (tuple(one.uid for one in pinned.replacements([scaled])), anew.replacements([scaled]))
-        assert pinned == pinned.seen_among([scaled])  # once it has gone, nothing can be pinned any more
+        assert pinned == pinned.with_lookalikes_in([scaled])  # once it has gone, nothing can be pinned any more
         assert pinned.model_copy(update={"lookalikes": anew.lookalikes, "peers": anew.lookalikes}) == anew
 
     def test_of_several_the_oldest_comes_first_and_of_the_ended_the_last(self) -> None:
@@ -1221,8 +1220,9 @@ def test_metadata_takes_its_names_in_either_case() -> None:
 
 
 def test_whatever_others_wrote_for_a_person_is_fit_to_be_told_as_soon_as_it_is_read() -> None:
-    seen = [kind for kind in FromApi.__subclasses__() if "message" in kind.model_fields]
-    assert {Waiting, Terminated, Condition, PodStatus, PodEvent} == {*seen}
+    views = [*FromApi.__subclasses__(), *Explained.__subclasses__()]
+    seen = [kind for kind in views if "message" in kind.model_fields]
+    assert {Explained, Terminated, Condition, PodStatus, PodEvent} == {*seen}
     for kind in seen:
         said = {"reason": "pass=hunter2", "message": "two\nlines of AccountKey=hunter2", "type": "x", "status": "False"}
         read = kind.model_validate(said)

@@ -84,7 +84,7 @@ class TestPlan:
         found = plan(request(), asked)
         assert (found.goes_on, found.refused, found.dry_run) == (False, True, "refused: cannot delete pods")
         assert found.message == "Dry run of the deletion: refused: cannot delete pods."
-        assert "whoever sets the rights and admission rules" in found.advice
+        assert "Whoever sets the rights and admission rules" in found.advice
 
     def test_an_api_server_that_gives_the_dry_run_no_answer_would_not_let_it_go_on(self) -> None:
         asked = cluster()
@@ -157,7 +157,7 @@ class TestDeadlines:
         assert found is not None
         assert (found.seconds, found.short) == (seconds, short)
         assert found.origin.startswith(origin)
-        assert ("counted anew once its containers run" in found.origin) is (given is None)
+        assert ("counted again once its containers run" in found.origin) is (given is None)
 
     def test_the_slowest_probe_is_named_with_its_delay(self) -> None:
         slow = {"name": "db", "startupProbe": {"initialDelaySeconds": 1000, "timeoutSeconds": 11}}
@@ -184,7 +184,7 @@ class TestRights:
         ("right", "otherwise"),
         [
             ("watch pods", "a bounce looks every 2 s instead"),
-            ("patch pods", "the shutdown protection stays on, and the pod is deleted all the same"),
+            ("patch pods", "the shutdown protection stays on, and the pod is deleted anyway"),
             ("create events", "`kubectl describe` tells nothing of the bounce"),
             ("list events", "the diagnosis of a failure says less"),
             ("get nodes", "the diagnosis of a failure says less"),
@@ -217,7 +217,7 @@ class TestRights:
         asked = cluster()
         asked.faults = [AccessDenied("who are you?")] * (1 + len(RIGHTS))
         assert plan(request(), asked).advice == (
-            "Whoever sets the rights of namespace default must settle that. Then plan again."
+            "Whoever sets the rights of namespace default must allow it. Then plan again."
         )
 
     def test_a_pod_with_a_generated_name_needs_the_right_to_list_all(self) -> None:

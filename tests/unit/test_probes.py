@@ -83,7 +83,7 @@ class TestTimeouts:
     def test_termination_is_as_given_or_600_s_and_never_less_than_the_grace_period_and_60_s(
         self, given: float | None, grace_period: float, expected: float
     ) -> None:
-        assert expected == probes.termination_timeout(given, grace_period)
+        assert expected == probes.termination_deadline(given, grace_period).seconds
 
     @pytest.mark.parametrize(
         ("given", "failure_threshold", "expected"),
@@ -100,18 +100,18 @@ class TestTimeouts:
     def test_ready_is_as_given_or_600_s_and_never_less_than_the_budget_and_300_s(
         self, given: float | None, failure_threshold: int, expected: float
     ) -> None:
-        assert expected == probes.ready_timeout(given, [container(failureThreshold=failure_threshold)])
+        assert expected == probes.ready_deadline(given, [container(failureThreshold=failure_threshold)]).seconds
 
     def test_of_what_a_pod_asks_for_a_week_is_believed(self) -> None:
         endless = [container(failureThreshold=2**31 - 1, periodSeconds=2**31 - 1)]
         week = 7 * 24 * 3600
         assert (week + 60, week + 300) == (
-            probes.termination_timeout(None, 2**63 - 1),
-            probes.ready_timeout(None, endless),
+            probes.termination_deadline(None, 2**63 - 1).seconds,
+            probes.ready_deadline(None, endless).seconds,
         )
 
     def test_ready_without_a_probe_is_600_s(self) -> None:
-        assert 600.0 == probes.ready_timeout(None, [])
+        assert 600.0 == probes.ready_deadline(None, []).seconds
 
 
 @pytest.mark.parametrize(
@@ -545,3 +545,40 @@ class TestStartupProgress:
         progress = probes.startup_progress(seen, NOW)
         assert progress is not None
         assert progress.tries == 4
+
+    def test_a_try_takes_as_long_as_its_timeout_where_that_is_longer_than_the_period(self) -> None:
+        probe = {"periodSeconds": 1, "timeoutSeconds": 4, "failureThreshold": 10}
+        seen = pod(container={"startupProbe": probe}, ready=False, container_status=running(since=-9))
+        progress = probes.startup_progress(seen, NOW)
+        assert progress is not None
+        assert progress.tries == 2
+
+    def test_a_container_whose_start_is_not_told_hides_no_other(self) -> None:
+        spec = {"containers": [{"name": "app", **PROBED}, {"name": "db", "startupProbe": self.PROBE}]}
+        statuses = [{"name": "app", "state": {"running": {}}}, running("db", since=-7)]
+        progress = probes.startup_progress(pod(spec=spec, status={"containerStatuses": statuses}), NOW)
+        assert progress is not None
+        assert progress.container == "db"
+
+
+@pytest.mark.parametrize(
+    ("made", "seen", "started", "off"),
+    [
+        (-99, -99 - 5, -20, 0),
+        (-99, -99 - 5.001, -20, -5.001),
+        (-99, -99 + 3, -20, 0),
+        (-99, -99 + 60, 5, 0),
+        (-99, -99 + 60, 5.001, 60),
+    ],
+    ids=["seen_5_s_before", "seen_earlier", "seen_after", "starts_in_5_s", "starts_later"],
+)
+def test_a_kubelets_clock_is_another_once_its_times_are_impossible_by_more_than_5_s(
+    made: float, seen: float, started: float, off: float
+) -> None:
+    status = {"containerStatuses": [running(since=started)], "startTime": stamp(seen)}
+    assert later(off) == probes.kubelet_now(pod(created=made, status=status), NOW)
+
+
+def test_a_restarted_container_that_waits_is_not_back_though_the_pod_is_still_called_ready() -> None:
+    status = {"containerStatuses": [CRASHING | {"ready": False}]}
+    assert None is probes.completion_event(pod(status=status), ReadyWhen.READY, NOW)

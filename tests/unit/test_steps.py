@@ -25,9 +25,10 @@ from mecbounce.errors import (
 )
 from mecbounce.kubernetes_api.objects import Controller, Owner, Pod, PodEvent
 from mecbounce.machine import Event, State
+from mecbounce.protection import ShutdownProtection
 from mecbounce.record import BounceRecord, Notice, PinnedPod, Protection, SeenPod, StateEntry, Trouble
 from mecbounce.request import NodeRef
-from mecbounce.steps import STILL_WAITING, Context, Outcome, ShutdownProtection
+from mecbounce.steps import STILL_WAITING, Context, Outcome
 from mecbounce.task import advance, begin
 
 OLD = pod()
@@ -215,7 +216,7 @@ class TestDisableProtection:
     )
     def test_a_failure_is_told_in_one_line(self, cluster: FakeCluster, error: Exception, told: str) -> None:
         outcome = run(record_in(State.DISABLE_PROTECTION), cluster, protection=Switch(error))
-        text = f"Shutdown protection could not be switched off: {told}. Deleting the pod all the same."
+        text = f"Shutdown protection could not be switched off: {told}. Deleting the pod anyway."
         assert outcome.notices == (("protection_kept", text),)
 
     def test_none_configured_asks_nobody(self, cluster: FakeCluster) -> None:
@@ -292,7 +293,7 @@ class TestDeletePod:
         cluster.faults = [None, error]
         outcome = run(record_in(State.DELETE_POD, protection=Protection.DISABLED), cluster)
         assert outcome.event is Event.DELETE_REFUSED
-        assert f"{error}. Pod mec-0 runs on, with its shutdown protection switched off." in outcome.message
+        assert f"{error}. It runs on, with its shutdown protection switched off." in outcome.message
 
     @pytest.mark.parametrize(
         ("protection", "said"),
@@ -393,25 +394,25 @@ class TestANoToTheDelete:
         assert cluster.deletes == 1
 
     @pytest.mark.parametrize(
-        ("answer", "code", "who", "said"),
+        ("answer", "code", "who"),
         [
-            (WEBHOOK, "webhook_failing", "the owners of webhook keep.example.com", "did not carry out"),
-            (DENIED, "webhook_denied", "the owners of webhook keep.example.com", "refused"),
-            (KEPT_BY_POLICY, "policy_denied", "the owners of ValidatingAdmissionPolicy keep", "refused"),
-            (AccessDenied("pods is forbidden"), "refused", "the cluster's administrators", "refused"),
-            (Unreachable("too many requests"), "delete_failing", "the cluster's administrators", "did not carry out"),
-            (NotFound("404 page not found"), "delete_failing", "the cluster's administrators", "did not carry out"),
+            (WEBHOOK, "webhook_failing", "the owners of webhook keep.example.com"),
+            (DENIED, "webhook_denied", "the owners of webhook keep.example.com"),
+            (KEPT_BY_POLICY, "policy_denied", "the owners of ValidatingAdmissionPolicy keep"),
+            (AccessDenied("pods is forbidden"), "refused", "the cluster's administrators"),
+            (Unreachable("too many requests"), "delete_failing", "the cluster's administrators"),
+            (NotFound("404 page not found"), "delete_failing", "the cluster's administrators"),
         ],
         ids=["webhook_down", "webhook", "policy", "403", "429", "404"],
     )
     def test_is_quoted_with_who_must_act_and_says_that_the_pod_runs_on(
-        self, answer: ClusterError, code: str, who: str, said: str
+        self, answer: ClusterError, code: str, who: str
     ) -> None:
         record = record_in(State.DELETE_POD, trouble=Trouble(since=NOW, tries=3, what="x", delete_tried_at=later(29)))
         outcome = run(record, AnsweringWith(answer, [OLD]), now=later(30))
         assert (outcome.event, outcome.message) == (
             Event.DELETE_REFUSED,
-            f"The API server {said} the deletion: {str(answer).rstrip('.')}. Pod mec-0 runs on.",
+            f"The API server did not delete pod mec-0: {str(answer).rstrip('.')}. It runs on.",
         )
         assert outcome.diagnosis is not None
         assert (outcome.diagnosis.code, outcome.diagnosis.who) == (code, who)
@@ -537,7 +538,7 @@ class TestAwaitTermination:
         outcome = run(record_in(State.AWAIT_TERMINATION, deadline=60), FakeCluster(FakeClock(), OLD), now=later(60))
         assert outcome.diagnosis is not None
         assert outcome.diagnosis.code == "deletion_lost"
-        assert outcome.message.startswith("Pod mec-0 still stands after 60 s: the API server took the deletion")
+        assert outcome.message.startswith("Pod mec-0 still exists after 60 s: the API server accepted the deletion")
         assert "is deleted" not in outcome.message
         assert "which deletes this incarnation only" in outcome.advice
         assert "without deleting" not in outcome.advice
@@ -558,7 +559,7 @@ class TestAwaitTermination:
         new = pod("rs-b", "b", owner=REPLICA_SET, metadata={"generateName": "rs-"}, created=5)
         record = record_in(State.AWAIT_TERMINATION, deadline=60, old=old, request=request(node=None, pod="rs-a"))
         outcome = run(record, FakeCluster(FakeClock(), old, *([new] if replaced else [])), now=later(60))
-        said = "its replacement rs-b stands already." if replaced else "it goes, and is replaced, once that is settled."
+        said = "its replacement rs-b exists already." if replaced else "it goes, and is replaced, once that is settled."
         assert outcome.message.endswith(f"It was not force-deleted; {said}")
 
 
@@ -811,7 +812,7 @@ class TestDataGoneBack:
         assert outcome.diagnosis is not None
         assert outcome.diagnosis.code == code
         assert outcome.message == (
-            f"Pod mec-0 (uid-1) stands again: the old pod had gone, and the API server shows it again, {shown}. "
+            f"Pod mec-0 (uid-1) exists again: the old pod had gone, and the API server shows it again, {shown}. "
             "It was left as it is."
         )
         assert advice in outcome.advice
@@ -824,7 +825,7 @@ class TestDataGoneBack:
         cluster = FakeCluster(FakeClock(), old, other)
         assert run(record, cluster, now=later(59)) == STILL_WAITING
         outcome = run(record, cluster, now=later(60))
-        assert outcome.message.startswith("Pod rs-a (a) stands again")
+        assert outcome.message.startswith("Pod rs-a (a) exists again")
         assert "which deletes this incarnation only" in outcome.advice
 
     @pytest.mark.parametrize(
@@ -1055,8 +1056,8 @@ class TestNothingCame:
         ("standing", "said"),
         [
             ([], "The node is not in service."),
-            (["b"], "Pods of ReplicaSet rs that stand: rs-b."),
-            ([*"gfedcb"], "Pods of ReplicaSet rs that stand: rs-b, rs-c, rs-d, rs-e, rs-f."),
+            (["b"], "Other pods of ReplicaSet rs: rs-b."),
+            ([*"gfedcb"], "Other pods of ReplicaSet rs: rs-b, rs-c, rs-d, rs-e, rs-f."),
         ],
         ids=["none", "one", "many"],
     )
@@ -1070,7 +1071,7 @@ class TestNothingCame:
         asked = request(node=None, pod="rs-a", timeouts={"ready": 60})
         record = record_in(State.AWAIT_READY, deadline=60, old=old, request=asked)
         assert record.old_pod is not None
-        record = record.changed(old_pod=record.old_pod.seen_among([old, *others]))
+        record = record.changed(old_pod=record.old_pod.with_lookalikes_in([old, *others]))
         outcome = run(record, FakeCluster(FakeClock(), *others, *([new] if came else [])), now=later(60))
         assert outcome.event is (Event.READY_TIMEOUT if came else Event.NOT_RECREATED)
         assert outcome.message.endswith(said)
@@ -1184,7 +1185,7 @@ class TestControllersAbove:
         cluster.controllers["mec"] = {**self.STATEFUL_SET, "metadata": metadata}
         ((code, text),) = run(begin(request(), NOW), cluster).notices
         assert code == "node_unverified"
-        assert "StatefulSet mec was made anew: its UID is sts-2, the pod names sts-1" in text
+        assert "StatefulSet mec was recreated: its UID is sts-2, the pod names sts-1" in text
 
 
 class TestPeers:
@@ -1273,3 +1274,175 @@ def test_a_protection_that_would_end_the_process_is_told_at_once_and_its_text_is
     ((code, text),) = outcome.notices
     assert (code, f"it raised {kind.__name__}" in text) == ("protection_kept", True)
     assert "s3cret" not in text + "".join(capfd.readouterr())
+
+
+def a_chain(between: int) -> FakeCluster:
+    """Give a cluster where so many StatefulSets stand between the pod and another resource than the named one."""
+    names = [f"s{number}" for number in range(between)]
+    sets = [STATEFUL_SET | {"name": name, "uid": name} for name in names]
+    other = {"apiVersion": "express.example.com/v1", "kind": "ExpressNode", "name": "x", "uid": "x", "controller": True}
+    cluster = FakeCluster(FakeClock(), pod(owner=sets[0]))
+    for name, one, owner in zip(names, sets, [*sets[1:], other], strict=True):
+        cluster.controllers[name] = {**one, "metadata": {**one, "ownerReferences": [owner]}}
+    reference = {"name": "mec-0", "uid": "owner-1"}
+    cluster.resource = {"apiVersion": "express.example.com/v1", "kind": "ExpressNode", "metadata": reference}
+    cluster.resource |= {"spec": {"state": "up"}}
+    return cluster
+
+
+class TestWhatIsTold:
+    """Whole sentences, and what each look is about."""
+
+    def test_of_three_controllers_between_each_is_followed_and_of_four_that_they_are_too_many(self) -> None:
+        assert run(begin(request(), NOW), a_chain(3)).event is Event.POD_FOREIGN
+        outcome = run(begin(request(), NOW), a_chain(4))
+        text = (
+            "Not verified: whether Pod mec-0 in namespace default is made from expressnodes.express.example.com/v1 "
+            "mec-0 (more than 3 controllers stand between). Its state is checked anyway."
+        )
+        assert (outcome.event, outcome.notices) == (Event.CHECKS_PASSED, (("node_unverified", text),))
+
+    def test_of_a_controller_that_names_no_owner_that_it_says_nothing(self) -> None:
+        cluster = TestControllersAbove().cluster(None)
+        ((_, text),) = run(begin(request(), NOW), cluster).notices
+        assert "(StatefulSet mec, which controls it, says nothing of that resource)" in text
+
+    @pytest.mark.parametrize("answer", [Unreachable("connection reset"), NotFound("404 page"), Conflict("modified")])
+    def test_of_a_delete_without_an_answer_what_came_instead(self, cluster: FakeCluster, answer: ClusterError) -> None:
+        cluster.refuse_delete = answer
+        with pytest.raises(DeleteUnanswered, match=str(answer)):
+            run(record_in(State.DELETE_POD), cluster)
+
+    @pytest.mark.parametrize(
+        ("standing", "event"), [((), Event.ALREADY_REPLACED), ((pod(deleted=9),), Event.ALREADY_TERMINATING)]
+    )
+    def test_of_a_deletion_that_was_announced_before_that_it_has_happened(
+        self, standing: tuple[Pod, ...], event: Event
+    ) -> None:
+        path = (
+            StateEntry(state=State.INIT_CHECKS, at=NOW),
+            StateEntry(state=State.DELETE_POD, at=NOW, event=Event.PROTECTION_UNUSED),
+            StateEntry(state=State.INIT_CHECKS, at=NOW, event=Event.INTENT_EXPIRED),
+        )
+        cluster = FakeCluster(FakeClock(), *standing)
+        cluster.resource = None
+        outcome = run(record_in(State.INIT_CHECKS, path=path), cluster)
+        text = (
+            "The deletion that was announced before has been carried out: waiting on, although the checks refuse now."
+        )
+        assert (outcome.event, outcome.notices) == (event, ((event.value, text),))
+
+    def test_of_a_gitops_cluster_that_it_expects_a_startup_probe(self) -> None:
+        asked = request(cluster_type="k8s_gitops", ready_when="ready")
+        outcome = run(record_in(State.AWAIT_READY, deadline=60, request=asked), FakeCluster(FakeClock(), pod(uid="2")))
+        text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
+        assert outcome.notices == (("no_startup_probe", text),)
+
+    def test_of_more_pods_that_went_that_their_replacements_cannot_be_told_apart(self) -> None:
+        old, peer, new = (pod(uid, uid, owner=REPLICA_SET, metadata={"generateName": "rs-"}) for uid in "abc")
+        record = record_in(State.AWAIT_READY, deadline=60, old=old, request=request(node=None, pod="a"))
+        record = record.model_copy(update={"old_pod": PinnedPod.of(old, [old, peer])})
+        text = "More of its controller's pods went meanwhile: which new pod replaces which can't be told."
+        assert run(record, FakeCluster(FakeClock(), new)).notices == (("several_gone", text),)
+
+    def test_of_two_changed_images_both(self) -> None:
+        containers = [{"name": "app", "image": "app:1"}, {"name": "log", "image": "log:1"}]
+        changed = [one | {"image": f"{one['name']}:2"} for one in containers]
+        record = record_in(State.AWAIT_READY, deadline=60, old=pod(spec={"containers": containers}))
+        outcome = run(record, FakeCluster(FakeClock(), pod(uid="uid-2", spec={"containers": changed})))
+        text = "The replacement runs other images: app: app:1 -> app:2; log: log:1 -> log:2."
+        assert outcome.notices == (("images_changed", text),)
+
+
+class TestWhatIsLookedAtAtTheDeadline:
+    def test_the_node_is_asked_for_by_its_name_in_the_bounces_namespace(self) -> None:
+        asked = []
+
+        class Asked(FakeCluster):
+            def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:
+                asked.append((namespace, ref.name))
+                return super().node(namespace, ref)
+
+        run(record_in(State.AWAIT_READY, deadline=60), Asked(FakeClock()), now=later(60))
+        assert asked == [("default", "mec-0")]
+
+    @pytest.mark.parametrize(
+        ("code", "evidence"),
+        [
+            ("node_missing", "expressnodes.express.example.com/v1 mec-0 not found in default"),
+            ("controller_gone", "StatefulSet mec: it no longer exists"),
+        ],
+    )
+    def test_what_has_gone_is_told_as_the_api_server_words_it(self, code: str, evidence: str) -> None:
+        cluster = FakeCluster(FakeClock())
+        cluster.controllers["mec"] = None
+        if code == "node_missing":
+            cluster.resource = None
+        outcome = run(record_in(State.AWAIT_READY, deadline=60, old=pod(owner=STATEFUL_SET)), cluster, now=later(60))
+        assert outcome.diagnosis is not None
+        assert (outcome.diagnosis.code, outcome.diagnosis.evidence) == (code, evidence)
+
+    def test_of_a_controller_that_was_made_anew_its_own_events_are_asked_for(self) -> None:
+        cluster = FakeCluster(FakeClock())
+        cluster.controllers["mec"] = {"kind": "StatefulSet", "metadata": {"name": "mec", "uid": "sts-2"}}
+        run(record_in(State.AWAIT_READY, deadline=60, old=pod(owner=STATEFUL_SET)), cluster, now=later(60))
+        assert cluster.calls[-1] == "events default/sts-2"
+
+    def test_no_kubernetes_node_is_asked_for_where_the_pod_has_none(self) -> None:
+        new = pod(uid="uid-2", spec={"nodeName": ""}, status={"containerStatuses": []}, ready=False)
+        cluster = FakeCluster(FakeClock(), new)
+        outcome = run(record_in(State.AWAIT_READY, deadline=60), cluster, now=later(60))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "unscheduled"
+        assert cluster.calls == ["pods default/mec-0", "events default/uid-2"]
+
+    @pytest.mark.parametrize("joined", [Event.ALREADY_REPLACED, Event.ALREADY_TERMINATING, Event.PROTECTION_UNUSED])
+    @pytest.mark.parametrize("before", [1, 3600, 3601])
+    def test_events_of_the_hour_before_count_where_the_pod_went_before(self, joined: Event, before: float) -> None:
+        """Its controller tried at once to make another, and was refused."""
+        path = StateEntry(state=State.INIT_CHECKS, at=NOW), StateEntry(state=State.AWAIT_READY, at=NOW, event=joined)
+        cluster = FakeCluster(FakeClock())
+        cluster.told = (PodEvent(type="Warning", reason="FailedCreate", message="x", event_time=later(-before)),)
+        outcome = run(record_in(State.AWAIT_READY, deadline=60, path=path), cluster, now=later(60))
+        counts = joined is not Event.PROTECTION_UNUSED and before <= 3600
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == ("creation_failed" if counts else "not_recreated")
+
+    @pytest.mark.parametrize(("name", "code"), [("mec-7d9f8b6c5-x2x4z", "name_generated"), ("mec-0", "not_recreated")])
+    def test_of_a_pod_that_was_never_seen_a_generated_name_explains_that_nothing_of_it_came(
+        self, name: str, code: str
+    ) -> None:
+        gone = Event.ALREADY_REPLACED
+        path = StateEntry(state=State.INIT_CHECKS, at=NOW), StateEntry(state=State.AWAIT_READY, at=NOW, event=gone)
+        asked = request(node=None, pod=name, pod_uid="a")
+        old = PinnedPod(name=name, uid="a")
+        record = record_in(State.AWAIT_READY, deadline=60, path=path, request=asked, old_pod=old)
+        outcome = run(record, FakeCluster(FakeClock()), now=later(60))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == code
+
+    def test_a_replacement_between_two_crashes_is_judged_by_the_clusters_clock(self) -> None:
+        crashed = {"restartCount": 2, "lastState": {"terminated": {"exitCode": 1}}}
+        status = {"name": "app", "ready": True, "state": {"running": {"startedAt": stamp(3600 + 57)}}} | crashed
+        cluster = FakeCluster(FakeClock(), pod(uid="uid-2", status={"containerStatuses": [status]}))
+        cluster.keeps_time(3600 + 60)
+        record = record_in(State.AWAIT_READY, deadline=60, request=request(timeouts={"ready": 60}))
+        outcome = run(record, cluster, now=later(60))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.code == "crash_loop"
+
+    def test_of_others_that_ended_the_last_is_told(self) -> None:
+        ended = {"phase": "Failed", "reason": "Evicted", "containerStatuses": []}
+        old, first, last, new = (
+            pod(uid, uid, owner=REPLICA_SET, metadata={"generateName": "rs-"}, created=at, status=status, ready=False)
+            for uid, at, status in [("a", -900, {}), ("b", 1, ended), ("c", 2, ended), ("d", 3, {})]
+        )
+        asked = request(node=None, pod="a", timeouts={"ready": 60})
+        record = record_in(State.AWAIT_READY, deadline=60, old=old, request=asked)
+        beside = run(record, FakeCluster(FakeClock(), first, last, new), now=later(60))
+        assert beside.diagnosis is not None
+        assert "2 more of its replacements have ended, the last c, phase Failed: Evicted" in beside.diagnosis.evidence
+        told = tuple(Notice(code="replacement_ended", message=f"Pod {uid} has ended.", at=NOW) for uid in "bc")
+        before = run(record.changed(notices=told), FakeCluster(FakeClock(), new), now=later(60))
+        assert before.diagnosis is not None
+        assert before.diagnosis.evidence.endswith("; pod c has ended")

@@ -302,7 +302,7 @@ class TestMappingStore:
         mapping = {"mecbounce": data}
         with pytest.raises(DamagedRecord) as caught:
             MappingStore(mapping, lambda: None).load()
-        assert str(caught.value).startswith("step state 'mecbounce': not a whole record: ")
+        assert str(caught.value).startswith("step state 'mecbounce': not a complete record: ")
         assert what in str(caught.value)
         assert {"mecbounce": data} == mapping
 
@@ -330,13 +330,13 @@ class TestMappingStore:
     @pytest.mark.parametrize(
         ("data", "field"),
         [
-            (JSON | {"deadline": NOW.replace(tzinfo=None)}, "deadline is no instant"),
-            (JSON | {"deadline": NOW.date()}, "deadline is no instant"),
-            (JSON | {"path": [JSON["path"][0] | {"at": NOW.date()}]}, r"path\.0\.at is no instant"),
+            (JSON | {"deadline": NOW.replace(tzinfo=None)}, "deadline is not a point in time"),
+            (JSON | {"deadline": NOW.date()}, "deadline is not a point in time"),
+            (JSON | {"path": [JSON["path"][0] | {"at": NOW.date()}]}, r"path\.0\.at is not a point in time"),
             (JSON | {"revision": Decimal("1.5")}, "revision: "),
-            (JSON | {"revision": math.nan}, "revision is no finite number"),
-            (JSON | {"revision": Decimal("Infinity")}, "revision is no finite number"),
-            (JSON | {"revision": Decimal("sNaN")}, "revision is no finite number"),
+            (JSON | {"revision": math.nan}, "revision is not a finite number"),
+            (JSON | {"revision": Decimal("Infinity")}, "revision is not a finite number"),
+            (JSON | {"revision": Decimal("sNaN")}, "revision is not a finite number"),
             (JSON | {"deadline": NOW.time()}, "deadline is of type time, which JSON does not have"),
             (JSON | {"message": b"told"}, "message is of type bytes"),
             (JSON | {"path": [JSON["path"][0] | {"at": {1}}]}, r"path\.0\.at is of type set"),
@@ -346,7 +346,7 @@ class TestMappingStore:
     def test_refuses_by_its_name_what_is_no_whole_number_no_instant_and_no_json_data(
         self, data: object, field: str
     ) -> None:
-        with pytest.raises(DamagedRecord, match=f"not a whole record: field {field}"):
+        with pytest.raises(DamagedRecord, match=f"not a complete record: field {field}"):
             MappingStore({"mecbounce": data}, lambda: None).load()
 
     def test_writes_into_the_mapping_that_is_there_now(self) -> None:
@@ -621,7 +621,7 @@ class TestFileStore:
     @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
     def test_a_folder_in_the_files_place_is_refused(self, act: Callable[[FileStore], object], path: Path) -> None:
         path.mkdir()
-        with pytest.raises(DamagedRecord, match=rf"^{path}: the record can't be read: it is no plain file\."):
+        with pytest.raises(DamagedRecord, match=rf"^{path}: the record can't be read: it is not a plain file\."):
             act(FileStore(path))
         assert [path] == [*path.parent.iterdir()]
 
@@ -648,7 +648,7 @@ class TestFileStore:
     def test_a_pipe_in_the_files_place_is_refused_and_not_waited_for(self, written: bool, path: Path) -> None:
         os.mkfifo(path)
         writer = os.open(path, os.O_RDWR) if written else os.open(os.devnull, os.O_RDONLY)
-        with pytest.raises(DamagedRecord, match="it is no plain file"):
+        with pytest.raises(DamagedRecord, match="it is not a plain file"):
             FileStore(path).load()
         os.close(writer)
 
@@ -660,11 +660,11 @@ class TestFileStore:
     @pytest.mark.parametrize(
         ("raw", "what"),
         [
-            (b"", "it is not whole JSON: Expecting value: line 1 column 1 (char 0)"),
-            (FIRST.model_dump_json().encode()[:-40], "it is not whole JSON: "),
-            (b"bounce: b-1\n", "it is not whole JSON: "),
-            (b"\xff\xfe\xfd", "it is not whole JSON: "),
-            (FIRST.model_dump_json().encode().replace(b"b-1", b"b-\xe9"), "it is not whole JSON: "),
+            (b"", "it is not complete JSON: Expecting value: line 1 column 1 (char 0)"),
+            (FIRST.model_dump_json().encode()[:-40], "it is not complete JSON: "),
+            (b"bounce: b-1\n", "it is not complete JSON: "),
+            (b"\xff\xfe\xfd", "it is not complete JSON: "),
+            (FIRST.model_dump_json().encode().replace(b"b-1", b"b-\xe9"), "it is not complete JSON: "),
             (b"null", "it is not a JSON object"),
             (json.dumps(JSON | {"\ud800": 1}).encode(), "field record: Invalid JSON: "),
             *((json.dumps(data).encode(), what) for _, data, what in DAMAGED),
@@ -687,7 +687,7 @@ class TestFileStore:
         path.write_bytes(raw)
         with pytest.raises(DamagedRecord) as caught:
             act(FileStore(path))
-        assert str(caught.value).startswith(f"{path}: not a whole record: {what}")
+        assert str(caught.value).startswith(f"{path}: not a complete record: {what}")
         assert str(caught.value).endswith(". It was left as it is: look at the pod, then move the record away.")
         assert (raw, [path]) == (path.read_bytes(), [*path.parent.iterdir()])
 
@@ -713,7 +713,7 @@ class TestFileStore:
 )
 def test_a_file_that_json_itself_cannot_take_is_damaged_too(raw: bytes, what: str, path: Path) -> None:
     path.write_bytes(raw)
-    with pytest.raises(DamagedRecord, match=rf"^{path}: not a whole record: it is not whole JSON: {what}"):
+    with pytest.raises(DamagedRecord, match=rf"^{path}: not a complete record: it is not complete JSON: {what}"):
         FileStore(path).load()
 
 

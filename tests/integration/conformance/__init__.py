@@ -1,1 +1,1 @@
-"""The semantics of the Kubernetes API, asked over plain HTTP of the embedded cluster and of a real one alike."""
+"""How the Kubernetes API behaves: the same checks, over plain HTTP, against the embedded cluster and a real one."""

@@ -21,20 +21,20 @@ from .wire import NOBODY, Api
 EXPRESS_SITES = ResourceType("express.example.com", "v1", "expresssites", "ExpressSite", namespaced=False)
 
 DIFFERENCES: Mapping[str, str] = {
-    "test_kubectl_may_ask_for_a_table_or_else_json": "it draws no tables: kubectl draws its own from the JSON",
-    "test_protobuf_is_spoken_of_pods": "it speaks JSON alone, which every client falls back to",
-    "test_a_stranger_is_turned_away": "it lets in whoever finds it on loopback: a token is only a user's name",
-    "test_a_pod_can_be_evicted": "it counts no disruptions, and so serves no evictions",
+    "test_kubectl_can_ask_for_a_table": "it returns no tables; kubectl makes its own from the JSON",
+    "test_there_is_protobuf_of_pods": "it answers only in JSON, which every client accepts too",
+    "test_an_unknown_token_is_refused": "it accepts every client on loopback; a token is only a user name",
+    "test_a_pod_can_be_evicted": "it has no disruption controller, so it serves no evictions",
     "test_an_unknown_field_of_a_pod_is_dropped": "it has no schemas of the built-in types",
     "test_a_field_of_another_type_is_refused": "it has no schemas of the built-in types",
-    "test_a_negative_grace_period_is_force_too": "it takes one second for it, as later API servers do",
-    "test_a_limit_cuts_a_list": "its lists come whole, as a server may do: they are short",
+    "test_a_negative_grace_period_is_force_too": "it makes one second of it, as later API servers do",
+    "test_a_limit_cuts_a_list": "it always returns the whole list, as a server may",
 }
-"""What the embedded cluster does otherwise than the checks of this name expect, and why."""
+"""Checks at which the embedded cluster differs from a real one, and why."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Expect each listed difference to show: one that has been mended fails its test until it is taken off the list."""
+    """Expect each check in the list to fail. One that passes is an error until it is taken off the list."""
     for item in items:
         reason = DIFFERENCES.get(item.originalname) if isinstance(item, pytest.Function) else None
         if reason and item.get_closest_marker("conformance"):
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     params=[pytest.param("sandbox", marks=pytest.mark.conformance), pytest.param("real", marks=pytest.mark.e2e)],
 )
 def api(request: pytest.FixtureRequest) -> Iterator[Api]:
-    """A cluster to ask, with a namespace of the suite's own."""
+    """A cluster with a namespace for this suite."""
     with ExitStack() as stack:
         kubeconfig = None
         if request.param == "sandbox":
@@ -75,7 +75,7 @@ def counted(request: pytest.FixtureRequest, record_property: Callable[[str, obje
 
 @contextmanager
 def cluster_scoped(real_api: client.ApiClient) -> Iterator[None]:
-    """Have the custom resource that has no namespace on the real cluster for a while."""
+    """Define a cluster-scoped custom resource on the real cluster for the length of a ``with``."""
     definition = copy.deepcopy(real_cluster.EXPRESS_NODES)
     definition["metadata"]["name"] = name = EXPRESS_SITES.qualified
     names = {"plural": EXPRESS_SITES.plural, "singular": "expresssite", "kind": EXPRESS_SITES.kind}
@@ -91,7 +91,7 @@ def cluster_scoped(real_api: client.ApiClient) -> Iterator[None]:
 
 
 def remove_all(api: Api) -> None:
-    """Remove the namespace, and first by force what the tests left in it: it goes only when all that may."""
+    """Remove the namespace. First remove by force what the tests left in it, or the namespace would stay."""
     for kind in KINDS.values():
         things = Things(api, kind, "")
         for item in things.list()["items"]:
@@ -106,14 +106,14 @@ def remove_all(api: Api) -> None:
 
 @pytest.fixture
 def new(api: Api) -> Callable[[Kind], Things]:
-    """The test's own objects of a kind."""
+    """Makes the test's own objects of a kind."""
     name = f"it-{uuid.uuid4().hex[:8]}"
     return lambda kind: Things(api, kind, name)
 
 
 @pytest.fixture
 def things(new: Callable[[Kind], Things], request: pytest.FixtureRequest) -> Things:
-    """Objects of the kind that the test is parametrised with, by its name in KINDS."""
+    """Objects of the kind that is the test's parameter, a name in KINDS."""
     return new(KINDS[request.param])
 
 
@@ -125,7 +125,7 @@ def pods(new: Callable[[Kind], Things]) -> Things:
 
 @pytest.fixture
 def bound(new: Callable[[Kind], Things]) -> Things:
-    """Pods bound to a Kubernetes node that has no kubelet."""
+    """Pods bound to a Kubernetes node without a kubelet."""
     return new(KINDS["bound pods"])
 
 

@@ -1,4 +1,4 @@
-"""What is refused and in which words; and what else is served: reviews, Leases, Events, subresources, discovery."""
+"""Errors and their texts, and what else is served: reviews, Leases, Events, subresources, discovery."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 @of()
-def test_an_unknown_name_is_told(things: Things) -> None:
+def test_an_unknown_name_is_not_found(things: Things) -> None:
     answer = things.get()
     assert answer.refusal == (404, "NotFound")
     assert answer["details"] == {"name": things.name, **things.kind.details}
@@ -45,14 +45,16 @@ def test_an_unknown_type_of_a_built_in_group(api: Api, path: str) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_an_unknown_place_is_told_in_plain_text(api: Api, path: str, method: str) -> None:
+def test_an_unknown_path_is_not_found_in_plain_text(api: Api, path: str, method: str) -> None:
     answer = api.ask(method, path, {} if method == "POST" else None)
     assert (404, "404 page not found\n") == (answer.status, answer.body)
 
 
 @of("pods", "leases")
 @pytest.mark.parametrize(("method", "named"), [("PUT", False), ("PATCH", False), ("POST", True)])
-def test_a_method_belongs_to_the_one_or_to_the_many(api: Api, things: Things, method: str, named: bool) -> None:
+def test_some_methods_are_only_for_one_object_and_some_only_for_lists(
+    api: Api, things: Things, method: str, named: bool
+) -> None:
     content_type = MERGE if method == "PATCH" else JSON
     path = things.path() if named else things.collection
     answer = api.ask(method, path, things.new(), content_type=content_type)
@@ -61,7 +63,7 @@ def test_a_method_belongs_to_the_one_or_to_the_many(api: Api, things: Things, me
 
 @of("bound pods", "expressnodes")
 @pytest.mark.parametrize("method", ["DELETE", "POST"])
-def test_a_status_is_only_read_and_written(api: Api, things: Things, method: str) -> None:
+def test_a_status_cannot_be_created_or_deleted(api: Api, things: Things, method: str) -> None:
     made = things.made()
     answer = api.ask(method, things.path(subresource="status"), made if method == "POST" else None)
     assert answer.refusal == (405, "MethodNotAllowed")
@@ -75,7 +77,7 @@ def test_a_body_of_another_format_is_refused(api: Api, things: Things, content_t
 
 
 @of("pods", "expressnodes")
-def test_a_body_need_not_tell_its_format(api: Api, things: Things) -> None:
+def test_a_body_without_a_content_type_is_json(api: Api, things: Things) -> None:
     assert api.ask("POST", things.collection, things.new(), content_type="").status == 201
 
 
@@ -87,42 +89,42 @@ def test_an_answer_in_another_format_is_refused(things: Things, accept: str) -> 
 
 @of("pods", "expressnodes")
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html, application/json;q=0.5", ""])
-def test_json_is_the_answer_wherever_it_may_be(things: Things, accept: str) -> None:
+def test_the_answer_is_json_wherever_the_client_accepts_it(things: Things, accept: str) -> None:
     answer = things.api.ask("GET", things.collection, headers={"Accept": accept})
     assert (200, f"{things.kind.kind}List") == (answer.status, answer["kind"])
 
 
 @of("pods", "expressnodes")
-def test_kubectl_may_ask_for_a_table_or_else_json(things: Things) -> None:
+def test_kubectl_can_ask_for_a_table(things: Things) -> None:
     table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
     answer = things.api.ask("GET", things.collection, headers={"Accept": table})
     assert (200, "Table") == (answer.status, answer["kind"])
 
 
-def test_protobuf_is_not_spoken_of_custom_resources(nodes: Things) -> None:
+def test_there_is_no_protobuf_of_custom_resources(nodes: Things) -> None:
     accept = {"Accept": "application/vnd.kubernetes.protobuf"}
     assert nodes.api.ask("GET", nodes.collection, headers=accept).status == 406
 
 
-def test_protobuf_is_spoken_of_pods(pods: Things) -> None:
+def test_there_is_protobuf_of_pods(pods: Things) -> None:
     accept = {"Accept": "application/vnd.kubernetes.protobuf"}
     assert pods.api.ask("GET", pods.collection, headers=accept).status == 200
 
 
 @of("pods", "expressnodes", "leases")
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"5", b'"text"'])
-def test_what_is_no_object_is_refused(api: Api, things: Things, body: bytes) -> None:
+def test_a_body_that_is_no_object_is_refused(api: Api, things: Things, body: bytes) -> None:
     assert api.ask("POST", things.collection, body).refusal == (400, "BadRequest")
 
 
 @of("pods", "expressnodes")
 @pytest.mark.parametrize("field", ["metadata", "spec"])
-def test_a_part_that_is_no_object_is_refused(things: Things, field: str) -> None:
+def test_a_number_where_an_object_must_be_is_refused(things: Things, field: str) -> None:
     status = things.post({**things.new(), field: 5}).status
     assert status in (400, 422)
 
 
-def test_a_stranger_is_turned_away(api: Api) -> None:
+def test_an_unknown_token_is_refused(api: Api) -> None:
     answer = api.ask("GET", "/api/v1/nodes", headers={"authorization": "Bearer unknown"})
     assert answer.refusal == (401, "Unauthorized")
 
@@ -148,7 +150,7 @@ def test_a_connection_outlives_a_refusal(pods: Things) -> None:
     ],
     ids=lambda asked: " ".join(asked.values()),
 )
-def test_an_administrator_may(api: Api, asked: Json) -> None:
+def test_an_administrator_is_allowed_everything(api: Api, asked: Json) -> None:
     attributes = {"namespace": api.namespace, **asked}
     answer = api.ask("POST", REVIEWS, {"spec": {"resourceAttributes": attributes}})
     assert (201, True, attributes) == (
@@ -159,12 +161,12 @@ def test_an_administrator_may(api: Api, asked: Json) -> None:
     assert ("SelfSubjectAccessReview", "authorization.k8s.io/v1") == (answer["kind"], answer["apiVersion"])
 
 
-def test_a_review_asks_for_something(api: Api) -> None:
+def test_a_review_must_ask_for_something(api: Api) -> None:
     assert api.ask("POST", REVIEWS, {"spec": {}}).refusal == (422, "Invalid")
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_reviews_are_only_made(api: Api, method: str) -> None:
+def test_reviews_can_only_be_created(api: Api, method: str) -> None:
     assert api.ask(method, REVIEWS).refusal == (405, "MethodNotAllowed")
 
 
@@ -180,7 +182,7 @@ def test_a_lease_is_swapped_by_its_version(leases: Things) -> None:
     assert leases.get()["spec"] == {"holderIdentity": "mine"}
 
 
-def test_a_lease_made_twice_by_a_put_is_made_once(leases: Things) -> None:
+def test_a_second_put_without_a_version_does_not_replace_a_new_lease(leases: Things) -> None:
     assert leases.put(leases.new()).status == 201
     assert leases.put(leases.new()).refusal == (422, "Invalid")
 
@@ -205,7 +207,7 @@ def test_a_lease_needs_no_spec(leases: Things) -> None:
 # Events
 
 
-def test_an_event_belongs_to_the_namespace_of_its_object(events: Things) -> None:
+def test_an_event_must_be_in_the_namespace_of_its_object(events: Things) -> None:
     event = events.new()
     event["involvedObject"]["namespace"] = "other"
     answer = events.post(event)
@@ -229,7 +231,7 @@ def test_an_event_can_be_counted_up(events: Things) -> None:
 
 
 @pytest.mark.parametrize("subresource", ["log", "exec", "proxy/"])
-def test_there_is_no_way_into_a_pod_that_is_not(api: Api, pods: Things, subresource: str) -> None:
+def test_log_exec_and_proxy_of_an_unknown_pod_are_not_found(api: Api, pods: Things, subresource: str) -> None:
     assert api.ask("GET", pods.path(subresource=subresource), command="true").refusal == (404, "NotFound")
 
 
@@ -259,7 +261,7 @@ def test_a_pod_can_be_evicted(api: Api, bound: Things) -> None:
 # Kubernetes nodes and namespaces
 
 
-def test_a_kubernetes_node_tells_whether_it_is_ready(api: Api) -> None:
+def test_a_kubernetes_node_has_a_ready_condition(api: Api) -> None:
     (first, *_) = api.ask("GET", "/api/v1/nodes")["items"]
     node = api.ask("GET", f"/api/v1/nodes/{first['metadata']['name']}")
     conditions = {one["type"]: one for one in node["status"]["conditions"]}
@@ -278,7 +280,7 @@ def test_a_namespace_is_active(api: Api) -> None:
     assert api.ask("GET", f"/api/v1/namespaces/{api.namespace}")["status"] == {"phase": "Active"}
 
 
-def test_a_namespace_is_made_once(api: Api) -> None:
+def test_a_namespace_cannot_be_created_twice(api: Api) -> None:
     answer = api.ask("POST", "/api/v1/namespaces", {"metadata": {"name": api.namespace}})
     assert answer.refusal == (409, "AlreadyExists")
 
@@ -286,12 +288,12 @@ def test_a_namespace_is_made_once(api: Api) -> None:
 # Discovery
 
 
-def test_it_tells_its_version(api: Api) -> None:
+def test_the_version_is_served(api: Api) -> None:
     assert {"major", "minor", "gitVersion", "platform"} <= api.ask("GET", "/version").body.keys()
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz"])
-def test_it_is_well(api: Api, path: str) -> None:
+def test_the_health_paths_answer_ok(api: Api, path: str) -> None:
     answer = api.ask("GET", path)
     assert (200, "ok") == (answer.status, answer.body)
 

@@ -1,4 +1,4 @@
-"""What a POST makes of an object, and what it refuses."""
+"""What a POST does with an object, and what it refuses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .wire import Api, Json
 
 
 @of()
-def test_what_is_created_is_stamped(things: Things) -> None:
+def test_a_created_object_gets_uid_version_and_time(things: Things) -> None:
     answer = things.post(things.new())
     assert answer.status == 201
     assert (things.kind.api_version, things.kind.kind) == (answer["apiVersion"], answer["kind"])
@@ -29,7 +29,7 @@ def test_what_is_created_can_be_read(things: Things) -> None:
 
 
 @of()
-def test_a_second_of_the_same_name_is_refused(things: Things) -> None:
+def test_a_second_object_of_the_same_name_is_refused(things: Things) -> None:
     things.made()
     answer = things.post(things.new())
     assert answer.refusal == (409, "AlreadyExists")
@@ -38,7 +38,7 @@ def test_a_second_of_the_same_name_is_refused(things: Things) -> None:
 
 
 @of("bound pods", "expressnodes")
-def test_a_second_is_refused_while_the_first_terminates(things: Things) -> None:
+def test_a_second_object_is_refused_while_the_first_terminates(things: Things) -> None:
     things.made(finalizers=[FINALIZER])
     things.delete()
     answer = things.post(things.new())
@@ -47,14 +47,14 @@ def test_a_second_is_refused_while_the_first_terminates(things: Things) -> None:
 
 
 @of()
-def test_the_next_of_the_same_name_has_another_uid(things: Things) -> None:
+def test_the_next_object_of_the_same_name_has_another_uid(things: Things) -> None:
     first = things.made()
     things.delete(gracePeriodSeconds=0)
     assert things.made()["metadata"]["uid"] != first["metadata"]["uid"]
 
 
 @of()
-def test_only_the_server_writes_its_own_metadata(things: Things) -> None:
+def test_a_client_cannot_set_the_servers_metadata(things: Things) -> None:
     claimed: Json = {"uid": "mine", "creationTimestamp": "2001-01-01T00:00:00Z"}
     claimed |= {"deletionTimestamp": "2001-01-01T00:00:00Z", "deletionGracePeriodSeconds": 5}
     metadata = things.made(**claimed)["metadata"]
@@ -84,18 +84,18 @@ def test_empty_metadata_is_left_out(things: Things) -> None:
 
 
 @of("pods", "expressnodes")
-def test_a_status_is_not_taken_at_creation(things: Things) -> None:
+def test_a_status_is_dropped_at_creation(things: Things) -> None:
     made = things.post({**things.new(), "status": {"phase": "Running", "reason": "Early"}})
     assert "Early" != (made.body.get("status") or {}).get("reason")
 
 
 @of("pods", "leases", "events")
-def test_kind_and_version_may_be_left_to_the_path(things: Things) -> None:
+def test_kind_and_version_can_be_left_out(things: Things) -> None:
     bare = {key: value for key, value in things.new().items() if key not in ("apiVersion", "kind")}
     assert things.post(bare).status == 201
 
 
-def test_a_custom_resource_names_its_kind(nodes: Things) -> None:
+def test_a_custom_resource_must_name_its_kind(nodes: Things) -> None:
     bare = {key: value for key, value in nodes.new().items() if key != "kind"}
     assert nodes.post(bare).refusal == (400, "BadRequest")
 
@@ -154,7 +154,7 @@ def test_a_long_prefix_is_cut(leases: Things) -> None:
 
 
 @of("pods", "expressnodes")
-def test_a_given_name_goes_before_a_generated_one(things: Things) -> None:
+def test_a_given_name_takes_precedence_over_a_generated_one(things: Things) -> None:
     assert things.made(generateName="other-")["metadata"]["name"] == things.name
 
 
@@ -170,7 +170,7 @@ def test_without_a_name_nothing_is_created(things: Things) -> None:
     "name",
     ["Upper", "under_score", "-begin", "end-", ".begin", "end.", "two..dots", "dot.-dash", "a b", "é", "a" * 254],
 )
-def test_a_name_is_a_dns_subdomain(things: Things, name: str) -> None:
+def test_a_name_must_be_a_dns_subdomain(things: Things, name: str) -> None:
     answer = things.post(things.new(name=name))
     assert answer.refusal == (422, "Invalid")
     assert ("metadata.name", "FieldValueInvalid") in answer.causes
@@ -178,13 +178,13 @@ def test_a_name_is_a_dns_subdomain(things: Things, name: str) -> None:
 
 @of("pods", "expressnodes", "leases")
 @pytest.mark.parametrize("name", ["a/b", "a%b", ".", ".."])
-def test_a_name_can_stand_in_a_path(things: Things, name: str) -> None:
+def test_a_name_that_cannot_be_in_a_path_is_refused(things: Things, name: str) -> None:
     assert things.post(things.new(name=name)).refusal == (422, "Invalid")
 
 
 @of("pods", "expressnodes")
 @pytest.mark.parametrize("rest", [".dot", "-dash", "0", "a" * 242])
-def test_these_are_names_too(things: Things, rest: str) -> None:
+def test_unusual_names_that_are_valid_are_accepted(things: Things, rest: str) -> None:
     assert things.made(rest)["metadata"]["name"] == things.name + rest
 
 
@@ -200,7 +200,7 @@ def test_these_are_names_too(things: Things, rest: str) -> None:
         ("finalizers", ["bad name"]),
     ],
 )
-def test_what_is_no_label_annotation_or_finalizer_is_refused(things: Things, field: str, value: Any) -> None:
+def test_an_invalid_label_annotation_or_finalizer_is_refused(things: Things, field: str, value: Any) -> None:
     answer = things.post(things.new(**{field: value}))
     assert answer.refusal == (422, "Invalid")
     assert answer.causes[0][0].startswith(f"metadata.{field}")
@@ -265,7 +265,7 @@ def test_a_new_pod_is_pending(things: Things) -> None:
 
 
 @pytest.mark.parametrize("spec", [{"containers": []}, {"containers": None}])
-def test_a_pod_has_a_container(pods: Things, spec: Json) -> None:
+def test_a_pod_must_have_a_container(pods: Things, spec: Json) -> None:
     answer = pods.post(pods.new(spec=spec))
     assert answer.refusal == (422, "Invalid")
     assert answer.causes[0] == ("spec.containers", "FieldValueRequired")

@@ -1,4 +1,4 @@
-"""What a DELETE does: at once, in a grace period, under preconditions, and held up by finalizers."""
+"""What a DELETE does: with grace periods, preconditions and finalizers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def ends(obj: Any) -> datetime:
 
 
 @of("expressnodes", "leases", "events")
-def test_what_is_no_pod_goes_at_once_with_a_status(things: Things) -> None:
+def test_an_object_other_than_a_pod_is_gone_at_once_and_the_answer_is_a_status(things: Things) -> None:
     made = things.made()
     answer = things.delete()
     assert (200, "Status", "v1", "Success") == (answer.status, answer["kind"], answer["apiVersion"], answer["status"])
@@ -30,21 +30,21 @@ def test_what_is_no_pod_goes_at_once_with_a_status(things: Things) -> None:
 
 
 @of("expressnodes", "leases")
-def test_what_is_no_pod_knows_no_grace(things: Things) -> None:
+def test_an_object_other_than_a_pod_has_no_grace_period(things: Things) -> None:
     things.made()
     assert things.delete(gracePeriodSeconds=30).status == 200
     assert things.gone
 
 
 @of()
-def test_what_does_not_exist_cannot_be_deleted(things: Things) -> None:
+def test_an_unknown_object_cannot_be_deleted(things: Things) -> None:
     answer = things.delete()
     assert answer.refusal == (404, "NotFound")
     assert answer["details"] == {"name": things.name, **things.kind.details}
 
 
 @pytest.mark.parametrize("seconds", [None, 0, 20])
-def test_an_unbound_pod_goes_at_once(pods: Things, seconds: int | None) -> None:
+def test_an_unbound_pod_is_gone_at_once(pods: Things, seconds: int | None) -> None:
     made = pods.made()
     answer = pods.delete({} if seconds is None else {"gracePeriodSeconds": seconds})
     assert (200, "Pod", made["metadata"]["uid"]) == (answer.status, answer["kind"], answer.metadata["uid"])
@@ -52,7 +52,7 @@ def test_an_unbound_pod_goes_at_once(pods: Things, seconds: int | None) -> None:
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
-def test_a_pod_that_has_ended_goes_at_once(bound: Things, phase: str) -> None:
+def test_a_pod_that_has_ended_is_gone_at_once(bound: Things, phase: str) -> None:
     bound.made()
     assert bound.patch({"status": {"phase": phase}}, subresource="status").status == 200
     assert bound.delete().status == 200
@@ -77,7 +77,7 @@ def test_the_grace_period_is_the_pods_own(bound: Things, seconds: int) -> None:
     assert grace(bound.delete()) == seconds
 
 
-def test_a_pods_own_grace_period_may_be_none(bound: Things) -> None:
+def test_a_pods_own_grace_period_can_be_0(bound: Things) -> None:
     bound.made(spec={"terminationGracePeriodSeconds": 0})
     assert bound.delete().status == 200
     assert bound.gone
@@ -92,7 +92,7 @@ def test_a_grace_period_can_be_given(bound: Things, seconds: int) -> None:
     assert timedelta(seconds=seconds) <= lasts <= timedelta(seconds=seconds + 2 * LONGEST_ANSWER)
 
 
-def test_a_grace_period_of_none_is_force(bound: Things) -> None:
+def test_a_grace_period_of_0_is_force(bound: Things) -> None:
     bound.made()
     answer = bound.delete({"gracePeriodSeconds": 0})
     assert (200, "Pod") == (answer.status, answer["kind"])
@@ -106,7 +106,7 @@ def test_a_negative_grace_period_is_force_too(bound: Things) -> None:
 
 
 @pytest.mark.parametrize("options", [None, {}, {"gracePeriodSeconds": 30}, {"gracePeriodSeconds": 60}])
-def test_a_second_delete_that_asks_no_less_changes_nothing(bound: Things, options: Json | None) -> None:
+def test_a_second_delete_with_no_shorter_grace_period_changes_nothing(bound: Things, options: Json | None) -> None:
     bound.made()
     first = bound.delete()
     assert (200, first.body) == ((second := bound.delete(options)).status, second.body)
@@ -142,7 +142,7 @@ def test_a_terminating_pod_can_still_be_patched(bound: Things) -> None:
 
 
 @of()
-def test_a_patch_cannot_undo_or_begin_a_deletion(things: Things) -> None:
+def test_a_patch_can_neither_undo_nor_begin_a_deletion(things: Things) -> None:
     things.made()
     stamp = {"deletionTimestamp": "2001-01-01T00:00:00Z", "deletionGracePeriodSeconds": 5}
     things.patch({"metadata": stamp})
@@ -152,13 +152,13 @@ def test_a_patch_cannot_undo_or_begin_a_deletion(things: Things) -> None:
 # Options
 
 
-def test_options_may_stand_in_the_query(bound: Things) -> None:
+def test_delete_options_can_be_in_the_query(bound: Things) -> None:
     bound.made()
     assert grace(bound.delete(gracePeriodSeconds=5)) == 5
 
 
 @pytest.mark.parametrize("body", [{}, {"propagationPolicy": "Background"}, {"gracePeriodSeconds": 9}])
-def test_a_body_leaves_the_query_no_say(bound: Things, body: Json) -> None:
+def test_delete_options_in_the_body_overrule_those_in_the_query(bound: Things, body: Json) -> None:
     bound.made()
     answer = bound.delete(body, gracePeriodSeconds=5)
     assert (200, body.get("gracePeriodSeconds", 30)) == (answer.status, grace(answer))
@@ -166,7 +166,7 @@ def test_a_body_leaves_the_query_no_say(bound: Things, body: Json) -> None:
 
 @pytest.mark.parametrize("named", [{}, {"kind": "DeleteOptions", "apiVersion": "v1"}])
 @of("bound pods", "expressnodes")
-def test_options_may_name_their_kind(things: Things, named: Json) -> None:
+def test_delete_options_can_name_their_kind(things: Things, named: Json) -> None:
     things.made()
     assert things.delete({**named, "propagationPolicy": "Background"}).status == 200
 
@@ -185,7 +185,7 @@ def test_an_unknown_propagation_policy_is_refused(things: Things, where: str) ->
 @pytest.mark.parametrize(
     "body", [b"{", b"[]", b'{"gracePeriodSeconds": "x"}', b'{"kind": "Other", "apiVersion": "v1"}']
 )
-def test_options_that_are_none_are_refused(api: Api, things: Things, body: bytes) -> None:
+def test_malformed_delete_options_are_refused(api: Api, things: Things, body: bytes) -> None:
     things.made()
     assert api.ask("DELETE", things.path(), body).status >= 400
     assert "deletionTimestamp" not in things.get().metadata
@@ -195,7 +195,7 @@ def test_options_that_are_none_are_refused(api: Api, things: Things, body: bytes
 
 
 @of("bound pods", "pods", "expressnodes", "leases", "events")
-def test_another_uid_is_not_deleted(things: Things) -> None:
+def test_a_delete_with_another_uid_is_refused(things: Things) -> None:
     made = things.made()
     answer = things.delete({"preconditions": {"uid": "other"}})
     assert answer.refusal == (409, "Conflict")
@@ -208,7 +208,7 @@ def test_another_uid_is_not_deleted(things: Things) -> None:
 
 
 @of("bound pods", "pods", "expressnodes", "leases")
-def test_another_version_is_not_deleted(things: Things) -> None:
+def test_a_delete_with_another_version_is_refused(things: Things) -> None:
     made = things.made()
     assert things.delete({"preconditions": {"resourceVersion": "1"}}).refusal == (409, "Conflict")
     assert things.get().body == made
@@ -216,7 +216,7 @@ def test_another_version_is_not_deleted(things: Things) -> None:
 
 @of("bound pods", "pods", "expressnodes", "leases")
 @pytest.mark.parametrize("which", [["uid"], ["resourceVersion"], ["uid", "resourceVersion"]])
-def test_the_one_that_is_meant_is_deleted(things: Things, which: list[str]) -> None:
+def test_a_delete_with_the_right_precondition_deletes(things: Things, which: list[str]) -> None:
     made = things.made()
     assert things.delete({"preconditions": {key: made["metadata"][key] for key in which}}).status == 200
     assert things.gone or "deletionTimestamp" in things.get().metadata
@@ -231,12 +231,12 @@ def test_both_preconditions_must_hold(things: Things, wrong: str) -> None:
 
 
 @of("bound pods", "pods", "expressnodes")
-def test_a_precondition_on_nothing_is_not_found(things: Things) -> None:
+def test_a_delete_of_an_unknown_object_with_a_precondition_is_not_found(things: Things) -> None:
     assert things.delete({"preconditions": {"uid": "other"}}).refusal == (404, "NotFound")
 
 
 @of("bound pods", "expressnodes")
-def test_preconditions_hold_while_it_terminates(things: Things) -> None:
+def test_preconditions_are_checked_while_an_object_terminates(things: Things) -> None:
     uid = things.made(finalizers=[FINALIZER])["metadata"]["uid"]
     going = things.delete()
     assert things.delete({"preconditions": {"uid": "other"}}).refusal == (409, "Conflict")
@@ -266,19 +266,19 @@ def test_a_finalizer_keeps_an_object(things: Things) -> None:
 
 
 @of("pods", "expressnodes", "leases")
-def test_a_kept_object_has_no_grace(things: Things) -> None:
+def test_an_object_kept_by_a_finalizer_has_no_grace_period(things: Things) -> None:
     things.made(finalizers=[FINALIZER])
     assert grace(things.delete()) == 0
 
 
-def test_force_does_not_pass_a_finalizer(bound: Things) -> None:
+def test_force_does_not_override_a_finalizer(bound: Things) -> None:
     bound.made(finalizers=[FINALIZER])
     assert grace(bound.delete({"gracePeriodSeconds": 0})) == 0
     assert not bound.gone
 
 
 @of("pods", "expressnodes", "leases")
-def test_a_second_delete_does_not_pass_a_finalizer(things: Things) -> None:
+def test_a_second_delete_does_not_override_a_finalizer(things: Things) -> None:
     things.made(finalizers=[FINALIZER])
     first = things.delete()
     second = things.delete()
@@ -296,7 +296,7 @@ REMOVALS = {
 
 @of("pods", "expressnodes", "leases")
 @pytest.mark.parametrize("how", REMOVALS)
-def test_with_the_last_finalizer_the_object_goes(things: Things, how: str) -> None:
+def test_a_patch_that_removes_the_last_finalizer_removes_the_object(things: Things, how: str) -> None:
     things.made(finalizers=[FINALIZER])
     things.delete()
     content_type, patch = REMOVALS[how]
@@ -304,7 +304,7 @@ def test_with_the_last_finalizer_the_object_goes(things: Things, how: str) -> No
     assert things.gone
 
 
-def test_a_strategic_patch_takes_one_finalizer_away(pods: Things) -> None:
+def test_a_strategic_patch_can_remove_one_finalizer(pods: Things) -> None:
     pods.made(finalizers=[FINALIZER])
     pods.delete()
     assert pods.patch({"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}, STRATEGIC).status == 200
@@ -312,7 +312,7 @@ def test_a_strategic_patch_takes_one_finalizer_away(pods: Things) -> None:
 
 
 @of("pods", "expressnodes", "leases")
-def test_with_the_last_finalizer_put_away_the_object_goes(things: Things) -> None:
+def test_a_put_that_removes_the_last_finalizer_removes_the_object(things: Things) -> None:
     things.made(finalizers=[FINALIZER])
     going = things.delete().body
     assert things.put({**going, "metadata": {**going["metadata"], "finalizers": []}}).status == 200
@@ -320,7 +320,7 @@ def test_with_the_last_finalizer_put_away_the_object_goes(things: Things) -> Non
 
 
 @of("pods", "expressnodes")
-def test_one_finalizer_is_enough(things: Things) -> None:
+def test_one_finalizer_of_two_keeps_an_object(things: Things) -> None:
     things.made(finalizers=[FINALIZER, "example.com/more"])
     things.delete()
     assert things.patch({"metadata": {"finalizers": ["example.com/more"]}}).metadata["finalizers"] == [
@@ -329,7 +329,7 @@ def test_one_finalizer_is_enough(things: Things) -> None:
     assert not things.gone
 
 
-def test_without_its_finalizer_a_bound_pod_keeps_its_grace(bound: Things) -> None:
+def test_a_bound_pod_without_its_finalizer_stays_for_its_grace_period(bound: Things) -> None:
     bound.made(finalizers=[FINALIZER])
     bound.delete()
     assert grace(bound.patch({"metadata": {"finalizers": None}})) == 30
@@ -337,7 +337,7 @@ def test_without_its_finalizer_a_bound_pod_keeps_its_grace(bound: Things) -> Non
 
 
 @of()
-def test_no_finalizer_comes_while_it_terminates(things: Things) -> None:
+def test_no_finalizer_can_be_added_while_an_object_terminates(things: Things) -> None:
     things.made(finalizers=[FINALIZER])
     going = things.delete()
     answer = things.patch({"metadata": {"finalizers": [FINALIZER, "example.com/more"]}})
@@ -347,7 +347,7 @@ def test_no_finalizer_comes_while_it_terminates(things: Things) -> None:
 
 
 @of("pods", "expressnodes")
-def test_finalizers_come_and_go_before(things: Things) -> None:
+def test_finalizers_can_be_added_and_removed_before_a_deletion(things: Things) -> None:
     things.made()
     assert things.patch({"metadata": {"finalizers": [FINALIZER]}}).metadata["finalizers"] == [FINALIZER]
     assert "finalizers" not in things.patch({"metadata": {"finalizers": None}}).metadata
@@ -368,13 +368,13 @@ def test_a_collection_is_deleted_by_its_selector(api: Api, things: Things) -> No
     assert things.listed() == {"b"}
 
 
-def test_a_collection_of_bound_pods_keeps_their_grace(api: Api, bound: Things) -> None:
+def test_a_deleted_collection_of_bound_pods_stays_for_its_grace_period(api: Api, bound: Things) -> None:
     bound.made(labels={"of": bound.name})
     api.ask("DELETE", bound.collection, labelSelector=f"of={bound.name}")
     assert grace(bound.get()) == 30
 
 
-def test_nothing_selected_is_nothing_deleted(api: Api, nodes: Things) -> None:
+def test_a_collection_without_a_selected_object_deletes_nothing(api: Api, nodes: Things) -> None:
     nodes.made()
     answer = api.ask("DELETE", nodes.collection, labelSelector=f"of={nodes.name}")
     assert (200, []) == (answer.status, answer["items"])
@@ -392,7 +392,7 @@ def owned_by(owner: Json, **more: Any) -> list[Json]:
 
 
 @pytest.mark.parametrize("kind", ["pods", "leases"])
-def test_what_an_owner_leaves_behind_is_collected(pods: Things, leases: Things, kind: str) -> None:
+def test_the_objects_of_a_deleted_owner_are_deleted(pods: Things, leases: Things, kind: str) -> None:
     owner = leases.made("-owner")
     owned = {"pods": pods, "leases": leases}[kind]
     owned.made(ownerReferences=owned_by(owner, controller=True, blockOwnerDeletion=False))
@@ -400,7 +400,7 @@ def test_what_an_owner_leaves_behind_is_collected(pods: Things, leases: Things, 
     till("the owned one gone", lambda: owned.gone)
 
 
-def test_one_owner_of_two_is_enough(leases: Things) -> None:
+def test_an_object_with_one_owner_left_of_two_stays(leases: Things) -> None:
     owners = [leases.made("-owner"), leases.made("-other")]
     leases.made(ownerReferences=[*owned_by(owners[0]), *owned_by(owners[1])])
     leases.made("-alone", ownerReferences=owned_by(owners[0]))
@@ -409,7 +409,7 @@ def test_one_owner_of_two_is_enough(leases: Things) -> None:
     assert not leases.gone
 
 
-def test_orphans_are_left_alone(leases: Things) -> None:
+def test_orphans_stay(leases: Things) -> None:
     owner = leases.made("-owner")
     leases.made(ownerReferences=owned_by(owner))
     leases.delete({"propagationPolicy": "Orphan"}, suffix="-owner")
@@ -417,7 +417,7 @@ def test_orphans_are_left_alone(leases: Things) -> None:
     assert (200, None) == ((left := leases.get()).status, left.metadata.get("ownerReferences"))
 
 
-def test_a_foreground_deletion_waits_for_the_owned(leases: Things) -> None:
+def test_a_foreground_deletion_waits_for_the_owned_objects(leases: Things) -> None:
     leases.made()
     answer = leases.delete({"propagationPolicy": "Foreground"})
     assert answer.metadata["finalizers"] == ["foregroundDeletion"]

@@ -1,4 +1,4 @@
-"""The list of differences speaks of checks that there are."""
+"""The list of differences names only checks that exist."""
 
 from __future__ import annotations
 

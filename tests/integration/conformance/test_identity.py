@@ -1,4 +1,4 @@
-"""Who asks, as whom, and what time it is there."""
+"""Who sends a request, whom it impersonates, and the server's time."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def test_a_request_acts_as_the_user_whom_it_impersonates(api: Api, pods: Things)
     assert "deletionTimestamp" not in pods.get().metadata
 
 
-def test_a_watch_does_too(api: Api, pods: Things) -> None:
+def test_a_watch_acts_as_the_impersonated_user_too(api: Api, pods: Things) -> None:
     answer = api.ask("GET", pods.collection, headers=AS_NOBODY, watch="true")
     assert answer.refusal == (403, "Forbidden")
     assert "cannot watch" in answer["message"]
 
 
 @pytest.mark.parametrize(("headers", "allowed"), [({}, True), (AS_NOBODY, False)], ids=["itself", "nobody"])
-def test_a_review_is_of_the_one_who_acts(api: Api, headers: Json, allowed: bool) -> None:
+def test_a_review_is_about_the_impersonated_user(api: Api, headers: Json, allowed: bool) -> None:
     asked = {"verb": "delete", "resource": "pods", "namespace": api.namespace}
     review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
     answer = api.ask("POST", REVIEWS, review | {"spec": {"resourceAttributes": asked}}, headers=headers)
@@ -41,7 +41,7 @@ def test_a_review_is_of_the_one_who_acts(api: Api, headers: Json, allowed: bool)
 
 
 @pytest.mark.parametrize("headers", [{"Impersonate-Group": "ops"}, {"Impersonate-Extra-Reason": "x"}])
-def test_a_group_or_more_without_a_user_is_refused_in_plain_text(api: Api, pods: Things, headers: Json) -> None:
+def test_impersonation_without_a_user_is_refused_in_plain_text(api: Api, pods: Things, headers: Json) -> None:
     answer = api.ask("GET", pods.collection, headers=headers)
     assert answer.status == 500
     assert answer.body.startswith("Internal Server Error: ")
@@ -49,7 +49,7 @@ def test_a_group_or_more_without_a_user_is_refused_in_plain_text(api: Api, pods:
 
 
 @pytest.mark.parametrize("kind", ["list", "missing", "forbidden", "refused", "watch"])
-def test_each_answer_tells_the_time(api: Api, pods: Things, kind: str) -> None:
+def test_each_answer_has_the_time(api: Api, pods: Things, kind: str) -> None:
     answer = {
         "list": lambda: api.ask("GET", pods.collection),
         "missing": lambda: api.ask("GET", pods.path()),

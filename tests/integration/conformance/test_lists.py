@@ -27,7 +27,7 @@ def test_listed_objects_of_built_in_types_do_not_name_their_type(things: Things)
     assert {key: value for key, value in made.items() if key not in ("kind", "apiVersion")} == listed
 
 
-def test_listed_custom_resources_do(nodes: Things) -> None:
+def test_listed_custom_resources_name_their_type(nodes: Things) -> None:
     made = nodes.made()
     assert nodes.list(fieldSelector=f"metadata.name={nodes.name}")["items"] == [made]
 
@@ -42,7 +42,7 @@ def test_a_list_is_sorted_by_name(things: Things) -> None:
 
 @of("pods", "expressnodes")
 @pytest.mark.parametrize("version", ["0", "now", "its own"])
-def test_a_list_may_ask_for_no_older_version(things: Things, version: str) -> None:
+def test_a_list_can_ask_for_a_minimum_version(things: Things, version: str) -> None:
     made = things.made()
     since = {"0": "0", "now": things.version(), "its own": made["metadata"]["resourceVersion"]}[version]
     answer = things.list(resourceVersion=since)
@@ -51,7 +51,7 @@ def test_a_list_may_ask_for_no_older_version(things: Things, version: str) -> No
 
 
 @of("pods", "expressnodes")
-def test_a_lists_version_is_a_number(things: Things) -> None:
+def test_the_version_of_a_list_must_be_a_number(things: Things) -> None:
     assert things.list(resourceVersion="new").status >= 400
 
 
@@ -81,7 +81,7 @@ def test_a_limit_cuts_a_list(leases: Things) -> None:
 
 
 @of()
-def test_one_is_selected_by_its_name(things: Things) -> None:
+def test_one_object_is_selected_by_its_name(things: Things) -> None:
     for suffix in ("", "a"):
         things.made(suffix)
     assert things.listed(fieldSelector=f"metadata.name={things.name}") == {""}
@@ -91,7 +91,7 @@ def test_one_is_selected_by_its_name(things: Things) -> None:
 
 
 @of("pods", "expressnodes")
-def test_fields_are_selected_together(api: Api, things: Things) -> None:
+def test_several_fields_must_all_match(api: Api, things: Things) -> None:
     things.made()
     both = f"metadata.name={things.name},metadata.namespace="
     assert things.listed(fieldSelector=both + api.namespace) == {""}
@@ -109,7 +109,7 @@ def test_fields_are_selected_together(api: Api, things: Things) -> None:
         ("spec.schedulerName=nobody", {"free"}),
     ],
 )
-def test_pods_are_selected_by_more(pods: Things, bound: Things, selector: str, selected: set[str]) -> None:
+def test_pods_are_selected_by_further_fields(pods: Things, bound: Things, selector: str, selected: set[str]) -> None:
     pods.made("free")
     bound.made("bound")
     assert pods.listed(fieldSelector=selector) == selected
@@ -133,7 +133,7 @@ def test_pods_are_selected_by_more(pods: Things, bound: Things, selector: str, s
         ("source=", True),
     ],
 )
-def test_events_are_selected_by_what_they_tell(events: Things, selector: str, selected: bool) -> None:
+def test_events_are_selected_by_their_fields(events: Things, selector: str, selected: bool) -> None:
     events.made()
     assert bool(events.listed(fieldSelector=selector)) is selected
 
@@ -148,7 +148,7 @@ def test_any_other_field_is_refused(things: Things, field: str) -> None:
 
 @of("pods", "expressnodes")
 @pytest.mark.parametrize("selector", ["metadata.name", "metadata.name>a"])
-def test_a_field_selector_that_is_none_is_refused(things: Things, selector: str) -> None:
+def test_a_malformed_field_selector_is_refused(things: Things, selector: str) -> None:
     assert things.list(fieldSelector=selector).refusal == (400, "BadRequest")
 
 
@@ -174,7 +174,7 @@ def test_a_field_selector_that_is_none_is_refused(things: Things, selector: str)
     ],
 )
 @of("pods", "expressnodes")
-def test_labels_select(things: Things, selector: str, selected: set[str]) -> None:
+def test_objects_are_selected_by_their_labels(things: Things, selector: str, selected: set[str]) -> None:
     mine = {"of": things.name}
     things.made("red", labels={**mine, "color": "red", "example.com/size": "1"})
     things.made("blue", labels={**mine, "color": "blue"})
@@ -184,12 +184,12 @@ def test_labels_select(things: Things, selector: str, selected: set[str]) -> Non
 
 @of("pods", "expressnodes")
 @pytest.mark.parametrize("selector", ["==", "a=b=c", "a in", "a in b", "a=bad value", "bad key=a", "!a=b"])
-def test_a_label_selector_that_is_none_is_refused(things: Things, selector: str) -> None:
+def test_a_malformed_label_selector_is_refused(things: Things, selector: str) -> None:
     assert things.list(labelSelector=selector).refusal == (400, "BadRequest")
 
 
 @of("pods", "expressnodes")
-def test_labels_and_fields_are_selected_together(things: Things) -> None:
+def test_labels_and_fields_must_both_match(things: Things) -> None:
     for suffix in ("a", "b"):
         things.made(suffix, labels={"of": things.name})
     selectors = {"labelSelector": f"of={things.name}", "fieldSelector": f"metadata.name={things.name}a"}

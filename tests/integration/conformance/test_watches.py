@@ -1,4 +1,4 @@
-"""What a WATCH tells, from where on, and how it ends."""
+"""Which events a WATCH sends, from which version, and how it ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .wire import Api, Events, Json
 
 
 def told(events: Events, number: int) -> list[tuple[str, Json]]:
-    """Give the next events, bookmarks left out."""
+    """Return the next events, without bookmarks."""
     return list(islice((event for event in events if event[0] != "BOOKMARK"), number))
 
 
@@ -26,7 +26,7 @@ def mine(things: Things) -> str:
 
 @of()
 @pytest.mark.parametrize("since", [{}, {"resourceVersion": "0"}, {"resourceVersion": ""}])
-def test_without_a_version_what_is_there_comes_first(api: Api, things: Things, since: Json) -> None:
+def test_a_watch_without_a_version_first_sends_the_objects_that_exist(api: Api, things: Things, since: Json) -> None:
     made = things.made()
     with api.watch(things.collection, fieldSelector=mine(things), **since) as events:
         assert next(events) == ("ADDED", made)
@@ -35,7 +35,7 @@ def test_without_a_version_what_is_there_comes_first(api: Api, things: Things, s
 
 
 @of()
-def test_from_a_lists_version_all_that_came_after_is_told(api: Api, things: Things) -> None:
+def test_a_watch_from_a_lists_version_sends_every_later_change(api: Api, things: Things) -> None:
     since = things.version()
     made = things.made()
     patched = things.patch({"metadata": {"labels": {"a": "b"}}}).body
@@ -46,7 +46,7 @@ def test_from_a_lists_version_all_that_came_after_is_told(api: Api, things: Thin
 
 
 @of()
-def test_from_an_objects_version_only_the_rest_is_told(api: Api, things: Things) -> None:
+def test_a_watch_from_an_objects_version_sends_only_later_changes(api: Api, things: Things) -> None:
     made = things.made()
     patched = things.patch({"metadata": {"labels": {"a": "b"}}}).body
     since = made["metadata"]["resourceVersion"]
@@ -55,7 +55,7 @@ def test_from_an_objects_version_only_the_rest_is_told(api: Api, things: Things)
 
 
 @of()
-def test_what_comes_later_is_told_when_it_comes(api: Api, things: Things) -> None:
+def test_a_watch_sends_a_change_when_it_happens(api: Api, things: Things) -> None:
     with api.watch(things.collection, fieldSelector=mine(things), resourceVersion=things.version()) as events:
         made = things.made()
         assert next(events) == ("ADDED", made)
@@ -63,7 +63,7 @@ def test_what_comes_later_is_told_when_it_comes(api: Api, things: Things) -> Non
         assert next(events) == ("MODIFIED", patched)
 
 
-def test_a_forced_deletion_of_a_bound_pod_is_told_twice(api: Api, bound: Things) -> None:
+def test_a_forced_deletion_of_a_bound_pod_sends_two_events(api: Api, bound: Things) -> None:
     bound.made()
     with api.watch(bound.collection, fieldSelector=mine(bound), resourceVersion=bound.version()) as events:
         bound.delete({"gracePeriodSeconds": 0})
@@ -72,7 +72,7 @@ def test_a_forced_deletion_of_a_bound_pod_is_told_twice(api: Api, bound: Things)
     assert (0, 0) == tuple(pod["metadata"]["deletionGracePeriodSeconds"] for pod in (modified, deleted))
 
 
-def test_a_termination_is_told_as_it_goes(api: Api, bound: Things) -> None:
+def test_a_termination_sends_an_event_for_each_step(api: Api, bound: Things) -> None:
     bound.made()
     since = bound.version()
     for seconds in (20, 10, 0):
@@ -84,7 +84,7 @@ def test_a_termination_is_told_as_it_goes(api: Api, bound: Things) -> None:
 
 
 @of("expressnodes", "leases")
-def test_a_deletion_tells_the_last_look_at_a_new_version(api: Api, things: Things) -> None:
+def test_a_deletion_sends_the_last_state_with_a_new_version(api: Api, things: Things) -> None:
     made = things.made()
     with api.watch(things.collection, fieldSelector=mine(things), resourceVersion=things.version()) as events:
         things.delete()
@@ -114,7 +114,7 @@ def test_versions_only_rise(api: Api, things: Things) -> None:
 
 
 @of("pods", "bound pods", "expressnodes")
-def test_an_old_incarnation_and_a_new_one_are_told_apart(api: Api, things: Things) -> None:
+def test_an_old_incarnation_and_a_new_one_differ_in_their_uid(api: Api, things: Things) -> None:
     with api.watch(things.collection, fieldSelector=mine(things), resourceVersion=things.version()) as events:
         old = things.made()["metadata"]["uid"]
         things.delete(gracePeriodSeconds=0)
@@ -128,7 +128,7 @@ def test_an_old_incarnation_and_a_new_one_are_told_apart(api: Api, things: Thing
 
 
 @of("pods", "expressnodes", "leases")
-def test_a_label_selector_makes_objects_come_and_go(api: Api, things: Things) -> None:
+def test_a_change_of_labels_adds_an_object_to_a_watch_or_removes_it(api: Api, things: Things) -> None:
     things.made()
     selected = f"of={things.name}"
     with api.watch(things.collection, labelSelector=selected, resourceVersion=things.version()) as events:
@@ -141,7 +141,7 @@ def test_a_label_selector_makes_objects_come_and_go(api: Api, things: Things) ->
     assert seen[3][1] == answer.body
 
 
-def test_a_field_selector_makes_pods_come_and_go(api: Api, bound: Things) -> None:
+def test_a_change_of_phase_adds_a_pod_to_a_watch_or_removes_it(api: Api, bound: Things) -> None:
     bound.made()
     selected = f"{mine(bound)},status.phase=Running"
     with api.watch(bound.collection, fieldSelector=selected, resourceVersion=bound.version()) as events:
@@ -151,7 +151,7 @@ def test_a_field_selector_makes_pods_come_and_go(api: Api, bound: Things) -> Non
 
 
 @of("pods", "expressnodes")
-def test_what_is_not_selected_is_not_told(api: Api, things: Things) -> None:
+def test_an_object_that_is_not_selected_sends_no_event(api: Api, things: Things) -> None:
     with api.watch(things.collection, fieldSelector=mine(things), resourceVersion=things.version()) as events:
         things.made("other")
         things.made()
@@ -173,13 +173,13 @@ def test_one_object_is_read_at_its_own_path_and_not_watched(things: Things) -> N
 
 
 @of("pods", "expressnodes")
-def test_a_watch_is_selected_by_known_fields_alone(api: Api, things: Things) -> None:
+def test_a_watch_refuses_a_selector_with_an_unknown_field(api: Api, things: Things) -> None:
     answer = api.ask("GET", things.collection, watch="true", fieldSelector="spec.unheard=a")
     assert answer.refusal == (400, "BadRequest")
 
 
 @pytest.mark.parametrize("word", ["1", "true"])
-def test_a_watch_is_asked_for_by_either_word(api: Api, leases: Things, word: str) -> None:
+def test_a_watch_is_asked_for_by_true_or_1(api: Api, leases: Things, word: str) -> None:
     made = leases.made()
     with api.watch(leases.collection, fieldSelector=mine(leases), watch=word) as events:
         assert next(events) == ("ADDED", made)
@@ -188,8 +188,8 @@ def test_a_watch_is_asked_for_by_either_word(api: Api, leases: Things, word: str
 # Ends
 
 
-def test_an_expired_version_is_told_in_the_stream(api: Api, nodes: Things) -> None:
-    """Asked of custom resources: a young API server still remembers version 1 of its built-in types."""
+def test_a_watch_from_an_expired_version_gets_the_error_in_its_stream(api: Api, nodes: Things) -> None:
+    """For custom resources, since a new API server still has version 1 of its built-in types."""
     with api.watch(nodes.collection, resourceVersion="1") as events:
         ((kind, status),) = events
     assert (kind, status["kind"], status["status"]) == ("ERROR", "Status", "Failure")
@@ -198,15 +198,15 @@ def test_an_expired_version_is_told_in_the_stream(api: Api, nodes: Things) -> No
 
 
 @of("pods", "expressnodes")
-def test_a_watchs_version_is_a_number(api: Api, things: Things) -> None:
+def test_the_version_of_a_watch_must_be_a_number(api: Api, things: Things) -> None:
     assert api.ask("GET", things.collection, watch="true", resourceVersion="new").status >= 400
 
 
 @of("pods", "expressnodes")
 def test_a_timeout_ends_a_watch_cleanly(api: Api, things: Things) -> None:
-    """And without a bookmark: the first of those comes after a minute, whenever the watch is to end.
+    """It ends without a bookmark: the first one is due after a minute, whatever the timeout is.
 
-    None is waited for here. A real API server (1.20) sent it after 60.1 to 60.8 s, whatever else it told meanwhile.
+    This test does not wait that long. A real API server (1.20) sent it after 60.1 to 60.8 s.
     """
     asked = {"fieldSelector": mine(things), "resourceVersion": things.version(), "allowWatchBookmarks": "true"}
     begun = time.monotonic()
@@ -216,7 +216,7 @@ def test_a_timeout_ends_a_watch_cleanly(api: Api, things: Things) -> None:
 
 
 @of("pods", "expressnodes")
-def test_two_watchers_see_the_same(api: Api, things: Things) -> None:
+def test_two_watches_get_the_same_events(api: Api, things: Things) -> None:
     asked = {"fieldSelector": mine(things), "resourceVersion": things.version()}
     with api.watch(things.collection, **asked) as one, api.watch(things.collection, **asked) as other:
         things.made()

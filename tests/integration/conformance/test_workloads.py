@@ -1,4 +1,4 @@
-"""The controllers of pods: what their objects are given, whom they own, and what becomes of that.
+"""The controllers of pods: the defaults of their objects, the pods that they own, and what happens to these.
 
 The pods find no Kubernetes node, so nothing runs in them.
 """
@@ -38,7 +38,7 @@ New = Callable[[Kind], Things]
 
 
 class Owner(Things):
-    """A controller and the pods that it owns; each test has its own label, so that nobody adopts another's."""
+    """A controller and its pods. Each test has its own label, so that no controller adopts another test's pods."""
 
     def new(self, suffix: str = "", /, *, spec: Json | None = None, **metadata: Any) -> Json:
         fresh = super().new(suffix, spec=spec, **metadata)
@@ -66,7 +66,7 @@ class Owner(Things):
 
 @pytest.fixture
 def owner(new: New) -> Iterator[Callable[[Kind], Owner]]:
-    """Controllers of the test's own; they go with it, for a namespace that is full of them goes slowly."""
+    """Controllers for this test. They are deleted at its end, as a namespace full of them is deleted slowly."""
     made: list[Owner] = []
 
     def make(kind: Kind) -> Owner:
@@ -99,13 +99,13 @@ def controller(obj: Json) -> Json | None:
         ("DaemonSet", {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}}),
     ],
 )
-def test_what_is_left_out_is_filled_in(owner: Callable[[Kind], Owner], kind: str, given: Json) -> None:
+def test_a_workload_gets_its_defaults(owner: Callable[[Kind], Owner], kind: str, given: Json) -> None:
     made = owner(SETS[kind]).made()
     assert given.items() <= made["spec"].items()
     assert made["metadata"]["generation"] == 1
 
 
-def test_a_job_is_given_a_selector_of_its_own_pods(owner: Callable[[Kind], Owner]) -> None:
+def test_a_job_gets_a_selector_of_its_own_pods(owner: Callable[[Kind], Owner]) -> None:
     job = owner(JOB)
     made = job.made()
     uid = made["metadata"]["uid"]
@@ -115,7 +115,7 @@ def test_a_job_is_given_a_selector_of_its_own_pods(owner: Callable[[Kind], Owner
 
 
 @pytest.mark.parametrize("kind", [*SETS, "Job"])
-def test_an_unknown_name_is_told_with_its_group(owner: Callable[[Kind], Owner], kind: str) -> None:
+def test_an_unknown_name_is_not_found_with_its_group(owner: Callable[[Kind], Owner], kind: str) -> None:
     things = owner(JOB if kind == "Job" else SETS[kind])
     answer = things.get()
     assert answer.refusal == (404, "NotFound")
@@ -123,7 +123,7 @@ def test_an_unknown_name_is_told_with_its_group(owner: Callable[[Kind], Owner], 
 
 
 @pytest.mark.parametrize("kind", ["ReplicaSet", "StatefulSet", "Job"])
-def test_it_owns_its_pods_and_says_what_it_made(owner: Callable[[Kind], Owner], kind: str) -> None:
+def test_a_workload_owns_its_pods_and_writes_an_event_about_each(owner: Callable[[Kind], Owner], kind: str) -> None:
     things = owner(JOB if kind == "Job" else SETS[kind])
     made = things.made()
     (pod,) = till("a pod", things.pods)
@@ -147,7 +147,7 @@ def test_it_owns_its_pods_and_says_what_it_made(owner: Callable[[Kind], Owner], 
     assert (event["source"], event["count"]) == ({"component": f"{kind.lower()}-controller"}, 1)
 
 
-def test_the_scheduler_tells_of_its_troubles_in_the_newer_way(owner: Callable[[Kind], Owner]) -> None:
+def test_the_schedulers_events_use_the_newer_api(owner: Callable[[Kind], Owner]) -> None:
     things = owner(SETS["ReplicaSet"])
     things.made()
     (pod,) = till("a pod", things.pods)
@@ -165,7 +165,7 @@ def test_the_scheduler_tells_of_its_troubles_in_the_newer_way(owner: Callable[[K
 
 
 @pytest.mark.parametrize(("policy", "names"), [("OrderedReady", ["-0"]), ("Parallel", ["-0", "-1"])])
-def test_a_stateful_sets_second_pod_waits_for_the_first_or_does_not(
+def test_a_stateful_sets_second_pod_waits_for_the_first_unless_it_is_parallel(
     owner: Callable[[Kind], Owner], policy: str, names: list[str]
 ) -> None:
     things = owner(SETS["StatefulSet"])
@@ -195,7 +195,7 @@ def test_a_deployment_has_a_replica_set_for_its_template(api: Api, owner: Callab
     )
 
 
-def test_a_daemons_pod_is_meant_for_one_kubernetes_node(api: Api, owner: Callable[[Kind], Owner]) -> None:
+def test_a_daemons_pod_is_bound_to_one_kubernetes_node_by_affinity(api: Api, owner: Callable[[Kind], Owner]) -> None:
     (node,) = api.ask("GET", "/api/v1/nodes")["items"]
     things = owner(SETS["DaemonSet"])
     pod_spec = {**POD, "nodeSelector": {}, "containers": [{"name": "app", "image": "docker.io/local/none:1"}]}
@@ -211,7 +211,7 @@ def test_a_daemons_pod_is_meant_for_one_kubernetes_node(api: Api, owner: Callabl
 
 
 @pytest.mark.parametrize(("policy", "finalizer"), [("Orphan", "orphan"), ("Foreground", "foregroundDeletion")])
-def test_the_collector_has_an_owner_kept_until_it_has_done_its_work(
+def test_an_owner_stays_until_the_garbage_collector_has_done_its_work(
     owner: Callable[[Kind], Owner], policy: str, finalizer: str
 ) -> None:
     things = owner(SETS["StatefulSet"])
@@ -227,7 +227,7 @@ def test_the_collector_has_an_owner_kept_until_it_has_done_its_work(
         assert things.pods() == []
 
 
-def test_an_orphan_is_adopted_by_the_next_of_its_name(owner: Callable[[Kind], Owner]) -> None:
+def test_an_orphan_is_adopted_by_the_next_owner_of_its_name(owner: Callable[[Kind], Owner]) -> None:
     things = owner(SETS["StatefulSet"])
     things.made()
     (pod,) = till("a pod", things.pods)
@@ -238,7 +238,7 @@ def test_an_orphan_is_adopted_by_the_next_of_its_name(owner: Callable[[Kind], Ow
     assert [one["metadata"]["uid"] for one in things.pods()] == [pod["metadata"]["uid"]]
 
 
-def test_a_job_orphans_its_pods_where_no_policy_is_given(owner: Callable[[Kind], Owner]) -> None:
+def test_a_job_orphans_its_pods_if_no_policy_is_given(owner: Callable[[Kind], Owner]) -> None:
     things = owner(JOB)
     things.made()
     till("a pod", things.pods)
@@ -248,7 +248,7 @@ def test_a_job_orphans_its_pods_where_no_policy_is_given(owner: Callable[[Kind],
     assert controller(left) is None
 
 
-def test_a_deleted_pod_of_a_job_is_made_anew(api: Api, owner: Callable[[Kind], Owner]) -> None:
+def test_a_deleted_pod_of_a_job_is_replaced(api: Api, owner: Callable[[Kind], Owner]) -> None:
     things = owner(JOB)
     things.made()
     (pod,) = till("a pod", things.pods)
@@ -256,7 +256,7 @@ def test_a_deleted_pod_of_a_job_is_made_anew(api: Api, owner: Callable[[Kind], O
     till("another", lambda: [one for one in things.pods() if one["metadata"]["uid"] != pod["metadata"]["uid"]])
 
 
-def test_a_quota_leaves_a_stateful_set_without_pods_and_it_says_so(api: Api, owner: Callable[[Kind], Owner]) -> None:
+def test_a_stateful_set_writes_an_event_if_a_quota_refuses_its_pod(api: Api, owner: Callable[[Kind], Owner]) -> None:
     place = f"{api.namespace}-quota"
     assert api.ask("POST", "/api/v1/namespaces", {"metadata": {"name": place}}).status == 201
     try:
@@ -302,7 +302,7 @@ def test_a_cluster_scoped_resource_is_not_found_in_a_namespace(api: Api, new: Ne
     assert api.ask("DELETE", f"{SITES}/{name}").status == 200
 
 
-def test_it_is_told_apart_by_discovery(api: Api) -> None:
+def test_discovery_says_that_it_is_cluster_scoped(api: Api) -> None:
     resources = api.ask("GET", "/apis/express.example.com/v1")["resources"]
     scopes = {each["name"]: (each["kind"], each["namespaced"]) for each in resources}
     assert scopes["expressnodes"] == ("ExpressNode", True)
@@ -324,7 +324,7 @@ def test_a_version_of_a_built_in_group_that_is_not_served(api: Api, path: str) -
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_what_has_a_namespace_is_not_found_without(api: Api, method: str) -> None:
+def test_a_namespaced_object_is_not_found_without_its_namespace(api: Api, method: str) -> None:
     answer = api.ask(method, "/apis/express.example.com/v1/expressnodes/a")
     assert (404, "404 page not found\n") == (answer.status, answer.body)
     answer = api.ask(method, "/apis/apps/v1/statefulsets/a")
@@ -332,14 +332,14 @@ def test_what_has_a_namespace_is_not_found_without(api: Api, method: str) -> Non
     assert answer["message"] == "the server could not find the requested resource"
 
 
-def test_what_has_a_namespace_is_not_made_without(api: Api) -> None:
+def test_a_namespaced_object_is_not_created_without_its_namespace(api: Api) -> None:
     node = {"apiVersion": "express.example.com/v1", "kind": "ExpressNode", "metadata": {"name": "a"}}
     answer = api.ask("POST", "/apis/express.example.com/v1/expressnodes", node)
     assert (404, "404 page not found\n") == (answer.status, answer.body)
     assert api.ask("POST", "/api/v1/pods", {}).refusal == (405, "MethodNotAllowed")
 
 
-def test_what_has_no_namespace_owns_in_any(api: Api, pods: Things) -> None:
+def test_a_cluster_scoped_owner_owns_objects_in_every_namespace(api: Api, pods: Things) -> None:
     site = {"apiVersion": "express.example.com/v1", "kind": "ExpressSite", "metadata": {"name": pods.name}}
     made = api.ask("POST", SITES, {**site, "spec": {"state": "down"}})
     reference = {key: made[key] for key in ("apiVersion", "kind")} | {

@@ -1,4 +1,4 @@
-"""What a PATCH and a PUT change, what they refuse, and what a dry run leaves as it was."""
+"""What a PATCH and a PUT change and refuse, and that a dry run changes nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_built_in_type_takes_each_kind_of_patch(things: Things, content_type: 
 
 
 @pytest.mark.parametrize("content_type", [MERGE, JSON_PATCH])
-def test_a_custom_resource_takes_two(nodes: Things, content_type: str) -> None:
+def test_a_custom_resource_takes_json_patches_and_merge_patches(nodes: Things, content_type: str) -> None:
     nodes.made()
     assert {"a": "b"} == nodes.patch(LABELLED[content_type], content_type).metadata["labels"]
 
@@ -45,7 +45,7 @@ def test_a_custom_resource_takes_no_strategic_patch(nodes: Things) -> None:
 
 @of("pods", "expressnodes", "leases")
 @pytest.mark.parametrize("content_type", [JSON, "text/plain", ""])
-def test_what_is_no_kind_of_patch_is_refused(things: Things, content_type: str) -> None:
+def test_an_unknown_kind_of_patch_is_refused(things: Things, content_type: str) -> None:
     things.made()
     assert things.patch(LABEL, content_type).refusal == (415, "UnsupportedMediaType")
 
@@ -53,14 +53,14 @@ def test_what_is_no_kind_of_patch_is_refused(things: Things, content_type: str) 
 @of("pods", "expressnodes")
 @pytest.mark.parametrize("content_type", [MERGE, JSON_PATCH])
 @pytest.mark.parametrize("body", [b"{", b'"text"', b"5"])
-def test_a_patch_that_is_none_is_refused(things: Things, content_type: str, body: bytes) -> None:
+def test_a_malformed_patch_is_refused(things: Things, content_type: str, body: bytes) -> None:
     made = things.made()
     assert things.patch(body, content_type).status >= 400
     assert things.get().body == made
 
 
 @of()
-def test_what_does_not_exist_cannot_be_patched(things: Things) -> None:
+def test_an_unknown_object_cannot_be_patched(things: Things) -> None:
     answer = things.patch(LABEL)
     assert answer.refusal == (404, "NotFound")
     assert answer["details"] == {"name": things.name, **things.kind.details}
@@ -126,7 +126,7 @@ OPERATIONS: dict[str, tuple[list[Json], Json]] = {
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_a_json_patch_operates(nodes: Things, name: str) -> None:
+def test_a_json_patch_applies_its_operations(nodes: Things, name: str) -> None:
     nodes.made(spec={"list": [1, 2], "a/b": 0})
     operations, expected = OPERATIONS[name]
     drop = [{"op": "remove", "path": "/spec/size"}, {"op": "remove", "path": "/spec/state"}]
@@ -145,7 +145,7 @@ def test_a_json_patch_operates(nodes: Things, name: str) -> None:
     ],
     ids=lambda operation: f"{operation['op']} {operation['path']}",
 )
-def test_an_operation_that_fails_fails_the_patch(things: Things, operation: Json) -> None:
+def test_one_failed_operation_fails_the_whole_patch(things: Things, operation: Json) -> None:
     made = things.made()
     first = {"op": "add", "path": "/metadata/annotations", "value": {"a": "b"}}
     assert things.patch([first, operation], JSON_PATCH).refusal == (422, "Invalid")
@@ -166,7 +166,7 @@ def test_a_patch_is_validated(things: Things, metadata: Json) -> None:
 
 @of("pods", "bound pods")
 @pytest.mark.parametrize("spec", [{"hostname": "other"}, {"terminationGracePeriodSeconds": 5}, {"nodeName": "other"}])
-def test_a_pods_spec_is_mostly_fixed(things: Things, spec: Json) -> None:
+def test_most_of_a_pods_spec_cannot_be_changed(things: Things, spec: Json) -> None:
     made = things.made()
     answer = things.patch({"spec": spec})
     assert answer.refusal == (422, "Invalid")
@@ -187,7 +187,7 @@ def test_a_pods_deadline_can_be_set(bound: Things) -> None:
     assert bound.patch({"spec": {"activeDeadlineSeconds": 60}})["spec"]["activeDeadlineSeconds"] == 60
 
 
-def test_a_pod_can_be_made_to_tolerate_more(bound: Things) -> None:
+def test_a_pods_tolerations_can_be_added_to(bound: Things) -> None:
     have = bound.made()["spec"].get("tolerations", [])
     more = {"key": "a", "operator": "Exists"}
     assert more in bound.patch({"spec": {"tolerations": [*have, more]}})["spec"]["tolerations"]
@@ -233,7 +233,7 @@ def test_a_patch_of_this_uid_is_taken(things: Things) -> None:
 
 @of("pods", "expressnodes", "leases")
 @pytest.mark.parametrize("field", ["name", "namespace"])
-def test_a_patch_moves_nothing(things: Things, field: str) -> None:
+def test_a_patch_cannot_change_name_or_namespace(things: Things, field: str) -> None:
     things.made()
     assert things.patch({"metadata": {field: "other"}}).refusal == (400, "BadRequest")
 
@@ -265,7 +265,7 @@ def test_a_put_of_another_uid_is_refused(things: Things) -> None:
 
 
 @of("expressnodes", "leases")
-def test_a_put_names_its_version(things: Things) -> None:
+def test_a_put_must_name_a_version(things: Things) -> None:
     things.made()
     answer = things.put(things.new())
     assert answer.refusal == (422, "Invalid")
@@ -280,19 +280,19 @@ def test_some_types_take_a_put_without_a_version(things: Things) -> None:
 
 
 @of("pods", "expressnodes")
-def test_a_put_makes_nothing(things: Things) -> None:
+def test_a_put_creates_nothing(things: Things) -> None:
     obj = things.new(resourceVersion="5") if things.kind.kind == "ExpressNode" else things.new()
     assert things.put(obj).refusal == (404, "NotFound")
 
 
 @of("leases", "events")
-def test_a_put_makes_some_types(things: Things) -> None:
+def test_a_put_creates_objects_of_some_types(things: Things) -> None:
     assert things.put(things.new()).status == 201
     assert things.get().status == 200
 
 
 @of("pods", "expressnodes", "leases")
-def test_a_put_is_of_the_name_in_its_path(api: Api, things: Things) -> None:
+def test_a_put_must_have_the_name_in_its_path(api: Api, things: Things) -> None:
     made = things.made()
     made["metadata"]["name"] = "other"
     assert api.ask("PUT", things.path(), made).refusal == (400, "BadRequest")
@@ -301,7 +301,7 @@ def test_a_put_is_of_the_name_in_its_path(api: Api, things: Things) -> None:
 # Status
 
 
-def test_a_custom_resources_status_is_written_apart(nodes: Things) -> None:
+def test_a_custom_resources_status_is_patched_only_through_its_subresource(nodes: Things) -> None:
     nodes.made()
     answer = nodes.patch({"status": {"state": "up"}, "spec": {"size": 2}}, subresource="status")
     assert (200, {"state": "up"}, 1) == (answer.status, answer["status"], answer["spec"]["size"])
@@ -309,13 +309,13 @@ def test_a_custom_resources_status_is_written_apart(nodes: Things) -> None:
     assert ({"state": "up"}, 3) == (answer["status"], answer["spec"]["size"])
 
 
-def test_a_custom_resources_status_is_put_apart(nodes: Things) -> None:
+def test_a_custom_resources_status_is_put_only_through_its_subresource(nodes: Things) -> None:
     made = nodes.made()
     answer = nodes.put({**made, "status": {"state": "up"}, "spec": {"size": 2}}, "status")
     assert (200, {"state": "up"}, 1) == (answer.status, answer["status"], answer["spec"]["size"])
 
 
-def test_a_pods_status_is_written_apart(bound: Things) -> None:
+def test_a_pods_status_is_written_only_through_its_subresource(bound: Things) -> None:
     bound.made()
     answer = bound.patch({"status": {"phase": "Running"}, "spec": {"hostname": "other"}}, subresource="status")
     assert (200, "Running") == (answer.status, answer["status"]["phase"])
@@ -335,7 +335,7 @@ def test_a_pods_conditions_merge_by_type(bound: Things) -> None:
     assert {("Ready", "True"), ("Other", "True")} == {(one["type"], one["status"]) for one in patched("Ready", "True")}
 
 
-def test_metadata_goes_with_a_pods_status_and_not_with_a_custom_resources(bound: Things, nodes: Things) -> None:
+def test_a_status_patch_changes_metadata_of_a_pod_but_not_of_a_custom_resource(bound: Things, nodes: Things) -> None:
     bound.made()
     nodes.made()
     assert bound.patch(LABEL, subresource="status").metadata.get("labels") == {"a": "b"}
@@ -343,13 +343,13 @@ def test_metadata_goes_with_a_pods_status_and_not_with_a_custom_resources(bound:
 
 
 @of("bound pods", "expressnodes")
-def test_a_status_is_read_with_all_the_rest(api: Api, things: Things) -> None:
+def test_the_status_subresource_returns_the_whole_object(api: Api, things: Things) -> None:
     made = things.made()
     assert api.ask("GET", things.path(subresource="status")).body == made
 
 
 @of("bound pods", "expressnodes")
-def test_a_status_patch_minds_versions(things: Things) -> None:
+def test_a_status_patch_of_another_version_is_refused(things: Things) -> None:
     things.made()
     answer = things.patch({"metadata": {"resourceVersion": "1"}, "status": {"reason": "x"}}, subresource="status")
     assert answer.refusal == (409, "Conflict")
@@ -370,7 +370,7 @@ def test_a_custom_resources_generation_rises_with_its_spec(nodes: Things) -> Non
 
 
 @pytest.mark.parametrize(("patch", "subresource"), [(LABEL, ""), ({"status": {"state": "up"}}, "status")])
-def test_a_custom_resources_generation_rises_with_nothing_else(nodes: Things, patch: Json, subresource: str) -> None:
+def test_a_custom_resources_generation_stays_at_any_other_change(nodes: Things, patch: Json, subresource: str) -> None:
     nodes.made()
     assert nodes.patch(patch, subresource=subresource).metadata["generation"] == 1
 
@@ -425,21 +425,21 @@ def test_a_dry_run_deletes_nothing(things: Things, where: str) -> None:
 
 
 @of("pods", "bound pods")
-def test_a_dry_deletion_shows_the_pod_as_it_would_be(things: Things) -> None:
+def test_a_dry_run_of_a_deletion_returns_the_pod_as_it_would_be(things: Things) -> None:
     things.made()
     answer = things.delete({"dryRun": ["All"]})
     assert "deletionTimestamp" in answer.metadata
     assert answer.metadata["deletionGracePeriodSeconds"] == (30 if "nodeName" in answer["spec"] else 0)
 
 
-def test_a_body_leaves_a_querys_dry_run_no_say(bound: Things) -> None:
+def test_a_body_with_delete_options_overrules_dry_run_in_the_query(bound: Things) -> None:
     bound.made()
     assert bound.delete({}, dryRun="All").status == 200
     assert "deletionTimestamp" in bound.get().metadata
 
 
 @of("bound pods", "expressnodes")
-def test_a_dry_deletion_minds_finalizers(things: Things) -> None:
+def test_a_dry_run_of_a_deletion_respects_finalizers(things: Things) -> None:
     made = things.made(finalizers=[FINALIZER])
     answer = things.delete({"dryRun": ["All"]})
     assert ([FINALIZER], True) == (answer.metadata["finalizers"], "deletionTimestamp" in answer.metadata)
@@ -455,14 +455,14 @@ def test_a_dry_run_of_a_collection_deletes_nothing(api: Api, things: Things) -> 
 
 @of("bound pods", "expressnodes", "leases")
 @pytest.mark.parametrize("precondition", ["uid", "resourceVersion"])
-def test_a_dry_deletion_minds_preconditions(things: Things, precondition: str) -> None:
+def test_a_dry_run_of_a_deletion_respects_preconditions(things: Things, precondition: str) -> None:
     things.made()
     options: Json = {"dryRun": ["All"], "preconditions": {precondition: "1"}}
     assert things.delete(options).refusal == (409, "Conflict")
 
 
 @of("pods", "expressnodes")
-def test_a_dry_run_is_refused_like_a_wet_one(things: Things) -> None:
+def test_a_dry_run_is_refused_for_the_same_reasons(things: Things) -> None:
     assert things.delete({"dryRun": ["All"]}).refusal == (404, "NotFound")
     assert things.patch(LABEL, dryRun="All").refusal == (404, "NotFound")
     things.made()
@@ -472,7 +472,7 @@ def test_a_dry_run_is_refused_like_a_wet_one(things: Things) -> None:
 
 @of("pods", "expressnodes")
 @pytest.mark.parametrize("verb", ["POST", "PATCH", "DELETE", "DELETE body"])
-def test_there_is_no_half_of_a_dry_run(things: Things, verb: str) -> None:
+def test_an_unknown_value_of_dry_run_is_refused(things: Things, verb: str) -> None:
     if verb != "POST":
         things.made()
     ask = {

@@ -1,4 +1,4 @@
-"""The objects that the checks make: of a few kinds, and of each such that nobody else touches it."""
+"""The objects that the checks create. No controller on a real cluster touches them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FINALIZER = "example.com/keep"
 
 @dataclass(frozen=True)
 class Kind:
-    """One type of object, and how the tests make one that nobody else touches."""
+    """One type of object, and how to create one that no controller touches."""
 
     api_version: str
     kind: str
@@ -29,7 +29,7 @@ class Kind:
 
     @property
     def details(self) -> Json:
-        """What a refusal's details say of it."""
+        """The ``details`` of an error about it."""
         return {"kind": self.plural, **({"group": self.group} if self.group else {})}
 
 
@@ -67,18 +67,18 @@ KINDS = {
 
 
 def of(*kinds: str) -> pytest.MarkDecorator:
-    """Check with `things` of each of these kinds; of all where none is named."""
+    """Run a test with `things` of each of these kinds; without names, of all kinds."""
     return pytest.mark.parametrize("things", kinds or KINDS, indirect=True)
 
 
 class Things:
-    """The objects of one kind that a test makes, under names that begin with its own."""
+    """The objects of one kind that a test creates; their names begin with the test's own."""
 
     def __init__(self, api: Api, kind: Kind, name: str) -> None:
         self.api, self.kind, self.name = api, kind, name
 
     def new(self, suffix: str = "", /, *, spec: Json | None = None, **metadata: Any) -> Json:
-        """Give an object that is ready to be created; `spec` and `metadata` add to it."""
+        """Return an object to be created; `spec` and `metadata` add fields to it."""
         fresh = self.kind.new(self.api.namespace)
         if spec:
             fresh["spec"] |= spec
@@ -86,7 +86,7 @@ class Things:
         return {"apiVersion": self.kind.api_version, "kind": self.kind.kind, "metadata": name | metadata, **fresh}
 
     def made(self, suffix: str = "", /, **more: Any) -> Json:
-        """Create an object and give it as it was stored."""
+        """Create an object and return it as it was stored."""
         answer = self.post(self.new(suffix, **more))
         assert answer.status == 201, answer
         return dict(answer.body)
@@ -122,12 +122,12 @@ class Things:
         return self.api.ask("GET", self.collection, **query)
 
     def listed(self, **query: Any) -> set[str]:
-        """The suffixes of the test's own among the objects that are listed."""
+        """Return the suffixes of the test's own objects in a list."""
         names = [item["metadata"]["name"] for item in self.list(**query)["items"]]
         return {name.removeprefix(self.name) for name in names if name.startswith(self.name)}
 
     def version(self) -> str:
-        """The version at which a watch from now begins."""
+        """Return the version for a watch that starts now."""
         return str(self.list(fieldSelector=f"metadata.name={self.name}").metadata["resourceVersion"])
 
     @property

@@ -1,4 +1,4 @@
-"""The Kubernetes API over plain HTTP, without a client that means well."""
+"""The Kubernetes API over plain HTTP, without a client that adds or hides something."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONGEST_ANSWER = 15.0  # seconds, also between two events of a watch
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; its body is text where it is not JSON."""
+    """One answer; its body is text if it is not JSON."""
 
     status: int
     body: Any
@@ -41,7 +41,7 @@ class Answer:
 
     @property
     def refusal(self) -> tuple[int, str]:
-        """The status code and the reason, of a refusal that is a whole Status object."""
+        """The code and the reason of an error; its body must be a complete Status object."""
         assert isinstance(self.body, dict), self
         assert {"kind": "Status", "apiVersion": "v1", "status": "Failure"}.items() <= self.body.items(), self
         assert (self.status, {}) == (self["code"], self["metadata"])
@@ -50,12 +50,12 @@ class Answer:
 
     @property
     def causes(self) -> list[tuple[str, str]]:
-        """The fields that a refusal names, and what is wrong with each."""
+        """The fields that an error names, and the reason for each."""
         return [(cause["field"], cause["reason"]) for cause in self["details"]["causes"]]
 
 
 class Api:
-    """An API server, and a namespace of the suite's own on it."""
+    """An API server, with a namespace for this suite."""
 
     def __init__(self, configuration: client.Configuration, namespace: str) -> None:
         self.namespace = namespace
@@ -84,7 +84,7 @@ class Api:
         headers: Json | None = None,
         **query: object,
     ) -> Answer:
-        """Ask once; a `body` that is not bytes goes as JSON."""
+        """Send one request; a `body` that is not bytes is sent as JSON."""
         response = self._request(method, path, body, content_type, headers or {}, query)
         content, is_json = response.data, response.headers.get("Content-Type", "").startswith(JSON)
         body = json.loads(content) if is_json else content.decode(errors="replace")

@@ -348,7 +348,7 @@ class TestOfTheTest:
         self.notices("another incarnation was adopted", Fate.FINE, Fate.OVERTAKEN)
 
     def test_no_pause_after_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(retry, "_growing", lambda *_: 0.0)
+        monkeypatch.setattr(retry, "_backoff", lambda *_: 0.0)
         self.notices("too many requests", *[Fate.LOST] * 40)
 
     def test_any_error_taken_for_gone(self, monkeypatch: pytest.MonkeyPatch) -> None:

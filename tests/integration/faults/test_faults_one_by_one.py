@@ -310,5 +310,5 @@ class TestBeforeHttp:
 
 def test_an_unusable_answer_is_told_apart_from_none(bench: Bench) -> None:
     bench.proxy.plan = always(HTML, "list")
-    with pytest.raises(Unreachable, match="not whole JSON"):
+    with pytest.raises(Unreachable, match="not complete JSON"):
         KubernetesCluster.from_kubeconfig(bench.kubeconfig).pods("default")

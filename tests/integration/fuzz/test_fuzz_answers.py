@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,12 +13,13 @@ from typing import Any
 from builders import NOW, STARTUP_PROBE, later, pod, pod_json, request, stamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kubernetes.client import ApiException, Configuration
+from kubernetes.client import ApiException
 from mutations import ANY_JSON, EXAMPLES, TEXT, TIMES, almost, as_bytes, mixed, outcome, spoilt
+from urllib3 import HTTPResponse
 
 from mecbounce.errors import ClusterError, Unreachable
+from mecbounce.kubernetes_api.access import Access, Target
 from mecbounce.kubernetes_api.client import KubernetesCluster
-from mecbounce.kubernetes_api.kubeconfig import Access
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.kubernetes_api.watch import _Stream
 from mecbounce.machine import Event, State
@@ -149,7 +151,8 @@ class CannedCluster(KubernetesCluster):
 
     def __init__(self, answers: Any) -> None:
         self._answers = answers
-        super().__init__(lambda: Access(Configuration()))  # never connects
+        access = Access(Target("http://127.0.0.1:1", ""))  # never connects
+        super().__init__(access, lambda: access)
 
     def _connect_pool(self) -> None:
         self._core = self._custom = self._answers
@@ -293,7 +296,7 @@ def test_a_list_is_pods_or_names_the_field_that_cannot_be_read(examples: int, fi
         cluster = CannedCluster(SimpleNamespace(list_namespaced_pod=lambda *_, **__: SimpleNamespace(data=raw)))
         told = outcome(lambda: cluster.pods("default"), Unreachable)
         tried["unreadable" if isinstance(told, Unreachable) else "read"] += 1
-        assert isinstance(told, tuple) or "can't be read: field " in str(told) or "was not whole" in str(told)
+        assert isinstance(told, tuple) or "can't be read: field " in str(told) or "was not complete" in str(told)
 
     holds()
     assert all(tried.values())
@@ -334,10 +337,12 @@ def test_a_watch_of_any_lines_ends_quietly_and_shows_only_pods_that_it_read(
     def holds(lines: list[bytes], cut: int) -> None:
         raw = b"\n".join(lines) + b"\n"
         chunks = [raw[at : at + cut] for at in range(0, len(raw), cut)]
-        response = SimpleNamespace(stream=lambda **_: iter(chunks), close=lambda: None)
+        response = HTTPResponse(preload_content=False)
+        response.stream = lambda **_: iter(chunks)  # type: ignore[method-assign,assignment]
         cluster = CannedCluster(SimpleNamespace(list_namespaced_pod=lambda *_, **__: response))
-        woken = SimpleNamespace(set=lambda: None)
-        watch = _Stream(cluster, "default", (None, (pod(),), "7"), woken)  # type: ignore[arg-type]  # needs no thread
+        watch = _Stream(
+            lambda: cluster.open_watch("default", None, "7"), (pod(),), threading.Event()
+        )  # needs no thread
         watch.run()
         assert watch.ended
         tried["with pods afterwards" if watch.pods() else "empty afterwards"] += 1

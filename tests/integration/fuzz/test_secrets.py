@@ -120,7 +120,7 @@ def ears(tmp_path: Path, sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) ->
 
 def furnish(sandbox: Sandbox, scenario: str = "happy") -> None:
     """Make the scenario's node, with secrets in its resource and its pods."""
-    SCENARIOS[scenario].furnish(sandbox)
+    SCENARIOS[scenario].set_up(sandbox)
     annotations = {"protect": f"{SECRET}-on", "example.com/key": f"{SECRET}-value"}
     template = {"metadata": {"annotations": annotations}}
     secret = {"spec": {"password": f"{SECRET}-spec", "template": template}, "status": {"key": f"{SECRET}-status"}}
@@ -319,7 +319,6 @@ def test_none_comes_out_of_a_kubeconfig_that_cannot_be_used(
     def holds(raw: bytes) -> None:
         path.write_bytes(raw)
         try:
-            KubernetesCluster.describe_kubeconfig(path)
             KubernetesCluster.from_kubeconfig(path)
             tried["usable"] += 1
             KubernetesCluster.from_kubeconfig(path, "certificate")

@@ -1,4 +1,4 @@
-"""What is refused by webhooks and quotas, and how controllers tell of it."""
+"""What webhooks and quotas refuse, and the Events of controllers about it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_webhook_that_is_down_fails_each_deletion_of_a_pod_and_changes_nothing
     assert ask(sandbox, "DELETE", f"{PODS}/held")[0] == 200
 
 
-def test_a_quota_refuses_a_pod_too_many(sandbox: Sandbox) -> None:
+def test_a_quota_refuses_one_pod_too_many(sandbox: Sandbox) -> None:
     sandbox.create(quota(1))
     sandbox.create(a_pod("mec-0"))
     status, answer = ask(sandbox, "POST", PODS, a_pod("mec-1"))
@@ -56,7 +56,7 @@ def test_a_quota_refuses_a_pod_too_many(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("trouble", "message"), [("refuse_create", DENIED), ("webhook_down_at_create", DOWN), ("quota", EXCEEDED)]
 )
-def test_a_stateful_set_tells_what_refused_its_pod(sandbox: Sandbox, trouble: str, message: str) -> None:
+def test_a_stateful_set_writes_an_event_with_the_refusal(sandbox: Sandbox, trouble: str, message: str) -> None:
     if trouble == "quota":
         sandbox.create(a_pod("other", schedulerName="nobody"))
         sandbox.create(quota(1))
@@ -75,14 +75,14 @@ def test_a_stateful_set_tells_what_refused_its_pod(sandbox: Sandbox, trouble: st
 
 
 @pytest.mark.parametrize("kind", ["ReplicaSet", "DaemonSet"])
-def test_others_tell_it_in_their_own_words(sandbox: Sandbox, kind: str) -> None:
+def test_other_controllers_write_such_an_event_in_their_own_words(sandbox: Sandbox, kind: str) -> None:
     sandbox.refuse_create = "not today"
     sandbox.create(workload(kind))
     sandbox.wait_for(lambda: refusals(sandbox, kind))
     assert refusals(sandbox, kind) == [f"Error creating: {DENIED}"]
 
 
-def test_a_replica_set_says_it_in_its_status_too(sandbox: Sandbox) -> None:
+def test_a_replica_set_has_the_refusal_in_its_status_too(sandbox: Sandbox) -> None:
     sandbox.refuse_create = "not today"
     sandbox.create(workload("ReplicaSet"))
     sandbox.wait_for(lambda: condition(sandbox.get("replicasets", "web"), "ReplicaFailure") == ("True", "FailedCreate"))
@@ -90,7 +90,7 @@ def test_a_replica_set_says_it_in_its_status_too(sandbox: Sandbox) -> None:
     sandbox.wait_for(lambda: condition(sandbox.get("replicasets", "web"), "ReplicaFailure") is None)
 
 
-def test_the_operator_tells_it_of_the_custom_resource(sandbox: Sandbox) -> None:
+def test_the_operator_writes_such_an_event_about_the_custom_resource(sandbox: Sandbox) -> None:
     sandbox.refuse_create = "not today"
     sandbox.create(
         {
@@ -103,7 +103,7 @@ def test_the_operator_tells_it_of_the_custom_resource(sandbox: Sandbox) -> None:
     sandbox.wait_for(lambda: refusals(sandbox, "ExpressNode", "mec-0") == [f"Error creating: {DENIED}"])
 
 
-def test_what_is_refused_again_is_counted_and_too_many_alike_are_combined(sandbox: Sandbox) -> None:
+def test_the_same_event_is_counted_and_too_many_similar_ones_are_combined(sandbox: Sandbox) -> None:
     sandbox.create(quota(0))
     sandbox.create(workload("StatefulSet"))
     sandbox.create(workload("ReplicaSet", "other"))

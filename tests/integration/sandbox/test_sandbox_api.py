@@ -1,4 +1,4 @@
-"""What the API server does in a way of its own; what it does as a real one is in tests/integration/conformance."""
+"""Where the API server differs from a real one. What both do alike is in tests/integration/conformance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mecbounce.sandbox import Sandbox
 pytest_plugins = ("mecbounce.sandbox.fixture",)
 
 
-def test_json_is_all_that_is_spoken(sandbox: Sandbox) -> None:
+def test_only_json_is_served_and_accepted(sandbox: Sandbox) -> None:
     table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
     assert ask(sandbox, "GET", PODS, accept=table)[1]["kind"] == "PodList"
     assert ask(sandbox, "GET", PODS, accept="application/vnd.kubernetes.protobuf")[0] == 406
@@ -17,7 +17,7 @@ def test_json_is_all_that_is_spoken(sandbox: Sandbox) -> None:
 
 
 def test_a_negative_grace_period_is_one_second(sandbox: Sandbox) -> None:
-    """As on servers of today; 1.20 takes it for force."""
+    """So do current servers; 1.20 deletes by force."""
     ask(sandbox, "POST", PODS, bound())
     assert (
         ask(sandbox, "DELETE", f"{PODS}/held?gracePeriodSeconds=-1")[1]["metadata"]["deletionGracePeriodSeconds"] == 1

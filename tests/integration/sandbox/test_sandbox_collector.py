@@ -1,4 +1,4 @@
-"""What becomes of what an owner leaves behind."""
+"""What happens to the objects of an owner that is deleted."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_foreground_deletion_keeps_the_owner_until_its_pods_have_gone(sandbox:
     sandbox.wait_for(lambda: sandbox.get("replicasets", "web") is None)
 
 
-def test_a_foreground_deletion_waits_for_nothing_that_does_not_block_it(sandbox: Sandbox) -> None:
+def test_a_foreground_deletion_waits_only_for_objects_that_block_it(sandbox: Sandbox) -> None:
     owner = sandbox.create(lease("owner"))
     sandbox.create(lease("owned", reference(owner)))
     sandbox.patch("leases", "owned", {"metadata": {"finalizers": ["example.com/keep"]}})
@@ -67,7 +67,7 @@ def test_a_job_that_is_deleted_without_a_policy_orphans_its_pods(sandbox: Sandbo
 
 
 @pytest.mark.parametrize("policy", [None, "Foreground", "Orphan"])
-def test_an_owner_without_a_namespace_owns_in_all_of_them(policy: str | None) -> None:
+def test_a_cluster_scoped_owner_owns_objects_in_every_namespace(policy: str | None) -> None:
     with Sandbox((SITES,), speed=20) as own:
         own.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})
         site = {"apiVersion": SITES.api_version, "kind": "Site", "metadata": {"name": "a"}, "spec": {"state": "down"}}
@@ -83,7 +83,7 @@ def test_an_owner_without_a_namespace_owns_in_all_of_them(policy: str | None) ->
             own.wait_for(lambda: own.get("leases", "owned", "other") is None)
 
 
-def test_the_pod_of_a_cluster_scoped_resource_is_in_the_namespace_that_it_names() -> None:
+def test_the_pod_of_a_cluster_scoped_resource_is_in_the_namespace_of_its_spec() -> None:
     with Sandbox((SITES,), speed=20) as own:
         pod = own.add_node("mec-0", namespace="other")
         assert pod is not None
@@ -96,7 +96,7 @@ def test_the_pod_of_a_cluster_scoped_resource_is_in_the_namespace_that_it_names(
         own.wait_for(lambda: not own.objects("pods"))
 
 
-def test_a_resource_that_is_being_deleted_gets_no_pod_anew(sandbox: Sandbox) -> None:
+def test_a_resource_that_is_being_deleted_gets_no_new_pod(sandbox: Sandbox) -> None:
     sandbox.add_node("mec-0")
     sandbox.patch("expressnodes", "mec-0", {"metadata": {"finalizers": ["example.com/keep"]}})
     sandbox.delete("expressnodes", "mec-0")

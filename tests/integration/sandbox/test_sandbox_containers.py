@@ -1,4 +1,4 @@
-"""Each container of a pod fares by itself, and what the pod is follows from what they are."""
+"""Each container of a pod has its own state, and the pod's status follows from all of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def runs(sandbox: Sandbox, name: str, pod: str = "mec-0", which: str = "containe
 
 
 def stages(sandbox: Sandbox, name: str) -> list[tuple[str, str, int]]:
-    """Note each state that a container is seen in from now on, with its restart count."""
+    """Collect each state of a container from now on, with its restart count."""
     seen: list[tuple[str, str, int]] = []
 
     def note(change: Any) -> None:
@@ -32,7 +32,7 @@ def stages(sandbox: Sandbox, name: str) -> list[tuple[str, str, int]]:
     return seen
 
 
-def test_one_image_that_cannot_be_pulled_holds_up_no_other_container(sandbox: Sandbox) -> None:
+def test_an_image_that_cannot_be_pulled_stops_no_other_container(sandbox: Sandbox) -> None:
     sandbox.behave(Behaviour(image_pull_fails=True), container="app")
     sandbox.create(a_pod("mec-0", container("app"), PROXY))
     sandbox.wait_for(
@@ -48,7 +48,7 @@ def test_one_image_that_cannot_be_pulled_holds_up_no_other_container(sandbox: Sa
     sandbox.wait_for(lambda: status(sandbox)["phase"] == "Running" and runs(sandbox, "app"))
 
 
-def test_a_container_that_crashes_runs_for_a_moment_between_its_back_offs(sandbox: Sandbox) -> None:
+def test_a_container_that_crashes_runs_briefly_between_its_back_offs(sandbox: Sandbox) -> None:
     seen = stages(sandbox, "app")
     sandbox.behave(Behaviour(crash_exit_code=3), container="app")
     sandbox.create(a_pod("mec-0", container("app"), PROXY))
@@ -66,7 +66,7 @@ def test_a_container_that_crashes_runs_for_a_moment_between_its_back_offs(sandbo
     assert (statuses(sandbox)["proxy"]["started"], status(sandbox)["phase"]) == (True, "Running")
 
 
-def test_a_container_that_nothing_probes_has_started_while_it_runs_and_only_then(sandbox: Sandbox) -> None:
+def test_a_container_without_probes_is_started_only_while_it_runs(sandbox: Sandbox) -> None:
     sandbox.behave(Behaviour(crash_exit_code=1), container="app")
     sandbox.create(a_pod("mec-0", container("app")))
     told: list[tuple[bool, str]] = []
@@ -80,7 +80,7 @@ def test_a_container_that_nothing_probes_has_started_while_it_runs_and_only_then
     assert {("running", True), ("terminated", False), ("waiting", False)} >= {(kind, started) for started, kind in told}
 
 
-def test_a_container_may_never_be_ready_beside_one_that_is(sandbox: Sandbox) -> None:
+def test_a_container_can_stay_unready_beside_a_ready_one(sandbox: Sandbox) -> None:
     sandbox.behave(Behaviour(starts_after=math.inf), container="app")
     sandbox.create(a_pod("mec-0", container("app", readinessProbe=PROBE), PROXY))
     sandbox.wait_for(lambda: "app" in (found := statuses(sandbox)) and found["proxy"]["ready"])
@@ -89,7 +89,7 @@ def test_a_container_may_never_be_ready_beside_one_that_is(sandbox: Sandbox) -> 
     sandbox.wait_for(lambda: any(reason == "Unhealthy" for _, reason, _ in said(sandbox, "Pod", "mec-0")))
 
 
-def test_what_has_started_may_be_ready_later(sandbox: Sandbox) -> None:
+def test_a_started_container_can_become_ready_later(sandbox: Sandbox) -> None:
     sandbox.behave(Behaviour(ready_after=math.inf))
     sandbox.create(a_pod("mec-0", container(startupProbe=PROBE, readinessProbe=PROBE)))
     sandbox.wait_for(lambda: (found := statuses(sandbox)) and found["main"]["started"])
@@ -101,9 +101,7 @@ def test_what_has_started_may_be_ready_later(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("policy", "exit_code", "phase"), [("Never", 0, "Succeeded"), ("Never", 2, "Failed"), ("OnFailure", 0, "Succeeded")]
 )
-def test_a_pod_whose_containers_need_not_run_again_has_ended(
-    sandbox: Sandbox, policy: str, exit_code: int, phase: str
-) -> None:
+def test_a_pod_ends_when_no_container_restarts(sandbox: Sandbox, policy: str, exit_code: int, phase: str) -> None:
     sandbox.behave(Behaviour(crash_exit_code=exit_code), container="app")
     sandbox.behave(Behaviour(crash_exit_code=0, runs_for=1), container="other")
     sandbox.create(a_pod("mec-0", container("app"), container("other"), restartPolicy=policy))
@@ -116,7 +114,7 @@ def test_a_pod_whose_containers_need_not_run_again_has_ended(
     assert condition(sandbox.get("pods", "mec-0"), "Ready") == ready
 
 
-def test_the_work_of_one_container_ends_no_pod(sandbox: Sandbox) -> None:
+def test_a_pod_does_not_end_with_only_one_of_its_containers(sandbox: Sandbox) -> None:
     sandbox.behave(Behaviour(crash_exit_code=0), container="app")
     sandbox.create(a_pod("mec-0", container("app"), PROXY, restartPolicy="Never"))
     sandbox.wait_for(lambda: (found := statuses(sandbox)) and state(found["app"]) == ("terminated", "Completed"))
@@ -124,7 +122,7 @@ def test_the_work_of_one_container_ends_no_pod(sandbox: Sandbox) -> None:
     assert status(sandbox)["phase"] == "Running"
 
 
-def test_a_failed_container_starts_again_where_the_policy_says_so(sandbox: Sandbox) -> None:
+def test_the_policy_on_failure_restarts_a_failed_container(sandbox: Sandbox) -> None:
     sandbox.behave(Behaviour(crash_exit_code=1))
     sandbox.create(a_pod("mec-0", restartPolicy="OnFailure"))
     sandbox.wait_for(lambda: (found := statuses(sandbox)) and found["main"]["restartCount"] == 1)
@@ -165,7 +163,7 @@ def test_a_native_sidecar_stops_last(sandbox: Sandbox) -> None:
     assert stopped() == {"Stopping container main", "Stopping container side"}
 
 
-def test_the_status_of_a_pod_stands_still_until_all_its_containers_have_stopped(sandbox: Sandbox) -> None:
+def test_the_status_of_a_pod_does_not_change_until_all_its_containers_have_stopped(sandbox: Sandbox) -> None:
     sandbox.behave(Behaviour(never_stops=True), container="stubborn")
     made = sandbox.create(a_pod("mec-0", container("main"), container("stubborn")))
     sandbox.wait_for(lambda: runs(sandbox, "main") and runs(sandbox, "stubborn"))
@@ -182,7 +180,7 @@ def test_the_status_of_a_pod_stands_still_until_all_its_containers_have_stopped(
     assert seen == [("running", "", 0), ("terminated", "Completed", 0)]
 
 
-def test_a_debugging_container_runs_until_the_grace_period_is_over(sandbox: Sandbox) -> None:
+def test_an_ephemeral_container_runs_until_the_grace_period_is_over(sandbox: Sandbox) -> None:
     sandbox.create(a_pod("mec-0", terminationGracePeriodSeconds=20))
     sandbox.wait_for(lambda: runs(sandbox, "main"))
     sandbox.add_ephemeral_container("mec-0")
@@ -196,7 +194,7 @@ def test_a_debugging_container_runs_until_the_grace_period_is_over(sandbox: Sand
     assert 20 <= sandbox._loop.now() - began < 60
 
 
-def test_the_most_particular_behaviour_holds(sandbox: Sandbox) -> None:
+def test_a_containers_behaviour_goes_before_its_pods(sandbox: Sandbox) -> None:
     sandbox.behave(Behaviour(image_pull_fails=True))
     sandbox.behave(Behaviour(), container="app")
     sandbox.behave(Behaviour(), pod="mec-1")
@@ -208,7 +206,7 @@ def test_the_most_particular_behaviour_holds(sandbox: Sandbox) -> None:
     assert state(statuses(sandbox)["other"])[0] == "waiting"
 
 
-def test_a_pod_without_a_network_says_so_in_an_event_alone_again_and_again(sandbox: Sandbox) -> None:
+def test_a_pod_without_a_network_gets_only_events_one_after_each_retry(sandbox: Sandbox) -> None:
     def counted() -> list[int]:
         return [event["count"] for event in sandbox.objects("events") if event["reason"] == "FailedCreatePodSandBox"]
 
@@ -221,7 +219,7 @@ def test_a_pod_without_a_network_says_so_in_an_event_alone_again_and_again(sandb
     sandbox.wait_for(lambda: runs(sandbox, "main"))
 
 
-def test_a_pod_that_cannot_be_killed_says_so_once_its_grace_is_over(sandbox: Sandbox) -> None:
+def test_a_pod_that_cannot_be_killed_gets_an_event_after_its_grace_period(sandbox: Sandbox) -> None:
     sandbox.create(a_pod("mec-0", terminationGracePeriodSeconds=2))
     sandbox.wait_for(lambda: runs(sandbox, "main"))
     sandbox.behave(Behaviour(kill_fails=True))

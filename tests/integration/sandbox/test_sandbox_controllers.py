@@ -1,4 +1,4 @@
-"""Who makes pods, and who clears up."""
+"""Which pods the operator and the controllers create, and which are deleted with their owner."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mecbounce.sandbox import Behaviour, ResourceType, Sandbox
 pytest_plugins = ("mecbounce.sandbox.fixture",)
 
 
-def test_a_deleted_pod_is_made_anew_under_its_name(sandbox: Sandbox) -> None:
+def test_a_deleted_pod_is_recreated_under_its_name(sandbox: Sandbox) -> None:
     old = sandbox.add_node("mec-0", annotations={"a": "b"}, labels={"c": "d"})
     assert old is not None
     sandbox.delete("pods", "mec-0")
@@ -21,14 +21,14 @@ def test_a_deleted_pod_is_made_anew_under_its_name(sandbox: Sandbox) -> None:
     assert (new["metadata"]["annotations"], new["metadata"]["labels"]) == ({"a": "b"}, {"c": "d"})
 
 
-def test_the_state_of_a_resource_is_filled_in_and_never_overwritten(sandbox: Sandbox) -> None:
+def test_the_operator_sets_an_empty_status_state_and_never_changes_another(sandbox: Sandbox) -> None:
     sandbox.add_node("mec-0")
     sandbox.wait_for(lambda: (sandbox.get("expressnodes", "mec-0") or {}).get("status") == {"state": "running"})
     sandbox.add_node("mec-1", activity="rebuilding")
     assert (sandbox.get("expressnodes", "mec-1") or {})["status"] == {"state": "rebuilding"}
 
 
-def test_a_node_that_is_down_has_no_pod_and_comes_up_again(sandbox: Sandbox) -> None:
+def test_a_node_that_is_down_has_no_pod_until_it_is_up_again(sandbox: Sandbox) -> None:
     assert sandbox.add_node("mec-0", state="down") is None
     sandbox.patch("expressnodes", "mec-0", {"spec": {"state": "up"}})
     sandbox.wait_for(lambda: names(sandbox) == ["mec-0"])
@@ -36,7 +36,7 @@ def test_a_node_that_is_down_has_no_pod_and_comes_up_again(sandbox: Sandbox) -> 
     sandbox.wait_for(lambda: not sandbox.objects("pods"))
 
 
-def test_nothing_is_made_anew_where_the_behaviour_says_so(sandbox: Sandbox) -> None:
+def test_a_pod_is_not_recreated_if_its_behaviour_says_so(sandbox: Sandbox) -> None:
     sandbox.behave(Behaviour(recreates=False), pod="mec-0")
     sandbox.add_node("mec-0")
     sandbox.add_node("mec-1")
@@ -59,13 +59,13 @@ def test_an_operator_may_own_its_pods_without_controlling_them(sandbox: Sandbox)
     sandbox.wait_for(lambda: not sandbox.objects("pods"))
 
 
-def test_the_deletion_of_an_owner_takes_its_pod_along(sandbox: Sandbox) -> None:
+def test_the_deletion_of_an_owner_deletes_its_pod(sandbox: Sandbox) -> None:
     sandbox.add_node("mec-0")
     sandbox.delete("expressnodes", "mec-0")
     sandbox.wait_for(lambda: not sandbox.objects("pods"))
 
 
-def test_the_deletion_of_a_namespace_takes_all_along(sandbox: Sandbox) -> None:
+def test_the_deletion_of_a_namespace_deletes_everything_in_it(sandbox: Sandbox) -> None:
     sandbox.add_node("mec-0", namespace="other")
     sandbox.delete("namespaces", "other")
     sandbox.wait_for(lambda: not sandbox.objects("pods") and not sandbox.objects("expressnodes"))
@@ -103,7 +103,7 @@ def test_each_served_custom_resource_has_its_operator() -> None:
         own.wait_for(lambda: names(own) == ["a", "b"])
 
 
-def test_waiting_in_vain_is_an_error(sandbox: Sandbox) -> None:
+def test_a_condition_that_is_not_met_in_time_raises_timeout_error(sandbox: Sandbox) -> None:
     with pytest.raises(TimeoutError):
         sandbox.wait_for(lambda: False, timeout=0.01)
     with contextlib.suppress(StopIteration):

@@ -1,4 +1,4 @@
-"""A Deployment has a ReplicaSet for each of its pod templates, and rolls from one to the next."""
+"""A Deployment has a ReplicaSet for each pod template, and rolls out the latest one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def sets(sandbox: Sandbox) -> dict[str, dict[str, Any]]:
 
 
 def sizes(sandbox: Sandbox) -> dict[str, tuple[int, int]]:
-    """Return how many pods each ReplicaSet is to have, and has ready, by revision."""
+    """Return how many pods each ReplicaSet wants, and how many are ready, by revision."""
     return {
         revision: (one["spec"]["replicas"], one["status"].get("readyReplicas", 0))
         for revision, one in sets(sandbox).items()
@@ -32,7 +32,7 @@ def roll(sandbox: Sandbox, version: str) -> None:
     sandbox.patch("deployments", "web", {"spec": {"template": annotations}})
 
 
-def test_its_replica_set_is_named_after_the_template_and_owned(sandbox: Sandbox) -> None:
+def test_a_deployments_replica_set_is_named_after_the_template_and_owned(sandbox: Sandbox) -> None:
     made = sandbox.create(workload("Deployment", replicas=2))
     sandbox.wait_for(lambda: sizes(sandbox) == {"1": (2, 2)})
     first = sets(sandbox)["1"]["metadata"]
@@ -51,7 +51,7 @@ def pods(sandbox: Sandbox) -> list[dict[str, Any]]:
     return sandbox.objects("pods")
 
 
-def test_a_rollout_hands_over_to_another_replica_set(sandbox: Sandbox) -> None:
+def test_a_rollout_moves_to_another_replica_set(sandbox: Sandbox) -> None:
     sandbox.create(workload("Deployment", replicas=2))
     sandbox.wait_for(lambda: sizes(sandbox) == {"1": (2, 2)})
     old = set(names(sandbox))
@@ -66,7 +66,7 @@ def test_a_rollout_hands_over_to_another_replica_set(sandbox: Sandbox) -> None:
     assert (sandbox.get("deployments", "web") or {})["status"]["observedGeneration"] == 2
 
 
-def test_a_rollout_keeps_what_serves_until_there_is_something_better(sandbox: Sandbox) -> None:
+def test_a_rollout_keeps_the_old_pods_until_the_new_ones_are_available(sandbox: Sandbox) -> None:
     sandbox.create(workload("Deployment", replicas=2))
     sandbox.wait_for(lambda: sizes(sandbox) == {"1": (2, 2)})
     sandbox.behave(Behaviour(image_pull_fails=True))
@@ -76,7 +76,7 @@ def test_a_rollout_keeps_what_serves_until_there_is_something_better(sandbox: Sa
     sandbox.wait_for(lambda: sizes(sandbox) == {"1": (0, 0), "2": (2, 2)})
 
 
-def test_a_rollback_takes_the_former_replica_set_under_a_new_revision(sandbox: Sandbox) -> None:
+def test_a_rollback_reuses_the_old_replica_set_with_a_new_revision(sandbox: Sandbox) -> None:
     sandbox.create(workload("Deployment"))
     sandbox.wait_for(lambda: sizes(sandbox) == {"1": (1, 1)})
     first = sets(sandbox)["1"]["metadata"]["uid"]
@@ -100,7 +100,7 @@ def test_recreate_waits_until_the_old_ones_have_gone(sandbox: Sandbox) -> None:
     sandbox.wait_for(lambda: sizes(sandbox) == {"1": (0, 0), "2": (1, 1)})
 
 
-def test_it_is_scaled_by_its_own_number(sandbox: Sandbox) -> None:
+def test_a_deployment_is_scaled_by_its_own_replicas(sandbox: Sandbox) -> None:
     sandbox.create(workload("Deployment", replicas=3))
     sandbox.wait_for(lambda: sizes(sandbox) == {"1": (3, 3)})
     sandbox.patch("deployments", "web", {"spec": {"replicas": 1}})
@@ -109,7 +109,7 @@ def test_it_is_scaled_by_its_own_number(sandbox: Sandbox) -> None:
     assert ready(sandbox, name)
 
 
-def test_with_a_deployment_all_goes_that_it_made(sandbox: Sandbox) -> None:
+def test_the_deletion_of_a_deployment_deletes_everything_that_it_made(sandbox: Sandbox) -> None:
     sandbox.create(workload("Deployment", replicas=2))
     sandbox.wait_for(lambda: sizes(sandbox) == {"1": (2, 2)})
     sandbox.delete("deployments", "web")

@@ -1,4 +1,4 @@
-"""The troubles that a test can order, and what it can learn about the requests."""
+"""The failures that a test can cause, and what it can read about the requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mecbounce.sandbox import Behaviour, Sandbox
 pytest_plugins = ("mecbounce.sandbox.fixture",)
 
 
-def test_requests_are_told_in_their_order_and_in_process_ones_are_not(sandbox: Sandbox) -> None:
+def test_requests_lists_http_requests_in_order_and_no_method_calls(sandbox: Sandbox) -> None:
     sandbox.create(bound())
     ask(sandbox, "GET", f"{PODS}?fieldSelector=metadata.name%3Dheld")
     ask(sandbox, "GET", f"{PODS}?watch=1&timeoutSeconds=0.01")
@@ -30,7 +30,7 @@ def test_requests_are_told_in_their_order_and_in_process_ones_are_not(sandbox: S
     assert abs(first.at - time.time()) < 5
 
 
-def test_what_is_forbidden_is_refused_until_it_is_allowed(sandbox: Sandbox) -> None:
+def test_a_forbidden_request_is_refused_until_it_is_allowed(sandbox: Sandbox) -> None:
     sandbox.forbid("patch", "pods")
     sandbox.forbid("*", "pods/proxy")
     status, refusal = ask(sandbox, "PATCH", f"{PODS}/x", {}, MERGE)
@@ -45,7 +45,7 @@ def test_what_is_forbidden_is_refused_until_it_is_allowed(sandbox: Sandbox) -> N
     assert ask(sandbox, "PATCH", f"{PODS}/x", {}, MERGE)[0] == 404
 
 
-def test_a_token_is_its_users_name_and_what_is_forbidden_to_one_is_allowed_to_others(sandbox: Sandbox) -> None:
+def test_a_token_is_a_users_name_and_a_right_can_be_taken_from_one_user_only(sandbox: Sandbox) -> None:
     sandbox.forbid("list", "pods", user="nobody")
     basic = f"Basic {base64.b64encode(b'nobody:secret').decode()}"
     answers = [ask(sandbox, "GET", PODS, headers={"Authorization": one})[0] for one in ("Bearer nobody", basic)]
@@ -55,7 +55,7 @@ def test_a_token_is_its_users_name_and_what_is_forbidden_to_one_is_allowed_to_ot
     assert ask(sandbox, "GET", PODS, headers={"Authorization": "Bearer nobody"})[0] == 200
 
 
-def test_who_a_request_acts_as_is_told_with_groups_uid_and_extra(sandbox: Sandbox) -> None:
+def test_requests_lists_the_impersonated_user_with_groups_uid_and_extra(sandbox: Sandbox) -> None:
     acting = {"Impersonate-User": "bob", "Impersonate-Uid": "u-1", "Impersonate-Group": "ops"}
     ask(sandbox, "GET", PODS, headers=acting | {"Impersonate-Extra-example.com%2Freason": "on call"})
     [seen] = sandbox.requests
@@ -77,7 +77,7 @@ def test_who_a_request_acts_as_is_told_with_groups_uid_and_extra(sandbox: Sandbo
         ),
     ],
 )
-def test_to_impersonate_takes_a_right_for_each_thing_that_is_claimed(
+def test_impersonation_needs_a_right_for_each_of_its_parts(
     sandbox: Sandbox, headers: dict[str, str], plural: str, qualified: str, group: str
 ) -> None:
     signed_in = {"Authorization": "Bearer me", "Impersonate-User": "bob"}
@@ -88,14 +88,14 @@ def test_to_impersonate_takes_a_right_for_each_thing_that_is_claimed(
     assert (status, refusal["message"]) == (403, f"{qualified} is forbidden: {cannot}")
 
 
-def test_a_service_account_is_impersonated_by_a_right_of_its_own(sandbox: Sandbox) -> None:
+def test_impersonation_of_a_service_account_needs_a_right_of_its_own(sandbox: Sandbox) -> None:
     sandbox.forbid("impersonate", "serviceaccounts")
     status, refusal = ask(sandbox, "GET", PODS, headers={"Impersonate-User": "system:serviceaccount:mec:bot"})
     cannot = 'User "sandbox" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "mec"'
     assert (status, refusal["message"]) == (403, f'serviceaccounts "bot" is forbidden: {cannot}')
 
 
-def test_its_clock_may_be_ahead_until_it_stops() -> None:
+def test_the_clock_can_be_ahead_until_the_sandbox_stops() -> None:
     with Sandbox() as sandbox:
         sandbox.clock_skew = -3600.0
         stamp = sandbox.create(bound())["metadata"]["creationTimestamp"]
@@ -105,7 +105,7 @@ def test_its_clock_may_be_ahead_until_it_stops() -> None:
         assert another.clock_skew == 0
 
 
-def test_access_reviews_know_what_is_forbidden(sandbox: Sandbox) -> None:
+def test_an_access_review_says_what_is_forbidden(sandbox: Sandbox) -> None:
     sandbox.forbid("delete", "pods")
 
     def allowed(verb: str) -> bool:
@@ -118,7 +118,7 @@ def test_access_reviews_know_what_is_forbidden(sandbox: Sandbox) -> None:
     assert (allowed("delete"), allowed("patch")) == (False, True)
 
 
-def test_a_webhook_refuses_the_deletion_of_what_exists(sandbox: Sandbox) -> None:
+def test_a_webhook_refuses_the_deletion_of_an_object_that_exists(sandbox: Sandbox) -> None:
     sandbox.create(bound())
     sandbox.refuse_delete = "not today"
     for query in ("", "?dryRun=All"):
@@ -130,7 +130,7 @@ def test_a_webhook_refuses_the_deletion_of_what_exists(sandbox: Sandbox) -> None
     assert ask(sandbox, "DELETE", f"{PODS}/held")[0] == 200
 
 
-def test_ordered_failures_befall_the_next_requests_that_match(sandbox: Sandbox) -> None:
+def test_fail_next_fails_the_next_requests_that_match(sandbox: Sandbox) -> None:
     sandbox.fail_next(method="GET", path_part="/pods", status=429, retry_after=7, count=2)
     assert ask(sandbox, "GET", "/api/v1/nodes")[0] == 200
     connection = connect(sandbox)
@@ -143,7 +143,7 @@ def test_ordered_failures_befall_the_next_requests_that_match(sandbox: Sandbox) 
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_lost_answer_may_hide_a_deletion_that_worked(sandbox: Sandbox, *, after: bool) -> None:
+def test_an_answer_can_be_lost_after_the_deletion_was_carried_out(sandbox: Sandbox, *, after: bool) -> None:
     sandbox.create(bound())
     sandbox.fail_next(method="DELETE", status=None, after=after)
     with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
@@ -174,7 +174,7 @@ def test_a_frozen_server_can_be_stopped() -> None:
     connection.close()
 
 
-def test_nonsense_is_refused_and_the_connection_lives_on(sandbox: Sandbox) -> None:
+def test_a_malformed_request_is_refused_and_the_connection_stays_open(sandbox: Sandbox) -> None:
     connection = connect(sandbox)
     for _ in range(2):
         connection.request("POST", PODS, b'{"metadata": {"name": 5}}', {"Content-Type": "application/json"})
@@ -184,7 +184,7 @@ def test_nonsense_is_refused_and_the_connection_lives_on(sandbox: Sandbox) -> No
     connection.close()
 
 
-def test_behaviours_are_of_one_pod_or_of_all(sandbox: Sandbox) -> None:
+def test_a_behaviour_is_set_for_one_pod_or_for_all(sandbox: Sandbox) -> None:
     sandbox.behave(Behaviour(unschedulable=True))
     sandbox.behave(Behaviour(), pod="mec-0")
     assert sandbox.add_node("mec-0") is not None

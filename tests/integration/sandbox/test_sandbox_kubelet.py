@@ -1,4 +1,4 @@
-"""How pods start, fail and stop: each fault shows as it does on a real cluster."""
+"""How pods start, fail and stop: each failure looks as on a real cluster."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def reasons(sandbox: Sandbox) -> set[str]:
 
 
 def replace(sandbox: Sandbox, behaviour: Behaviour, **node: Any) -> str:
-    """Start mec-0, let its replacement behave so, delete it; return the replacement's UID."""
+    """Start mec-0, set the behaviour of its replacement, and delete it; return the replacement's UID."""
     old = sandbox.add_node("mec-0", **node)
     assert old is not None
     sandbox.behave(behaviour)
@@ -84,7 +84,7 @@ def _stage(obj: dict[str, Any] | None) -> str:
     return "ready" if one["ready"] else "started" if one["started"] else "running"
 
 
-def test_a_start_up_probe_kills_what_is_too_slow_and_it_looks_running(sandbox: Sandbox) -> None:
+def test_a_startup_probe_kills_a_slow_container_while_the_pod_stays_running(sandbox: Sandbox) -> None:
     replace(sandbox, NEVER, containers=[container(startupProbe=PROBE)])
     sandbox.wait_for(lambda: main(sandbox).get("restartCount", 0) >= 2)
     one = main(sandbox)
@@ -94,7 +94,7 @@ def test_a_start_up_probe_kills_what_is_too_slow_and_it_looks_running(sandbox: S
     assert {"Unhealthy", "Killing"} <= reasons(sandbox)
 
 
-def test_a_container_without_a_start_up_probe_is_started_and_may_be_unready(sandbox: Sandbox) -> None:
+def test_a_container_without_a_startup_probe_is_started_and_can_be_unready(sandbox: Sandbox) -> None:
     replace(sandbox, NEVER, containers=[container(readinessProbe=PROBE)])
     sandbox.wait_for(lambda: main(sandbox).get("started"))
     assert main(sandbox)["ready"] is False
@@ -103,7 +103,7 @@ def test_a_container_without_a_start_up_probe_is_started_and_may_be_unready(sand
     sandbox.wait_for(lambda: conditions(sandbox)["Ready"]["status"] == "True")
 
 
-def test_what_runs_is_not_touched_by_a_later_behaviour(sandbox: Sandbox) -> None:
+def test_a_later_behaviour_does_not_change_a_container_that_runs(sandbox: Sandbox) -> None:
     pod = sandbox.add_node("mec-0")
     sandbox.behave(Behaviour(starts_after=math.inf, crash_exit_code=1, image_pull_fails=True))
     other = sandbox.add_node("mec-1", state="down")
@@ -164,7 +164,7 @@ def test_init_container_that_fails(sandbox: Sandbox) -> None:
     sandbox.wait_for(lambda: main(sandbox).get("started"))
 
 
-def test_a_readiness_gate_is_opened_by_others(sandbox: Sandbox) -> None:
+def test_a_readiness_gate_is_opened_by_a_condition_of_another_writer(sandbox: Sandbox) -> None:
     sandbox.add_node("mec-0", pod_spec={"readinessGates": [{"conditionType": "example.com/gate"}]})
     assert conditions(sandbox)["Ready"]["reason"] == "ReadinessGatesNotReady"
     opened = [*conditions(sandbox).values(), {"type": "example.com/gate", "status": "True"}]
@@ -172,7 +172,7 @@ def test_a_readiness_gate_is_opened_by_others(sandbox: Sandbox) -> None:
     sandbox.wait_for(lambda: conditions(sandbox)["Ready"]["status"] == "True")
 
 
-def test_a_termination_takes_its_time_and_never_more_than_its_grace(sandbox: Sandbox) -> None:
+def test_a_termination_never_takes_longer_than_its_grace_period(sandbox: Sandbox) -> None:
     for behaviour, seconds in ((Behaviour(stops_after=2), 2), (Behaviour(ignores_term=True), 3)):
         sandbox.behave(Behaviour())
         sandbox.add_node(f"mec-{seconds}", pod_spec={"terminationGracePeriodSeconds": 3})
@@ -183,7 +183,7 @@ def test_a_termination_takes_its_time_and_never_more_than_its_grace(sandbox: San
         assert seconds <= sandbox._loop.now() - began < seconds + 3
 
 
-def test_some_pods_never_stop_but_by_force(sandbox: Sandbox) -> None:
+def test_a_pod_that_never_stops_can_be_deleted_by_force(sandbox: Sandbox) -> None:
     sandbox.add_node("mec-0", pod_spec={"terminationGracePeriodSeconds": 0})
     sandbox.behave(Behaviour(never_stops=True, recreates=False))
     sandbox.delete("pods", "mec-0", grace=1)
@@ -203,15 +203,15 @@ def test_a_finalizer_keeps_a_stopped_pod(sandbox: Sandbox) -> None:
     sandbox.wait_for(lambda: sandbox.get("pods", "mec-0") is None)
 
 
-def test_a_lost_node_stops_nothing_and_knows_nothing(sandbox: Sandbox) -> None:
+def test_a_lost_kubernetes_node_stops_no_pod_and_reports_nothing(sandbox: Sandbox) -> None:
     sandbox.add_node("mec-0")
-    sandbox.set_node_ready(False)
+    sandbox.set_host_ready(False)
     sandbox.wait_for(lambda: conditions(sandbox)["Ready"]["status"] == "False")
     (ready,) = (sandbox.get("nodes", "node1") or {})["status"]["conditions"]
     assert (ready["status"], ready["reason"]) == ("Unknown", "NodeStatusUnknown")
     sandbox.delete("pods", "mec-0", grace=1)
     assert main(sandbox)["started"] is True
-    sandbox.set_node_ready(True)
+    sandbox.set_host_ready(True)
     sandbox.wait_for(lambda: sandbox.get("pods", "mec-0") is None)
 
 

@@ -1,4 +1,4 @@
-"""Which Kubernetes node a pod gets, and what is said where it gets none."""
+"""Which Kubernetes node a pod gets, and the message if it gets none."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def test_pods_are_spread(sandbox: Sandbox) -> None:
     assert {host(sandbox, name) for name in ("mec-0", "mec-1")} == {"node1", "node2"}
 
 
-def test_a_pod_that_fits_nowhere_is_told_why(sandbox: Sandbox) -> None:
+def test_a_pod_that_fits_on_no_kubernetes_node_gets_the_reasons(sandbox: Sandbox) -> None:
     sandbox.add_host("node2")
-    sandbox.set_node_ready(False, "node2")
+    sandbox.set_host_ready(False, "node2")
     sandbox.behave(Behaviour(unschedulable=True))
     sandbox.create(a_pod("mec-0"))
     sandbox.wait_for(lambda: refusal(sandbox))
@@ -47,7 +47,7 @@ def test_a_pod_that_fits_nowhere_is_told_why(sandbox: Sandbox) -> None:
     sandbox.wait_for(lambda: host(sandbox) == "node1")
 
 
-def test_the_schedulers_events_tell_their_time_in_the_newer_way(sandbox: Sandbox) -> None:
+def test_the_schedulers_events_have_the_time_field_of_the_newer_api(sandbox: Sandbox) -> None:
     sandbox.create(a_pod("mec-0", nodeSelector={"disk": "fast"}))
     sandbox.wait_for(lambda: said(sandbox, "Pod", "mec-0"))
     (event,) = sandbox.objects("events")
@@ -76,7 +76,7 @@ def test_the_schedulers_events_tell_their_time_in_the_newer_way(sandbox: Sandbox
         ),
     ],
 )
-def test_a_pod_may_want_certain_kubernetes_nodes(sandbox: Sandbox, wanted: dict[str, Any], message: str) -> None:
+def test_a_pod_can_select_its_kubernetes_node(sandbox: Sandbox, wanted: dict[str, Any], message: str) -> None:
     sandbox.create(a_pod("mec-0", **wanted))
     if message:
         sandbox.wait_for(lambda: refusal(sandbox) == f"0/1 nodes are available: {message}.")
@@ -84,7 +84,7 @@ def test_a_pod_may_want_certain_kubernetes_nodes(sandbox: Sandbox, wanted: dict[
     sandbox.wait_for(lambda: host(sandbox) == ("node2" if message else "node1"))
 
 
-def test_a_cordoned_kubernetes_node_takes_no_pod(sandbox: Sandbox) -> None:
+def test_a_cordoned_kubernetes_node_gets_no_pod(sandbox: Sandbox) -> None:
     sandbox.patch("nodes", "node1", {"spec": {"unschedulable": True}})
     sandbox.create(a_pod("mec-0"))
     sandbox.wait_for(lambda: refusal(sandbox) == "0/1 nodes are available: 1 node(s) were unschedulable.")
@@ -92,13 +92,13 @@ def test_a_cordoned_kubernetes_node_takes_no_pod(sandbox: Sandbox) -> None:
     sandbox.wait_for(lambda: ready(sandbox, "mec-0"))
 
 
-def test_without_a_kubernetes_node_there_is_none_to_have(sandbox: Sandbox) -> None:
+def test_without_a_kubernetes_node_a_pod_stays_pending(sandbox: Sandbox) -> None:
     sandbox.remove_host("node1")
     sandbox.create(a_pod("mec-0"))
     sandbox.wait_for(lambda: refusal(sandbox) == "no nodes available to schedule pods")
 
 
-def test_a_gated_pod_says_so_and_waits_for_its_gates(sandbox: Sandbox) -> None:
+def test_a_gated_pod_waits_until_its_gates_have_gone(sandbox: Sandbox) -> None:
     gates = [{"name": "example.com/quota"}, {"name": "example.com/other"}]
     made = sandbox.create(a_pod("mec-0", schedulingGates=gates))
     assert condition(made, "PodScheduled") == ("False", "SchedulingGated")
@@ -110,22 +110,28 @@ def test_a_gated_pod_says_so_and_waits_for_its_gates(sandbox: Sandbox) -> None:
     assert condition(sandbox.get("pods", "mec-0"), "PodScheduled") == ("True", "")
 
 
-def test_a_pod_of_a_scheduler_that_nobody_runs_hears_nothing(sandbox: Sandbox) -> None:
+def test_a_pod_of_another_scheduler_gets_no_event(sandbox: Sandbox) -> None:
     sandbox.create(a_pod("mec-0", schedulerName="nobody"))
     with pytest.raises(TimeoutError):
         sandbox.wait_for(lambda: said(sandbox, "Pod", "mec-0"), timeout=0.1)
     assert "conditions" not in (sandbox.get("pods", "mec-0") or {})["status"]
 
 
-def test_each_kubernetes_node_is_lost_by_itself(sandbox: Sandbox) -> None:
+def test_one_kubernetes_node_is_lost_and_the_others_are_not(sandbox: Sandbox) -> None:
     sandbox.add_host("node2")
     for name in ("node1", "node2"):
         sandbox.create(a_pod(f"on-{name}", nodeName=name))
         sandbox.wait_for(lambda name=name: ready(sandbox, f"on-{name}"))  # type: ignore[misc]  # a default
-    sandbox.set_node_ready(False, "node2")
+    sandbox.set_host_ready(False, "node2")
     sandbox.wait_for(lambda: not ready(sandbox, "on-node2"))
     assert ready(sandbox, "on-node1")
     addresses = {(sandbox.get("pods", f"on-{name}") or {})["status"]["hostIP"] for name in ("node1", "node2")}
     assert addresses == {"127.0.0.1", "127.0.0.2"}
-    sandbox.set_node_ready(True, "node2")
+    sandbox.set_host_ready(True, "node2")
     sandbox.wait_for(lambda: ready(sandbox, "on-node2"))
+
+
+def test_the_old_name_of_set_host_ready_still_works_with_a_warning(sandbox: Sandbox) -> None:
+    with pytest.warns(DeprecationWarning, match="use set_host_ready"):
+        sandbox.set_node_ready(False)
+    assert condition(sandbox.get("nodes", "node1"), "Ready") == ("Unknown", "NodeStatusUnknown")

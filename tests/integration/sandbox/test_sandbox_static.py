@@ -1,4 +1,4 @@
-"""A static pod is the kubelet's own: the API server holds no more than its mirror."""
+"""A static pod belongs to the kubelet; the API server has only its mirror object."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def test_a_finalizer_keeps_its_mirror_too(sandbox: Sandbox) -> None:
 def test_a_lost_kubernetes_node_makes_no_mirror_until_it_is_back(sandbox: Sandbox) -> None:
     sandbox.add_static_pod("agent")
     before = main(sandbox)
-    sandbox.set_node_ready(False)
+    sandbox.set_host_ready(False)
     sandbox.delete("pods", NAME, grace=0)
     with pytest.raises(TimeoutError):
         sandbox.wait_for(lambda: uid(sandbox), timeout=0.1)
-    sandbox.set_node_ready(True)
+    sandbox.set_host_ready(True)
     sandbox.wait_for(lambda: main(sandbox))
     assert main(sandbox)["state"] == before["state"]

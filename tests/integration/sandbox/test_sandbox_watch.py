@@ -1,4 +1,4 @@
-"""Watches: what they tell, from where on, and how they end."""
+"""Watches: which events they send, from which version, and how they end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def version(sandbox: Sandbox) -> str:
     return str(ask(sandbox, "GET", PODS)[1]["metadata"]["resourceVersion"])
 
 
-def test_an_expired_version_is_told_in_the_stream(sandbox: Sandbox) -> None:
+def test_a_watch_from_an_expired_version_gets_the_error_in_its_stream(sandbox: Sandbox) -> None:
     since = version(sandbox)
     sandbox.compact()
     with watching(sandbox, f"{PODS}?watch=1&resourceVersion={since}") as events:
@@ -28,8 +28,8 @@ def test_an_expired_version_is_told_in_the_stream(sandbox: Sandbox) -> None:
         assert next(events)[0] == "ADDED"
 
 
-def test_a_watch_from_a_version_that_a_restored_backup_has_not_reached_tells_nothing_until_then() -> None:
-    """Neither changes nor bookmarks, of which one would come every ten milliseconds here (kubernetes#107457)."""
+def test_a_watch_from_a_future_version_after_a_restored_backup_is_silent_until_then() -> None:
+    """It sends neither changes nor bookmarks; here a bookmark is due every 10 ms (kubernetes#107457)."""
     with Sandbox(speed=6000) as own:
         restore = own.back_up()
         for name in "abc":
@@ -53,7 +53,7 @@ def test_dropped_watches_end_at_once(sandbox: Sandbox) -> None:
         assert list(events) == []
 
 
-def test_watches_can_be_cut_off(sandbox: Sandbox) -> None:
+def test_watches_can_be_dropped_in_the_middle_of_the_message(sandbox: Sandbox) -> None:
     with watching(sandbox, f"{NODES}?watch=true") as events:
         sandbox.drop_watches(abruptly=True)
         with pytest.raises((ConnectionError, StopIteration)):
@@ -72,7 +72,7 @@ def test_a_frozen_server_sends_no_event_until_it_is_released(sandbox: Sandbox) -
 
 
 def test_a_watch_that_allows_bookmarks_gets_one_a_minute_and_no_other_does() -> None:
-    """A minute of the sandbox's time, which passes here in ten milliseconds."""
+    """A minute of the sandbox's time is 10 ms here."""
 
     def bookmark() -> tuple[str, object]:
         return "BOOKMARK", {"kind": "Pod", "apiVersion": "v1", "metadata": {"resourceVersion": version(own)}}

@@ -1,4 +1,4 @@
-"""ReplicaSets, StatefulSets, DaemonSets and Jobs keep their pods as those of a real cluster do."""
+"""ReplicaSets, StatefulSets, DaemonSets and Jobs keep their pods as on a real cluster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def owner(sandbox: Sandbox, pod: str) -> dict[str, Any] | None:
 # Evicted pods
 
 
-def test_an_evicted_pod_is_failed_for_good(sandbox: Sandbox) -> None:
+def test_an_evicted_pod_stays_failed(sandbox: Sandbox) -> None:
     sandbox.create(a_pod("mec-0"))
     sandbox.wait_for(lambda: ready(sandbox, "mec-0"))
     sandbox.evict("mec-0", "The node was low on resource: memory. ")
@@ -50,7 +50,7 @@ def test_a_replica_set_leaves_an_evicted_pod_and_makes_another(sandbox: Sandbox)
     assert status(sandbox, old)["reason"] == "Evicted"
 
 
-def test_a_stateful_set_makes_an_evicted_pod_anew(sandbox: Sandbox) -> None:
+def test_a_stateful_set_recreates_an_evicted_pod(sandbox: Sandbox) -> None:
     sandbox.create(workload("StatefulSet"))
     sandbox.wait_for(lambda: ready(sandbox, "web-0"))
     old = uids(sandbox)
@@ -61,7 +61,7 @@ def test_a_stateful_set_makes_an_evicted_pod_anew(sandbox: Sandbox) -> None:
     assert told in said(sandbox, "StatefulSet", "web")
 
 
-def test_a_daemon_set_makes_an_evicted_pod_anew(sandbox: Sandbox) -> None:
+def test_a_daemon_set_recreates_an_evicted_pod(sandbox: Sandbox) -> None:
     sandbox.create(workload("DaemonSet"))
     sandbox.wait_for(lambda: len(names(sandbox)) == 1 and ready(sandbox, names(sandbox)[0]))
     (old,) = names(sandbox)
@@ -74,7 +74,7 @@ def test_a_daemon_set_makes_an_evicted_pod_anew(sandbox: Sandbox) -> None:
 # ReplicaSets
 
 
-def test_a_scale_down_takes_first_what_serves_least(sandbox: Sandbox) -> None:
+def test_a_scale_down_first_deletes_the_pods_that_do_not_serve(sandbox: Sandbox) -> None:
     sandbox.create(workload("ReplicaSet", replicas=2))
     sandbox.wait_for(lambda: len(names(sandbox)) == 2 and all(ready(sandbox, name) for name in names(sandbox)))
     serving = set(names(sandbox))
@@ -86,7 +86,7 @@ def test_a_scale_down_takes_first_what_serves_least(sandbox: Sandbox) -> None:
     sandbox.wait_for(lambda: counts(sandbox, "replicasets")["replicas"] == 2)
 
 
-def test_a_replica_set_says_what_it_does(sandbox: Sandbox) -> None:
+def test_a_replica_set_writes_events_and_counts(sandbox: Sandbox) -> None:
     sandbox.create(workload("ReplicaSet"))
     sandbox.wait_for(lambda: names(sandbox))
     (name,) = names(sandbox)
@@ -98,7 +98,7 @@ def test_a_replica_set_says_what_it_does(sandbox: Sandbox) -> None:
     }
 
 
-def test_a_pod_whose_labels_match_no_more_is_let_go_and_replaced(sandbox: Sandbox) -> None:
+def test_a_pod_whose_labels_no_longer_match_is_released_and_replaced(sandbox: Sandbox) -> None:
     sandbox.create(workload("ReplicaSet"))
     sandbox.wait_for(lambda: names(sandbox))
     (name,) = names(sandbox)
@@ -110,7 +110,7 @@ def test_a_pod_whose_labels_match_no_more_is_let_go_and_replaced(sandbox: Sandbo
 # StatefulSets
 
 
-def test_pods_come_in_their_order_each_when_the_one_before_is_ready(sandbox: Sandbox) -> None:
+def test_each_pod_of_a_stateful_set_waits_until_the_one_before_is_ready(sandbox: Sandbox) -> None:
     sandbox.behave(Behaviour(image_pull_fails=True), pod="web-1")
     sandbox.create(workload("StatefulSet", replicas=3))
     sandbox.wait_for(lambda: status(sandbox, "web-1").get("containerStatuses"))
@@ -134,13 +134,13 @@ def test_a_deleted_pod_waits_for_an_unready_predecessor(sandbox: Sandbox) -> Non
     sandbox.wait_for(lambda: ready(sandbox, "web-1"))
 
 
-def test_parallel_pods_wait_for_none(sandbox: Sandbox) -> None:
+def test_parallel_pods_do_not_wait_for_each_other(sandbox: Sandbox) -> None:
     sandbox.behave(Behaviour(image_pull_fails=True))
     sandbox.create(workload("StatefulSet", replicas=3, podManagementPolicy="Parallel"))
     sandbox.wait_for(lambda: names(sandbox) == ["web-0", "web-1", "web-2"])
 
 
-def test_the_first_number_may_be_another(sandbox: Sandbox) -> None:
+def test_the_first_number_can_be_given(sandbox: Sandbox) -> None:
     sandbox.create(workload("StatefulSet", replicas=2, ordinals={"start": 5}))
     sandbox.wait_for(lambda: names(sandbox) == ["web-5", "web-6"])
 
@@ -190,7 +190,7 @@ def test_an_orphan_that_terminates_is_not_adopted_and_its_name_is_waited_for(san
 # Jobs
 
 
-def test_a_job_ends_when_as_many_pods_as_wanted_have_ended_well(sandbox: Sandbox) -> None:
+def test_a_job_ends_when_enough_pods_have_succeeded(sandbox: Sandbox) -> None:
     sandbox.behave(Behaviour(crash_exit_code=0))
     made = sandbox.create(job(completions=3, parallelism=2))
     sandbox.wait_for(lambda: condition(sandbox.get("jobs", "work"), "Complete") == ("True", ""))
@@ -211,14 +211,14 @@ def test_a_job_gives_up_after_too_many_failures(sandbox: Sandbox) -> None:
     assert limit in said(sandbox, "Job", "work")
 
 
-def test_a_job_may_restart_its_containers_in_their_pod(sandbox: Sandbox) -> None:
+def test_a_job_can_restart_its_containers_in_their_pod(sandbox: Sandbox) -> None:
     sandbox.behave(Behaviour(crash_exit_code=1))
     sandbox.create(job(policy="OnFailure", backoffLimit=2))
     sandbox.wait_for(lambda: condition(sandbox.get("jobs", "work"), "Failed"))
     sandbox.wait_for(lambda: not sandbox.objects("pods"))
 
 
-def test_the_deleted_pod_of_an_unfinished_job_is_made_anew(sandbox: Sandbox) -> None:
+def test_the_deleted_pod_of_an_unfinished_job_is_replaced(sandbox: Sandbox) -> None:
     sandbox.create(job())
     sandbox.wait_for(lambda: len(names(sandbox)) == 1 and ready(sandbox, names(sandbox)[0]))
     (old,) = names(sandbox)
@@ -226,7 +226,7 @@ def test_the_deleted_pod_of_an_unfinished_job_is_made_anew(sandbox: Sandbox) -> 
     sandbox.wait_for(lambda: names(sandbox) and old not in names(sandbox))
 
 
-def test_the_deleted_pod_of_a_finished_job_is_not_made_anew(sandbox: Sandbox) -> None:
+def test_the_deleted_pod_of_a_finished_job_is_not_replaced(sandbox: Sandbox) -> None:
     sandbox.behave(Behaviour(crash_exit_code=0))
     sandbox.create(job())
     sandbox.wait_for(lambda: condition(sandbox.get("jobs", "work"), "Complete"))
@@ -289,7 +289,7 @@ def test_a_daemons_deleted_pod_is_replaced_on_its_kubernetes_node_once_it_has_go
     sandbox.wait_for(lambda: {pod["spec"].get("nodeName") for pod in sandbox.objects("pods")} == {"node1", "node2"})
 
 
-def test_a_daemon_set_may_want_certain_kubernetes_nodes_alone(sandbox: Sandbox) -> None:
+def test_a_daemon_set_can_select_its_kubernetes_nodes(sandbox: Sandbox) -> None:
     sandbox.add_host("node2", labels={"disk": "fast"})
     sandbox.create(workload("DaemonSet", template={"nodeSelector": {"disk": "fast"}}))
     sandbox.wait_for(lambda: counts(sandbox, "daemonsets").get("numberReady") == 1)
@@ -304,7 +304,7 @@ def test_a_daemons_pod_stays_on_a_lost_kubernetes_node(sandbox: Sandbox) -> None
     sandbox.add_host("node2")
     sandbox.create(workload("DaemonSet"))
     sandbox.wait_for(lambda: counts(sandbox, "daemonsets").get("numberReady") == 2)
-    sandbox.set_node_ready(False, "node2")
+    sandbox.set_host_ready(False, "node2")
     sandbox.wait_for(lambda: counts(sandbox, "daemonsets")["numberReady"] == 1)
     assert len(names(sandbox)) == 2
 

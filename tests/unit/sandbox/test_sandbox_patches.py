@@ -87,7 +87,7 @@ def test_each_operation_of_a_json_patch(operation: Any, expected: Any) -> None:
         {"op": "add", "path": "a", "value": 1},
     ],
 )
-def test_an_operation_that_cannot_be_done_refuses_the_patch(operation: Any) -> None:
+def test_one_operation_that_fails_refuses_the_whole_patch(operation: Any) -> None:
     with pytest.raises(ApiError) as refusal:
         patches.apply(patches.JSON_PATCH, {"a": 1}, [operation])
     assert refusal.value.code == 422
@@ -97,6 +97,6 @@ def test_an_operation_that_cannot_be_done_refuses_the_patch(operation: Any) -> N
     ("kind", "patch"),
     [(patches.MERGE, [1]), (patches.JSON_PATCH, {}), (patches.STRATEGIC, {"env": [{"value": 1}]})],
 )
-def test_what_is_no_patch_is_refused(kind: str, patch: Any) -> None:
+def test_a_body_that_is_no_patch_is_refused(kind: str, patch: Any) -> None:
     with pytest.raises(ApiError):
         patches.apply(kind, {}, patch)
