@@ -1118,7 +1118,7 @@ class TestActingAs:
         content["users"][0]["user"]["impersonate"] = "nobody"
         (tmp_path / "kubeconfig").write_text(json.dumps(content))
         assert command("run", "mec-0", "--kubeconfig", tmp_path / "kubeconfig") == 2
-        assert "impersonate is no field that is known here" in command.err
+        assert "impersonate is not a known field" in command.err
         assert command.err.count("\n") == 1
         assert sandbox.requests == ()
 
