@@ -33,7 +33,7 @@ lint: setup ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-diagram: setup ## write diagrams/, docs/schema/ and the README's copy from the code
+diagram: setup ## write diagrams/, docs/schema/, the README's copy and the tables of docs/operations.md from the code
 	$(BIN)/python tools/generate.py
 
 screenshots: setup ## record the stills in docs/ and the transcripts of all demos anew

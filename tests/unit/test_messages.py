@@ -27,7 +27,11 @@ def record(*states: State, old: PinnedPod | None = OLD, protection: Protection |
 @pytest.mark.parametrize(
     ("terms", "anew", "this_one"),
     [
-        (TASK, "begin anew, with an empty step state", "begin anew with pod_uid=uid-1 and an empty step state"),
+        (
+            TASK,
+            "start a new bounce with an empty step state",
+            "start a new bounce with pod_uid=uid-1 and an empty step state",
+        ),
         (COMMAND, "run the same command again", "run it again with --pod-uid uid-1"),
     ],
     ids=["task", "command"],
@@ -36,7 +40,7 @@ class TestTerms:
     """A runner reads of its fields, and whoever types the command of its options."""
 
     def test_to_bounce_it_after_all(self, terms: Terms, anew: str, this_one: str) -> None:
-        assert cancelled(record(), terms)[1] == f"To bounce it after all, {anew}."
+        assert cancelled(record(), terms)[1] == f"To bounce it anyway, {anew}."
         assert this_one not in cancelled(record(), terms)[1]
 
     def test_to_bounce_that_incarnation_or_none(self, terms: Terms, anew: str, this_one: str) -> None:
