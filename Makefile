@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-PARALLEL := -n 2 --dist worksteal
+PARALLEL := -n 2 --dist loadfile
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -19,7 +19,7 @@ demo: setup ## one bounce on the embedded cluster, seen live
 	@$(BIN)/mecbounce demo
 
 unit: setup ## the unit tests: seconds, no socket
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest $(PARALLEL) tests/unit
 
 test: setup ## the unit and integration tests, on the embedded cluster, with coverage
 	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term

@@ -7,11 +7,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from mecbounce.kubernetes_api.objects import Host, Pod
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from mecbounce.kubernetes_api.objects import Controller, Host, Pod
 from mecbounce.request import BounceRequest, NodeRef
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 NODE = NodeRef(group="express.example.com", version="v1", plural="expressnodes", name="mec-0")
+REPLICA_SET = {"kind": "ReplicaSet", "name": "mec-7d9f", "uid": "rs-1", "controller": True}
+STATEFUL_SET = {"kind": "StatefulSet", "name": "mec", "uid": "sts-1", "controller": True}
+OPERATOR = {"kind": "ExpressNode", "name": "mec-0", "uid": "owner-1", "controller": True}
+OTHER = {"kind": "ExpressNode", "name": "mec-0", "uid": "owner-2", "controller": True}
 STARTUP_PROBE = {"periodSeconds": 1, "failureThreshold": 30}
 
 
@@ -99,3 +106,15 @@ def pod(*args: Any, **fields: Any) -> Pod:
 def host(ready: str = "True", reason: str = "KubeletReady", message: str = "") -> Host:
     conditions = [{"type": "Ready", "status": ready, "reason": reason, "message": message}]
     return Host.model_validate({"metadata": {"name": "host-1", "uid": "h"}, "status": {"conditions": conditions}})
+
+
+def controller(spec: Any = None, status: Any = None, *, kind: str = "StatefulSet", **metadata: Any) -> Controller:
+    named = {"name": "mec", "uid": "sts-1", **metadata}
+    return Controller.read({"apiVersion": "apps/v1", "kind": kind, "metadata": named, "spec": spec, "status": status})
+
+
+def faults(kind: type[BaseModel], data: Any) -> list[tuple[str, str]]:
+    """Give the field and the message of each fault of `data`."""
+    with pytest.raises(ValidationError) as caught:
+        kind.model_validate(data)
+    return [(".".join(str(part) for part in one["loc"]), one["msg"]) for one in caught.value.errors()]

@@ -525,10 +525,12 @@ def test_a_terminal_that_lacks_the_marks_does_not_end_a_bounce(sandbox: Sandbox,
 
 class TestInterruption:
     @pytest.mark.parametrize(
-        ("state", "behaviour"),
-        [("AWAIT_TERMINATION", Behaviour(stops_after=20)), ("AWAIT_READY", Behaviour(recreates_after=20))],
+        ("state", "behaviour", "number"),
+        [
+            ("AWAIT_TERMINATION", Behaviour(stops_after=20), signal.SIGTERM),
+            ("AWAIT_READY", Behaviour(recreates_after=20), signal.SIGINT),
+        ],
     )
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_a_signal_while_waiting_ends_with_75_and_the_same_command_resumes(
         self, sandbox: Sandbox, tmp_path: Path, state: str, behaviour: Behaviour, number: int
     ) -> None:

@@ -12,11 +12,14 @@ from mecbounce.sandbox.scenarios import SCENARIOS
 
 
 @pytest.fixture(scope="module")
-def recorded() -> dict[str, str]:
-    """All of them, side by side: they mostly wait."""
-    return transcripts()
+def recorded(request: pytest.FixtureRequest) -> dict[str, str]:
+    """All that are asked for, side by side: they mostly wait."""
+    names = {item.name for item in request.session.items}
+    asked_for = [one for one in SCENARIOS if f"test_a_demo_prints_what_its_transcript_has[{one}]" in names]
+    return transcripts(asked_for)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_demo_prints_what_its_transcript_has(scenario: str, recorded: dict[str, str]) -> None:
     assert recorded[scenario] == (TRANSCRIPTS / f"{scenario}.txt").read_text(encoding="utf-8")
