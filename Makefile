@@ -8,7 +8,7 @@ PARALLEL := -n 2 --dist loadfile
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/ready ## make .venv with every extra
+setup: .venv/ready ## make .venv with all that the tests need
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -24,15 +24,16 @@ unit: setup ## the unit tests: seconds, no socket
 test: setup ## the unit and integration tests, on the embedded cluster, with coverage
 	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term
 
-proof: setup ## the same at full length, without coverage: minutes
+proof: setup $(BIN)/mutmut ## the same at full length, without coverage, and a sample of make mutants: minutes
 	$(BIN)/pytest $(PARALLEL) -m 'not e2e and not short'
+	$(BIN)/python tools/mutation.py --sample
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-diagram: setup ## write diagrams/, docs/schema/ and the README's copy from the code
+diagram: setup ## write diagrams/, docs/schema/, the README's copy and the tables of docs/operations.md from the code
 	$(BIN)/python tools/generate.py
 
 screenshots: setup ## record the stills in docs/ and the transcripts of all demos anew
@@ -51,8 +52,8 @@ $(BIN)/mutmut: .venv/ready
 	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[mutation]'
 	@touch $@
 
-mutants: $(BIN)/mutmut ## change the core in thousands of small ways; list those that no unit test notices
-	$(BIN)/python tools/mutation.py $(MUTATION)
+mutants: $(BIN)/mutmut ## change the core in thousands of small ways, and list those that no unit test notices
+	$(BIN)/python tools/mutation.py
 
 e2e: setup ## the end-to-end and conformance suites on the real cluster of $KUBECONFIG
 	$(BIN)/pytest -m 'e2e or conformance'

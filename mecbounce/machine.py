@@ -81,8 +81,8 @@ class Event(StrEnum):
     """This pod of it ended long ago: its controller has made another, or wants none. Bounce one that runs. The ended
     one can be deleted at any time."""
     POD_OF_JOB = "pod_of_job"
-    """It runs until its work is done, as a Job's pod does. Once deleted, its work begins anew, or counts as failed. Let
-    it end. Use `force` if its work may begin anew."""
+    """It runs until its work is done, as a Job's pod does. Once deleted, its work starts again, or counts as failed.
+    Let it end. Use `force` if its work may start again."""
     PROTECTION_DISABLED = "protection_disabled"
     PROTECTION_UNUSED = "protection_unused"
     PROTECTION_KEPT = "protection_kept"

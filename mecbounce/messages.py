@@ -36,8 +36,8 @@ class Terms:
 
 
 TASK = Terms(
-    anew="begin anew, with an empty step state",
-    this_one="begin anew with pod_uid={uid} and an empty step state",
+    anew="start a new bounce with an empty step state",
+    this_one="start a new bounce with pod_uid={uid} and an empty step state",
     force="force=True",
 )
 COMMAND = Terms(anew="run the same command again", this_one="run it again with --pod-uid {uid}", force="--force")
@@ -48,7 +48,7 @@ COMMAND = Terms(anew="run the same command again", this_one="run it again with -
 
 def cancelled(record: BounceRecord, terms: Terms) -> tuple[str, str]:
     """Message and advice for a bounce that was asked to stop."""
-    return f"Asked to stop before the deletion. {untouched(record)}", f"To bounce it after all, {terms.anew}."
+    return f"Asked to stop before the deletion. {untouched(record)}", f"To bounce it anyway, {terms.anew}."
 
 
 def given_up(record: BounceRecord, what: str, advice: str, terms: Terms) -> tuple[str, str]:
@@ -252,7 +252,7 @@ def _on_first_sight(old: PinnedPod, before: SeenPod | None, candidates: tuple[Po
         notices.append(("several_replacements", text))
     controller = pod.controller
     if controller is not None and old.controller is not None and controller.uid != old.controller.uid:
-        text = f"{controller.called} was made anew ({old.controller.uid} -> {controller.uid}) and made the replacement."
+        text = f"{controller.called} was recreated ({old.controller.uid} -> {controller.uid}) and made the replacement."
         notices.append(("controller_remade", text))
     if old.revision and pod.revision and old.revision != pod.revision:
         text = f"The replacement is made from revision {pod.revision} of its controller's template, not {old.revision}."

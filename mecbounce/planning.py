@@ -106,7 +106,7 @@ def plan(
     events: bool = True,
     terms: Terms = TASK,
 ) -> Plan:
-    """Make every check, ask for every right, and dry-run the DELETE on the API server. Changes nothing, raises nothing.
+    """Make every check, ask for every right, dry-run the DELETE. Changes nothing. A ClusterError becomes a part of it.
 
     Give it the `protection`, `events` and `terms` that the `BounceTask` will get; no protection is called.
     """

@@ -129,25 +129,6 @@ class Outcome:
 STILL_WAITING = Outcome()
 
 
-_FAILURE_OF = {State.DELETE_POD: Event.DELETE_REFUSED, State.AWAIT_TERMINATION: Event.TERMINATION_TIMEOUT}
-
-
-def failed(
-    context: Context,
-    why: Diagnosis,
-    *,
-    standing: tuple[Pod, ...] = (),
-    record_changes: Mapping[str, Any] | None = None,
-    notices: Notices = (),
-) -> Outcome:
-    """End a bounce with a diagnosis. `standing`: the old pod's replacement, or the other pods of its controller."""
-    why, changes = why.model_copy(update={"standing": messages.names(standing)}), record_changes or {}
-    record = context.record.model_copy(update={**changes, "diagnosis": why})
-    event = _FAILURE_OF.get(record.state, Event.READY_TIMEOUT if record.new_pod else Event.NOT_RECREATED)
-    message = messages.happened(record, event, context.now, context.terms)
-    return Outcome(event, message, messages.advice(record, why, context.terms), why, changes, notices)
-
-
 def init_checks(context: Context) -> Outcome:
     """May the pod be bounced? Pin its identity."""
     record, request = context.record, context.request
@@ -421,6 +402,25 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
     if why.code is DiagnosisCode.NOT_RECREATED and context.record.by_other_name and not old.generated_name:
         why = absence.name_generated()
     return failed(context, why, standing=absence.others(old, pods))
+
+
+_FAILURE_OF = {State.DELETE_POD: Event.DELETE_REFUSED, State.AWAIT_TERMINATION: Event.TERMINATION_TIMEOUT}
+
+
+def failed(
+    context: Context,
+    why: Diagnosis,
+    *,
+    standing: tuple[Pod, ...] = (),
+    record_changes: Mapping[str, Any] | None = None,
+    notices: Notices = (),
+) -> Outcome:
+    """End a bounce with a diagnosis. `standing`: the old pod's replacement, or the other pods of its controller."""
+    why, changes = why.model_copy(update={"standing": messages.names(standing)}), record_changes or {}
+    record = context.record.model_copy(update={**changes, "diagnosis": why})
+    event = _FAILURE_OF.get(record.state, Event.READY_TIMEOUT if record.new_pod else Event.NOT_RECREATED)
+    message = messages.happened(record, event, context.now, context.terms)
+    return Outcome(event, message, messages.advice(record, why, context.terms), why, changes, notices)
 
 
 # --- looks for a diagnosis: best effort --------------------------------------------------------------------------

@@ -127,7 +127,7 @@ NODE = {"group": "express.example.com", "version": "v1", "plural": "expressnodes
 EVENTS, CODES = _meanings(Event), _meanings(DiagnosisCode)
 THEN = {  # shown in place of a command of ours
     "ask_again": "as the diagnosis says; then `mecbounce plan`",
-    "begin_anew": "`mecbounce run`",
+    "bounce_anyway": "`mecbounce run`",
     "wait_on": "as the diagnosis says; then [wait on](#waiting-on)",
 }
 _FAILING_LATE = {row.event for row in TRANSITIONS if row.dest is State.FAILED and row.source in WAITING}

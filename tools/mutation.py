@@ -1,7 +1,7 @@
 """Change the core's code in many small ways, and list the changes that no unit test notices: the survivors.
 
-mutmut changes the code and runs the tests; what it changes stands under [tool.mutmut] in pyproject.toml. A survivor
-that is no gap in the tests stands in tests/survivors.txt, with the reason. Any other one fails the run.
+mutmut makes the changes and runs the tests; [tool.mutmut] in pyproject.toml says of which files. tests/survivors.txt
+has the survivors that are accepted, with the reasons. Any other survivor is a gap in the tests: the run fails.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import argparse
 import ast
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -24,11 +23,10 @@ MUTANTS = ROOT / "mutants"
 ACCEPTED = ROOT / "tests" / "survivors.txt"
 MUTMUT = Path(sys.executable).with_name("mutmut")
 SURVIVED = {0, 5, 33}  # mutmut's codes: the tests pass, or none runs that function
-NAME = re.compile(r"x[_ǁ](?P<function>\w+)__mutmut_\d+")
 
 
 def run(patterns: list[str], processes: int) -> None:
-    """Let mutmut try the mutants whose names match, or all; always on a new copy of the code."""
+    """Let mutmut try the mutants whose names match, or all, on a new copy of the code."""
     shutil.rmtree(MUTANTS, ignore_errors=True)
     command = [str(MUTMUT), "run", "--max-children", str(processes), *patterns]
     done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603 -- no shell
@@ -37,7 +35,7 @@ def run(patterns: list[str], processes: int) -> None:
 
 
 def results() -> tuple[Counter[str], Counter[str], list[str]]:
-    """Give, from mutmut's files, the mutants tried and killed in each source file, and the survivors in words."""
+    """Read mutmut's results: how many mutants were tried and killed in each file, and the survivors."""
     tried, killed, survivors = Counter[str](), Counter[str](), []
     for meta in sorted(MUTANTS.glob("mecbounce/**/*.meta")):
         source = meta.with_suffix("")
@@ -58,10 +56,9 @@ def results() -> tuple[Counter[str], Counter[str], list[str]]:
 
 
 def described(module: str, mutant: str, functions: dict[str, list[str]]) -> str:
-    """Write a mutant as it stands in the list: the function, then the lines that differ."""
-    original = f"{mutant.rpartition('_')[0]}_orig"
-    found = NAME.fullmatch(mutant)
-    function = found["function"].replace("ǁ", ".") if found else mutant
+    """Give the function and the lines that differ. mutmut's own number of a mutant changes with the code."""
+    mangled = mutant.partition("__mutmut_")[0]  # x_function, or xǁClassǁmethod
+    original, function = f"{mangled}__mutmut_orig", mangled[2:].replace("ǁ", ".")
     before, after = ([line.replace(name, "") for line in functions[name]] for name in (original, mutant))
     differing = unified_diff(before, after, n=0, lineterm="")
     changed = [line for line in differing if not line.startswith(("---", "+++", "@@"))]
@@ -69,7 +66,7 @@ def described(module: str, mutant: str, functions: dict[str, list[str]]) -> str:
 
 
 def accepted() -> set[str]:
-    """Read the accepted survivors: paragraphs as `described` writes them; lines with # in front hold the reason."""
+    """Read the accepted survivors: paragraphs as `described` gives them. A line with # in front is a reason."""
     lines = [line for line in ACCEPTED.read_text().splitlines() if not line.startswith("#")]
     return set(filter(None, (part.strip() for part in "\n".join(lines).split("\n\n"))))
 

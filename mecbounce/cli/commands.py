@@ -16,7 +16,7 @@ from mecbounce import diagram as drawing
 from mecbounce.cli import pages, screen
 from mecbounce.cli.bouncing import bounce, to_resume
 from mecbounce.cli.exits import ExitStatus, UsageProblem
-from mecbounce.cli.options import BounceOptions, CommonOptions, Output, taking
+from mecbounce.cli.options import BounceOptions, CommonOptions, Output, with_options
 from mecbounce.cli.plan_page import plan_page, would_resume
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.messages import COMMAND
@@ -47,7 +47,7 @@ def common(
 
 @plugin.command(context_settings=HELP)
 @app.command()
-@taking(BounceOptions)
+@with_options(BounceOptions)
 def run(options: BounceOptions) -> int:
     """Bounce a pod, or resume a bounce that was interrupted."""
     asked, given = options.asked(), options.given()
@@ -56,7 +56,7 @@ def run(options: BounceOptions) -> int:
 
 
 @app.command("plan")
-@taking(BounceOptions)
+@with_options(BounceOptions)
 def show_plan(options: BounceOptions) -> int:
     """Show what a bounce would do now: checks, deadlines, rights, a dry run of the deletion. Changes nothing."""
     asked = options.asked()
@@ -70,7 +70,7 @@ def show_plan(options: BounceOptions) -> int:
 
 
 @app.command()
-@taking(CommonOptions)
+@with_options(CommonOptions)
 def status(options: CommonOptions) -> int:
     """Show where the bounce of POD, or that of --state, stands. Reads its record and asks no cluster."""
     if (options.pod is None) is (options.state is None):

@@ -5,22 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 import textwrap
-from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from collections.abc import Iterable
 
 from rich.text import Text
 
 from mecbounce.quoting import printable
-from mecbounce.record import BounceRecord, PinnedPod, SeenPod
 
 WHOLE_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-SHORT_UID = 8  # characters
 LABEL = 14  # columns of a page's labels
-
-
-def incarnations(record: BounceRecord) -> Iterator[PinnedPod | SeenPod]:
-    """Give the old pod and the new one, if known."""
-    yield from (one for one in (record.old_pod, record.new_pod) if one is not None)
 
 
 def plain(text: str) -> str:
@@ -30,12 +22,7 @@ def plain(text: str) -> str:
 
 def short_uid(uid: str) -> str:
     """Give the beginning of a UID, for people. The commands and `-o json` have it whole."""
-    return uid[:SHORT_UID] if re.fullmatch(WHOLE_UID, uid) else uid
-
-
-def whole_seconds(span: timedelta) -> str:
-    """Write a span in whole seconds."""
-    return f"{max(0.0, span.total_seconds()):,.0f}"
+    return uid[:8] if re.fullmatch(WHOLE_UID, uid) else uid
 
 
 def wrapped(text: str, width: int | None, first: str = "", style: str = "") -> list[Text]:

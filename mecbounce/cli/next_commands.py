@@ -80,7 +80,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     # How to go on.
     "ask_again": ("Once that is settled, ask again without deleting", "{plan}"),
-    "begin_anew": ("Bounce it after all", "{run}"),
+    "bounce_anyway": ("Bounce it anyway", "{run}"),
     "if_it_exists": ("Then see whether it still exists", "kubectl get pod {pod} -n {namespace}"),
     "once_more": ("Try once more: deletes this incarnation only", "{this_one}"),
     "resume": ("Resume it", "{run}"),
@@ -115,7 +115,7 @@ FAILURES: Mapping[Event, tuple[str, str]] = {
     Event.TERMINATION_TIMEOUT: ("", "wait_on"),
     Event.NOT_RECREATED: ("", "wait_on"),
     Event.READY_TIMEOUT: ("", "wait_on"),
-    Event.CANCELLED: ("nobody", "begin_anew"),
+    Event.CANCELLED: ("nobody", "bounce_anyway"),
     Event.ACCESS_DENIED: (ADMINISTRATORS, "rights"),
     Event.CLUSTER_UNREACHABLE: (ADMINISTRATORS, "api_server"),
 }

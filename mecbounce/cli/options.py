@@ -39,7 +39,7 @@ class Output(StrEnum):
     JSON = "json"
 
 
-def taking(options: Callable[..., Options]) -> Callable[[Callable[[Options], int]], Callable[..., int]]:
+def with_options(options: Callable[..., Options]) -> Callable[[Callable[[Options], int]], Callable[..., int]]:
     """Let a command take its options as one dataclass: typer reads them from the signature."""
 
     def decorate(command: Callable[[Options], int]) -> Callable[..., int]:

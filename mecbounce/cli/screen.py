@@ -9,7 +9,7 @@ from itertools import pairwise
 from rich.text import Text
 
 from mecbounce import diagnosis, probes
-from mecbounce.cli.layout import LABEL, incarnations, labelled, plain, short_uid, whole_seconds, wrapped
+from mecbounce.cli.layout import LABEL, labelled, plain, short_uid, wrapped
 from mecbounce.cli.pages import codes
 from mecbounce.codes import DiagnosisCode
 from mecbounce.kubernetes_api.objects import Pod
@@ -63,10 +63,10 @@ def waiting_for(record: BounceRecord, look: LastLook | None, now: datetime) -> t
     """Say what the present state waits for: a code that changes with it, and words. None: nothing worth telling."""
     old, trouble = record.old_pod, record.trouble
     if trouble is not None and not record.finished:
-        since = f"{whole_seconds(now - trouble.since)} s, {trouble.tries} {'try' if trouble.tries == 1 else 'tries'}"
+        since = f"{_whole_seconds(now - trouble.since)}, {trouble.tries} {'try' if trouble.tries == 1 else 'tries'}"
         return "trouble", f"no usable answer from the API server for {since}: {trouble.what}"
     if record.deadline is not None and now >= record.deadline and not record.finished:
-        return "overdue", f"deadline passed {whole_seconds(now - record.deadline)} s ago; checking once more"
+        return "overdue", f"deadline passed {_whole_seconds(now - record.deadline)} ago; checking once more"
     if old is None or look is None:
         return None
     if record.state is State.AWAIT_TERMINATION:
@@ -74,6 +74,10 @@ def waiting_for(record: BounceRecord, look: LastLook | None, now: datetime) -> t
     if record.state is State.AWAIT_READY:
         return _readiness(record, old, look.pods, now + look.skew)
     return None
+
+
+def _whole_seconds(span: timedelta) -> str:
+    return f"{max(0.0, span.total_seconds()):,.0f} s"
 
 
 def _termination(pod: Pod | None, server_now: datetime) -> tuple[str, str] | None:
@@ -115,8 +119,8 @@ def _readiness(
 
 
 def _incarnations(record: BounceRecord) -> str:
-    shown = [f"{one.name} {short_uid(one.uid)}{f' on {one.host}' if one.host else ''}" for one in incarnations(record)]
-    return " → ".join(shown)
+    known = [one for one in (record.old_pod, record.new_pod) if one is not None]
+    return " → ".join(f"{one.name} {short_uid(one.uid)}{f' on {one.host}' if one.host else ''}" for one in known)
 
 
 def _notices(record: BounceRecord) -> dict[State, list[Notice]]:
@@ -177,6 +181,6 @@ class ProgressLines:
         if now < self._due:
             return None
         self._due = now + self.AGAIN
-        took = f"{whole_seconds(now - record.entered_at)} s"
+        took = _whole_seconds(now - record.entered_at)
         limit = f" of at most {record.limit:,.0f} s" if record.limit is not None else ""
         return f"waiting, {took}{limit}: {plain(text)}"

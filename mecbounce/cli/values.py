@@ -20,7 +20,7 @@ def duration(text: str) -> float:
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     total = hours * 3600 + minutes * 60 + seconds
     if not 0 < total <= LONGEST:
-        raise typer.BadParameter(f"{text!r} is not more than 0 and at most a week")
+        raise typer.BadParameter(f"{text!r} is not between 0 and a week")
     return total
 
 
@@ -39,7 +39,7 @@ def node_ref(text: str) -> NodeRef:
 def whole_uid(text: str) -> str:
     """Check a pod's UID. A part of one would match no pod, and the pod would be taken for gone."""
     if not re.fullmatch(WHOLE_UID, text):
-        raise typer.BadParameter(f"{text!r} is no whole UID, such as 6d0c8f5e-3f0a-4a53-9d0b-2f8f1d7c5a10")
+        raise typer.BadParameter(f"{text!r} is not a whole UID such as 6d0c8f5e-3f0a-4a53-9d0b-2f8f1d7c5a10")
     return text
 
 
@@ -48,7 +48,7 @@ def label_selector(text: str) -> str:
     if not text.strip():
         raise typer.BadParameter("'' would select every pod")
     if not text.isprintable():  # half a character can't even be sent
-        raise typer.BadParameter(f"{text!r} is no label selector")
+        raise typer.BadParameter(f"{text!r} is not a label selector")
     return text
 
 

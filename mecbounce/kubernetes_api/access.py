@@ -23,7 +23,7 @@ from mecbounce.kubernetes_api.proxies import Proxy, proxy_of_environment, spared
 from mecbounce.kubernetes_api.transport import Headers
 from mecbounce.quoting import quoted
 
-_IN_A_NAME = "!#$&'*+^`|"  # what a header's name may hold beside letters, digits and _.-~
+_SAFE_IN_A_NAME = "!#$&'*+^`|"  # what a header's name may hold beside letters, digits and _.-~
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Target:
             if was != now:
                 values = f": {now or 'none'} instead of {was or 'none'}" if shown else ""
                 new = f"the {self.source} now names another {what}{values}"
-                return f"{new}. This bounce stays with the old one: put its entry back, or stop and begin anew"
+                return f"{new}. This bounce stays with the old one: restore its entry, or stop and start again"
         return ""
 
     @property
@@ -156,7 +156,7 @@ def impersonation(
     rows += [("as-uid", "Uid", uid)] if uid else []
     rows += [("as-groups", "Group", group) for group in groups]
     for key, values in (extra or {}).items():
-        rows += [("as-user-extra", f"Extra-{quote(key, safe=_IN_A_NAME)}", value) for value in values]
+        rows += [("as-user-extra", f"Extra-{quote(key, safe=_SAFE_IN_A_NAME)}", value) for value in values]
     if rows and not user:
         raise ConfigError(f"{who}: {rows[0][0]} needs `as` (--as), the user to act as")
     return [(f"Impersonate-{name}", sendable(f"{who}: {option}", value)) for option, name, value in rows]

@@ -77,7 +77,7 @@ def as_cluster_errors(way: str) -> Iterator[None]:
         raise Unreachable(f"{way}: {_short(error)}") from error
     except ValueError:
         # Without its text and its cause: they quote a credential that can't be sent as a header.
-        raise Unreachable("the request could not be made; are the credentials whole?") from None
+        raise Unreachable("the request could not be made; are the credentials complete?") from None
 
 
 def error_of_answer(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answer a status

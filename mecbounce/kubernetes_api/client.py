@@ -67,7 +67,15 @@ class KubernetesCluster:
         self._process = os.getpid()  # set last: until then other threads open their own, not the parent's
 
     def _connect_pool(self) -> None:
-        api = self._api_client()
+        access = self._access
+        options = {**access.options, "socket_options": _SOCKET_OPTIONS, "maxsize": MOST_CONNECTIONS}
+        agent = "User-Agent", f"mecbounce/{version('mecbounce')}"
+        self._wire = Wire(options, access.proxy, lambda: [agent, *access.headers()], self._clock)
+        configuration = client.Configuration()
+        configuration.host = self.server
+        configuration.proxy = None  # the wire uses it
+        api = client.ApiClient(configuration)
+        api.rest_client.pool_manager = self._wire
         self._core, self._custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
 
     def _sign_in_anew(self, used: Access) -> None:
@@ -90,16 +98,6 @@ class KubernetesCluster:
             self._open()
         if self._access.expired:
             self._sign_in_anew(self._access)
-
-    def _api_client(self) -> client.ApiClient:
-        configuration = client.Configuration()
-        configuration.host = self.server
-        configuration.proxy = None  # the wire uses it
-        api, access = client.ApiClient(configuration), self._access
-        options = {**access.options, "socket_options": _SOCKET_OPTIONS, "maxsize": MOST_CONNECTIONS}
-        agent = "User-Agent", f"mecbounce/{version('mecbounce')}"
-        api.rest_client.pool_manager = Wire(options, access.proxy, lambda: [agent, *access.headers()], self._clock)
-        return api
 
     @classmethod
     def from_kubeconfig(
@@ -192,7 +190,7 @@ class KubernetesCluster:
         if not plural:  # not one of Kubernetes' own: ask for the plural
             found = next((one for one in self._types(group, version) if one["kind"] == owner.kind), None)
             if found is None:
-                raise Refused(f"the API server tells no resource type of {owner.kind} in {owner.api_version}")
+                raise Refused(f"the API server has no resource type {owner.kind} in {owner.api_version}")
             plural, namespaced = found["name"], found["namespaced"]
         try:
             return self._object(group, version, namespace if namespaced else "", plural, owner.name)
@@ -332,10 +330,11 @@ class KubernetesCluster:
         place, mark, query = path.partition("?")
         if ".." in unquote(place).split("/"):
             raise Refused(f"the protection's path {place!r} has a step upwards (..), which would leave the pod")
-        with self._by_hand(pod) as (wire, url):
-            target = f"{url}:{port}/proxy/{quote(place.lstrip('/'), safe='/:')}{mark}{query}"
-            timeout = urllib3.Timeout(connect=REQUEST_TIMEOUT[0], read=REQUEST_TIMEOUT[1])
-            answer = wire.request(method, target, timeout=timeout)
+        target = f"{self._url(pod)}:{port}/proxy/{quote(place.lstrip('/'), safe='/:')}{mark}{query}"
+        timeout = urllib3.Timeout(connect=REQUEST_TIMEOUT[0], read=REQUEST_TIMEOUT[1])
+        self._stay_signed_in()
+        with as_cluster_errors(self._way):
+            answer = self._wire.request(method, target, timeout=timeout)
             if not 200 <= answer.status < 300:  # noqa: PLR2004 -- HTTP
                 error = ApiException(status=answer.status, reason=answer.reason)
                 error.body, error.headers = answer.data, answer.headers
@@ -347,22 +346,18 @@ class KubernetesCluster:
         asked = [("container", container), ("stdout", "true"), ("stderr", "true")]
         query = urlencode([*(("command", word) for word in command), *asked])
         what, seconds = f"{command[0]} in container {container}", REQUEST_TIMEOUT[1]
+        self._stay_signed_in()
         with (
-            self._by_hand(pod) as (wire, url),
+            as_cluster_errors(self._way),
             as_exec_errors(),
-            wire.websocket(f"{url}/exec?{query}", EXEC_PROTOCOL, seconds) as opened,
+            self._wire.websocket(f"{self._url(pod)}/exec?{query}", EXEC_PROTOCOL, seconds) as opened,
         ):
             code = exit_code(opened, what, seconds)
         if code != 0:
             raise Refused(f"{what} ended with status {code}")
 
-    @contextmanager
-    def _by_hand(self, pod: Pod) -> Iterator[tuple[Wire, str]]:
-        """Give what sends requests that the client can't make, and the pod's URL."""
-        self._stay_signed_in()
-        url = f"{self.server}/api/v1/namespaces/{quote(pod.metadata.namespace)}/pods/{quote(pod.name)}"
-        with as_cluster_errors(self._way):
-            yield self._core.api_client.rest_client.pool_manager, url
+    def _url(self, pod: Pod) -> str:
+        return f"{self.server}/api/v1/namespaces/{quote(pod.metadata.namespace)}/pods/{quote(pod.name)}"
 
     def _json(self, send: Callable[..., Any], timeout: tuple[float, float] | None = None) -> dict[str, Any]:
         try:

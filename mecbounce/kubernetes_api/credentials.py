@@ -96,7 +96,7 @@ def _interactive(plugin: Exec) -> bool:
         mode = "IfAvailable"
     at_a_terminal = sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
     if mode == "Always" and not at_a_terminal:
-        raise ConfigError("exec.interactiveMode is Always, and standard input is no terminal")
+        raise ConfigError("exec.interactiveMode is Always, and standard input is not a terminal")
     return mode != "Never" and at_a_terminal
 
 
@@ -169,7 +169,7 @@ def _read(plugin: Exec, printed: bytes) -> Credential:
     except ValidationError as error:
         name, fault = first_fault(error)
         what = f"field {name}: {fault}" if name else "it is not JSON"
-        raise _failed(f"what it printed is no ExecCredential ({what})") from None
+        raise _failed(f"what it printed is not an ExecCredential ({what})") from None
     if answer.api_version != plugin.api_version:
         raise _failed(f"it does not answer in the apiVersion {plugin.api_version}")
     if bool(answer.certificate) is not bool(answer.key):

@@ -222,17 +222,17 @@ class Kubeconfig:
         if content is None:
             return
         if content.get("kind") not in (None, "", "Config") or content.get("apiVersion") not in (None, "", "v1"):
-            raise ConfigError(f"kubeconfig {file}: it is of another kind than Config, or of another apiVersion than v1")
+            raise ConfigError(f"kubeconfig {file}: its kind is not Config, or its apiVersion is not v1")
         current = content.get("current-context") or ""
         if not isinstance(current, str):
-            raise ConfigError(f"kubeconfig {file}: current-context is no text")
+            raise ConfigError(f"kubeconfig {file}: current-context is not text")
         self._current = self._current or current
         for kind in _KINDS:
             named: dict[str, Any] = {}
             for entry in content.get(kind) or []:
                 name = entry.get("name") or ""
                 if not isinstance(name, str):
-                    raise ConfigError(f"kubeconfig {file}: one of its {kind} has a name that is no text")
+                    raise ConfigError(f"kubeconfig {file}: one of its {kind} has a name that is not text")
                 if name in named:
                     raise ConfigError(f"kubeconfig {file}: two of its {kind} have the same name")
                 named[name] = file, entry.get(kind.removesuffix("s"))
@@ -303,7 +303,7 @@ def _fault(error: ValidationError) -> str:
         known = ".".join(part if _NAME.fullmatch(part) or part.isdecimal() else "..." for part in path)
         return ": ".join(filter(None, (known, first_fault(error)[1])))
     field = ".".join(path) if all(_NAME.fullmatch(part) for part in path) else "one of its fields"
-    return f"{field} is no field that is known here; a misspelt one could have somebody else act, or elsewhere"
+    return f"{field} is not a known field; if it is misspelt, requests could be sent as another user or elsewhere"
 
 
 # --- where the API server is -------------------------------------------------------------------------------------
@@ -363,7 +363,7 @@ def _show_certificate(context: ssl.SSLContext, who: _Place, user: User, credenti
                 file.flush()
                 context.load_cert_chain(file.name, password="")  # without one, OpenSSL asks at the terminal
         except (ssl.SSLError, ValueError):
-            raise who.fault("client-certificate and client-key are no certificate and its key (PEM)") from None
+            raise who.fault("client-certificate and client-key are not a certificate and its key (PEM)") from None
 
 
 def _told_to_plugin(cluster: Cluster, server: str, authority: bytes) -> dict[str, Any]:
@@ -398,13 +398,13 @@ def _of_provider(who: _Place, provider: AuthProvider) -> Credential:
     """Use an OpenID Connect token until it expires. Only kubectl renews it, as it must save the new one."""
     if provider.name != "oidc":
         instead = f"; use the credential plugin {_REMOVED[provider.name]}" if provider.name in _REMOVED else ""
-        raise who.fault(f"auth-provider: kubectl knows none of this name any more, but oidc{instead}")
+        raise who.fault(f"auth-provider: kubectl now supports only oidc{instead}")
     token = provider.config.get("id-token", "")
     try:
         claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "==="))
         expires = datetime.fromtimestamp(float(claims["exp"]), UTC)
     except (IndexError, KeyError, TypeError, ValueError, OverflowError, OSError):
-        raise who.fault("auth-provider: config.id-token holds no token that tells when it expires") from None
+        raise who.fault("auth-provider: config.id-token is not a token with an expiry time") from None
     if datetime.now(UTC) >= expires:
         raise who.fault("auth-provider: config.id-token has expired; any command of kubectl renews it")
     return Credential(sendable(f"{who.name}: auth-provider", token), expires=expires)

@@ -57,7 +57,7 @@ def exit_code(opened: WebSocket, what: str, seconds: float) -> int:
     except WebSocketTimeoutException:
         left = 0.0
     except (WebSocketConnectionClosedException, ValueError, TypeError, LookupError) as error:
-        raise Unreachable(f"how {what} ended was not told") from error
+        raise Unreachable(f"it is not known how {what} ended") from error
     if left > 0:
-        raise Unreachable(f"how {what} ended was not told")
+        raise Unreachable(f"it is not known how {what} ended")
     raise Unreachable(f"{what} has not ended after {seconds:.0f} s")

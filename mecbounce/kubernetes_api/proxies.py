@@ -38,13 +38,13 @@ class Proxy:
         except ValueError:
             raise ConfigError("it is not a URL") from None
         if parts.scheme not in PORTS:
-            raise ConfigError(f"its scheme is none of {', '.join(PORTS)}")
+            raise ConfigError(f"its scheme is not one of {', '.join(PORTS)}")
         try:
             port = parts.port
         except ValueError:
             port = 0
         if port == 0:
-            raise ConfigError("its port is no number from 1 to 65535")
+            raise ConfigError("its port is not a number from 1 to 65535")
         if not _names_a_host(parts.netloc.rpartition("@")[2]):
             raise ConfigError("it names no host")
         socks = parts.scheme.startswith("socks")

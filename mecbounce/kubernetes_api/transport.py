@@ -38,7 +38,7 @@ class ServerClock:
     def __init__(self) -> None:
         self._told: tuple[datetime, float] | None = None
 
-    def hear(self, date: str | None) -> None:
+    def update(self, date: str | None) -> None:
         """Take in a `Date` header. A missing or malformed one changes nothing."""
         with suppress(ValueError, TypeError, OverflowError):
             told = parsedate_to_datetime(date or "")
@@ -163,7 +163,6 @@ class Wire:
     def __init__(
         self, options: Mapping[str, Any], proxy: Proxy | None, headers: Callable[[], Headers], clock: ServerClock
     ) -> None:
-        self.connection_pool_kw = dict(options)
         self._proxy = proxy
         self._headers = headers
         self._clock = clock
@@ -210,10 +209,10 @@ class Wire:
             connection = self._connected(url, seconds)
             try:
                 made.connect(f"ws{url.removeprefix('http')}", socket=connection.sock, timeout=seconds, **options)
-                self._clock.hear((made.getheaders() or {}).get("date"))
+                self._clock.update((made.getheaders() or {}).get("date"))
                 yield made
             except websocket.WebSocketBadStatusException as error:
-                self._clock.hear((error.resp_headers or {}).get("date"))
+                self._clock.update((error.resp_headers or {}).get("date"))
                 raise
             finally:
                 connection.close()
@@ -237,7 +236,7 @@ class Wire:
             )
         except SSLError as error:  # client 36 makes an ApiException of it and then fails at that
             raise ProtocolError(str(error)) from error
-        self._clock.hear(response.headers.get("Date"))
+        self._clock.update(response.headers.get("Date"))
         return response
 
     def _connected(self, url: str, seconds: float) -> HTTPConnection:

@@ -82,7 +82,7 @@ class KubernetesPodWatch:
         if stream.ended:
             self._failures = 0 if now - stream.opened > LASTING else self._failures + 1
             self._not_before = now + (min(2.0**self._failures, LONGEST_PAUSE) if self._failures else 0.0)
-        elif now - stream.heard <= SILENCE:
+        elif now - stream.last_event <= SILENCE:
             return stream
         self._listed = None
         return None
@@ -99,7 +99,7 @@ class _Stream(threading.Thread):
         self._response: Any = None
         self._stopped = False
         self._lock = threading.Lock()
-        self.opened = self.heard = time.monotonic()
+        self.opened = self.last_event = time.monotonic()
         self.ended = False
 
     def pods(self) -> tuple[Pod, ...]:
@@ -138,7 +138,7 @@ class _Stream(threading.Thread):
 
     def _take(self, event: Mapping[str, Any]) -> bool:
         """Take in one event. False: the watch must end."""
-        self.heard = time.monotonic()
+        self.last_event = time.monotonic()
         kind = event["type"]
         if kind == "BOOKMARK":
             return True

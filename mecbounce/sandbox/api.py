@@ -65,21 +65,21 @@ class Api:
         status = 200
         match call.request.verb:
             case "create" if resource == ACCESS_REVIEWS:
-                status, obj = 201, self.access.review(call.object(resource), call.request.user)
+                status, obj = 201, self.access.review(call.parse_object(resource), call.request.user)
             case _ if resource == ACCESS_REVIEWS:
                 raise errors.not_allowed()
             case "get":
                 obj = self.store.get(*key)
             case "list":
-                _ = call.since  # raises if it is no number; every list shows the latest version
+                call.since()  # raises if it is no number; every list shows the latest version
                 obj = list_of(resource, *self.store.snapshot(resource, target.namespace, call.selector(resource)))
             case "create" if not target.name:
                 status, obj = 201, self._create(call, target)
             case "update" if target.name:
                 status, obj = self._put(call, target)
             case "patch" if target.name:
-                kind, dry_run = call.patch_type(resource), call.dry_run
-                patch = call.json("a patch")
+                kind, dry_run = call.patch_type(resource), call.dry_run()
+                patch = call.parse_json("a patch")
                 obj = self.store.update(
                     key, lambda old: patches.apply(kind, old, patch), subresource=target.subresource, dry_run=dry_run
                 )
@@ -92,13 +92,13 @@ class Api:
         return Answer(status, obj)
 
     def _create(self, call: Call, target: Target) -> Object:
-        new = call.object_for(target)
-        return self.store.create(target.resource, target.namespace, new, dry_run=call.dry_run)
+        new = call.parse_object_for(target)
+        return self.store.create(target.resource, target.namespace, new, dry_run=call.dry_run())
 
     def _put(self, call: Call, target: Target) -> tuple[int, Object]:
         if target.resource in CREATED_BY_PUT and self.store.find(*target.key) is None:
             return 201, self._create(call, target)
-        new, dry_run = call.object_for(target), call.dry_run
+        new, dry_run = call.parse_object_for(target), call.dry_run()
         put = self.store.update(target.key, lambda _: new, subresource=target.subresource, whole=True, dry_run=dry_run)
         return 200, put
 

@@ -41,7 +41,7 @@ class GarbageCollector:
         del now
         with self._store.lock:
             if key[0] == NAMESPACES and key in self._gone:
-                self._empty(key[2])
+                self._delete_all_in(key[2])
             for uid in self._gone.pop(key, set()):
                 for resource, obj in self._owned(key, uid):
                     if not self._has_owner(obj):
@@ -72,7 +72,7 @@ class GarbageCollector:
             if is_owned_by(obj, uid)
         ]
 
-    def _empty(self, namespace: str) -> None:
+    def _delete_all_in(self, namespace: str) -> None:
         for resource in self._resources:
             for obj in self._store.select(resource, namespace) if resource.namespaced else []:
                 self._delete(resource, obj)

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, cast
 
-from mecbounce.sandbox import errors, requests
+from mecbounce.sandbox import errors
 from mecbounce.sandbox.answers import Answer, refusal, to_json
 from mecbounce.sandbox.clock import http_date
 from mecbounce.sandbox.errors import ApiError
+from mecbounce.sandbox.requests import read_call
 from mecbounce.sandbox.resources import Object
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Connection(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        call = requests.read(self.command, self.path, self.headers, body, self.server.api.routes)
+        call = read_call(self.command, self.path, self.headers, body, self.server.api.routes)
         self._number = self.server.add_request(call.request)
         self.wait_while_held()
         fault = self.server.take_fault(self.command, self.path)
@@ -56,7 +57,7 @@ class Connection(BaseHTTPRequestHandler):
             answer = refusal(error)
         except (AttributeError, KeyError, TypeError) as error:
             # The body is JSON but no Kubernetes object. The real server answers 500 or 400 too, and goes on.
-            answer = refusal(ApiError(500, f"the sandbox cannot make sense of this request: {error!r}"))
+            answer = refusal(ApiError(500, f"the sandbox cannot interpret this request: {error!r}"))
         if fault:
             self._fail(fault)
         elif isinstance(answer, Answer):

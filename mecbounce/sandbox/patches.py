@@ -107,31 +107,31 @@ def json_patch(target: Any, operations: Any) -> Any:
     document = clone(target)
     try:
         for operation in operations:
-            document = _operate(document, operation)
+            document = _apply_operation(document, operation)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         message = "the server rejected our request due to an error in our request"
         raise ApiError(422, message, details={}) from error
     return document
 
 
-def _operate(document: Any, operation: dict[str, Any]) -> Any:
+def _apply_operation(document: Any, operation: dict[str, Any]) -> Any:
     name, path = operation["op"], _pointer(operation["path"])
     match name:
         case "add":
-            return _put(document, path, clone(operation["value"]), insert=True)
+            return _set_at(document, path, clone(operation["value"]), insert=True)
         case "remove":
-            return _remove(document, path)
+            return _remove_at(document, path)
         case "replace":
-            _look(document, path)
-            return _put(document, path, clone(operation["value"]))
-        case "test" if _look(document, path) == operation["value"]:
+            _value_at(document, path)
+            return _set_at(document, path, clone(operation["value"]))
+        case "test" if _value_at(document, path) == operation["value"]:
             return document
         case "move":
             source = _pointer(operation["from"])
-            value = _look(document, source)
-            return _put(_remove(document, source), path, value, insert=True)
+            value = _value_at(document, source)
+            return _set_at(_remove_at(document, source), path, value, insert=True)
         case "copy":
-            return _put(document, path, clone(_look(document, _pointer(operation["from"]))), insert=True)
+            return _set_at(document, path, clone(_value_at(document, _pointer(operation["from"]))), insert=True)
         case _:
             raise ValueError(operation)
 
@@ -146,16 +146,16 @@ def _step(value: Any, part: str) -> Any:
     return value[int(part)] if isinstance(value, list) else value[part]
 
 
-def _look(document: Any, path: list[str]) -> Any:
+def _value_at(document: Any, path: list[str]) -> Any:
     for part in path:
         document = _step(document, part)
     return document
 
 
-def _put(document: Any, path: list[str], value: Any, *, insert: bool = False) -> Any:
+def _set_at(document: Any, path: list[str], value: Any, *, insert: bool = False) -> Any:
     if not path:
         return value
-    parent, last = _look(document, path[:-1]), path[-1]
+    parent, last = _value_at(document, path[:-1]), path[-1]
     if isinstance(parent, list) and insert:
         parent.insert(len(parent) if last == "-" else int(last), value)
     elif isinstance(parent, list):
@@ -165,7 +165,7 @@ def _put(document: Any, path: list[str], value: Any, *, insert: bool = False) ->
     return document
 
 
-def _remove(document: Any, path: list[str]) -> Any:
-    parent, last = _look(document, path[:-1]), path[-1]
+def _remove_at(document: Any, path: list[str]) -> Any:
+    parent, last = _value_at(document, path[:-1]), path[-1]
     del parent[int(last) if isinstance(parent, list) else last]
     return document

@@ -97,16 +97,14 @@ class Call:
     def content_type(self) -> str:
         return self.headers.get("Content-Type", "").partition(";")[0].strip()
 
-    @property
     def since(self) -> int:
-        """The resourceVersion to start from; 0: none was given."""
+        """Return the resourceVersion to start from; 0 if none is given."""
         text = self.request.query.get("resourceVersion", "")
         if text and not text.isdecimal():
             message = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
             raise ApiError(500, message, reason="")
         return int(text or 0)
 
-    @property
     def dry_run(self) -> bool:
         asked = list(filter(None, [self.request.query.get("dryRun")]))
         _check_options(OPTIONS[self.request.verb], asked, None)
@@ -116,28 +114,28 @@ class Call:
         query = self.request.query
         return parse(resource, query.get("fieldSelector", ""), query.get("labelSelector", ""))
 
-    def json(self, kind: str) -> Any:
+    def parse_json(self, kind: str) -> Any:
         """Parse the body; ``kind`` is what it should be, for the error."""
         try:
             return json.loads(self.body)
         except ValueError as error:
             raise errors.unrecognized(kind, str(error)) from error
 
-    def object(self, resource: ResourceType) -> Object:
+    def parse_object(self, resource: ResourceType) -> Object:
         """Parse the body as an object; its fields are not checked."""
         if self.content_type == protobuf.MEDIA_TYPE and resource == ACCESS_REVIEWS:
             return protobuf.access_review(self.body)
         if self.content_type not in (JSON, ""):
             raise errors.unknown_format(MEDIA_TYPES)
-        obj = self.json(resource.kind)
+        obj = self.parse_json(resource.kind)
         if not isinstance(obj, dict):
             raise errors.unrecognized(resource.kind, "not an object")
         return obj
 
-    def object_for(self, target: Target) -> Object:
+    def parse_object_for(self, target: Target) -> Object:
         """Parse the body as an object; refuse another type, namespace or name than the path says."""
         resource = target.resource
-        obj = self.object(resource)
+        obj = self.parse_object(resource)
         version, kind, metadata = obj.get("apiVersion"), obj.get("kind"), obj.get("metadata") or {}
         if resource.custom and not kind:
             raise ApiError(400, f"{resource.kind} cannot be handled as a {resource.kind}: Object 'Kind' is missing")
@@ -170,7 +168,7 @@ class Call:
         """Return the options in the body; only without a body, those in the query."""
         query = self.request.query
         if self.body:
-            options = self.object(resource)
+            options = self.parse_object(resource)
         else:
             options = {key: query[key] for key in ("gracePeriodSeconds", "propagationPolicy") if query.get(key)}
             options["dryRun"] = list(filter(None, [query.get("dryRun")]))
@@ -191,7 +189,7 @@ class Call:
         )
 
 
-def read(method: str, uri: str, headers: Message, body: bytes, routes: Routes) -> Call:
+def read_call(method: str, uri: str, headers: Message, body: bytes, routes: Routes) -> Call:
     """Return the call of an HTTP request that has just come."""
     parts = urlsplit(uri)
     query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}

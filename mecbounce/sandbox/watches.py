@@ -27,7 +27,7 @@ class WatchStream:
         self._store = store
         self._target = target
         self._selects = call.selector(target.resource)
-        self._since = call.since
+        self._since = call.since()
         self._timeout = float(query.get("timeoutSeconds") or "inf") or math.inf
         self._bookmark_every = bookmark_every if flag(query, "allowWatchBookmarks") else math.inf
 

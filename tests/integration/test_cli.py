@@ -769,15 +769,15 @@ class TestBadInput:
             (("mec-0", "-n", ""), "namespace: '' is not a name"),
             (("mec-0", "-n", "a.b"), "namespace: 'a.b' is not a name"),
             (("mec-0", "--kubeconfig", "a\nb"), "kubeconfig a�b: there is no such file"),
-            (("mec-0", "--pod-uid", "../x"), "--pod-uid: '../x' is no whole UID"),
-            (("mec-0", "--pod-uid", "6d0c8f5e"), "--pod-uid: '6d0c8f5e' is no whole UID"),
-            (("mec-0", "--pod-uid", GONE.upper()), f"--pod-uid: '{GONE.upper()}' is no whole UID"),
+            (("mec-0", "--pod-uid", "../x"), "--pod-uid: '../x' is not a whole UID"),
+            (("mec-0", "--pod-uid", "6d0c8f5e"), "--pod-uid: '6d0c8f5e' is not a whole UID"),
+            (("mec-0", "--pod-uid", GONE.upper()), f"--pod-uid: '{GONE.upper()}' is not a whole UID"),
             (("mec-0", "--node", "a/b/c"), "--node: 'a/b/c' is not of the form"),
             (("mec-0", "--node", "A/v1/x/y"), "--node: group: 'A' is not a name"),
             (("mec-0", "--ready-timeout", "10x"), "--ready-timeout: '10x' is not a duration"),
             (("mec-0", "--ready-timeout", "١m"), "--ready-timeout: '١m' is not a duration"),  # noqa: RUF001 -- a digit, not ASCII's
             (("mec-0", "--ready-timeout", "-5"), "--ready-timeout: '-5' is not a duration"),
-            (("mec-0", "--termination-timeout", "0"), "--termination-timeout: '0' is not more than 0"),
+            (("mec-0", "--termination-timeout", "0"), "--termination-timeout: '0' is not between 0 and a week"),
             (("mec-0", "--termination-timeout", ""), "--termination-timeout: '' is not a duration"),
             (("mec-0", "--protection-annotation", "novalue"), "--protection-annotation: expected KEY=VALUE"),
             (("mec-0", "--protection-annotation", "=x"), "--protection-annotation: expected KEY=VALUE"),
@@ -1120,7 +1120,7 @@ class TestActingAs:
         content["users"][0]["user"]["impersonate"] = "nobody"
         (tmp_path / "kubeconfig").write_text(json.dumps(content))
         assert command("run", "mec-0", "--kubeconfig", tmp_path / "kubeconfig") == 2
-        assert "impersonate is no field that is known here" in command.err
+        assert "impersonate is not a known field" in command.err
         assert command.err.count("\n") == 1
         assert sandbox.requests == ()
 

@@ -404,7 +404,7 @@ class TestFailures:
         assert "s3cret" not in "".join(format_exception(caught.value))
 
     def test_the_watch_socket_is_kept_alive(self, kubernetes: KubernetesCluster) -> None:
-        options = kubernetes._core.api_client.rest_client.pool_manager.connection_pool_kw["socket_options"]
+        options = kubernetes._wire._pools.connection_pool_kw["socket_options"]
         assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in options
 
     def test_credentials_that_stay_refused_are_an_access_denied(
@@ -515,7 +515,7 @@ class TestWatch:
                     with sandbox.held():
                         clock.now += 60.8
                         watch.look("mec-0")
-                    sandbox.wait_for(lambda: watch._stream.heard == clock.now)
+                    sandbox.wait_for(lambda: watch._stream.last_event == clock.now)
             assert [one.verb for one in sandbox.requests] == ["list", "watch"]
 
     def test_a_watch_that_tells_of_something_is_not_silent(
@@ -1004,7 +1004,7 @@ class TestConfiguration:
 
 THROUGH_PROXY = {"proxy-url": "http://me:old@127.0.0.1:1", "certificate-authority-data": "eA=="}
 IMPERSONATING = {"as": "bob", "as-groups": ["g"], "as-user-extra": {"scope": ["a"]}}
-UNDO = "This bounce stays with the old one: put its entry back, or stop and begin anew"
+UNDO = "This bounce stays with the old one: restore its entry, or stop and start again"
 BOB = "User 'bob', Group 'g'"
 
 
@@ -1192,7 +1192,7 @@ class TestTarget:
         told = f"the service account now names another certificate authority or server name. {UNDO}"
         with pytest.raises(Unreachable, match=told):
             made._sign_in_anew(made._access)
-        trusted = made._api_client().rest_client.pool_manager.connection_pool_kw
+        trusted = made._wire._pools.connection_pool_kw
         assert (trusted["ca_certs"], trusted["ca_cert_data"]) == (None, "first")
 
     def test_another_clients_hook_renews_its_token_and_leads_nowhere_else(self, sandbox: Sandbox) -> None:

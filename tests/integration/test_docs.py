@@ -290,6 +290,12 @@ def test_links_lead_somewhere(name: str) -> None:
             assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), link
 
 
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_files_named_in_a_text_exist(name: str) -> None:
+    named = re.findall(r"`((?:mecbounce|tests|tools|docs|diagrams)/[\w./-]+)`", prose(name))
+    assert [] == [path for path in named if not (ROOT / path).exists()]
+
+
 def test_the_readme_leads_to_every_document() -> None:
     assert [] == [
         name

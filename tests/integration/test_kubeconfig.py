@@ -282,7 +282,9 @@ def _(bench: Bench) -> None:
     bench.ask(data, front.url, certificate_authority=str(authority.certificate))
     assert front.seen == ["client"]
     other = data | {"client-key-data": authority.data("ca.key")}
-    assert "client-certificate and client-key are no certificate and its key" in fresh(bench).refusal(other, front.url)
+    assert "client-certificate and client-key are not a certificate and its key" in fresh(bench).refusal(
+        other, front.url
+    )
     for name in ("client-certificate", "client-key"):
         assert f"{name} and {name}-data are both given" in bench.refusal(data | {name: "a file"}, front.url)
 
@@ -329,8 +331,11 @@ def _(bench: Bench) -> None:
     provider["config"] = {"id-token": jwt(hours=-1)}
     assert "auth-provider: config.id-token has expired; any command" in bench.refusal({"auth-provider": provider})
     provider["config"] = {"id-token": "no token"}
-    assert "config.id-token holds no token" in bench.refusal({"auth-provider": provider})
-    for name, says in (("gcp", "use the credential plugin gke-gcloud-auth-plugin"), ("some", "any more, but oidc")):
+    assert "config.id-token is not a token" in bench.refusal({"auth-provider": provider})
+    for name, says in (
+        ("gcp", "use the credential plugin gke-gcloud-auth-plugin"),
+        ("some", "kubectl now supports only oidc"),
+    ):
         assert says in bench.refusal({"auth-provider": {"name": name, "config": {"access-token": "a"}}})
     both = {"auth-provider": provider, **bench.plugin("true")}
     assert "exec and auth-provider are both given" in bench.refusal(both)
@@ -416,7 +421,7 @@ def _(bench: Bench) -> None:
     bench.ask(bench.plugin("true", interactiveMode="", apiVersion="client.authentication.k8s.io/v1beta1"))
     fresh(bench)
     for mode, says in (
-        ("Always", "exec.interactiveMode is Always, and standard input is no terminal"),
+        ("Always", "exec.interactiveMode is Always, and standard input is not a terminal"),
         ("", "exec.interactiveMode must be Never, IfAvailable or Always"),
         ("Sometimes", "exec.interactiveMode: Input should be"),
     ):
@@ -463,7 +468,7 @@ def _(bench: Bench) -> None:
 def _(bench: Bench) -> None:
     for wrong in ({"kind": "Secret"}, {"apiVersion": "v2"}):
         bench.path.write_text(json.dumps(kubeconfig(bench.api.url, {}) | wrong))
-        with pytest.raises(ConfigError, match="of another kind than Config, or of another apiVersion than v1"):
+        with pytest.raises(ConfigError, match="its kind is not Config, or its apiVersion is not v1"):
             KubernetesCluster.from_kubeconfig(bench.path)
     bench.path.write_text(json.dumps(kubeconfig(bench.api.url, {}) | {"kind": None, "apiVersion": None}))
     KubernetesCluster.from_kubeconfig(bench.path).pods("default")
@@ -498,15 +503,15 @@ def test_a_field_of_the_user_or_the_cluster_that_is_not_known_is_refused(
 ) -> None:
     """kubectl ignores it. Misspelt, it would have another one act, or elsewhere."""
     said = bench.refusal({"token": "t"} | user, **cluster)
-    assert "is no field that is known here; a misspelt one could have somebody else act, or elsewhere" in said
-    assert any(f"{name} is no field" in said for name in (*user, *cluster))
+    assert "is not a known field; if it is misspelt, requests could be sent as another user or elsewhere" in said
+    assert any(f"{name} is not a known field" in said for name in (*user, *cluster))
 
 
 @pytest.mark.parametrize("name", ["proxy_url ", "ghp_16C7e42F292c6912E7710c838347Ae178B4a", "a" * 17, "a: b"])
 def test_a_field_that_may_be_a_secret_is_not_named(bench: Bench, name: str) -> None:
     """A value that has lost its field, or its colon, stands where a field does."""
     said = bench.refusal({"token": "t", name: "x"})
-    assert "one of its fields is no field" in said
+    assert "one of its fields is not a known field" in said
     assert name not in said
 
 
@@ -718,7 +723,7 @@ class TestProxy:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("ftp://proxy:1", "its scheme is none of http, https, socks5, socks5h"),
+        ("ftp://proxy:1", "its scheme is not one of http, https, socks5, socks5h"),
         ("proxy:3128", "it has no scheme, such as http://"),
         ("//proxy:3128", "it has no scheme, such as http://"),
         ("http:/proxy", "it has no scheme, such as http://"),
@@ -726,9 +731,9 @@ class TestProxy:
         ("http://me:s3cr3t@", "it names no host"),
         ("http://me:s3cr3t@pro xy", "it names no host"),
         ("http://me:s3cr3t@[::1", "it is not a URL"),
-        ("http://me:s3cr3t@proxy:port", "its port is no number from 1 to 65535"),
-        ("http://me:s3cr3t@proxy:99999", "its port is no number from 1 to 65535"),
-        ("http://me:s3cr3t@proxy:0", "its port is no number from 1 to 65535"),
+        ("http://me:s3cr3t@proxy:port", "its port is not a number from 1 to 65535"),
+        ("http://me:s3cr3t@proxy:99999", "its port is not a number from 1 to 65535"),
+        ("http://me:s3cr3t@proxy:0", "its port is not a number from 1 to 65535"),
         ("http://me:s3cr3t%FF@proxy:1", "its user or password is not UTF-8"),
         ("http://m%FF:s3cr3t@proxy:1", "its user or password is not UTF-8"),
         ("http://me:s3cr3t\udcff@proxy:1", "its user or password is not UTF-8"),
@@ -809,10 +814,10 @@ class TestEnvironmentsProxy:
     @pytest.mark.parametrize(
         ("named", "fault"),
         [
-            ("ftp://me:s3cr3t@proxy", "its scheme is none of http, https, socks5, socks5h"),
+            ("ftp://me:s3cr3t@proxy", "its scheme is not one of http, https, socks5, socks5h"),
             ("http:/proxy", "it has no scheme, such as http://"),
             ("//proxy:3128", "it has no scheme, such as http://"),
-            ("me:s3cr3t@proxy:99999", "its port is no number from 1 to 65535"),
+            ("me:s3cr3t@proxy:99999", "its port is not a number from 1 to 65535"),
             ("http://me:s3cr3t%FF@proxy", "its user or password is not UTF-8"),
         ],
     )

@@ -146,7 +146,7 @@ class TestNamingThePod:
             (("mec-0", "-l", "app=mec"), "expected either POD or --selector"),
             (("-l", ""), "--selector: '' would select every pod"),
             (("-l", " "), "--selector: '' would select every pod"),
-            (("-l", "a=\udc80"), "--selector: 'a=\\udc80' is no label selector"),
+            (("-l", "a=\udc80"), "--selector: 'a=\\udc80' is not a label selector"),
         ],
     )
     def test_neither_both_and_all_are_refused_before_anything_is_asked(

@@ -153,7 +153,7 @@ class TestExec:
     ) -> None:
         sandbox.on_exec = lambda _pod, _command: (0, "")
         mocker.patch.object(WebSocket, "recv_data", return_value=frame)
-        with pytest.raises(Unreachable, match=r"^how protect in container .* ended was not told$"):
+        with pytest.raises(Unreachable, match=r"^it is not known how protect in container .* ended$"):
             ExecProtection(kubernetes, ("protect",)).disable(protected)
 
     def test_a_command_that_can_not_be_run_is_said_in_the_api_servers_words(

@@ -186,11 +186,11 @@ class TestServerTime:
         clock, now = ServerClock(), 1000.0
         monkeypatch.setattr(transport, "_ticks", lambda: now)
         assert clock.now() is None
-        clock.hear(THEN)
+        clock.update(THEN)
         assert clock.now() == NOON
         now += 90
         assert clock.now() == NOON + timedelta(seconds=90)
-        clock.hear("Thu, 01 Jan 2026 11:00:00 GMT")
+        clock.update("Thu, 01 Jan 2026 11:00:00 GMT")
         assert clock.now() == NOON - timedelta(hours=1)
 
     @pytest.mark.parametrize(
@@ -207,8 +207,8 @@ class TestServerTime:
     )
     def test_a_date_that_is_none_is_ignored(self, date: str | None) -> None:
         clock = ServerClock()
-        clock.hear(THEN)
-        clock.hear(date)
+        clock.update(THEN)
+        clock.update(date)
         now = clock.now()
         assert now is not None
         assert now - NOON < timedelta(minutes=1)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from builders import NOW, later, pod, request
 
 from mecbounce.machine import Event, State
-from mecbounce.messages import COMMAND, TASK, Terms, advice, bounce_only, cancelled, given_up, happened
+from mecbounce.messages import COMMAND, TASK, Terms, advice, bounce_only, cancelled, clock_skew, given_up, happened
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod, StateEntry
 from mecbounce.task import begin
 
@@ -26,7 +27,11 @@ def record(*states: State, old: PinnedPod | None = OLD, protection: Protection |
 @pytest.mark.parametrize(
     ("terms", "anew", "this_one"),
     [
-        (TASK, "begin anew, with an empty step state", "begin anew with pod_uid=uid-1 and an empty step state"),
+        (
+            TASK,
+            "start a new bounce with an empty step state",
+            "start a new bounce with pod_uid=uid-1 and an empty step state",
+        ),
         (COMMAND, "run the same command again", "run it again with --pod-uid uid-1"),
     ],
     ids=["task", "command"],
@@ -35,7 +40,7 @@ class TestTerms:
     """A runner reads of its fields, and whoever types the command of its options."""
 
     def test_to_bounce_it_after_all(self, terms: Terms, anew: str, this_one: str) -> None:
-        assert cancelled(record(), terms)[1] == f"To bounce it after all, {anew}."
+        assert cancelled(record(), terms)[1] == f"To bounce it anyway, {anew}."
         assert this_one not in cancelled(record(), terms)[1]
 
     def test_to_bounce_that_incarnation_or_none(self, terms: Terms, anew: str, this_one: str) -> None:
@@ -106,3 +111,11 @@ def test_a_finished_record_says_the_same_as_it_ended_and_can_leave_its_evidence_
     assert bare == told.replace(": it crashes.", ".")
     of_an_older_version = ended.model_copy(update={"diagnosis": WHY})
     assert happened(of_an_older_version, event, ended.entered_at, TASK) == "as it was told"
+
+
+@pytest.mark.parametrize(("skew", "said"), [(1, "1 s ahead of"), (-1, "1 s behind"), (-4000.4, "4,000 s behind")])
+def test_two_clocks_that_differ_are_told_with_what_each_is_used_for(skew: float, said: str) -> None:
+    assert clock_skew(timedelta(seconds=skew)) == (
+        f"The API server's clock is {said} this machine's. "
+        "Its timestamps are compared with its own clock, deadlines are kept by this machine's."
+    )

@@ -23,6 +23,7 @@ from builders import (
 )
 from pydantic import BaseModel, ValidationError
 
+from mecbounce.codes import DiagnosisCode
 from mecbounce.fields import first_fault
 from mecbounce.kubernetes_api.node import Node
 from mecbounce.kubernetes_api.objects import (
@@ -623,6 +624,12 @@ class TestResult:
         ]
         path = passages(*((state, event, number) for number, (state, event) in enumerate(steps, 1)))
         assert record(path=path, diagnosis=lost).deletion is Deletion.LOST
+
+    @pytest.mark.parametrize(("code", "kind"), [("image_pull", DiagnosisCode), ("of_a_later_version", str)])
+    def test_a_diagnosis_keeps_its_code_as_the_text_that_it_is_in_json(self, code: str, kind: type[str]) -> None:
+        found = Diagnosis.model_validate_json(json.dumps({"code": code, "evidence": "e", "who": "w"}))
+        assert type(found.code) is kind
+        assert found.model_dump(mode="json")["code"] == code
 
     def test_the_name_that_0_2_0_had_for_it_still_works(self) -> None:
         with pytest.warns(DeprecationWarning, match="use deletion"):

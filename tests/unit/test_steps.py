@@ -792,8 +792,18 @@ class TestDataGoneBack:
     @pytest.mark.parametrize(
         ("deleted", "code", "shown", "advice"),
         [
-            (None, "deletion_lost", "without a deletionTimestamp", "To try once more, begin anew with pod_uid=uid-1"),
-            (20, "terminating_again", "being deleted", "To wait on without deleting again, begin anew with pod_uid="),
+            (
+                None,
+                "deletion_lost",
+                "without a deletionTimestamp",
+                "To try once more, start a new bounce with pod_uid=uid-1",
+            ),
+            (
+                20,
+                "terminating_again",
+                "being deleted",
+                "To wait on without deleting again, start a new bounce with pod_uid=",
+            ),
         ],
     )
     @pytest.mark.parametrize(
@@ -892,7 +902,7 @@ class TestWhatIsOddAboutAReplacement:
     def test_that_its_controller_was_made_anew(self) -> None:
         remade = {"kind": "ExpressNode", "name": "mec-0", "uid": "owner-2", "controller": True}
         assert self.told(OLD, pod(uid="uid-2", owner=remade)) == {
-            "controller_remade": "ExpressNode mec-0 was made anew (owner-1 -> owner-2) and made the replacement."
+            "controller_remade": "ExpressNode mec-0 was recreated (owner-1 -> owner-2) and made the replacement."
         }
 
     @pytest.mark.parametrize("label", ["controller-revision-hash", "pod-template-hash"])

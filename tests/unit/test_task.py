@@ -492,7 +492,8 @@ class TestAnOldIntent:
             "The DELETE that was announced before may still be carried out."
         )
         assert result.advice.endswith(
-            " For that, begin anew with pod_uid=uid-1 and an empty step state: no other pod can be deleted then."
+            " For that, start a new bounce with pod_uid=uid-1 and an empty step state: no other pod can be deleted "
+            "then."
         )
 
     @pytest.mark.parametrize("fault", [LOST, AccessDenied("expired")], ids=["unreachable", "denied"])
@@ -511,7 +512,7 @@ class TestAnOldIntent:
             "The DELETE of pod mec-0 may or may not have been carried out. If it was not, the pod runs on, with its "
             "shutdown protection switched off."
         )
-        assert "begin anew with pod_uid=uid-1" in result.advice
+        assert "start a new bounce with pod_uid=uid-1" in result.advice
 
     def test_the_checks_end_it_only_after_a_look_that_shows_that_no_delete_was_carried_out(
         self, mocker: MockerFixture
@@ -1152,7 +1153,7 @@ class TestTrouble:
             }[state]
         )
         assert ("without deleting again" in record.advice) is (state is State.AWAIT_READY)
-        assert "begin anew with pod_uid=uid-1" in record.advice
+        assert "start a new bounce with pod_uid=uid-1" in record.advice
 
     def test_a_clock_that_was_set_back_makes_no_negative_times(self) -> None:
         bench = Bench().replaced()

@@ -223,3 +223,8 @@ def test_no_thread_outlives_the_sandbox() -> None:
         assert kubeconfig.stat().st_mode & 0o777 == 0o600
     assert set(threading.enumerate()) == before
     assert not kubeconfig.parent.exists()
+
+
+def test_a_sandbox_can_be_stopped_twice() -> None:
+    with Sandbox() as own:
+        own.stop()
