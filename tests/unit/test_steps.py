@@ -1456,3 +1456,14 @@ class TestWhatIsLookedAtAtTheDeadline:
         before = run(record.changed(notices=told), FakeCluster(FakeClock(), new), now=later(60))
         assert before.diagnosis is not None
         assert before.diagnosis.evidence.endswith("; pod c has ended")
+
+
+@pytest.mark.parametrize(("ahead", "skew"), [(1.999, 0), (-1.999, 0), (2, 2), (-2, -2)])
+def test_a_difference_of_the_clocks_below_2_s_is_none(ahead: float, skew: float) -> None:
+    """A Date header has whole seconds."""
+    cluster = FakeCluster(FakeClock(), OLD)
+    cluster.keeps_time(ahead)
+    cluster.pods("default")
+    context = context_of(record_in(State.AWAIT_READY), cluster)
+    assert context.skew == timedelta(seconds=skew)
+    assert context.server_now == later(ahead)
