@@ -788,21 +788,10 @@ class TestStop:
         mocker.stopall()
         assert task.advance().record.path[-1].event is Event.CANCELLED
 
+    @pytest.mark.parametrize("call", ["advance", "perform"])
     def test_once_another_runner_has_taken_it_over_whoever_announced_the_delete_only_leaves(
-        self, mocker: MockerFixture
+        self, call: str, mocker: MockerFixture
     ) -> None:
-        bench, stop = Bench(), threading.Event()
-        first, second = bench.task(stop=stop.is_set), bench.task()
-        while not bench.state or bench.record.state is not State.DELETE_POD:
-            first.advance()
-        mocker.patch.object(bench.cluster, "delete_pod", side_effect=KeyboardInterrupt)  # paused right before it
-        with pytest.raises(KeyboardInterrupt):
-            second.advance()
-        stop.set()
-        with pytest.raises(Interrupted):
-            first.advance()
-
-    def test_nor_can_it_cancel_once_it_has_taken_it_back(self, mocker: MockerFixture) -> None:
         """The other runner may still be paused right before its DELETE."""
         bench, stop = Bench(), threading.Event()
         first, second = bench.task(stop=stop.is_set), bench.task()
@@ -813,7 +802,7 @@ class TestStop:
             second.advance()
         stop.set()
         with pytest.raises(Interrupted, match="left in DELETE_POD"):
-            first.perform()
+            getattr(first, call)()
 
     @pytest.mark.parametrize("how", ["perform", "advance"])
     def test_whoever_has_announced_a_deletion_finds_itself_superseded_before_it_is_carried_out(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sandbox_api import job, names, ready, workload
+from sandbox_api import names, ready, workload
 
 from mecbounce.sandbox import Behaviour, ResourceType, Sandbox
 
@@ -29,14 +29,6 @@ def owners(sandbox: Sandbox, plural: str) -> list[str]:
     return [one["name"] for obj in sandbox.objects(plural) for one in obj["metadata"].get("ownerReferences") or []]
 
 
-def test_an_orphaning_deletion_leaves_the_pods_without_an_owner(sandbox: Sandbox) -> None:
-    sandbox.create(workload("ReplicaSet", replicas=2))
-    sandbox.wait_for(lambda: len(names(sandbox)) == 2)
-    sandbox.delete("replicasets", "web", propagation="Orphan")
-    sandbox.wait_for(lambda: sandbox.get("replicasets", "web") is None)
-    assert (len(names(sandbox)), owners(sandbox, "pods")) == (2, [])
-
-
 def test_a_foreground_deletion_keeps_the_owner_until_its_pods_have_gone(sandbox: Sandbox) -> None:
     sandbox.create(workload("ReplicaSet"))
     sandbox.wait_for(lambda: names(sandbox) and ready(sandbox, names(sandbox)[0]))
@@ -56,14 +48,6 @@ def test_a_foreground_deletion_waits_only_for_objects_that_block_it(sandbox: San
     sandbox.delete("leases", "owner", propagation="Foreground")
     sandbox.wait_for(lambda: sandbox.get("leases", "owner") is None)
     assert sandbox.get("leases", "owned") is not None
-
-
-def test_a_job_that_is_deleted_without_a_policy_orphans_its_pods(sandbox: Sandbox) -> None:
-    sandbox.create(job())
-    sandbox.wait_for(lambda: names(sandbox))
-    sandbox.delete("jobs", "work")
-    sandbox.wait_for(lambda: sandbox.get("jobs", "work") is None)
-    assert (len(names(sandbox)), owners(sandbox, "pods")) == (1, [])
 
 
 @pytest.mark.parametrize("policy", [None, "Foreground", "Orphan"])

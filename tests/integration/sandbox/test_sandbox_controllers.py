@@ -59,12 +59,6 @@ def test_an_operator_may_own_its_pods_without_controlling_them(sandbox: Sandbox)
     sandbox.wait_for(lambda: not sandbox.objects("pods"))
 
 
-def test_the_deletion_of_an_owner_deletes_its_pod(sandbox: Sandbox) -> None:
-    sandbox.add_node("mec-0")
-    sandbox.delete("expressnodes", "mec-0")
-    sandbox.wait_for(lambda: not sandbox.objects("pods"))
-
-
 def test_the_deletion_of_a_namespace_deletes_everything_in_it(sandbox: Sandbox) -> None:
     sandbox.add_node("mec-0", namespace="other")
     sandbox.delete("namespaces", "other")

@@ -32,21 +32,6 @@ def roll(sandbox: Sandbox, version: str) -> None:
     sandbox.patch("deployments", "web", {"spec": {"template": annotations}})
 
 
-def test_a_deployments_replica_set_is_named_after_the_template_and_owned(sandbox: Sandbox) -> None:
-    made = sandbox.create(workload("Deployment", replicas=2))
-    sandbox.wait_for(lambda: sizes(sandbox) == {"1": (2, 2)})
-    first = sets(sandbox)["1"]["metadata"]
-    (owner,) = first["ownerReferences"]
-    assert (owner["kind"], owner["uid"], owner["controller"]) == ("Deployment", made["metadata"]["uid"], True)
-    marked = first["labels"]["pod-template-hash"]
-    assert first["name"] == f"web-{marked}"
-    assert all(pod["metadata"]["labels"] == {"app": "web", "pod-template-hash": marked} for pod in pods(sandbox))
-    assert (sandbox.get("deployments", "web") or {})["metadata"]["annotations"][REVISION] == "1"
-    assert said(sandbox, "Deployment", "web") == [
-        ("Normal", "ScalingReplicaSet", f"Scaled up replica set {first['name']} to 2")
-    ]
-
-
 def pods(sandbox: Sandbox) -> list[dict[str, Any]]:
     return sandbox.objects("pods")
 

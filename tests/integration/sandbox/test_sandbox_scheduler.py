@@ -47,14 +47,6 @@ def test_a_pod_that_fits_on_no_kubernetes_node_gets_the_reasons(sandbox: Sandbox
     sandbox.wait_for(lambda: host(sandbox) == "node1")
 
 
-def test_the_schedulers_events_have_the_time_field_of_the_newer_api(sandbox: Sandbox) -> None:
-    sandbox.create(a_pod("mec-0", nodeSelector={"disk": "fast"}))
-    sandbox.wait_for(lambda: said(sandbox, "Pod", "mec-0"))
-    (event,) = sandbox.objects("events")
-    assert (event["source"], event["lastTimestamp"], "count" in event) == ({}, None, False)
-    assert (event["reportingComponent"], event["eventTime"][-1]) == ("default-scheduler", "Z")
-
-
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [

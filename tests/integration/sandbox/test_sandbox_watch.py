@@ -17,17 +17,6 @@ def version(sandbox: Sandbox) -> str:
     return str(ask(sandbox, "GET", PODS)[1]["metadata"]["resourceVersion"])
 
 
-def test_a_watch_from_an_expired_version_gets_the_error_in_its_stream(sandbox: Sandbox) -> None:
-    since = version(sandbox)
-    sandbox.compact()
-    with watching(sandbox, f"{PODS}?watch=1&resourceVersion={since}") as events:
-        ((kind, status),) = events
-    assert (kind, status["code"], status["reason"]) == ("ERROR", 410, "Expired")
-    with watching(sandbox, f"{PODS}?watch=1&timeoutSeconds=1&resourceVersion={version(sandbox)}") as events:
-        sandbox.create(bound())
-        assert next(events)[0] == "ADDED"
-
-
 def test_a_watch_from_a_future_version_after_a_restored_backup_is_silent_until_then() -> None:
     """It sends neither changes nor bookmarks; here a bookmark is due every 10 ms (kubernetes#107457)."""
     with Sandbox(speed=6000) as own:

@@ -134,12 +134,6 @@ def test_a_deleted_pod_waits_for_an_unready_predecessor(sandbox: Sandbox) -> Non
     sandbox.wait_for(lambda: ready(sandbox, "web-1"))
 
 
-def test_parallel_pods_do_not_wait_for_each_other(sandbox: Sandbox) -> None:
-    sandbox.behave(Behaviour(image_pull_fails=True))
-    sandbox.create(workload("StatefulSet", replicas=3, podManagementPolicy="Parallel"))
-    sandbox.wait_for(lambda: names(sandbox) == ["web-0", "web-1", "web-2"])
-
-
 def test_the_first_number_can_be_given(sandbox: Sandbox) -> None:
     sandbox.create(workload("StatefulSet", replicas=2, ordinals={"start": 5}))
     sandbox.wait_for(lambda: names(sandbox) == ["web-5", "web-6"])
@@ -155,19 +149,6 @@ def test_a_scale_down_takes_the_highest_numbers_one_by_one(sandbox: Sandbox) -> 
     sandbox.wait_for(lambda: names(sandbox) == ["web-0"])
     told = [message for _, reason, message in said(sandbox, "StatefulSet", "web") if reason == "SuccessfulDelete"]
     assert set(told) == {f"delete Pod {name} in StatefulSet web successful" for name in ("web-1", "web-2")}
-
-
-def test_an_orphan_is_adopted_by_the_next_set_of_its_name(sandbox: Sandbox) -> None:
-    first = sandbox.create(workload("StatefulSet"))
-    sandbox.wait_for(lambda: ready(sandbox, "web-0"))
-    old = uids(sandbox)
-    sandbox.delete("statefulsets", "web", propagation="Orphan")
-    sandbox.wait_for(lambda: sandbox.get("statefulsets", "web") is None)
-    assert owner(sandbox, "web-0") is None
-    second = sandbox.create(workload("StatefulSet"))
-    sandbox.wait_for(lambda: owner(sandbox, "web-0"))
-    assert (owner(sandbox, "web-0") or {})["uid"] == second["metadata"]["uid"] != first["metadata"]["uid"]
-    assert uids(sandbox) == old
 
 
 def test_an_orphan_that_terminates_is_not_adopted_and_its_name_is_waited_for(sandbox: Sandbox) -> None:
@@ -216,14 +197,6 @@ def test_a_job_can_restart_its_containers_in_their_pod(sandbox: Sandbox) -> None
     sandbox.create(job(policy="OnFailure", backoffLimit=2))
     sandbox.wait_for(lambda: condition(sandbox.get("jobs", "work"), "Failed"))
     sandbox.wait_for(lambda: not sandbox.objects("pods"))
-
-
-def test_the_deleted_pod_of_an_unfinished_job_is_replaced(sandbox: Sandbox) -> None:
-    sandbox.create(job())
-    sandbox.wait_for(lambda: len(names(sandbox)) == 1 and ready(sandbox, names(sandbox)[0]))
-    (old,) = names(sandbox)
-    sandbox.delete("pods", old)
-    sandbox.wait_for(lambda: names(sandbox) and old not in names(sandbox))
 
 
 def test_the_deleted_pod_of_a_finished_job_is_not_replaced(sandbox: Sandbox) -> None:
