@@ -323,6 +323,14 @@ class BounceRecord(Frozen):
         return self.path[-2].state if self.state is State.FAILED else None
 
     @property
+    def ended_by(self) -> Event:
+        """The event that ended it. Raises ValueError while it is unfinished."""
+        event = self.path[-1].event
+        if not self.finished or event is None:
+            raise ValueError(f"the bounce is still in {self.state}")
+        return event
+
+    @property
     def entered_at(self) -> datetime:
         return self.path[-1].at
 
@@ -340,6 +348,10 @@ class BounceRecord(Frozen):
     @property
     def finished(self) -> bool:
         return self.state in FINAL
+
+    def took(self, until: datetime) -> float:
+        """The seconds from its beginning until then."""
+        return max(0.0, (until - self.path[0].at).total_seconds())
 
     def elapsed(self, now: datetime) -> float:
         """The seconds spent in the present state."""
@@ -433,14 +445,11 @@ class BounceResult(Frozen):
 
     @classmethod
     def of(cls, record: BounceRecord) -> Self:
-        """Summarise a finished record."""
-        event = record.path[-1].event
-        if not record.finished or event is None:
-            raise ValueError(f"the bounce is still in {record.state}")
+        """Summarise a finished record. Raises ValueError while it is unfinished."""
         old = record.old_pod
         return cls(
             state=record.state,
-            event=event,
+            event=record.ended_by,
             failed_in=record.failed_in,
             message=record.message,
             advice=record.advice,
