@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from mecbounce import diagnosis, probes
-from mecbounce.codes import STANDING, DiagnosisCode
+from mecbounce.codes import OLD_POD_EXISTS, DiagnosisCode
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import Event, State
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod
@@ -142,7 +142,7 @@ def _not_gone(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: datetime
 
 def _not_back(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: datetime, terms: Terms) -> str:
     new, because, waited = record.new_pod, _because(why, terms), _waited(record, at)
-    if why.code in STANDING:
+    if why.code in OLD_POD_EXISTS:
         return f"Pod {old.name} ({terms.uid(old.uid)}) exists again{because}. It was left as it is."
     if why.code == DiagnosisCode.CLUSTER_UNREACHABLE:
         return f"Pod {old.name} had gone; whether its replacement is back is not known{because}."

@@ -82,9 +82,9 @@ class Diagnosis(Frozen):
 
     @classmethod
     def of(cls, code: DiagnosisCode, evidence: str, name: str = "", *, who: str = "") -> Self:
-        """Make one of a row. `name` is what `...` in its `who` stands for; `who` is given where the row has several."""
-        fitting = (one for one in code.who.split(" or ") if ("..." in one) is bool(name))
-        return cls(code=code, evidence=evidence, who=who or next(fitting).replace("...", name))
+        """Make one of a row. `name` is what `...` in its `who` stands for; `who` takes the place of the row's."""
+        fitting = (alternative for alternative in code.who if ("..." in alternative) is bool(name))
+        return cls(code=code, evidence=evidence, who=who or next(fitting, code.who[0]).replace("...", name or "..."))
 
 
 def looks_generated(name: str) -> bool:
