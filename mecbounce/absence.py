@@ -74,11 +74,11 @@ def others(old: PinnedPod, pods: Iterable[Pod]) -> tuple[Pod, ...]:
     controller = old.controller
     if controller is None:
         return ()
-    return tuple(pod for pod in pods if pod.uid != old.uid and pod.stands and pod.belongs_to(controller))
+    return tuple(pod for pod in pods if pod.uid != old.uid and pod.active and pod.belongs_to(controller))
 
 
 def unready_predecessor(controller: Controller, pod_name: str, pods: Iterable[Pod]) -> str:
-    """Say which pod of a lower number an OrderedReady StatefulSet waits for. Empty: none.
+    """Say that an OrderedReady StatefulSet waits for a pod of a lower number. Empty: it does not.
 
     https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#deployment-and-scaling-guarantees
     """
@@ -86,16 +86,17 @@ def unready_predecessor(controller: Controller, pod_name: str, pods: Iterable[Po
     if not controller.ordered or ordinal is None:
         return ""
     present = {pod.name: pod for pod in pods}
+    in_order = f"{controller.reference.called} makes its pods in order (OrderedReady), and"
     for number in range(controller.first_ordinal, ordinal):
         name = f"{controller.reference.name}-{number}"
         pod = present.get(name)
         if pod is None:
-            return f"pod {name} does not exist"
+            return f"{in_order} pod {name} does not exist"
         if pod.terminating:
-            return f"pod {name} is terminating"
+            return f"{in_order} pod {name} is terminating"
         ready = pod.condition("Ready")
         if ready is None or ready.status != "True":
-            return f"pod {name} is not ready"
+            return f"{in_order} pod {name} is not ready"
     return ""
 
 
@@ -107,7 +108,7 @@ def _resource(seen: Absence) -> Diagnosis | None:
         return Diagnosis.of(DiagnosisCode.NODE_MISSING, node)
     if node.deleting:
         return Diagnosis.of(DiagnosisCode.NODE_DELETING, f"{ref} is being deleted")
-    if (node.desired or "").casefold() in ref.down_values:
+    if node.is_down(ref):
         evidence = f"{ref} has been turned down meanwhile ({ref.desired_path}: {node.desired})"
         return Diagnosis.of(DiagnosisCode.NODE_DOWN, evidence)
     return None
@@ -156,9 +157,8 @@ def _wants_none(old: PinnedPod, now: Controller, seen: Absence) -> Diagnosis | N
             return Diagnosis.of(DiagnosisCode.JOB_SUSPENDED, f"{called} is suspended (spec.suspend)", called)
     if old.of_daemon_set and (without := _host_without_daemon(old, now, seen)):
         return without
-    if waits_for := unready_predecessor(now, old.name, seen.pods):
-        evidence = f"{called} makes its pods in order (OrderedReady), and {waits_for}"
-        return Diagnosis.of(DiagnosisCode.PREDECESSOR_NOT_READY, evidence)
+    if waits := unready_predecessor(now, old.name, seen.pods):
+        return Diagnosis.of(DiagnosisCode.PREDECESSOR_NOT_READY, waits)
     return None
 
 
@@ -219,7 +219,7 @@ def _host_without_daemon(old: PinnedPod, now: Controller, seen: Absence) -> Diag
         called = now.reference.called
         evidence = (
             f"{called} has a pod on every Kubernetes node where it wants one ({now.hosts_wanted}), "
-            f"and {old.host} is none of them"
+            f"but not on {old.host}"
         )
         return Diagnosis.of(DiagnosisCode.HOST_NOT_WANTED, evidence, f"{called} or {old.host}")
     return None

@@ -126,7 +126,7 @@ def termination(pod: Pod, host: Host | None, server_now: datetime, events: Itera
     return Diagnosis.of(DiagnosisCode.NOT_REMOVED, evidence)
 
 
-def standing_again(pod: Pod) -> Diagnosis:
+def exists_again(pod: Pod) -> Diagnosis:
     """Say that the old pod had gone and exists again: a backup of the API server's data was restored, for instance."""
     again = "the old pod had gone, and the API server shows it again"
     if pod.terminating:

@@ -184,8 +184,8 @@ def _writes(
         terms = f"UID {pod.uid} as precondition, {grace}, propagation Background"
         yield Write(verb="DELETE", target=target, terms=terms)
     if events and _goes_on(event):
-        maker = (facts.node.reference if facts.node else None) or (pod.controller if pod else None)
-        about = f"{maker.kind} {maker.name}" if maker else target
+        maker = facts.named or (pod.controller if pod else None)
+        about = maker.called if maker else target
         yield Write(verb="POST", target=about, terms="Kubernetes Event Bounced or BounceFailed, at the end")
 
 
@@ -214,14 +214,11 @@ def _waits_for_predecessor(request: BounceRequest, pod: Pod | None, cluster: Pla
         return
     try:
         controller = Controller.read(cluster.controller(request.namespace, owner))
-        waits_for = absence.unready_predecessor(controller, pod.name, cluster.pods(request.namespace))
+        waits = absence.unready_predecessor(controller, pod.name, cluster.pods(request.namespace))
     except (ClusterError, ValidationError):
         return
-    if waits_for:
-        yield (
-            f"{owner.called} makes its pods in order (OrderedReady), and {waits_for}: "
-            f"{pod.name} would not be recreated until that is solved."
-        )
+    if waits:
+        yield f"{waits}: {pod.name} would not be recreated until that is solved."
 
 
 def _rights(

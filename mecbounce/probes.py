@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mecbounce.kubernetes_api.objects import Container, ContainerStatus, Pod, Probe
 
 DEFAULT_TIMEOUT, GRACE_MARGIN, BUDGET_MARGIN = 600.0, 60.0, 300.0  # seconds
-CLOCKS_AGREE = timedelta(seconds=5)  # a smaller difference of two clocks is ignored
+IGNORED_SKEW = timedelta(seconds=5)  # a smaller difference of two clocks is ignored
 STEADY_AFTER = 10.0  # seconds that a restarted container must have run: as long as the kubelet's first back-off
 
 
@@ -106,8 +106,8 @@ def kubelet_now(pod: Pod, server_now: datetime) -> datetime:
     if made is None or seen is None:
         return server_now
     stamps = [one.state.running.started_at for one in pod.status.all_containers if one.state.running]
-    in_future = any(stamp > server_now + CLOCKS_AGREE for stamp in stamps if stamp)
-    return server_now + (seen - made) if in_future or seen + CLOCKS_AGREE < made else server_now
+    in_future = any(stamp > server_now + IGNORED_SKEW for stamp in stamps if stamp)
+    return server_now + (seen - made) if in_future or seen + IGNORED_SKEW < made else server_now
 
 
 def runs_steadily(status: ContainerStatus, pod: Pod, server_now: datetime) -> bool:

@@ -322,7 +322,7 @@ class Pod(FromApi):
         return bool(same) or any(owner.uid == controller.uid for owner in owners)
 
     @property
-    def stands(self) -> bool:
+    def active(self) -> bool:
         """True unless it is being deleted or its containers have ended for good."""
         return not self.terminating and not self.finished
 
@@ -333,7 +333,7 @@ class Pod(FromApi):
         """
         made, before = self.metadata.creation_timestamp, other.metadata.creation_timestamp
         younger = made is not None and before is not None and made > before
-        return self.stands and younger and self.spec.host == other.spec.host != ""
+        return self.active and younger and self.spec.host == other.spec.host != ""
 
     @property
     def has_generated_name(self) -> bool:
