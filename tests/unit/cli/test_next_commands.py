@@ -77,7 +77,7 @@ class TestNextCommand:
 
     def test_without_a_look_at_its_end_it_may_be_deleted_by_waiting_on_and_the_page_says_so(self) -> None:
         page = pages.ending(failed(Event.TERMINATION_TIMEOUT, "cluster_unreachable"), GIVEN, PIPED).plain
-        assert "Wait on: deletes this incarnation only, if it still exists:\n  mecbounce run mec-0 " in page
+        assert "Keep waiting; deletes this incarnation only, if it still exists:\n  mecbounce run mec-0 " in page
         assert "delete nothing" not in page
 
     @pytest.mark.parametrize(
