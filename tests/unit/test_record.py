@@ -647,3 +647,9 @@ def test_times_keep_their_microseconds_and_zone_in_the_record() -> None:
     back = BounceRecord.model_validate_json(WHOLE.model_dump_json())
     assert back.deadline is not None
     assert (later(691.123456), timedelta(0)) == (back.deadline, back.deadline.utcoffset())
+
+
+@pytest.mark.parametrize("code", DiagnosisCode)
+@pytest.mark.parametrize("name", ["", "mec"])
+def test_each_diagnosis_names_somebody_with_and_without_a_name_in_the_evidence(code: DiagnosisCode, name: str) -> None:
+    assert Diagnosis.of(code, "seen", name).who in [who.replace("...", name or "...") for who in code.who]
