@@ -18,7 +18,7 @@ from mecbounce.task import BounceTask, refuse_other_bounce, refuse_other_pod
 
 def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
     """Bounce, or resume what an earlier run left, and tell how it ended."""
-    cluster = asked.kube.cluster
+    cluster = asked.cluster
     with stop_signals() as stop:
         task = _CommandTask(
             asked.request,
@@ -60,7 +60,7 @@ def to_resume(asked: Asked) -> BounceRecord | None:
         raise UsageProblem(f"--state: {error}") from error
     if left is None:
         return None
-    _refuse_foreign(left, asked.request, asked.kube.cluster.server, asked.store)
+    _refuse_foreign(left, asked.request, asked.cluster.server, asked.store)
     return None if left.finished else left
 
 
@@ -72,7 +72,7 @@ def _refuse_foreign(left: BounceRecord, request: BounceRequest, server: str, sto
 
 
 class _CommandTask(BounceTask):
-    """A bounce of the command: where an earlier one has ended and was told, it sets that aside and begins anew."""
+    """A bounce of the command. It sets aside an earlier one that has ended and was told, and starts a new one."""
 
     _store: FileStore
     left: BounceRecord | None = None
@@ -106,7 +106,7 @@ def _tell_late(terminal: BounceInTerminal, ended: BounceRecord) -> None:
 
 
 def _mark_told(store: FileStore) -> None:
-    """Save that the end was told, so that the next run begins anew. If that fails, the next run tells it again."""
+    """Save that the end was told: the next run then starts a new bounce. If this fails, the next run tells it again."""
     with contextlib.suppress(RecordError, Superseded):
         record = store.load()
         if record is not None and record.finished:

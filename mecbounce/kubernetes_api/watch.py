@@ -121,7 +121,7 @@ class _Stream(threading.Thread):
             with self._lock:
                 self._response = response
                 stopped = self._stopped
-            for line in () if stopped else response:
+            for line in () if stopped else filter(bytes.strip, response):
                 if self._stopped or not self._take(from_json(line)):
                     break
             why = "closed"

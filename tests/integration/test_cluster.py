@@ -461,6 +461,12 @@ class TestWatch:
         stream = watching._Stream(lambda: None, (pod(),), threading.Event())
         assert not stream._take({"type": kind, "object": {"kind": "Status", "code": 410}})
 
+    def test_a_blank_line_does_not_end_the_watch(self) -> None:
+        line = json.dumps({"type": "ADDED", "object": pod_json(uid="uid-2")}).encode()
+        stream = watching._Stream(lambda: iter([b"\n", line + b"\n"]), (), threading.Event())
+        stream.run()
+        assert [one.uid for one in stream.pods()] == ["uid-2"]
+
     def test_a_deletion_takes_away_that_incarnation_and_no_other(self) -> None:
         stream = watching._Stream(lambda: None, (pod(uid="uid-2"),), threading.Event())
         for uid, left in (("uid-1", ["uid-2"]), ("uid-2", [])):
