@@ -18,7 +18,7 @@ from mecbounce.task import BounceTask, refuse_other_bounce, refuse_other_pod
 
 def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
     """Bounce, or resume what an earlier run left, and tell how it ended."""
-    cluster = asked.kube.cluster
+    cluster = asked.cluster
     with stop_signals() as stop:
         task = _CommandTask(
             asked.request,
@@ -60,7 +60,7 @@ def to_resume(asked: Asked) -> BounceRecord | None:
         raise UsageProblem(f"--state: {error}") from error
     if left is None:
         return None
-    _refuse_foreign(left, asked.request, asked.kube.cluster.server, asked.store)
+    _refuse_foreign(left, asked.request, asked.cluster.server, asked.store)
     return None if left.finished else left
 
 

@@ -51,7 +51,7 @@ def common(
 def run(options: BounceOptions) -> int:
     """Bounce a pod, or resume a bounce that was interrupted."""
     asked, given = options.asked(), options.given()
-    terminal = BounceInTerminal(asked.request, asked.kube.name, given, options.output, live=not options.verbose)
+    terminal = BounceInTerminal(asked.request, asked.cluster.context, given, options.output, live=not options.verbose)
     return bounce(terminal, asked)
 
 
@@ -61,11 +61,11 @@ def show_plan(options: BounceOptions) -> int:
     """Show what a bounce would do now: checks, deadlines, rights, a dry run of the deletion. Changes nothing."""
     asked = options.asked()
     resumes = would_resume(left) if (left := to_resume(asked)) else ""
-    found = plan(asked.request, asked.kube.cluster, asked.protection, events=asked.events, terms=COMMAND)
+    found = plan(asked.request, asked.cluster, asked.protection, events=asked.events, terms=COMMAND)
     if options.output is Output.JSON:
         print(json.dumps({"resumes": resumes, **found.model_dump(mode="json")}, indent=2))
     else:
-        _print_page(plan_page(found, screen.heading(asked.request, asked.kube.name), resumes))
+        _print_page(plan_page(found, screen.heading(asked.request, asked.cluster.context), resumes))
     return ExitStatus.DONE if found.goes_on else ExitStatus.REFUSED
 
 

@@ -10,12 +10,15 @@ import io
 import re
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 import mecbounce
-from mecbounce.cli.kube import Kube
+from mecbounce.cli.kube import cluster_of
+
+if TYPE_CHECKING:
+    from mecbounce import KubernetesCluster
 
 COMPLETION_SECONDS = 2.0  # a person has pressed the tab key and waits
 POD_KIND = re.compile(r"^(po|pods?)/")  # as kubectl names it
@@ -51,16 +54,16 @@ def contexts(typed: Typed, _incomplete: str) -> Iterable[str]:
 
 def namespaces(typed: Typed, _incomplete: str) -> Iterable[str]:
     """Name the cluster's namespaces."""
-    return _kube(typed).cluster.namespaces()
+    return _cluster(typed).namespaces()
 
 
 def pods(typed: Typed, incomplete: str) -> Iterable[str]:
     """Name the namespace's pods, each after `pod/` where that was typed."""
-    kube = _kube(typed)
+    cluster = _cluster(typed)
     kind = POD_KIND.match(incomplete)
-    found = kube.cluster.pods(typed["namespace"] or kube.namespace)
+    found = cluster.pods(typed["namespace"] or cluster.namespace)
     return [f"{kind[0] if kind else ''}{pod.name}" for pod in found]
 
 
-def _kube(typed: Typed) -> Kube:
-    return Kube.of(*(typed[name] for name in ("kubeconfig", "context", "as_user", "as_groups", "as_uid")))
+def _cluster(typed: Typed) -> KubernetesCluster:
+    return cluster_of(*(typed[name] for name in ("kubeconfig", "context", "as_user", "as_groups", "as_uid")))

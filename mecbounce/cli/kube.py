@@ -4,38 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING
 
 import mecbounce
 
+if TYPE_CHECKING:
+    from mecbounce import KubernetesCluster
 
-@dataclass(frozen=True)
-class Kube:
-    """A cluster, its context's name, and the namespace to use where none is given."""
 
-    cluster: mecbounce.KubernetesCluster
-    name: str
-    namespace: str
-
-    @classmethod
-    def of(
-        cls,
-        kubeconfig: Path | None,
-        context: str | None,
-        as_user: str | None = None,
-        as_groups: Sequence[str] | None = None,
-        as_uid: str | None = None,
-    ) -> Self:
-        """Use a kubeconfig; in a pod without one, the pod's own service account. Raises ConfigError."""
-        found, groups = mecbounce.KubernetesCluster, tuple(as_groups or ())  # imported here: that takes a while
-        no_kubeconfig = kubeconfig is None and context is None and not os.environ.get("KUBECONFIG")
-        if no_kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ and not home("~/.kube/config").exists():
-            cluster = found.in_cluster(as_user=as_user, as_groups=groups, as_uid=as_uid)
-        else:
-            cluster = found.from_kubeconfig(kubeconfig, context, as_user=as_user, as_groups=groups, as_uid=as_uid)
-        return cls(cluster, cluster.context, cluster.namespace)
+def cluster_of(
+    kubeconfig: Path | None,
+    context: str | None,
+    as_user: str | None = None,
+    as_groups: Sequence[str] | None = None,
+    as_uid: str | None = None,
+) -> KubernetesCluster:
+    """Use a kubeconfig; in a pod without one, the pod's own service account. Raises ConfigError."""
+    found, groups = mecbounce.KubernetesCluster, tuple(as_groups or ())  # imported here: that takes a while
+    no_kubeconfig = kubeconfig is None and context is None and not os.environ.get("KUBECONFIG")
+    if no_kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ and not home("~/.kube/config").exists():
+        return found.in_cluster(as_user=as_user, as_groups=groups, as_uid=as_uid)
+    return found.from_kubeconfig(kubeconfig, context, as_user=as_user, as_groups=groups, as_uid=as_uid)
 
 
 def home(path: str) -> Path:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import structlog
 import typer
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from mecbounce.cli.completion import POD_KIND, completion, contexts, namespaces, pods
 from mecbounce.cli.exits import UsageProblem
-from mecbounce.cli.kube import Kube
+from mecbounce.cli.kube import cluster_of
 from mecbounce.cli.next_commands import Given
 from mecbounce.cli.record_files import default_record, default_records
 from mecbounce.cli.values import annotation, duration, label_selector, node_ref, whole_uid
@@ -28,6 +28,9 @@ from mecbounce.protection import AnnotationProtection
 from mecbounce.record import BounceRecord
 from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
 from mecbounce.stores import FileStore
+
+if TYPE_CHECKING:
+    from mecbounce import KubernetesCluster
 
 Options = TypeVar("Options")
 
@@ -67,7 +70,7 @@ class Asked:
     """What the options ask for: which bounce, of which cluster, and where its record is kept."""
 
     request: BounceRequest
-    kube: Kube
+    cluster: KubernetesCluster
     store: FileStore
     protection: AnnotationProtection | None
     events: bool
@@ -165,9 +168,9 @@ class BounceOptions(CommonOptions):
         """
         if (self.pod is None) is (self.selector is None):
             raise UsageProblem("expected either POD or --selector")
-        kube = Kube.of(self.kubeconfig, self.context, self.as_user, self.as_groups, self.as_uid)
-        namespace = kube.namespace if self.namespace is None else self.namespace
-        pod = self._selected(kube, namespace, self.selector) if self.selector else POD_KIND.sub("", self.pod or "")
+        cluster = cluster_of(self.kubeconfig, self.context, self.as_user, self.as_groups, self.as_uid)
+        namespace = cluster.namespace if self.namespace is None else self.namespace
+        pod = self._selected(cluster, namespace, self.selector) if self.selector else POD_KIND.sub("", self.pod or "")
         try:
             request = BounceRequest(
                 namespace=namespace,
@@ -181,22 +184,22 @@ class BounceOptions(CommonOptions):
             )
         except ValidationError as error:
             field, fault = first_fault(error)
-            origin = f"context {kube.name}: " if field == "namespace" and self.namespace is None else ""
+            origin = f"context {cluster.context}: " if field == "namespace" and self.namespace is None else ""
             raise UsageProblem(f"{origin}{field}: {fault}") from None
-        store = FileStore(self.state or default_record(kube, namespace, pod))
-        return Asked(request, kube, store, self._protection(kube), events=not self.no_events)
+        store = FileStore(self.state or default_record(cluster, namespace, pod))
+        return Asked(request, cluster, store, self._protection(cluster), events=not self.no_events)
 
-    def _selected(self, kube: Kube, namespace: str, selector: str) -> str:
+    def _selected(self, cluster: KubernetesCluster, namespace: str, selector: str) -> str:
         """Name the one pod with these labels. A terminating one counts too: it may be the one that is meant.
 
         If a bounce of a pod of the same controller is unfinished, or its end was not told, that pod is meant.
         """
         try:
-            found = kube.cluster.selected_pods(namespace, selector)
+            found = cluster.selected_pods(namespace, selector)
         except Refused as error:
             raise UsageProblem(f"--selector: {error}") from error
         controllers = {pod.controller_uid for pod in found} - {None}
-        for path in [self.state] if self.state else default_records(kube, namespace):
+        for path in [self.state] if self.state else default_records(cluster, namespace):
             record = _to_go_on_with(path)
             old = record.old_pod if record else None
             if record and old and old.generated_name and old.controller_uid in controllers:
@@ -209,11 +212,11 @@ class BounceOptions(CommonOptions):
         names = ", ".join(sorted(f"{pod.name} (terminating)" if pod.terminating else pod.name for pod in found))
         raise UsageProblem(f"--selector: {selector!r} matches {len(found)} pods, name one: {names}")
 
-    def _protection(self, kube: Kube) -> AnnotationProtection | None:
+    def _protection(self, cluster: KubernetesCluster) -> AnnotationProtection | None:
         if self.protection_annotation is None:
             return None
         key, _, value = self.protection_annotation.partition("=")
-        return AnnotationProtection(kube.cluster, key, value)
+        return AnnotationProtection(cluster, key, value)
 
 
 def _to_go_on_with(path: Path) -> BounceRecord | None:

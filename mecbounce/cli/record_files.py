@@ -6,23 +6,27 @@ import hashlib
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mecbounce.cli.kube import Kube, home
+from mecbounce.cli.kube import home
+
+if TYPE_CHECKING:
+    from mecbounce import KubernetesCluster
 
 LONGEST_NAME = 200  # characters, without a suffix: a file system allows 255 bytes
 
 
-def default_record(kube: Kube, namespace: str, pod: str) -> Path:
+def default_record(cluster: KubernetesCluster, namespace: str, pod: str) -> Path:
     """Name the file for one pod's record."""
-    name = f"{_prefix(kube, namespace)}{pod}"
+    name = f"{_prefix(cluster, namespace)}{pod}"
     if len(name) > LONGEST_NAME:
         name = f"{name[:LONGEST_NAME]}-{_hashed(name)}"
     return _folder() / f"{name}.json"
 
 
-def default_records(kube: Kube, namespace: str) -> list[Path]:
+def default_records(cluster: KubernetesCluster, namespace: str) -> list[Path]:
     """List the records of a namespace's pods."""
-    return sorted(_folder().glob(f"{_prefix(kube, namespace)}*.json"))
+    return sorted(_folder().glob(f"{_prefix(cluster, namespace)}*.json"))
 
 
 def _folder() -> Path:
@@ -31,9 +35,9 @@ def _folder() -> Path:
     return home(given if given.startswith("/") else "~/.local/state") / "mecbounce"
 
 
-def _prefix(kube: Kube, namespace: str) -> str:
-    readable = re.sub(r"[^A-Za-z0-9.-]", "-", kube.name)[:60]
-    return f"{readable}-{_hashed(f'{kube.name} {kube.cluster.server}')}_{namespace}_"
+def _prefix(cluster: KubernetesCluster, namespace: str) -> str:
+    readable = re.sub(r"[^A-Za-z0-9.-]", "-", cluster.context)[:60]
+    return f"{readable}-{_hashed(f'{cluster.context} {cluster.server}')}_{namespace}_"
 
 
 def _hashed(text: str) -> str:

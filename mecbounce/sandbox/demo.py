@@ -46,7 +46,7 @@ def show(scenario: str, output: Output) -> int:
             output=output,
         )
         asked, given = options.asked(), options.given()
-        terminal = BounceInTerminal(asked.request, asked.kube.name, replace(given, state=""), output)
+        terminal = BounceInTerminal(asked.request, asked.cluster.context, replace(given, state=""), output)
         if shown.killed:
             [(_, words)] = next_commands(begin(asked.request, datetime.now(UTC)), given)
             _kill_while_waiting([*words[1:], "-o", output.value], asked.store)

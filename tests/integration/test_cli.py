@@ -23,7 +23,7 @@ from rich.text import Text
 from mecbounce import cli
 from mecbounce.cli import commands, options
 from mecbounce.cli.exits import stop_signals
-from mecbounce.cli.kube import Kube
+from mecbounce.cli.kube import cluster_of
 from mecbounce.cli.next_commands import Given
 from mecbounce.cli.record_files import default_record
 from mecbounce.cli.terminal import BounceInTerminal
@@ -331,9 +331,9 @@ class TestRecords:
     ) -> None:
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
         asked = [request(pod="mec-0" * 50 + last, namespace="n" * 63) for last in "ab"]
-        kube = Kube.of(sandbox.kubeconfig, None)
+        cluster = cluster_of(sandbox.kubeconfig, None)
         for one in asked:
-            FileStore(default_record(kube, one.namespace, one.pod)).save(begin(one, NOW))
+            FileStore(default_record(cluster, one.namespace, one.pod)).save(begin(one, NOW))
         assert len({*(tmp_path / "mecbounce").glob("*.json")}) == 2
 
     def test_a_superseded_run_ends_with_6(
@@ -438,9 +438,9 @@ class TestRecords:
     )
     def test_two_bounces_that_differ_in_anything_never_share_a_default_record(self, other: dict[str, str]) -> None:
         def place(server: str = "https://a", name: str = "prod/eu", **fields: str) -> Path:
-            kube: Any = SimpleNamespace(name=name, cluster=SimpleNamespace(server=server))
+            cluster: Any = SimpleNamespace(context=name, server=server)
             asked = request(**fields)
-            return default_record(kube, asked.namespace, asked.pod)
+            return default_record(cluster, asked.namespace, asked.pod)
 
         assert place() != place(**other)
 
@@ -1140,9 +1140,9 @@ def test_in_a_pod_its_own_account_is_used_unless_there_is_a_kubeconfig(
     if where == "home":
         (tmp_path / ".kube").mkdir()
         (tmp_path / ".kube/config").write_text(sandbox.kubeconfig.read_text())
-    kube: Any = Kube.of(sandbox.kubeconfig if where == "option" else None, None)
-    assert (kube.name, kube.namespace) == found
-    assert (kube.cluster is inside) is (where == "nowhere")
+    cluster: Any = cluster_of(sandbox.kubeconfig if where == "option" else None, None)
+    assert (cluster.context, cluster.namespace) == found
+    assert (cluster is inside) is (where == "nowhere")
 
 
 def test_the_context_that_is_named_is_the_one_that_is_asked(
@@ -1161,8 +1161,8 @@ def test_the_context_that_is_named_is_the_one_that_is_asked(
         path.write_text(json.dumps(content | {"current-context": "there"}))
 
     monkeypatch.setattr(Kubeconfig, "_read", then_another_is_current)
-    kube = Kube.of(path, None)
-    assert (kube.name, kube.cluster.server) == ("it", sandbox.url)
+    cluster = cluster_of(path, None)
+    assert (cluster.context, cluster.server) == ("it", sandbox.url)
 
 
 def test_a_demo_that_is_interrupted_does_not_say_that_it_can_be_run_again() -> None:

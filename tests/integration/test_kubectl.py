@@ -23,7 +23,7 @@ from typer.main import get_command
 
 from mecbounce import cli
 from mecbounce.cli import commands, completion
-from mecbounce.cli.kube import Kube
+from mecbounce.cli.kube import cluster_of
 from mecbounce.cli.record_files import default_record
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import Event, State
@@ -122,7 +122,7 @@ class TestNamingThePod:
         if left != "to resume":
             end = StateEntry(state=State.FAILED, at=NOW, event=Event.NOT_RECREATED)
             record = record.model_copy(update={"path": (*path, end), "deadline": None, "untold": left == "to tell"})
-        FileStore(default_record(Kube.of(None, None), "default", old)).save(record)
+        FileStore(default_record(cluster_of(None, None), "default", old)).save(record)
         sandbox.delete("pods", old)
         sandbox.wait_for(lambda: old not in names(sandbox) and len(names(sandbox)) == 1)
         _, out, _ = call(cli.main, "run", "-l", "app=web")
