@@ -48,7 +48,7 @@ class DiagnosisCode(StrEnum):
     """Its Kubernetes node does not answer: nobody knows whether the pod still runs. Have that node repaired or removed.
     A new pod on such a node has the same code."""
     GRACE_PERIOD_RUNNING = "grace_period_running", APPLICATION, "logs"
-    """It is shutting down within its grace period. Wait on."""
+    """It is shutting down within its grace period. Keep waiting."""
     GRACE_PERIOD_EXCEEDED = "grace_period_exceeded", ADMINISTRATORS, "host"
     """Its kubelet should have killed it by now. Look at the kubelet and the container runtime of that node."""
     FINALIZERS = "finalizers", "the owners of ... or the cluster's administrators", "pod_yaml"
@@ -57,7 +57,7 @@ class DiagnosisCode(StrEnum):
     administrators'."""
     DELETION_LOST = "deletion_lost", ADMINISTRATORS, "pod"
     """It runs: the DELETE was accepted, and the pod shows no deletionTimestamp, or had gone and stands again. Etcd, or
-    a proxy before the API server, has lost a write. Once that is settled, bounce it again with its UID: that deletes
+    a proxy before the API server, has lost a write. Once the cause is fixed, bounce it again with its UID: that deletes
     this incarnation only."""
     NOT_REMOVED = "not_removed", ADMINISTRATORS, "host"
     """It has stopped, and its kubelet has not removed the pod. Up to half a minute of that is normal. Look at that
@@ -113,7 +113,7 @@ class DiagnosisCode(StrEnum):
     """Not known: its pod had gone before this bounce, and its name looks generated, so its replacement has another."""
     TERMINATING_AGAIN = "terminating_again", ADMINISTRATORS, "pod"
     """The old pod had gone and is shown again, being deleted: the API server's data went back, or that of a cache in
-    front of it. Settle that, then wait on."""
+    front of it. Fix the cause, then keep waiting."""
     NOT_RECREATED = "not_recreated", OPERATOR, "maker"
     """Its controller has not made a pod, or no further one after its replacement went too, and does not say why. See
     the operator's log. Where nothing controlled the pod, whoever made it must act."""
@@ -146,7 +146,7 @@ class DiagnosisCode(StrEnum):
     CRASH_LOOP = "crash_loop", APPLICATION, "last_logs"
     """It ends again and again."""
     STARTUP_PROBE = "startup_probe", APPLICATION, "logs"
-    """It runs and has not passed its startup probe yet: it may just be slow. Wait on."""
+    """It runs and has not passed its startup probe yet: it may just be slow. Keep waiting."""
     READINESS_PROBE = "readiness_probe", APPLICATION, "logs"
     """It runs, and its readiness probe does not pass."""
     CONTAINER_WAITING = "container_waiting", ADMINISTRATORS, "pod"

@@ -130,7 +130,7 @@ def _not_gone(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: datetime
         return f"Pod {old.name} still exists after {waited}{protection_off(record)}{because}."
     if why.code == DiagnosisCode.CLUSTER_UNREACHABLE:
         return f"The deletion of pod {old.name} was accepted; whether it has gone is not known{because}."
-    then = "it goes, and is replaced, once that is settled"
+    then = "it will be removed and replaced once the cause is fixed"
     if why.standing:
         then = f"its replacement {why.standing[0]} exists already"
     return f"Pod {old.name} is deleted but has not gone after {waited}{because}. It was not force-deleted; {then}."
@@ -173,7 +173,7 @@ def advice(record: BounceRecord, why: Diagnosis, terms: Terms) -> str:
     """Say who must act, and how to go on."""
     old = record.old_pod
     if record.state is State.DELETE_POD:
-        return f"To act: {why.who}. Settle it with them, then bounce again."
+        return f"To act: {why.who}. Fix the cause with them, then bounce again."
     if why.code == DiagnosisCode.ROLLED_OUT:
         return "Nothing needs repair: the rollout goes on by itself. Look at the pods of the ReplicaSet that took over."
     if why.code == DiagnosisCode.DELETION_LOST and old is not None:
@@ -182,8 +182,8 @@ def advice(record: BounceRecord, why: Diagnosis, terms: Terms) -> str:
     if record.by_other_name or old is None:
         return f"To act: {why.who}. Its replacement has another name: look at the newest pods of its controller."
     if why.code == DiagnosisCode.CLUSTER_UNREACHABLE and record.state is State.AWAIT_TERMINATION:  # it may still exist
-        return f"To act: {why.who}. To wait on, {bounce_only(old, terms)}"
-    return f"To act: {why.who}. To wait on without deleting again, {terms.this_one.format(uid=old.uid)}."
+        return f"To act: {why.who}. To keep waiting, {bounce_only(old, terms)}"
+    return f"To act: {why.who}. To keep waiting without deleting again, {terms.this_one.format(uid=old.uid)}."
 
 
 # --- notices -----------------------------------------------------------------------------------------------------

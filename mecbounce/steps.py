@@ -160,7 +160,7 @@ def _carried_out(context: Context) -> Outcome | None:
     if done is None:
         return None
     event = Event.ALREADY_REPLACED if done.event is Event.POD_GONE else Event.ALREADY_TERMINATING
-    text = "The deletion that was announced before has been carried out: waiting on, although the checks refuse now."
+    text = "The deletion that was announced before was carried out: this bounce waits, although the checks refuse now."
     return replace(done, event=event, notices=((event.value, text),))
 
 

@@ -164,7 +164,7 @@ def served(site: Site) -> bool:
 def test_a_kubernetes_node_lost_while_a_pod_terminates_is_named(
     site: Site, command: Command, audit: Audit, component: Callable[[str], Component]
 ) -> None:
-    """Exit 4, a diagnosis that names it, and nothing forced; once it is back, a run that pins the old UID waits on."""
+    """Exit 4, a diagnosis that names it, and nothing forced; once it is back, a run with the old UID keeps waiting."""
     kubelet = component("kubelet")
     old = site.node()
     words = ("run", *site.words())

@@ -63,7 +63,7 @@ class TestTerms:
 
     def test_to_wait_on(self, terms: Terms, anew: str, this_one: str) -> None:
         waiting = record(State.DISABLE_PROTECTION, State.DELETE_POD, State.AWAIT_TERMINATION, State.AWAIT_READY)
-        assert advice(waiting, WHY, terms) == f"To act: somebody. To wait on without deleting again, {this_one}."
+        assert advice(waiting, WHY, terms) == f"To act: somebody. To keep waiting without deleting again, {this_one}."
         assert anew not in advice(waiting, WHY, terms)
 
 

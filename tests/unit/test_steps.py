@@ -416,7 +416,7 @@ class TestANoToTheDelete:
         )
         assert outcome.diagnosis is not None
         assert (outcome.diagnosis.code, outcome.diagnosis.who) == (code, who)
-        assert outcome.advice == f"To act: {who}. Settle it with them, then bounce again."
+        assert outcome.advice == f"To act: {who}. Fix the cause with them, then bounce again."
 
     @pytest.mark.parametrize("answer", [WEBHOOK, DENIED, NotFound("404"), AccessDenied("403")])
     def test_without_a_last_look_it_is_not_known(self, answer: ClusterError) -> None:
@@ -559,7 +559,11 @@ class TestAwaitTermination:
         new = pod("rs-b", "b", owner=REPLICA_SET, metadata={"generateName": "rs-"}, created=5)
         record = record_in(State.AWAIT_TERMINATION, deadline=60, old=old, request=request(node=None, pod="rs-a"))
         outcome = run(record, FakeCluster(FakeClock(), old, *([new] if replaced else [])), now=later(60))
-        said = "its replacement rs-b exists already." if replaced else "it goes, and is replaced, once that is settled."
+        said = (
+            "its replacement rs-b exists already."
+            if replaced
+            else "it will be removed and replaced once the cause is fixed."
+        )
         assert outcome.message.endswith(f"It was not force-deleted; {said}")
 
 
@@ -802,7 +806,7 @@ class TestDataGoneBack:
                 20,
                 "terminating_again",
                 "being deleted",
-                "To wait on without deleting again, start a new bounce with pod_uid=",
+                "To keep waiting without deleting again, start a new bounce with pod_uid=",
             ),
         ],
     )
@@ -1338,7 +1342,7 @@ class TestWhatIsTold:
         cluster.resource = None
         outcome = run(record_in(State.INIT_CHECKS, path=path), cluster)
         text = (
-            "The deletion that was announced before has been carried out: waiting on, although the checks refuse now."
+            "The deletion that was announced before was carried out: this bounce waits, although the checks refuse now."
         )
         assert (outcome.event, outcome.notices) == (event, ((event.value, text),))
 
