@@ -59,8 +59,8 @@ class DiagnosisCode(StrEnum):
     work. The administrators own those of Kubernetes (`batch.kubernetes.io/job-tracking`, `foregroundDeletion`)."""
     DELETION_LOST = "deletion_lost", "not gone", "pod", ADMINISTRATORS
     """It runs: the DELETE was accepted, and the pod shows no deletionTimestamp, or had disappeared and exists
-    again. Etcd, or a proxy in front of the API server, has lost a write. Once the cause is fixed, bounce it again with its
-    UID: that deletes this incarnation only."""
+    again. Etcd, or a proxy in front of the API server, has lost a write. Once the cause is fixed, bounce it again with
+    its UID: that deletes this incarnation only."""
     NOT_REMOVED = "not_removed", "not gone", "host", ADMINISTRATORS
     """It has stopped, and its kubelet has not removed the pod. Up to half a minute of that is normal. Look at that
     node's kubelet."""
