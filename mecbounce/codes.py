@@ -51,7 +51,7 @@ class DiagnosisCode(StrEnum):
     """Its Kubernetes node does not answer: nobody knows whether the pod still runs. Have that node repaired or removed.
     A new pod on such a node has the same code."""
     GRACE_PERIOD_RUNNING = "grace_period_running", "not gone", "logs", APPLICATION
-    """It is shutting down within its grace period. Wait on."""
+    """It is shutting down within its grace period. Keep waiting."""
     GRACE_PERIOD_EXCEEDED = "grace_period_exceeded", "not gone", "host", ADMINISTRATORS
     """Its kubelet should have killed it by now. Look at the kubelet and the container runtime of that node."""
     FINALIZERS = "finalizers", "not gone", "pod_yaml", "the owners of ...", ADMINISTRATORS
@@ -59,8 +59,8 @@ class DiagnosisCode(StrEnum):
     work. The administrators own those of Kubernetes (`batch.kubernetes.io/job-tracking`, `foregroundDeletion`)."""
     DELETION_LOST = "deletion_lost", "not gone", "pod", ADMINISTRATORS
     """It runs: the DELETE was accepted, and the pod shows no deletionTimestamp, or had disappeared and exists
-    again. Etcd, or a proxy in front of the API server, has lost a write. Once that is fixed, bounce it again with its
-    UID: that deletes this incarnation only."""
+    again. Etcd, or a proxy in front of the API server, has lost a write. Once the cause is fixed, bounce it again with
+    its UID: that deletes this incarnation only."""
     NOT_REMOVED = "not_removed", "not gone", "host", ADMINISTRATORS
     """It has stopped, and its kubelet has not removed the pod. Up to half a minute of that is normal. Look at that
     node's kubelet."""
@@ -115,7 +115,7 @@ class DiagnosisCode(StrEnum):
     """Not known: its pod had gone before this bounce, and its name looks generated, so its replacement has another."""
     TERMINATING_AGAIN = "terminating_again", "not replaced", "pod", ADMINISTRATORS
     """The old pod had disappeared and exists again, being deleted: the API server shows older data, or a cache in front
-    of it does. Settle that, then wait on."""
+    of it does. Fix the cause, then keep waiting."""
     NOT_RECREATED = "not_recreated", "not replaced", "maker", OPERATOR
     """Its controller has not made a pod, or no further one after its replacement went too, and does not say why. See
     the operator's log. Where nothing controlled the pod, whoever made it must act."""
@@ -148,7 +148,7 @@ class DiagnosisCode(StrEnum):
     CRASH_LOOP = "crash_loop", "not back", "last_logs", APPLICATION
     """It ends again and again."""
     STARTUP_PROBE = "startup_probe", "not back", "logs", APPLICATION
-    """It runs and has not passed its startup probe yet: it may just be slow. Wait on."""
+    """It runs and has not passed its startup probe yet: it may just be slow. Keep waiting."""
     READINESS_PROBE = "readiness_probe", "not back", "logs", APPLICATION
     """It runs, and its readiness probe does not pass."""
     CONTAINER_WAITING = "container_waiting", "not back", "pod", ADMINISTRATORS

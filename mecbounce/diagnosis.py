@@ -155,7 +155,7 @@ def readiness(pod: Pod, host: Host | None, events: Iterable[PodEvent], server_no
     )
 
 
-def with_ended(why: Diagnosis, pods: Iterable[Pod], told: str = "") -> Diagnosis:
+def with_ended(why: Diagnosis, pods: Iterable[Pod], told: str) -> Diagnosis:
     """Add to `why` how other replacements have ended: this one may end in the same way.
 
     `pods`: those that still exist, the newest first. `told`: the notice about one that does not.

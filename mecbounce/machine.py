@@ -91,27 +91,27 @@ class Event(StrEnum):
     DELETE_ACCEPTED = "delete_accepted"
     DELETE_REFUSED = "delete_refused"
     """It runs on, perhaps with its shutdown protection off (the message says so): the API server refused the DELETE, or
-    answered it with errors for the API timeout, and a last look showed the pod. Settle the cause first."""
+    answered it with errors for the API timeout, and a last look showed the pod. Fix the cause first."""
     INTENT_EXPIRED = "intent_expired"
     POD_GONE = "pod_gone"
     TERMINATION_TIMEOUT = "termination_timeout"
-    """Its pod was deleted and has not gone: it is out of service, or soon will be. It was not forced. Settle the cause,
-    then wait on. `deletion_lost`: the pod runs on. `cluster_unreachable`: not known. A forced deletion is your
+    """Its pod was deleted and has not gone: it is out of service, or soon will be. It was not forced. Fix the cause,
+    then keep waiting. `deletion_lost`: the pod runs on. `cluster_unreachable`: not known. A forced deletion is your
     decision: on a lost Kubernetes node two of it may then run."""
     POD_STARTED = "pod_started"
     POD_READY = "pod_ready"
     NOT_RECREATED = "not_recreated"
-    """It is out of service, and has no pod, or its old one again. Settle the cause, then wait on."""
+    """It is out of service, and has no pod, or its old one again. Fix the cause, then keep waiting."""
     READY_TIMEOUT = "ready_timeout"
-    """It is out of service: its new pod came and is not back. Settle the cause, then wait on."""
+    """It is out of service: its new pod came and is not back. Fix the cause, then keep waiting."""
     CANCELLED = "cancelled"
     """It runs on, perhaps with its shutdown protection off: a signal or the runner's `stop()` asked for it."""
     ACCESS_DENIED = "access_denied"
     """It runs on, unless the message says that the DELETE may have been carried out. Have the missing right granted, or
     the credentials renewed."""
     CLUSTER_UNREACHABLE = "cluster_unreachable"
-    """It runs on, unless the message says that the DELETE may have been carried out: then wait on with the UID, which
-    can delete no other incarnation."""
+    """It runs on, unless the message says that the DELETE may have been carried out: then keep waiting with the UID,
+    which can delete no other incarnation."""
 
 
 class Transition(NamedTuple):

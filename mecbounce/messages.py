@@ -186,7 +186,7 @@ def advice(record: BounceRecord, why: Diagnosis, terms: Terms) -> str:
     """Say who must act, and how to go on."""
     old = record.old_pod
     if record.state is State.DELETE_POD:
-        return f"To act: {why.who}. Settle it with them, then bounce again."
+        return f"To act: {why.who}. Fix the cause with them, then bounce again."
     if why.code == DiagnosisCode.ROLLED_OUT:
         return "Nothing needs repair: the rollout goes on by itself. Look at the pods of the ReplicaSet that took over."
     if why.code == DiagnosisCode.DELETION_LOST and old is not None:
@@ -195,8 +195,8 @@ def advice(record: BounceRecord, why: Diagnosis, terms: Terms) -> str:
     if record.by_other_name or old is None:
         return f"To act: {why.who}. Its replacement has another name: look at the newest pods of its controller."
     if why.code == DiagnosisCode.CLUSTER_UNREACHABLE and record.state is State.AWAIT_TERMINATION:  # it may still exist
-        return f"To act: {why.who}. To wait on, {bounce_only(old, terms)}"
-    return f"To act: {why.who}. To wait on without deleting again, {terms.bounce_this_uid.format(uid=old.uid)}."
+        return f"To act: {why.who}. To keep waiting, {bounce_only(old, terms)}"
+    return f"To act: {why.who}. To keep waiting without deleting again, {terms.bounce_this_uid.format(uid=old.uid)}."
 
 
 # --- notices -----------------------------------------------------------------------------------------------------
@@ -214,7 +214,9 @@ def intent_expired(record: BounceRecord) -> str:
     return f"The deletion was announced at {at} and not carried out: asking the checks again first."
 
 
-CARRIED_OUT = "The deletion that was announced before has been carried out: waiting on, although the checks refuse now."
+CARRIED_OUT = (
+    "The deletion that was announced before was carried out: this bounce waits, although the checks refuse now."
+)
 NO_STARTUP_PROBE = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
 
 

@@ -129,7 +129,7 @@ EVENTS, CODES = _meanings(Event), _meanings(DiagnosisCode)
 THEN = {  # shown in place of a command of ours
     "ask_again": "as the diagnosis says; then `mecbounce plan`",
     "bounce_anyway": "`mecbounce run`",
-    "wait_on": "as the diagnosis says; then [wait on](#waiting-on)",
+    "wait_on": "as the diagnosis says; then [keep waiting](#keep-waiting)",
 }
 _FAILING_LATE = {row.event for row in TRANSITIONS if row.dest is State.FAILED and row.source in WAITING}
 TABLES: dict[str, list[Event | DiagnosisCode]] = {

@@ -79,19 +79,19 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations",
     ),
     # How to go on.
-    "ask_again": ("Once that is settled, ask again without deleting", "{plan}"),
+    "ask_again": ("Once the cause is fixed, ask again without deleting", "{plan}"),
     "bounce_anyway": ("Bounce it anyway", "{run}"),
     "if_it_exists": ("Then see whether it still exists", "kubectl get pod {pod} -n {namespace}"),
     "once_more": ("Try once more: deletes this incarnation only", "{this_one}"),
     "resume": ("Resume it", "{run}"),
     "that_one": ("Then bounce that incarnation, and no other", "{this_one}"),
-    "wait_on": ("Wait on, and delete nothing", "{this_one}"),
-    "wait_or_delete": ("Wait on: deletes this incarnation only, if it still exists", "{this_one}"),
+    "wait_on": ("Keep waiting; deletes nothing", "{this_one}"),
+    "wait_or_delete": ("Keep waiting; deletes this incarnation only, if it still exists", "{this_one}"),
     # The same for a pod whose replacement gets another name: only kubectl can wait for that.
-    "wait_gone": ("Wait on, and delete nothing", "kubectl wait --for=delete pod/{pod} -n {namespace} --timeout=600s"),
-    "wait_pods": ("Wait on, and delete nothing", "kubectl get pods -n {namespace} --watch"),
+    "wait_gone": ("Keep waiting; deletes nothing", "kubectl wait --for=delete pod/{pod} -n {namespace} --timeout=600s"),
+    "wait_pods": ("Keep waiting; deletes nothing", "kubectl get pods -n {namespace} --watch"),
     "wait_ready": (
-        "Wait on, and delete nothing",
+        "Keep waiting; deletes nothing",
         "kubectl wait --for=condition=Ready pod/{pod} -n {namespace} --timeout=600s",
     ),
 }

@@ -18,7 +18,7 @@ from mecbounce import State
 from .helpers import LONGEST_RUN, Command, state_in
 from .real import Audit, Component, Site
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]  # it stops what the others need
 
 FREEZE, AWAY = 30.0, 10.0  # seconds
 MOST_REQUESTS = 12  # answered, of one bounce from a fault on; without one it makes four from its beginning on
@@ -164,7 +164,7 @@ def served(site: Site) -> bool:
 def test_a_kubernetes_node_lost_while_a_pod_terminates_is_named(
     site: Site, command: Command, audit: Audit, component: Callable[[str], Component]
 ) -> None:
-    """Exit 4, a diagnosis that names it, and nothing forced; once it is back, a run that pins the old UID waits on."""
+    """Exit 4, a diagnosis that names it, and nothing forced; once it is back, a run with the old UID keeps waiting."""
     kubelet = component("kubelet")
     old = site.node()
     words = ("run", *site.words())

@@ -1015,7 +1015,7 @@ BOB = "User 'bob', Group 'g'"
 
 
 class TestTarget:
-    """Which API server it is, is settled as the cluster is made."""
+    """Which API server it is, is decided as the cluster is made."""
 
     @staticmethod
     def two(tmp_path: Path, here: str, there: str, current: str, **cluster: Any) -> Path:

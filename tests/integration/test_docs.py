@@ -358,7 +358,7 @@ def test_an_event_sends_to_whom_the_failure_page_sends_and_shows_its_command(row
     record = example(event, "unknown" if waiting or event is Event.DELETE_REFUSED else "")
     assert f"\nWho must act: {row[2]}\n" in pages.ending(record, following.Given(), None).plain
     if waiting:
-        assert "(#waiting-on)" in row[3]
+        assert "(#keep-waiting)" in row[3]
     elif event is not Event.DELETE_REFUSED:
         assert_as_printed(row, record)
 

@@ -416,7 +416,7 @@ class TestANoToTheDelete:
         )
         assert outcome.diagnosis is not None
         assert (outcome.diagnosis.code, outcome.diagnosis.who) == (code, who)
-        assert outcome.advice == f"To act: {who}. Settle it with them, then bounce again."
+        assert outcome.advice == f"To act: {who}. Fix the cause with them, then bounce again."
 
     @pytest.mark.parametrize("answer", [WEBHOOK, DENIED, NotFound("404"), AccessDenied("403")])
     def test_without_a_last_look_it_is_not_known(self, answer: ClusterError) -> None:
@@ -803,7 +803,7 @@ class TestDataGoneBack:
                 20,
                 "terminating_again",
                 "being deleted",
-                "To wait on without deleting again, start a new bounce with pod_uid=",
+                "To keep waiting without deleting again, start a new bounce with pod_uid=",
             ),
         ],
     )
@@ -1339,7 +1339,7 @@ class TestWhatIsTold:
         cluster.resource = None
         outcome = run(record_in(State.INIT_CHECKS, path=path), cluster)
         text = (
-            "The deletion that was announced before has been carried out: waiting on, although the checks refuse now."
+            "The deletion that was announced before was carried out: this bounce waits, although the checks refuse now."
         )
         assert (outcome.event, outcome.notices) == (event, ((event.value, text),))
 

@@ -524,7 +524,7 @@ class TestAnOldIntent:
         mocker.patch.object(bench.cluster, "pods", side_effect=looks)
         after = advance(record, bench.cluster, later(3600)).record
         assert (after.path[-1].event, after.state) == (Event.ALREADY_TERMINATING, State.AWAIT_TERMINATION)
-        assert "deletion that was announced before has been carried out" in after.notices[-1].message
+        assert "deletion that was announced before was carried out" in after.notices[-1].message
 
     def test_on_the_way_round_it_can_be_called_off_by_whoever_announced_it(self) -> None:
         bench = Bench()

@@ -133,7 +133,7 @@ class Site:
     def pod(self) -> Any:
         return self.sandbox.get("pods", "mec-0")
 
-    def settled(self) -> Any:
+    def at_rest(self) -> Any:
         """Wait until the pod, or its replacement, has started."""
 
         def started() -> bool:
@@ -151,11 +151,11 @@ class Site:
         if what != "nothing" and pod and "deletionTimestamp" not in pod["metadata"]:
             self.sandbox.delete("pods", "mec-0")
         if what == "replaced":
-            self.settled()
+            self.at_rest()
 
     def faults(self, record: Path, old_uid: str, requests_before: int, *, deletes: Container[int] = (1,)) -> list[str]:
         """Tell what became of the pod and the record that must not have; empty where all is well."""
-        pod = self.settled()
+        pod = self.at_rest()
         uid, protected = pod["metadata"]["uid"], pod["metadata"]["annotations"]["protected"]
         deletions = [
             one for one in self.sandbox.requests[requests_before:] if (one.verb, one.status) == ("delete", 200)
@@ -201,13 +201,13 @@ Trial = Callable[[Site, Trace, random.Random, Tally], None]
 
 def killed(site: Site, trace: Trace, rng: random.Random, tally: Tally) -> None:
     """Kill a bounce there, kill its recovery somewhere, then let it run to its end."""
-    old, before, record = site.settled()["metadata"]["uid"], len(site.sandbox.requests), site.new_record()
+    old, before, record = site.at_rest()["metadata"]["uid"], len(site.sandbox.requests), site.new_record()
     first = site.bounce(record, trace)
     if rng.random() < 0.5:  # recovered at once, or when the cluster has gone on without it
-        site.settled()
+        site.at_rest()
     second = site.bounce(record, Trace(nth=rng.randint(1, LINES_OF_A_RECOVERY)))
     if second.hit and rng.random() < 0.5:
-        site.settled()
+        site.at_rest()
     last = site.bounce(record) if second.hit else second
     tally.hit += first.hit
     tally.hit_again += first.hit and second.hit
@@ -223,7 +223,7 @@ def killed_with_an_old_intent(site: Site, trace: Trace, rng: random.Random, tall
 
     Before it is resumed, or after the first kill, another hand may delete the pod.
     """
-    old, before, record = site.settled()["metadata"]["uid"], len(site.sandbox.requests), site.old_record()
+    old, before, record = site.at_rest()["metadata"]["uid"], len(site.sandbox.requests), site.old_record()
     first_hand, second_hand = rng.choice(MEANWHILE), rng.choice(MEANWHILE)
     site.meanwhile(first_hand)
     first = site.bounce(record, trace)
@@ -246,11 +246,11 @@ def killed_with_an_old_intent(site: Site, trace: Trace, rng: random.Random, tall
 
 def paused(site: Site, trace: Trace, rng: random.Random, tally: Tally) -> None:  # noqa: ARG001 -- a Trial
     """Stop a bounce there, let a second runner finish it, then let the first go on."""
-    old, before, record = site.settled()["metadata"]["uid"], len(site.sandbox.requests), site.new_record()
+    old, before, record = site.at_rest()["metadata"]["uid"], len(site.sandbox.requests), site.new_record()
     first = site.bounce(record, trace)
     second = site.bounce(record)
     if first.hit:
-        site.settled()
+        site.at_rest()
         tally.hit += 1
         first = site.go_on(first)
     tally.ends[first.outcome] += 1
@@ -265,13 +265,13 @@ def paused(site: Site, trace: Trace, rng: random.Random, tally: Tally) -> None: 
 
 def undisturbed(site: Site, *, bytecodes: bool = False) -> Ended:
     """Run one bounce that is only traced."""
-    site.settled()
+    site.at_rest()
     return site.bounce(site.new_record(), Trace(number=0, bytecodes=bytecodes))
 
 
 def points_of_an_old_intent(site: Site) -> list[Point]:
     """Give the points of a bounce that is resumed a day late, up to its DELETE."""
-    site.settled()
+    site.at_rest()
     found = site.bounce(site.old_record(), Trace(number=0)).first
     return [point for point, _ in found if point[0] in ("nothing saved", *BEFORE_DELETION)]
 

@@ -71,14 +71,14 @@ class TestNextCommand:
         page = pages.ending(lost, GIVEN, PIPED).plain
         assert "Try once more: deletes this incarnation only:\n  mecbounce run mec-0 " in page
         assert f"--pod-uid {OLD_UID} --protection-annotation example.com/p=off" in page
-        assert "delete nothing" not in page
+        assert "deletes nothing" not in page
         assert "deletes the replacement" not in page
         assert "  kubectl describe pod mec-0 -n default" in page
 
     def test_without_a_look_at_its_end_it_may_be_deleted_by_waiting_on_and_the_page_says_so(self) -> None:
         page = pages.ending(failed(Event.TERMINATION_TIMEOUT, "cluster_unreachable"), GIVEN, PIPED).plain
-        assert "Wait on: deletes this incarnation only, if it still exists:\n  mecbounce run mec-0 " in page
-        assert "delete nothing" not in page
+        assert "Keep waiting; deletes this incarnation only, if it still exists:\n  mecbounce run mec-0 " in page
+        assert "deletes nothing" not in page
 
     @pytest.mark.parametrize(
         ("event", "expected"),
@@ -96,7 +96,7 @@ class TestNextCommand:
         lost = failed(Event.TERMINATION_TIMEOUT, "deletion_lost")
         page = pages.ending(lost, GIVEN, PIPED).plain
         assert "Try once more: deletes this incarnation only:" in page
-        assert "delete nothing" not in page
+        assert "deletes nothing" not in page
         assert "deletes the replacement" not in page
 
     def test_one_that_has_ended_is_not_waited_for(self) -> None:

@@ -82,7 +82,7 @@ class TestPage:
             "Look at it:",
             "  kubectl describe pod mec-0 -n default --kubeconfig '/etc/my kube' \\",
             "    --context prod",
-            "Wait on, and delete nothing:",
+            "Keep waiting; deletes nothing:",
             "  mecbounce run mec-0 -n default --kubeconfig '/etc/my kube' --context prod \\",
             "    --node express.example.com/v1/expressnodes/mec-0 --gitops --force \\",
             f"    --pod-uid {OLD_UID} --termination-timeout 90.5s \\",
@@ -91,7 +91,7 @@ class TestPage:
 
     @pytest.mark.parametrize("width", [40, 80, 120, PIPED])
     def test_its_commands_can_be_pasted_whatever_the_width(self, width: int | None) -> None:
-        pasted = pages.ending(self.TIMEOUT, GIVEN, width).plain.partition("delete nothing:\n")[2]
+        pasted = pages.ending(self.TIMEOUT, GIVEN, width).plain.partition("deletes nothing:\n")[2]
         assert shlex.split(pasted.replace("\\\n", "")) == following.next_commands(self.TIMEOUT, GIVEN)[-1][1]
 
     def test_its_commands_are_ones_that_the_command_takes(self) -> None:
