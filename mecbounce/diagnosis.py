@@ -84,7 +84,7 @@ def refusal(answer: str, *, final: bool = True) -> Diagnosis:
 
 def last_warning(events: Iterable[PodEvent], since: datetime | None = None) -> str:
     """Quote the last Warning Event, if it is not from before `since`. Empty: there is none."""
-    return quoted(_last_warning(one for one in events if since is None or one.last_seen >= since))
+    return explanation(_last_warning(one for one in events if since is None or one.last_seen >= since))
 
 
 def _last_warning(events: Iterable[PodEvent]) -> PodEvent | None:
@@ -179,7 +179,7 @@ def _ended(pod: Pod) -> Diagnosis | None:
     if not pod.finished:
         return None
     ended = [(one.name, one.state.terminated) for one in _statuses(pod) if one.state.terminated]
-    why, who = quoted(pod.status) or shortened(pod.disrupted), ADMINISTRATORS
+    why, who = explanation(pod.status) or shortened(pod.disrupted), ADMINISTRATORS
     if not why and ended:  # its containers have ended by themselves
         name, how = next((one for one in ended if one[1].exit_code), ended[-1])
         why, who = f"container {name}, exit code {how.exit_code}{bracketed(how)}", APPLICATION
@@ -195,7 +195,7 @@ def _scheduling(pod: Pod) -> Diagnosis | None:
         return Diagnosis.of(DiagnosisCode.SCHEDULING_GATED, evidence, ", ".join(gates))
     scheduled = pod.condition("PodScheduled")
     if scheduled is not None and scheduled.status == "False":
-        return Diagnosis.of(DiagnosisCode.UNSCHEDULABLE, quoted(scheduled))
+        return Diagnosis.of(DiagnosisCode.UNSCHEDULABLE, explanation(scheduled))
     if pod.spec.scheduler_name in ("", "default-scheduler"):
         return Diagnosis.of(DiagnosisCode.UNSCHEDULED, "no scheduler has looked at it")
     scheduler = pod.spec.scheduler_name
@@ -213,7 +213,7 @@ def _on_its_host(pod: Pod, host: Host | None) -> Diagnosis | None:
 def _not_made(pod: Pod) -> Diagnosis | None:
     for status in _statuses(pod):
         waiting = status.state.waiting
-        evidence = f"container {status.name}: {quoted(waiting)}"
+        evidence = f"container {status.name}: {explanation(waiting)}"
         if waiting and waiting.reason in IMAGE_REASONS:
             return Diagnosis.of(DiagnosisCode.IMAGE_PULL, evidence)
         if waiting and waiting.reason in CONFIG_REASONS:
@@ -227,7 +227,7 @@ def _volume(pod: Pod, events: tuple[PodEvent, ...]) -> Diagnosis | None:
         return None
     if any(one.state.running or one.state.terminated for one in _statuses(pod)):  # it was mounted in the end
         return None
-    return Diagnosis.of(DiagnosisCode.VOLUME, quoted(warning))
+    return Diagnosis.of(DiagnosisCode.VOLUME, explanation(warning))
 
 
 def _init_container(pod: Pod) -> Diagnosis | None:
@@ -274,7 +274,7 @@ def _probes(pod: Pod, events: tuple[PodEvent, ...]) -> Diagnosis | None:
             return Diagnosis.of(DiagnosisCode.STARTUP_PROBE, evidence)
     for _, status in _long_running(pod):
         if not status.state.running:
-            why, warning = quoted(status.state.waiting), last_warning(events)
+            why, warning = explanation(status.state.waiting), last_warning(events)
             evidence = f"container {status.name} does not run yet" + (f": {why}" if why else "")
             if warning:
                 evidence += f"; the pod's last Warning Event: {warning}"
@@ -344,7 +344,7 @@ def _killings(status: ContainerStatus, events: tuple[PodEvent, ...]) -> list[Pod
 def _host_lost(host: Host | None) -> str:
     if host is None or host.ready.status == "True":
         return ""
-    why = quoted(host.ready)
+    why = explanation(host.ready)
     return f"Kubernetes node {host.name} is not ready" + (f": {why}" if why else "")
 
 
@@ -360,8 +360,8 @@ def _statuses(pod: Pod) -> tuple[ContainerStatus, ...]:
     return (*pod.status.init_container_statuses, *pod.status.container_statuses)
 
 
-def quoted(what: Explained | None) -> str:
-    """Quote a reason and a message of Kubernetes, on one line."""
+def explanation(what: Explained | None) -> str:
+    """Give a reason and a message of Kubernetes, on one line."""
     return shortened(what.explanation) if what else ""
 
 
@@ -372,7 +372,7 @@ def shortened(text: str) -> str:
 
 
 def bracketed(what: Explained) -> str:
-    text = quoted(what)
+    text = explanation(what)
     return f" ({text})" if text else ""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from mecbounce.fields import LONGEST, Frozen
+from mecbounce.fields import ONE_WEEK, Frozen
 from mecbounce.machine import Event
 from mecbounce.request import ReadyWhen
 
@@ -26,7 +26,7 @@ STEADY_AFTER = 10.0  # seconds that a restarted container must have run: as long
 def probe_budget(probe: Probe) -> float:
     """Seconds that a startup probe allows a container before its kubelet kills it."""
     tries = probe.failure_threshold * max(probe.period_seconds, probe.timeout_seconds)
-    return float(min(probe.initial_delay_seconds + tries + probe.period_seconds, LONGEST))
+    return float(min(probe.initial_delay_seconds + tries + probe.period_seconds, ONE_WEEK))
 
 
 def startup_budget(containers: Iterable[Container]) -> float:
@@ -71,7 +71,7 @@ def _deadline(given: float | None, own: float, margin: float, pod_allows: str, t
         return Deadline(
             seconds=given, origin=f"as given{', and too short: ' if short else '; '}{pod_allows}", short=short
         )
-    seconds = max(DEFAULT_TIMEOUT, min(own, LONGEST) + margin)
+    seconds = max(DEFAULT_TIMEOUT, min(own, ONE_WEEK) + margin)
     origin = f"{pod_allows}, and {margin:.0f} s more" if seconds > DEFAULT_TIMEOUT else f"the default; {pod_allows}"
     return Deadline(seconds=seconds, origin=f"{origin}{then}", short=False)
 

@@ -335,16 +335,11 @@ class Pod(FromApi):
         younger = made is not None and before is not None and made > before
         return self.active and younger and self.spec.host == other.spec.host != ""
 
-    @property
-    def has_generated_name(self) -> bool:
-        """True if its replacement gets another name."""
-        return self.is_renamed_by(self.controller)
-
     def is_renamed_by(self, maker: Owner | None) -> bool:
         """True if the replacement that `maker` creates gets another name.
 
         A StatefulSet's pods have a `generateName` too, but keep their names. A pod without a controller is created
-        anew by hand, under its name.
+        again by hand, under its name.
         """
         return bool(self.metadata.generate_name) and maker is not None and maker.kind != "StatefulSet"
 
@@ -471,8 +466,8 @@ class Controller(Frozen):
             conditions=conditions,
         )
 
-    def condition(self, kind: str) -> Condition | None:
-        """Give the condition of that type if it is true, else None."""
+    def true_condition(self, kind: str) -> Condition | None:
+        """Give the condition of that type if its status is "True"; else None."""
         return next((one for one in self.conditions if (one.type, one.status) == (kind, "True")), None)
 
 
