@@ -167,7 +167,7 @@ def _rolled_out(old: PinnedPod, pinned: Owner, seen: Absence) -> Diagnosis | Non
     if pinned.kind != "ReplicaSet":
         return None
     now = seen.controller
-    listed = (one for one in seen.replica_sets if one.reference.uid == pinned.uid)
+    listed = (controller for controller in seen.replica_sets if controller.reference.uid == pinned.uid)
     known = now if isinstance(now, Controller) else next(listed, None)
     if known is not None and not _has_enough(old, known, seen):
         return None

@@ -95,7 +95,7 @@ class Facts:
         named = self.named
         if named is None:
             return None
-        return next((one for one in self._controllers if one.same_type(named) and one.uid != named.uid), None)
+        return next((owner for owner in self._controllers if owner.same_type(named) and owner.uid != named.uid), None)
 
     @property
     def unverified(self) -> str:

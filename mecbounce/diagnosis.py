@@ -84,12 +84,12 @@ def refusal(answer: str, *, final: bool = True) -> Diagnosis:
 
 def last_warning(events: Iterable[PodEvent], since: datetime | None = None) -> str:
     """Quote the last Warning Event, if it is not from before `since`. Empty: there is none."""
-    return explanation(_last_warning(one for one in events if since is None or one.last_seen >= since))
+    return explanation(_last_warning(event for event in events if since is None or event.last_seen >= since))
 
 
 def _last_warning(events: Iterable[PodEvent]) -> PodEvent | None:
     warnings = (one for one in events if one.type == "Warning" and not HARMLESS.search(f"{one.reason}: {one.message}"))
-    in_order = sorted(warnings, key=lambda one: one.last_seen)
+    in_order = sorted(warnings, key=lambda event: event.last_seen)
     return in_order[-1] if in_order else None
 
 
@@ -106,9 +106,9 @@ def termination(pod: Pod, host: Host | None, server_now: datetime, events: Itera
     if lost := _host_lost(host):
         return Diagnosis.of(DiagnosisCode.HOST_LOST, lost + also)
     # What was wrong before the deletion, such as a failed probe, does not keep the pod.
-    warning = last_warning(one for one in events if (pod.deleted_for(one.last_seen) or 0) >= 0)
+    warning = last_warning(event for event in events if (pod.deleted_for(event.last_seen) or 0) >= 0)
     last = f"; its last Warning Event: {warning}" if warning else ""
-    running = [one.name for one in pod.status.all_containers if one.state.running]
+    running = [status.name for status in pod.status.all_containers if status.state.running]
     grace_ends = pod.metadata.deletion_timestamp
     if running and grace_ends is not None:
         left = (grace_ends - server_now).total_seconds()
@@ -119,7 +119,7 @@ def termination(pod: Pod, host: Host | None, server_now: datetime, events: Itera
         evidence = f"{still}, {abs(left):.0f} s over the grace period{also}{last}"
         return Diagnosis.of(DiagnosisCode.GRACE_PERIOD_EXCEEDED, evidence)
     if finalizers:
-        foreign = [one for one in pod.metadata.finalizers if not _KUBERNETES_OWN.match(one)]
+        foreign = [name for name in pod.metadata.finalizers if not _KUBERNETES_OWN.match(name)]
         evidence = f"no container runs any more; finalizers left: {finalizers}"
         return Diagnosis.of(DiagnosisCode.FINALIZERS, evidence, listed("finalizer", foreign) if foreign else "")
     evidence = f"no container runs any more and no finalizer is left; its kubelet has not removed it{last}"
@@ -178,7 +178,7 @@ def how_it_ended(pod: Pod) -> str:
 def _ended(pod: Pod) -> Diagnosis | None:
     if not pod.finished:
         return None
-    ended = [(one.name, one.state.terminated) for one in _statuses(pod) if one.state.terminated]
+    ended = [(status.name, status.state.terminated) for status in _statuses(pod) if status.state.terminated]
     why, who = explanation(pod.status) or shortened(pod.disrupted), ADMINISTRATORS
     if not why and ended:  # its containers have ended by themselves
         name, how = next((one for one in ended if one[1].exit_code), ended[-1])
@@ -225,13 +225,13 @@ def _volume(pod: Pod, events: tuple[PodEvent, ...]) -> Diagnosis | None:
     warning = _last_warning(events)
     if warning is None or warning.reason not in VOLUME_EVENTS:
         return None
-    if any(one.state.running or one.state.terminated for one in _statuses(pod)):  # it was mounted in the end
+    if any(status.state.running or status.state.terminated for status in _statuses(pod)):  # it was mounted in the end
         return None
     return Diagnosis.of(DiagnosisCode.VOLUME, explanation(warning))
 
 
 def _init_container(pod: Pod) -> Diagnosis | None:
-    sidecars = {one.name for one in pod.spec.long_running}
+    sidecars = {container.name for container in pod.spec.long_running}
     for status in pod.status.init_container_statuses:
         if status.name in sidecars:
             continue
@@ -312,7 +312,7 @@ def _killed_by_startup_probe(container: Container, status: ContainerStatus, even
     if container.startup_probe is None or last is None or last.reason == "OOMKilled":
         return False
     if killings := _killings(status, events):
-        return any("failed startup probe" in one.message for one in killings)
+        return any("failed startup probe" in event.message for event in killings)
     if last.exit_code not in KILLED_EXIT_CODES:
         return False
     if last.started_at is None or last.finished_at is None:
@@ -337,8 +337,8 @@ def _killed_for_a_probe(status: ContainerStatus, ended: Terminated, events: tupl
 
 def _killings(status: ContainerStatus, events: tuple[PodEvent, ...]) -> list[PodEvent]:
     """The Events which say that the kubelet killed a container for a failed probe, the newest last."""
-    found = (one for one in events if one.message.startswith(f"Container {status.name} failed"))
-    return sorted(found, key=lambda one: one.last_seen)
+    found = (event for event in events if event.message.startswith(f"Container {status.name} failed"))
+    return sorted(found, key=lambda event: event.last_seen)
 
 
 def _host_lost(host: Host | None) -> str:

@@ -268,10 +268,10 @@ def _ask_for(request: BounceRequest, cluster: PlanCluster, rights: Iterator[Righ
 def _eviction(request: BounceRequest, pod: Pod, cluster: PlanCluster) -> tuple[str, dict[str, int] | None]:
     """Say how an eviction would end now, and give each PodDisruptionBudget's allowed disruptions."""
     try:
-        budgets = [one for one in cluster.disruption_budgets(request.namespace) if one.covers(pod)]
+        budgets = [budget for budget in cluster.disruption_budgets(request.namespace) if budget.covers(pod)]
     except ClusterError as error:
         return f"Whether a PodDisruptionBudget covers the pod could not be asked: {one_line(error)}.", None
-    allowed = {one.metadata.name: one.disruptions_allowed for one in budgets}
+    allowed = {budget.metadata.name: budget.disruptions_allowed for budget in budgets}
     if not allowed:
         return "No PodDisruptionBudget covers the pod.", allowed
     if len(allowed) > 1:  # https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/

@@ -81,7 +81,7 @@ def quoted(text: object) -> str:
 
 def printable(text: str) -> str:
     """Give the text with � for a terminal's control characters."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else "�" for one in text)
+    return text if text.isprintable() else "".join(character if character.isprintable() else "�" for character in text)
 
 
 def _hidden(found: re.Match[str]) -> str:

@@ -186,7 +186,7 @@ def gather(
     pods: tuple[Pod, ...] = ()
     for name in (request.pod, None):
         pods = look(name)
-        facts = replace(facts, pod=next((one for one in pods if one.name == request.pod), None))
+        facts = replace(facts, pod=next((pod for pod in pods if pod.name == request.pod), None))
         if not facts.has_generated_name:  # else its replacement gets another name: look at all pods
             break
     if facts.pod is not None and facts.named is not None:
@@ -342,7 +342,7 @@ def await_ready(context: Context) -> Outcome:
     if context.now < deadline:
         return Outcome(record_changes=record_changes, notices=notices)
     why = absence.too_few(old, gone) if too_few else _why_not_ready(context, candidates)
-    others = tuple(one for one in absence.others(old, pods) if one.uid != pod.uid)
+    others = tuple(other for other in absence.others(old, pods) if other.uid != pod.uid)
     return failed(context, why, standing=others, record_changes=record_changes, notices=notices)
 
 
@@ -353,7 +353,7 @@ def _completion(context: Context, pod: Pod) -> Event | None:
 def _enough_are_back(context: Context, candidates: tuple[Pod, ...], gone: int) -> bool:
     """True if more new pods are back than the `gone` peers, or as many as the controller wants after a scale-down."""
     old = context.old
-    back = sum(_completion(context, one) is not None for one in candidates)
+    back = sum(_completion(context, candidate) is not None for candidate in candidates)
     if back > gone:
         return True
     now = _controller_now(context, old.controller) if old.controller else None

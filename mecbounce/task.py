@@ -382,7 +382,7 @@ def _apply(record: BounceRecord, outcome: Outcome, now: datetime) -> Step:
     """Write a handler's outcome into the record. A request has succeeded: `trouble` ends."""
     changes: dict[str, Any] = {"trouble": None, **outcome.record_changes}
     told = {(notice.code, notice.message) for notice in record.notices}  # a state may be entered twice
-    if new := [one for one in outcome.notices if one not in told]:
+    if new := [notice for notice in outcome.notices if notice not in told]:
         changes["notices"] = _add_notices(record.notices, new, now)
     if outcome.event is not None:
         state = follow(record.state, outcome.event)

@@ -183,7 +183,7 @@ class KubernetesCluster:
             types = self._types(ref.group, ref.version)
         except AccessDenied:  # the 404 at least tells whether the API server serves the path
             return True if missing.served else None
-        return next((one["namespaced"] for one in types if one["name"] == ref.plural), None)
+        return next((served["namespaced"] for served in types if served["name"] == ref.plural), None)
 
     def controller(self, namespace: str, owner: Owner) -> Mapping[str, Any]:
         group, _, version = owner.api_version.rpartition("/")
@@ -191,7 +191,7 @@ class KubernetesCluster:
         if not group and not plural:
             raise Refused(f"{owner.called} is no controller of pods")
         if not plural:  # not one of Kubernetes' own: ask for the plural
-            found = next((one for one in self._types(group, version) if one["kind"] == owner.kind), None)
+            found = next((served for served in self._types(group, version) if served["kind"] == owner.kind), None)
             if found is None:
                 raise Refused(f"the API server has no resource type {owner.kind} in {owner.api_version}")
             plural, namespaced = found["name"], found["namespaced"]
@@ -216,8 +216,8 @@ class KubernetesCluster:
         except NotFound:
             return []
         with readable("resource types"):
-            types = [{key: one[key] for key in ("name", "kind", "namespaced")} for one in found["resources"]]
-            return [one for one in types if "/" not in one["name"]]  # subresources have the same kind
+            types = [{key: served[key] for key in ("name", "kind", "namespaced")} for served in found["resources"]]
+            return [served for served in types if "/" not in served["name"]]  # subresources have the same kind
 
     def replica_sets(self, namespace: str) -> tuple[Controller, ...]:
         path = "apps", "v1", namespace, "replicasets"
@@ -312,7 +312,7 @@ class KubernetesCluster:
         try:
             return listed("v1")
         except NotFound:  # in v1beta1 an empty selector selects nothing, in v1 all
-            return tuple(one for one in listed("v1beta1") if one.selector not in (None, LabelSelector()))
+            return tuple(budget for budget in listed("v1beta1") if budget.selector not in (None, LabelSelector()))
 
     def expect_incarnation(self, pod: Pod) -> None:
         """Look whether that incarnation of the pod still exists. Raises Conflict if it does not."""

@@ -145,8 +145,8 @@ class Kubeconfig:
     def __init__(self, path: str | Path | None = None) -> None:
         named = str(path or os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config"))  # noqa: PTH111 -- Path raises where there is no home
         self.name = f"kubeconfig {named}"
-        files = [os.path.expanduser(one) for one in ([named] if path else named.split(os.pathsep))]  # noqa: PTH111
-        self._files = [os.path.abspath(one) for one in dict.fromkeys(files) if one]  # noqa: PTH100 -- as above
+        files = [os.path.expanduser(name) for name in ([named] if path else named.split(os.pathsep))]  # noqa: PTH111
+        self._files = [os.path.abspath(file) for file in dict.fromkeys(files) if file]  # noqa: PTH100 -- as above
         self._read()
 
     def reread(self) -> Kubeconfig:
@@ -156,7 +156,7 @@ class Kubeconfig:
         return again
 
     def _read(self) -> None:
-        files = [one for one in self._files if os.path.isfile(one)]  # noqa: PTH113 -- Path raises for a name that is too long
+        files = [file for file in self._files if os.path.isfile(file)]  # noqa: PTH113 -- Path raises for a name that is too long
         if not files:
             raise ConfigError(f"{self.name}: there is no such file, or it is a folder")
         self._current = ""
@@ -375,7 +375,7 @@ def _told_to_plugin(cluster: Cluster, server: str, authority: bytes) -> dict[str
         "certificate-authority-data": base64.b64encode(authority).decode(),
         "proxy-url": cluster.proxy_url,
         "disable-compression": cluster.disable_compression,
-        "config": next((one.extension for one in cluster.extensions if one.name == _PLUGIN_SETTINGS), None),
+        "config": next((entry.extension for entry in cluster.extensions if entry.name == _PLUGIN_SETTINGS), None),
     }
     return {key: value for key, value in told.items() if value}
 

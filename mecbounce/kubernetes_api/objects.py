@@ -233,7 +233,7 @@ class PodSpec(FromApi):
     @property
     def long_running(self) -> tuple[Container, ...]:
         """The containers that run as long as the pod: the main containers and the native sidecars (KEP-753)."""
-        sidecars = (one for one in self.init_containers if one.restart_policy == "Always")
+        sidecars = (container for container in self.init_containers if container.restart_policy == "Always")
         return (*self.containers, *sidecars)
 
 
@@ -367,11 +367,11 @@ class Pod(FromApi):
         return target.explanation or "DisruptionTarget"
 
     def condition(self, kind: str) -> Condition | None:
-        return next((one for one in self.status.conditions if one.type == kind), None)
+        return next((condition for condition in self.status.conditions if condition.type == kind), None)
 
     def container_status(self, name: str) -> ContainerStatus | None:
         statuses = (*self.status.container_statuses, *self.status.init_container_statuses)
-        return next((one for one in statuses if one.name == name), None)
+        return next((status for status in statuses if status.name == name), None)
 
 
 class Host(FromApi):
@@ -392,7 +392,7 @@ class Host(FromApi):
 
     @property
     def ready(self) -> Condition:
-        return next((one for one in self.conditions if one.type == "Ready"), Condition(type="Ready"))
+        return next((condition for condition in self.conditions if condition.type == "Ready"), Condition(type="Ready"))
 
 
 class PodEvent(Explained):
@@ -500,7 +500,7 @@ class LabelSelector(FromApi):
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         alike = all(labels.get(key) == value for key, value in self.match_labels.items())
-        return alike and all(one.holds(labels) for one in self.match_expressions)
+        return alike and all(requirement.holds(labels) for requirement in self.match_expressions)
 
 
 class DisruptionBudget(FromApi):
