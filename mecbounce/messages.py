@@ -60,8 +60,12 @@ def cancelled(record: BounceRecord, terms: Terms) -> tuple[str, str]:
     return f"Asked to stop before the deletion. {untouched(record)}", f"To bounce it anyway, {terms.bounce_again}."
 
 
-def given_up(record: BounceRecord, what: str, advice: str, terms: Terms) -> tuple[str, str]:
+def given_up(record: BounceRecord, event: Event, error: str, terms: Terms) -> tuple[str, str]:
     """Message and advice for a bounce that gave up before the API server accepted its DELETE."""
+    what, advice = error, "Have that right granted, or the credentials renewed."
+    if event is Event.CLUSTER_UNREACHABLE:
+        what = f"No usable answer from the API server within {record.request.timeouts.api:.0f} s: {error}"
+        advice = "Find out why the API server does not answer."
     if not record.deletion_was_possible or record.old_pod is None:
         return f"{what}. {untouched(record)}", f"{advice} Then {terms.bounce_again}."
     message = f"{what}. The DELETE of pod {record.request.pod} may or may not have been carried out."
@@ -227,7 +231,7 @@ def protection_kept(error: str) -> str:
 
 def cluster_trouble(error: str) -> str:
     """Say that a request failed for the first time in this state."""
-    return f"No usable answer from the API server, trying on: {error}."
+    return f"No usable answer from the API server, trying again: {error}."
 
 
 def clock_skew(skew: timedelta) -> str:

@@ -418,8 +418,7 @@ def _after_failure(context: Context, error: ClusterError) -> Step:
     """
     record, now = context.record, context.now
     if record.state in BEFORE_DELETION and isinstance(error, AccessDenied):
-        advice = "Have that right granted, or the credentials renewed."
-        return _give_up(context, Event.ACCESS_DENIED, one_line(error), advice)
+        return _give_up(context, Event.ACCESS_DENIED, one_line(error))
     trouble = retry.add_failure(record, error, now)
     if now < retry.give_up_at(record, trouble):
         notices = record.notices
@@ -429,13 +428,11 @@ def _after_failure(context: Context, error: ClusterError) -> Step:
         after = record.changed(trouble=trouble, notices=notices)
         return Step(after, Wait(retry.pause(record, trouble, error, now), backing_off=True))
     if record.state in BEFORE_DELETION:
-        what = f"No usable answer from the API server within {record.request.timeouts.api:.0f} s: {trouble.what}"
-        advice = "Find out why the API server does not answer."
-        return _give_up(context, Event.CLUSTER_UNREACHABLE, what, advice)
+        return _give_up(context, Event.CLUSTER_UNREACHABLE, trouble.what)
     return _apply(record, steps.failed(context, diagnosis.unreachable(trouble.what)), now)
 
 
-def _give_up(context: Context, event: Event, what: str, advice: str) -> Step:
+def _give_up(context: Context, event: Event, error: str) -> Step:
     """Give up before the deletion."""
     record = _mark_protection_unknown(context.record)
-    return _apply(record, Outcome(event, *messages.given_up(record, what, advice, context.terms)), context.now)
+    return _apply(record, Outcome(event, *messages.given_up(record, event, error, context.terms)), context.now)

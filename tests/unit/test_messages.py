@@ -18,6 +18,7 @@ from mecbounce.messages import (
     bounce_only,
     cancelled,
     clock_skew,
+    cluster_trouble,
     given_up,
     happened,
     intent_expired,
@@ -88,15 +89,23 @@ def test_a_pod_that_runs_on_unprotected_is_said_to(protection: Protection | None
 
 
 def test_once_a_delete_was_announced_it_is_not_said_that_nothing_was_deleted() -> None:
-    before = given_up(record(State.DISABLE_PROTECTION), "No answer", "Look.", TASK)
-    assert before[0] == "No answer. Nothing was deleted: pod mec-0 ran on when last seen."
-    announced = record(State.DISABLE_PROTECTION, State.DELETE_POD, protection=Protection.DISABLED)
-    message, advised = given_up(announced, "No answer", "Look.", TASK)
-    assert message == (
-        "No answer. The DELETE of pod mec-0 may or may not have been carried out. "
-        "If it was not, the pod runs on, with its shutdown protection switched off."
+    denied, unreachable = Event.ACCESS_DENIED, Event.CLUSTER_UNREACHABLE
+    before = given_up(record(State.DISABLE_PROTECTION), denied, "403", TASK)
+    assert before == (
+        "403. Nothing was deleted: pod mec-0 ran on when last seen.",
+        "Have that right granted, or the credentials renewed. Then start a new bounce with an empty step state.",
     )
-    assert advised == f"Look. Then {bounce_only(OLD, TASK)}"
+    announced = record(State.DISABLE_PROTECTION, State.DELETE_POD, protection=Protection.DISABLED)
+    message, advised = given_up(announced, unreachable, "503", TASK)
+    assert message == (
+        "No usable answer from the API server within 30 s: 503. The DELETE of pod mec-0 may or may not have "
+        "been carried out. If it was not, the pod runs on, with its shutdown protection switched off."
+    )
+    assert advised == f"Find out why the API server does not answer. Then {bounce_only(OLD, TASK)}"
+
+
+def test_the_first_failed_request_of_a_state_is_told_with_its_error() -> None:
+    assert cluster_trouble("503") == "No usable answer from the API server, trying again: 503."
 
 
 PASSED = (State.DISABLE_PROTECTION, State.DELETE_POD)
