@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     VIEWS: {"fields", "quoting"},
     NODE: {"fields", "request", VIEWS},
     "codes": set(),
-    "record": {"codes", "fields", "machine", "request", VIEWS},
+    "record": {"codes", "errors", "fields", "machine", "request", VIEWS},
     "checks": BOTTOM | {"messages"},
     "probes": BOTTOM,
     "diagnosis": BOTTOM | {"probes"},
