@@ -188,7 +188,7 @@ def startup_progress(pod: Pod, server_now: datetime) -> StartupProgress | None:
         if since is None:
             continue
         ran = max(0.0, (server_now - since).total_seconds())
-        tries = int((ran - probe.initial_delay_seconds) // max(probe.period_seconds, probe.timeout_seconds, 1))
+        tries = int((ran - probe.initial_delay_seconds) / max(probe.period_seconds, probe.timeout_seconds, 1))
         return StartupProgress(
             container=container.name,
             tries=min(max(0, tries), probe.failure_threshold),

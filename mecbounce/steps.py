@@ -325,7 +325,7 @@ def await_ready(context: Context) -> Outcome:
     record_changes: dict[str, Any] = {"new_pod": SeenPod.of(pod)}
     notices = messages.about_replacement(old, record.new_pod, candidates, gone)
     event = _completion(context, pod)
-    too_few = event is not None and gone > 0 and not _enough_are_back(context, candidates, gone)
+    too_few = event is not None and not _enough_are_back(context, candidates, gone)
     if event is not None and not too_few:
         if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
             text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."

@@ -641,3 +641,29 @@ class TestTheLastDetail:
     def test_a_generated_name_is_told_with_what_follows_from_it(self) -> None:
         evidence = "its name looks generated: then its replacement has another name, and this bounce can't find it"
         assert ("name_generated", evidence) == (absence.name_generated().code, absence.name_generated().evidence)
+
+    @pytest.mark.parametrize(("of", "who"), [(REPLICA_SET, ADMINISTRATORS), (CUSTOM, OPERATOR)])
+    @pytest.mark.parametrize(("deleted", "expected"), [(20, "replacement_terminating"), (None, "other_controller")])
+    def test_for_a_pod_in_its_place_whoever_makes_the_old_one_must_act(
+        self, of: dict[str, Any], who: str, deleted: float | None, expected: str
+    ) -> None:
+        namesake = pod(uid="uid-2", owner=None, deleted=deleted)
+        found = absent(PinnedPod.of(pod(owner=of), []), [namesake])
+        assert (expected, who) == (found.code, found.who)
+
+    def test_of_two_replica_sets_that_took_over_the_larger_is_told(self) -> None:
+        names = [("mec-a", 1), ("mec-b", 3), ("mec-c", 2)]
+        sets = [
+            read(owner("ReplicaSet", name, name), {"replicas": replicas}, ownerReferences=[DEPLOYMENT])
+            for name, replicas in names
+        ]
+        found = absent(pinned(REPLICA_SET), [], controller=SCALED, replica_sets=(SCALED, *sets))
+        assert "Deployment mec was rolled out: ReplicaSet mec-7d9f is scaled down to 0, ReplicaSet mec-b took over" == (
+            found.evidence
+        )
+
+    def test_a_removed_replica_set_is_of_the_deployment_of_its_name_without_the_last_part(self) -> None:
+        named = DEPLOYMENT | {"name": "my-mec"}
+        next_set = read(owner("ReplicaSet", "my-mec-5c4b", "rs-2"), {"replicas": 1}, ownerReferences=[named])
+        old = pinned(owner("ReplicaSet", "my-mec-7d9f", "rs-1"))
+        assert "rolled_out" == code(absent(old, [], controller=GONE, replica_sets=(next_set,)))

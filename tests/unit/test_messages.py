@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,7 +10,19 @@ import pytest
 from builders import NOW, later, pod, request
 
 from mecbounce.machine import Event, State
-from mecbounce.messages import COMMAND, TASK, Terms, advice, bounce_only, cancelled, clock_skew, given_up, happened
+from mecbounce.messages import (
+    COMMAND,
+    TASK,
+    Terms,
+    advice,
+    bounce_only,
+    cancelled,
+    clock_skew,
+    given_up,
+    happened,
+    intent_expired,
+    resumed,
+)
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod, StateEntry
 from mecbounce.task import begin
 
@@ -119,3 +132,14 @@ def test_two_clocks_that_differ_are_told_with_what_each_is_used_for(skew: float,
         f"The API server's clock is {said} this machine's. "
         "Its timestamps are compared with its own clock, deadlines are kept by this machine's."
     )
+
+
+def test_times_are_told_in_utc_wherever_the_command_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "XYZ-9")
+    time.tzset()
+    try:
+        told = [resumed(record(State.DELETE_POD), other_options=False), intent_expired(record(State.DELETE_POD))]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert [True, True] == ["2026-01-01 12:00:00 UTC" in text for text in told]
