@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import UTC
 
 from mecbounce.cli.exits import ExitStatus, StoppedImmediately, UsageProblem, exit_status, stop_signals
 from mecbounce.cli.options import Asked
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import Interrupted, RecordError, RecordNotSaved, Superseded
-from mecbounce.messages import COMMAND
+from mecbounce.messages import COMMAND, utc
 from mecbounce.record import BounceRecord, refuse_other_bounce, refuse_other_pod
 from mecbounce.request import BounceRequest
 from mecbounce.stores import FileStore
@@ -90,7 +89,7 @@ def _is_untold_end(left: BounceRecord, request: BounceRequest) -> bool:
 
 def _tell_late(terminal: BounceInTerminal, ended: BounceRecord) -> None:
     """Tell the end of a bounce whose run was killed before it could do so."""
-    at = f"{ended.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    at = utc(ended.entered_at)
     terminal.observe(ended)
     terminal.say(
         f"This bounce ended at {at}; its run stopped before it said so. The same command again begins a new one."

@@ -30,14 +30,6 @@ def diagnosis_code(record: BounceRecord) -> str:
     return record.diagnosis.code if record.diagnosis else ""
 
 
-def last_event(record: BounceRecord) -> Event:
-    """Give the event that ended a bounce."""
-    event = record.path[-1].event
-    if event is None:
-        raise ValueError(f"the bounce is still in {record.state}")
-    return event
-
-
 # Each command: its purpose, and its words with fields in braces. {run}, {plan} and {this_one} are our own commands.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "accounts": ("See which accounts there are", "kubectl get serviceaccounts -n {namespace}"),
@@ -127,7 +119,7 @@ def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[st
         return []
     if not record.finished:
         return [_filled("resume", record, given)]
-    found = [_going_on(record, last_event(record))]
+    found = [_going_on(record, record.ended_by)]
     if record.diagnosis is not None:
         code = record.diagnosis.code
         found.insert(0, code.look if isinstance(code, DiagnosisCode) else "pod")
