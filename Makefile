@@ -45,7 +45,7 @@ compat: setup ## the adapter's tests with the oldest supported Kubernetes client
 	$(PYTHON) -m venv .venv/oldest
 	sed 's/^kubernetes==.*/kubernetes==36.0.3/' constraints.txt > .venv/oldest/constraints.txt
 	.venv/oldest/bin/python $(PIP_INSTALL) --constraint .venv/oldest/constraints.txt --editable '.[dev]'
-	.venv/oldest/bin/pytest --quiet tests/integration/test_cluster.py tests/integration/test_kubeconfig.py \
+	.venv/oldest/bin/pytest $(PARALLEL) --quiet tests/integration/test_cluster.py tests/integration/test_kubeconfig.py \
 		tests/integration/test_transport.py tests/integration/test_protection.py tests/integration/test_cli.py
 
 $(BIN)/mutmut: .venv/ready
@@ -56,6 +56,7 @@ mutants: $(BIN)/mutmut ## change the core in thousands of small ways, and list t
 	$(BIN)/python tools/mutation.py
 
 e2e: setup ## the end-to-end and conformance suites on the real cluster of $KUBECONFIG
-	$(BIN)/pytest -m 'e2e or conformance'
+	$(BIN)/pytest -n 4 --dist loadfile -m '(e2e or conformance) and not alone'
+	$(BIN)/pytest -m alone
 
 .PHONY: help setup demo unit test proof lint diagram screenshots check compat mutants e2e

@@ -299,7 +299,7 @@ def _readiness_gate(pod: Pod) -> Diagnosis | None:
 def _silent(pod: Pod) -> Diagnosis | None:
     host = pod.spec.node_name
     if host and not _statuses(pod):
-        evidence = f"Kubernetes node {host} has it, and its kubelet has reported no container yet"
+        evidence = f"it is assigned to Kubernetes node {host}, whose kubelet has reported no container yet"
         return Diagnosis.of(DiagnosisCode.KUBELET_SILENT, evidence)
     if kubelet_is_silent(pod):
         evidence = f"all containers were ready, and the pod is not: the kubelet of {host} may not answer"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from datetime import UTC
 from itertools import pairwise
 
 from mecbounce.checks import CHECKS
 from mecbounce.machine import FINAL, TRANSITIONS, Event, State, follow
+from mecbounce.messages import utc
 from mecbounce.record import BounceRecord
 from mecbounce.steps import HANDLERS
 
@@ -79,15 +79,14 @@ def _times(record: BounceRecord | None, state: State) -> str:
         return f"<br/><b>{how} {record.durations[state]:,.1f} s</b>"
     if record.state is not state:
         return ""
-    since = f"{record.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}".replace(":", "#58;")  # a colon is Mermaid syntax
+    since = utc(record.entered_at).replace(":", "#58;")  # a colon is Mermaid syntax
     limit = f", at most {record.limit:,.0f} s" if record.limit is not None else ""
-    return f"<br/><b>here since {since} UTC{limit}</b>"
+    return f"<br/><b>here since {since}{limit}</b>"
 
 
 def _end(record: BounceRecord) -> str:
-    took = max(0.0, (record.entered_at - record.path[0].at).total_seconds())
     why = f"{record.diagnosis.code}, " if record.diagnosis else ""
-    return f"<b>{why}after {took:,.1f} s</b>"
+    return f"<b>{why}after {record.took(record.entered_at):,.1f} s</b>"
 
 
 def _first_line(handler: object) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from mecbounce import diagnosis, probes
-from mecbounce.codes import STANDING, DiagnosisCode
+from mecbounce.codes import OLD_POD_EXISTS, DiagnosisCode
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import Event, State
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod
@@ -41,6 +41,11 @@ TASK = Terms(
     force="force=True",
 )
 COMMAND = Terms(anew="run the same command again", this_one="run it again with --pod-uid {uid}", force="--force")
+
+
+def utc(at: datetime) -> str:
+    """Write a time for people, in UTC and whole seconds."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 # --- before the deletion -----------------------------------------------------------------------------------------
@@ -120,8 +125,7 @@ def _back(record: BounceRecord, old: PinnedPod, new: SeenPod, at: datetime, term
     back = f"{new.name} ({terms.uid(new.uid)}) is back"
     if record.found_replaced:
         return f"Nothing was deleted: {terms.uid(old.uid)} had gone already, and {back}."
-    took = max(0.0, (at - record.path[0].at).total_seconds())
-    return f"Pod {old.name} was bounced: {back} after {took:,.0f} s."
+    return f"Pod {old.name} was bounced: {back} after {record.took(at):,.0f} s."
 
 
 def _not_gone(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: datetime, terms: Terms) -> str:
@@ -138,7 +142,7 @@ def _not_gone(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: datetime
 
 def _not_back(record: BounceRecord, old: PinnedPod, why: Diagnosis, at: datetime, terms: Terms) -> str:
     new, because, waited = record.new_pod, _because(why, terms), _waited(record, at)
-    if why.code in STANDING:
+    if why.code in OLD_POD_EXISTS:
         return f"Pod {old.name} ({terms.uid(old.uid)}) exists again{because}. It was left as it is."
     if why.code == DiagnosisCode.CLUSTER_UNREACHABLE:
         return f"Pod {old.name} had gone; whether its replacement is back is not known{because}."
@@ -191,14 +195,13 @@ def advice(record: BounceRecord, why: Diagnosis, terms: Terms) -> str:
 
 def resumed(record: BounceRecord, *, other_options: bool) -> str:
     """Say that a bounce was resumed, in which state, and when it entered that state."""
-    since = f"{record.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    text = f"Resumed bounce {record.bounce_id} in {record.state}, which it entered at {since}."
+    text = f"Resumed bounce {record.bounce_id} in {record.state}, which it entered at {utc(record.entered_at)}."
     return f"{text} It goes on with the options that it began with." if other_options else text
 
 
 def intent_expired(record: BounceRecord) -> str:
     """Say that an old announcement is not carried out without new checks."""
-    at = f"{record.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    at = utc(record.entered_at)
     return f"The deletion was announced at {at} and not carried out: asking the checks again first."
 
 

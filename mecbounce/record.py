@@ -82,9 +82,9 @@ class Diagnosis(Frozen):
 
     @classmethod
     def of(cls, code: DiagnosisCode, evidence: str, name: str = "", *, who: str = "") -> Self:
-        """Make one of a row. `name` is what `...` in its `who` stands for; `who` is given where the row has several."""
-        fitting = (one for one in code.who.split(" or ") if ("..." in one) is bool(name))
-        return cls(code=code, evidence=evidence, who=who or next(fitting).replace("...", name))
+        """Make one of a row. `name` is what `...` in its `who` stands for; `who` takes the place of the row's."""
+        fitting = (alternative for alternative in code.who if ("..." in alternative) is bool(name))
+        return cls(code=code, evidence=evidence, who=who or next(fitting, code.who[0]).replace("...", name or "..."))
 
 
 def looks_generated(name: str) -> bool:
@@ -323,6 +323,14 @@ class BounceRecord(Frozen):
         return self.path[-2].state if self.state is State.FAILED else None
 
     @property
+    def ended_by(self) -> Event:
+        """The event that ended it. Raises ValueError while it is unfinished."""
+        event = self.path[-1].event
+        if not self.finished or event is None:
+            raise ValueError(f"the bounce is still in {self.state}")
+        return event
+
+    @property
     def entered_at(self) -> datetime:
         return self.path[-1].at
 
@@ -340,6 +348,10 @@ class BounceRecord(Frozen):
     @property
     def finished(self) -> bool:
         return self.state in FINAL
+
+    def took(self, until: datetime) -> float:
+        """The seconds from its beginning until then."""
+        return max(0.0, (until - self.path[0].at).total_seconds())
 
     def elapsed(self, now: datetime) -> float:
         """The seconds spent in the present state."""
@@ -433,14 +445,11 @@ class BounceResult(Frozen):
 
     @classmethod
     def of(cls, record: BounceRecord) -> Self:
-        """Summarise a finished record."""
-        event = record.path[-1].event
-        if not record.finished or event is None:
-            raise ValueError(f"the bounce is still in {record.state}")
+        """Summarise a finished record. Raises ValueError while it is unfinished."""
         old = record.old_pod
         return cls(
             state=record.state,
-            event=event,
+            event=record.ended_by,
             failed_in=record.failed_in,
             message=record.message,
             advice=record.advice,

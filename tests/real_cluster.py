@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
@@ -64,15 +66,32 @@ def real_api() -> Iterator[client.ApiClient]:
         yield made
 
 
+@contextmanager
+def installed(api: client.ApiClient, definition: dict[str, Any]) -> Iterator[None]:
+    """Have a custom resource on the cluster for a while.
+
+    One that was there before stays. So does one that a worker of pytest-xdist has installed: the others use it too.
+    """
+    extensions, custom = client.ApiextensionsV1Api(api), client.CustomObjectsApi(api)
+    name, spec = definition["metadata"]["name"], definition["spec"]
+    place = (spec["group"], spec["versions"][0]["name"], spec["names"]["plural"])
+    ours = "PYTEST_XDIST_WORKER" not in os.environ
+    try:
+        extensions.create_custom_resource_definition(definition)
+    except ApiException as error:
+        if error.status != 409:
+            raise
+        ours = False
+    try:
+        till(f"{name} served", lambda: if_found(lambda: custom.list_cluster_custom_object(*place)))
+        yield
+    finally:
+        if ours:
+            extensions.delete_custom_resource_definition(name)
+
+
 @pytest.fixture(scope="session")
 def expressnodes(real_api: client.ApiClient) -> Iterator[None]:
-    """The custom resource; installed for the session where the cluster does not have it."""
-    extensions, custom = client.ApiextensionsV1Api(real_api), client.CustomObjectsApi(real_api)
-    name = EXPRESS_NODES["metadata"]["name"]
-    ours = if_found(lambda: extensions.read_custom_resource_definition(name)) is None
-    if ours:
-        extensions.create_custom_resource_definition(EXPRESS_NODES)
-    till("ExpressNodes served", lambda: if_found(lambda: custom.list_cluster_custom_object(GROUP, VERSION, PLURAL)))
-    yield
-    if ours:
-        extensions.delete_custom_resource_definition(name)
+    """The custom resource that the tests' nodes are."""
+    with installed(real_api, EXPRESS_NODES):
+        yield

@@ -105,7 +105,8 @@ def _event(event: Event) -> str:
 
 
 def _diagnosis(code: DiagnosisCode) -> str:
-    return f"| `{code}` | {CODES[code.name]} | {code.who} | {_command(example(Event.READY_TIMEOUT, code))} |\n"
+    who, command = " or ".join(code.who), _command(example(Event.READY_TIMEOUT, code))
+    return f"| `{code}` | {CODES[code.name]} | {who} | {command} |\n"
 
 
 def _command(record: BounceRecord) -> str:
@@ -135,16 +136,8 @@ TABLES: dict[str, list[Event | DiagnosisCode]] = {
     "events before the deletion": [event for event in FAILURES if event not in _FAILING_LATE],
     "events after it": [event for event in FAILURES if event in _FAILING_LATE],
 }
-_FIRST_OF = {
-    DiagnosisCode.WEBHOOK_FAILING: "refused",
-    DiagnosisCode.HOST_LOST: "not gone",
-    DiagnosisCode.NODE_MISSING: "not replaced",
-    DiagnosisCode.POD_ENDED: "not back",
-}
 for _code in DiagnosisCode:
-    if _code in _FIRST_OF:
-        TABLES[_FIRST_OF[_code]] = _rows = []
-    _rows.append(_code)
+    TABLES.setdefault(_code.table, []).append(_code)
 
 
 def files(root: Path) -> dict[Path, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mecbounce.codes import ADMINISTRATORS, OPERATOR, STANDING, DiagnosisCode
+from mecbounce.codes import ADMINISTRATORS, OLD_POD_EXISTS, OPERATOR, DiagnosisCode
 from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.machine import Event, State
 from mecbounce.record import BounceRecord, Deletion
@@ -162,7 +162,7 @@ def _going_on(record: BounceRecord, event: Event) -> str:
 def _filled(key: str, record: BounceRecord, given: Given) -> tuple[str, list[str]]:
     """Fill the fields of a command. Where one is not known, look at the namespace's Events."""
     request, old, new = record.request, record.old_pod, record.new_pod
-    node, about = request.node, old if diagnosis_code(record) in STANDING else new or old
+    node, about = request.node, old if diagnosis_code(record) in OLD_POD_EXISTS else new or old
     purpose, command = COMMANDS[key]
     ours = {
         "{run}": ("run", request.pod_uid),

@@ -18,7 +18,7 @@ from mecbounce import State
 from .helpers import LONGEST_RUN, Command, state_in
 from .real import Audit, Component, Site
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]  # it stops what the others need
 
 FREEZE, AWAY = 30.0, 10.0  # seconds
 MOST_REQUESTS = 12  # answered, of one bounce from a fault on; without one it makes four from its beginning on

@@ -33,8 +33,8 @@ def code(found: Diagnosis) -> str:
 def fits_its_row(found: Diagnosis) -> bool:
     """Tell whether somebody must act whom the row names, and so the documents, with a name in place of `...`."""
     assert isinstance(found.code, DiagnosisCode)
-    named = [re.escape(one).replace(re.escape("..."), ".+") for one in found.code.who.split(" or ")]
-    if found.code.who == OPERATOR:  # of whatever else makes pods, as docs/operations.md says
+    named = [re.escape(one).replace(re.escape("..."), ".+") for one in found.code.who]
+    if found.code.who == (OPERATOR,):  # of whatever else makes pods, as docs/operations.md says
         named += [ADMINISTRATORS, "whoever made the pod"]
     return any(re.fullmatch(one, found.who) for one in named)
 

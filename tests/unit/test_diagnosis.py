@@ -530,7 +530,7 @@ class TestReadiness:
             pytest.param(
                 new(container=PROBED),
                 "kubelet_silent",
-                "Kubernetes node host-1 has it, and its kubelet has reported no container yet",
+                "it is assigned to Kubernetes node host-1, whose kubelet has reported no container yet",
                 ADMINISTRATORS,
                 id="probed_container_without_a_status",
             ),
@@ -594,7 +594,7 @@ class TestReadiness:
             pytest.param(
                 new(phase=""),
                 "kubelet_silent",
-                "Kubernetes node host-1 has it, and its kubelet has reported no container yet",
+                "it is assigned to Kubernetes node host-1, whose kubelet has reported no container yet",
                 ADMINISTRATORS,
                 id="nothing_reported_yet",
             ),

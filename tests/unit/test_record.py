@@ -649,6 +649,12 @@ def test_times_keep_their_microseconds_and_zone_in_the_record() -> None:
     assert (later(691.123456), timedelta(0)) == (back.deadline, back.deadline.utcoffset())
 
 
+@pytest.mark.parametrize("code", DiagnosisCode)
+@pytest.mark.parametrize("name", ["", "mec"])
+def test_each_diagnosis_names_somebody_with_and_without_a_name_in_the_evidence(code: DiagnosisCode, name: str) -> None:
+    assert Diagnosis.of(code, "seen", name).who in [who.replace("...", name or "...") for who in code.who]
+
+
 @pytest.mark.parametrize(("now", "seconds"), [(-9, 0.0), (0, 0.0), (0.25, 0.25), (90, 90.0)])
 def test_the_time_in_the_present_state_is_never_negative(now: float, seconds: float) -> None:
     """Our own clock may have gone back."""

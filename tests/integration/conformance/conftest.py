@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
 import real_cluster
 from kubernetes import client, config
-from real_cluster import if_found, till
+from real_cluster import installed, till
 
 from mecbounce.sandbox import ResourceType, Sandbox
 from mecbounce.sandbox.resources import EXPRESS_NODES
@@ -56,7 +57,7 @@ def api(request: pytest.FixtureRequest) -> Iterator[Api]:
             kubeconfig = str(sandbox.kubeconfig)
         else:
             request.getfixturevalue("expressnodes")
-            stack.enter_context(cluster_scoped(request.getfixturevalue("real_api")))
+            stack.enter_context(installed(request.getfixturevalue("real_api"), cluster_scoped()))
         configuration = client.Configuration()
         config.load_kube_config(kubeconfig, client_configuration=configuration)
         made = stack.enter_context(closing(Api(configuration, f"mecbounce-conformance-{uuid.uuid4().hex[:8]}")))
@@ -73,21 +74,13 @@ def counted(request: pytest.FixtureRequest, record_property: Callable[[str, obje
         record_property("conformance", request.node.callspec.params["api"])
 
 
-@contextmanager
-def cluster_scoped(real_api: client.ApiClient) -> Iterator[None]:
-    """Define a cluster-scoped custom resource on the real cluster for the length of a ``with``."""
+def cluster_scoped() -> dict[str, Any]:
+    """Define the custom resource that has no namespace."""
     definition = copy.deepcopy(real_cluster.EXPRESS_NODES)
-    definition["metadata"]["name"] = name = EXPRESS_SITES.qualified
+    definition["metadata"]["name"] = EXPRESS_SITES.qualified
     names = {"plural": EXPRESS_SITES.plural, "singular": "expresssite", "kind": EXPRESS_SITES.kind}
     definition["spec"] |= {"scope": "Cluster", "names": names}
-    extensions, custom = client.ApiextensionsV1Api(real_api), client.CustomObjectsApi(real_api)
-    extensions.create_custom_resource_definition(definition)
-    place = (EXPRESS_SITES.group, EXPRESS_SITES.version, EXPRESS_SITES.plural)
-    try:
-        till("ExpressSites served", lambda: if_found(lambda: custom.list_cluster_custom_object(*place)))
-        yield
-    finally:
-        extensions.delete_custom_resource_definition(name)
+    return definition
 
 
 def remove_all(api: Api) -> None:
