@@ -168,3 +168,24 @@ def test_a_missing_replacement_is_told_with_what_it_means_for_the_node(code: str
 def test_a_resumed_bounce_says_whose_options_count_if_it_was_given_others(other_options: bool) -> None:
     kept = " It goes on with the options that it began with."
     assert resumed(record(), other_options=other_options).endswith(f"UTC.{kept}" if other_options else "UTC.")
+
+
+@pytest.mark.parametrize(
+    ("joined", "said"),
+    [
+        (False, "Pod mec-0 was bounced: mec-0 (uid-2) is back after 60 s."),
+        (True, "Nothing was deleted: uid-1 had gone already, and mec-0 (uid-2) is back."),
+    ],
+)
+def test_of_a_bounce_that_is_done_both_incarnations_are_told(joined: bool, said: str) -> None:
+    done = record(*WAITING).model_copy(update={"new_pod": SeenPod(name="mec-0", uid="uid-2")})
+    if joined:
+        gone = StateEntry(state=State.AWAIT_READY, at=NOW, event=Event.ALREADY_REPLACED)
+        done = done.model_copy(update={"path": (done.path[0], gone)})
+    assert happened(done, Event.POD_READY, later(60), TASK) == said
+
+
+def test_a_rollout_needs_no_repair() -> None:
+    why = Diagnosis(code="rolled_out", evidence="it was rolled out", who="nobody", standing=())
+    said = "Nothing needs repair: the rollout goes on by itself. Look at the pods of the ReplicaSet that took over."
+    assert advice(record(*WAITING), why, TASK) == said
