@@ -89,6 +89,18 @@ def perhaps_deleted(record: BounceRecord) -> str:
     )
 
 
+def protection_tried(record: BounceRecord) -> str:
+    """Say what became of its shutdown protection, as the end of a sentence. Empty: nothing was tried."""
+    tried = {
+        Protection.DISABLED: "; its shutdown protection was switched off",
+        Protection.OFF: "; it had no shutdown protection to switch off",
+        Protection.KEPT: "; its shutdown protection could not be switched off",
+        Protection.UNKNOWN: "; its shutdown protection may have been switched off",
+    }
+    known = Protection.UNKNOWN if record.protection_in_doubt else record.protection
+    return tried.get(known, "") if known else ""
+
+
 def protection_off(record: BounceRecord) -> str:
     """Say that the pod has no shutdown protection now, or perhaps none. Empty: it has, or nothing changed."""
     off = {

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from mecbounce.codes import DiagnosisCode
+from mecbounce.errors import ForeignRecord
 from mecbounce.fields import Frozen, Instant
 from mecbounce.kubernetes_api.objects import _LONG_AGO, Container, Owner, Pod
 from mecbounce.machine import FINAL, JOINING, KNOWN_NOT_DELETED, TRANSITIONS, WAITING, Event, State
@@ -468,3 +469,29 @@ class BounceResult(Frozen):
         text = "BounceResult.deletion_was_possible goes with the next version: use deletion"
         warnings.warn(text, DeprecationWarning, stacklevel=2)
         return State.DELETE_POD in self.durations
+
+
+def refuse_other_pod(record: BounceRecord, request: BounceRequest, where: str) -> None:
+    """Raise ForeignRecord, which names the field, if the record in `where` is of another pod than the request."""
+    _refuse_other(where, "request.namespace", record.request.namespace, request.namespace)
+    _refuse_other(where, "request.pod", record.request.pod, request.pod)
+
+
+def refuse_other_bounce(record: BounceRecord, request: BounceRequest, where: str, *, server: str = "") -> None:
+    """The same, also if it is of another node, of another incarnation than `pod_uid`, or of another API server."""
+    refuse_other_pod(record, request, where)
+    theirs, mine = (str(one.node or "no node") for one in (record.request, request))  # without its paths and values
+    _refuse_other(where, "request.node", theirs, mine)
+    if request.pod_uid is not None:
+        pinned = record.old_pod.uid if record.old_pod else record.request.pod_uid
+        _refuse_other(where, "request.pod_uid", pinned or "whichever incarnation it finds", request.pod_uid)
+    if server and record.server:  # at another one its pod would seem to have gone
+        _refuse_other(where, "server", record.server, server)
+
+
+def _refuse_other(where: str, field: str, theirs: str, mine: str) -> None:
+    if theirs != mine:
+        raise ForeignRecord(
+            f"{where}: field {field}: the record is of {theirs}, this bounce is of {mine}. "
+            "Resume that bounce with its own options, or use another place for this one; the record was left as it is."
+        )

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from mecbounce import diagnosis, events, messages, probes, retry, steps
-from mecbounce.errors import AccessDenied, ClusterError, ForeignRecord, Interrupted, one_line
+from mecbounce.errors import AccessDenied, ClusterError, Interrupted, one_line
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
 from mecbounce.messages import TASK, Terms
 from mecbounce.protection import ShutdownProtection
-from mecbounce.record import BounceRecord, BounceResult, Notice, PinnedPod, Protection, StateEntry
+from mecbounce.record import BounceRecord, BounceResult, Notice, PinnedPod, Protection, StateEntry, refuse_other_bounce
 from mecbounce.request import BounceRequest
 from mecbounce.steps import HANDLERS, Context, Look, Outcome
 
@@ -120,32 +120,6 @@ def cancel(
     return _apply(record, Outcome(Event.CANCELLED, *messages.cancelled(record, terms)), now)
 
 
-def refuse_other_pod(record: BounceRecord, request: BounceRequest, store: Store) -> None:
-    """Raise ForeignRecord, which names the field, if the stored record is of another pod than the request."""
-    _refuse_other(store, "request.namespace", record.request.namespace, request.namespace)
-    _refuse_other(store, "request.pod", record.request.pod, request.pod)
-
-
-def refuse_other_bounce(record: BounceRecord, request: BounceRequest, store: Store, *, server: str = "") -> None:
-    """The same, also if it is of another node, of another incarnation than `pod_uid`, or of another API server."""
-    refuse_other_pod(record, request, store)
-    theirs, mine = (str(one.node or "no node") for one in (record.request, request))  # without its paths and values
-    _refuse_other(store, "request.node", theirs, mine)
-    if request.pod_uid is not None:
-        pinned = record.old_pod.uid if record.old_pod else record.request.pod_uid
-        _refuse_other(store, "request.pod_uid", pinned or "whichever incarnation it finds", request.pod_uid)
-    if server and record.server:  # at another one its pod would seem to have gone
-        _refuse_other(store, "server", record.server, server)
-
-
-def _refuse_other(store: Store, field: str, theirs: str, mine: str) -> None:
-    if theirs != mine:
-        raise ForeignRecord(
-            f"{store}: field {field}: the record is of {theirs}, this bounce is of {mine}. "
-            "Resume that bounce with its own options, or use another place for this one; the record was left as it is."
-        )
-
-
 class BounceTask:
     """One bounce for a runner. It saves each step in `store` before it takes the next, and resumes from there.
 
@@ -196,8 +170,14 @@ class BounceTask:
         Raises Interrupted, Superseded, and RecordError if the record can't be read or saved. What `stop` raises goes
         through: the last step was saved.
         """
+        return self.go_on(self._stored())
+
+    def go_on(self, record: BounceRecord | None) -> BounceResult:
+        """Like `perform`, with the record that the caller has loaded from the store and compared with the request.
+
+        None begins a new bounce. If the store's record has changed since it was loaded, raises Superseded.
+        """
         with self._first_call() as first:
-            record = self.stored()
             if record is None:
                 record = self._begun()
             elif not record.finished:
@@ -219,7 +199,7 @@ class BounceTask:
         Raises Interrupted, Superseded, and RecordError if the record can't be read or saved.
         """
         with self._first_call() as first:
-            record = self.stored() or self._begun()
+            record = self._stored() or self._begun()
             announced_here = first and self._announced(record)
             if not record.finished and self._stop():
                 return Step(
@@ -231,11 +211,11 @@ class BounceTask:
                 self._save(before, record)
             return self._step(record, None)
 
-    def stored(self) -> BounceRecord | None:
-        """Load the record to go on with. None: there is none, and a new bounce begins. Raises RecordError."""
+    def _stored(self) -> BounceRecord | None:
+        """Load the record to go on with. None: there is none."""
         record = self._store.load()
         if record is not None:
-            refuse_other_bounce(record, self._request, self._store)
+            refuse_other_bounce(record, self._request, str(self._store))
         return record
 
     @contextmanager

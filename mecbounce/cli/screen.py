@@ -133,7 +133,7 @@ def _notices(record: BounceRecord) -> dict[State, list[Notice]]:
 
 
 def _row(record: BounceRecord, state: State, took: float, width: int) -> Text:
-    failed_here = record.state is State.FAILED and state is record.path[-2].state
+    failed_here = state is record.failed_in
     if state is State.FAILED or failed_here:
         mark, style = "✘", "red"
     elif state is record.state and state is not State.DONE:
