@@ -99,17 +99,22 @@ def _with_skew(record: BounceRecord, outcome: Outcome, server_time: datetime | N
 
 
 def cancel(
-    record: BounceRecord, cluster: Cluster, now: datetime, *, announced_here: bool = False, terms: Terms = TASK
+    record: BounceRecord,
+    cluster: Cluster,
+    now: datetime,
+    *,
+    announced_by_this_process: bool = False,
+    terms: Terms = TASK,
 ) -> Step | None:
     """Cancel a bounce before its deletion. None: it is too late, because a DELETE was sent or may still be.
 
-    `announced_here`: True if this process brought the bounce into DELETE_POD each time, and so knows what was sent.
+    `announced_by_this_process`: True if it brought the bounce into DELETE_POD each time, and so knows what was sent.
     Another process may be paused right before its DELETE, however long ago it announced it.
     """
     if record.state not in BEFORE_DELETION:
         return None
     if record.deletion_was_possible:
-        if not announced_here or record.trouble is not None or record.old_pod is None:
+        if not announced_by_this_process or record.trouble is not None or record.old_pod is None:
             return None
         try:
             pod = record.old_pod.find_in(cluster.pods(record.request.namespace, record.old_pod.name))
@@ -185,7 +190,7 @@ class BounceTask:
             with self._cluster.watch(self._request.namespace) as watch:
                 while not record.finished:
                     if self._stop():
-                        record = self._cancel_or_interrupt(record, announced_here=first and self._announced(record))
+                        record = self._cancel_or_interrupt(record, announced=first and self._announced(record))
                         continue
                     step = self._step(record, lambda name: self._seen(watch.look(name)))
                     record = step.record
@@ -200,12 +205,10 @@ class BounceTask:
         """
         with self._first_call() as first:
             record = self._stored() or self._begun()
-            announced_here = first and self._announced(record)
+            announced = first and self._announced(record)
             if not record.finished and self._stop():
-                return Step(
-                    self._cancel_or_interrupt(_mark_protection_unknown(record), announced_here=announced_here), None
-                )
-            if record.state is State.DELETE_POD and not announced_here:
+                return Step(self._cancel_or_interrupt(_mark_protection_unknown(record), announced=announced), None)
+            if record.state is State.DELETE_POD and not announced:
                 # The runner that announced the DELETE may be paused: it must end Superseded, and not send it.
                 before, record = record, record.model_copy(update={"revision": record.revision + 1})
                 self._save(before, record)
@@ -268,8 +271,9 @@ class BounceTask:
         self._guarded(self._saw, pods)
         return pods
 
-    def _cancel_or_interrupt(self, record: BounceRecord, *, announced_here: bool) -> BounceRecord:
-        step = cancel(record, self._cluster, self._clock(), announced_here=announced_here, terms=self._terms)
+    def _cancel_or_interrupt(self, record: BounceRecord, *, announced: bool) -> BounceRecord:
+        now = self._clock()
+        step = cancel(record, self._cluster, now, announced_by_this_process=announced, terms=self._terms)
         if step is None:
             self._log.info("bounce.interrupted", bounce=record.bounce_id, state=record.state.value)
             raise Interrupted(

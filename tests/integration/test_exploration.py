@@ -270,7 +270,7 @@ class Place:
             yield after
             if after.model != self.model:
                 yield replace(after, record=self.record)  # killed before the save
-        called_off = cancel(self.record, Asked(self.model, Fault.NONE), self.now, announced_here=True)
+        called_off = cancel(self.record, Asked(self.model, Fault.NONE), self.now, announced_by_this_process=True)
         if called_off:
             yield replace(self, record=called_off.record)
 

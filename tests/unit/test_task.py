@@ -540,7 +540,7 @@ class TestAnOldIntent:
         bench = Bench()
         record = advance(left_in_delete_pod(bench), bench.cluster, later(3600)).record
         assert cancel(record, bench.cluster, later(3600)) is None
-        step = cancel(record, bench.cluster, later(3600), announced_here=True)
+        step = cancel(record, bench.cluster, later(3600), announced_by_this_process=True)
         assert step is not None
         assert step.record.message.endswith("with its shutdown protection switched off.")
 
@@ -896,7 +896,7 @@ class TestStop:
         record = to_state(bench, State.DELETE_POD)
         bench.cluster.faults = [None, LOST]
         record = advance(record, bench.cluster, bench.clock.now).record
-        assert cancel(record, bench.cluster, bench.clock.now, announced_here=True) is None
+        assert cancel(record, bench.cluster, bench.clock.now, announced_by_this_process=True) is None
 
     @pytest.mark.parametrize("state", [State.AWAIT_TERMINATION, State.AWAIT_READY])
     def test_after_the_deletion_it_leaves_and_the_next_run_resumes(self, state: State) -> None:
