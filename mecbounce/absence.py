@@ -118,7 +118,7 @@ def _in_its_place(old: PinnedPod, seen: Absence) -> Diagnosis | None:
     namesake = next((pod for pod in seen.pods if pod.name == old.name and pod.uid != old.uid), None)
     if namesake is None:
         return None
-    what = f"pod {namesake.name} ({namesake.uid}) stands in its place"
+    what = f"pod {namesake.name} ({namesake.uid}) exists in its place"
     if namesake.terminating:
         evidence = f"{what} and is itself terminating"
         return Diagnosis.of(DiagnosisCode.REPLACEMENT_TERMINATING, evidence, who=_who_must_act(old))
@@ -262,7 +262,7 @@ def _nothing_came(old: PinnedPod, seen: Absence) -> Diagnosis:
     if isinstance(seen.controller, Controller):
         unready = (one for one in seen.controller.conditions if one.type == "Ready" and one.status != "True")
         if why := explanation(next(unready, None)):
-            evidence += f"; {seen.controller.reference.called} says of itself that it is not ready: {why}"
+            evidence += f"; {seen.controller.reference.called} reports that it is not ready: {why}"
     return Diagnosis.of(DiagnosisCode.NOT_RECREATED, evidence, who=_who_must_act(old))
 
 

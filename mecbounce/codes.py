@@ -77,7 +77,7 @@ class DiagnosisCode(StrEnum):
     REPLACEMENT_TERMINATING = "replacement_terminating", "not replaced", "pod", OPERATOR
     """Its replacement is being deleted as well. Find out who deletes it."""
     OTHER_CONTROLLER = "other_controller", "not replaced", "pod", OPERATOR
-    """A pod of its name stands there and belongs to another controller, or to none."""
+    """A pod of its name exists and belongs to another controller, or to none."""
     ROLLED_OUT = "rolled_out", "not replaced", "pods", "nobody: look at the pods of ..."
     """Its Deployment was rolled out meanwhile: pods of another ReplicaSet have taken its place."""
     CONTROLLER_GONE = "controller_gone", "not replaced", "events", "whoever removed ..."

@@ -200,7 +200,7 @@ def _controllers_above(pod: Pod, named: Owner, namespace: str, cluster: Cluster)
     above = [pod.controller] if pod.controller else []
     while above and above[-1].built_in_plural and not above[-1].same_type(named):
         if len(above) > MOST_CONTROLLERS:
-            return tuple(above), f"more than {MOST_CONTROLLERS} controllers stand between"
+            return tuple(above), f"more than {MOST_CONTROLLERS} controllers are between them"
         try:
             found = Controller.read(cluster.controller(namespace, above[-1]))
         except Unreachable:  # it may pass: the checks are made again

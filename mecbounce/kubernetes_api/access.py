@@ -78,7 +78,7 @@ class Access:
 
     @property
     def expired(self) -> bool:
-        """True if the credentials must be read anew."""
+        """True if the credentials must be read again."""
         return self.expires is not None and datetime.now(UTC) >= self.expires
 
 

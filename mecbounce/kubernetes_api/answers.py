@@ -71,8 +71,8 @@ def as_cluster_errors(way: str) -> Iterator[None]:
         if not error.status:  # no answer: the client reports a failed TLS handshake like this
             raise Unreachable(f"{way}: {quoted(error.reason)}") from error
         raise error_of_answer(error) from None  # its own text has all headers and the whole body
-    except config.ConfigException:  # from reading a token anew: the text may quote it
-        raise Unreachable("the credentials could not be read anew") from None
+    except config.ConfigException:  # from reading a token again: the text may quote it
+        raise Unreachable("the credentials could not be read again") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise Unreachable(f"{way}: {_short(error)}") from error
     except ValueError:

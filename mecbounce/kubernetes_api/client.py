@@ -79,7 +79,7 @@ class KubernetesCluster:
         api.rest_client.pool_manager = self._wire
         self._core, self._custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
 
-    def _sign_in_anew(self, used: Access) -> None:
+    def _sign_in_again(self, used: Access) -> None:
         """Read the credentials again, unless another thread has done so meanwhile. The target must stay the same."""
         with self._signing:
             if self._access is not used:
@@ -98,7 +98,7 @@ class KubernetesCluster:
         if self._process != os.getpid():
             self._open()
         if self._access.expired:
-            self._sign_in_anew(self._access)
+            self._sign_in_again(self._access)
 
     @classmethod
     def from_kubeconfig(
@@ -385,7 +385,7 @@ class KubernetesCluster:
             except ApiException as error:
                 if error.status != 401 or not isinstance(error_of_answer(error), AccessDenied):  # noqa: PLR2004 -- HTTP
                     raise
-                self._sign_in_anew(used)
+                self._sign_in_again(used)
                 return send(**raw)
 
 

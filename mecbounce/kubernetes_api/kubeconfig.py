@@ -150,7 +150,7 @@ class Kubeconfig:
         self._read()
 
     def reread(self) -> Kubeconfig:
-        """Read the same files anew, although $KUBECONFIG or the working folder may have changed."""
+        """Read the same files again, although $KUBECONFIG or the working folder may have changed."""
         again = copy.copy(self)
         again._read()  # noqa: SLF001 -- its own
         return again
@@ -250,7 +250,7 @@ class Kubeconfig:
 
 @dataclass(frozen=True)
 class _Entry:
-    """Where an entry of a kubeconfig stands: its name for errors, and the file that its paths are relative to."""
+    """An entry of a kubeconfig: its name for errors, and the file that its paths are relative to."""
 
     name: str
     file: str
@@ -423,7 +423,7 @@ def _authorization(who: _Entry, user: User, credential: Credential, of_server: H
 
 
 def _token_file(who: _Entry, user: User) -> Callable[[], Headers]:
-    """Read the token anew for each request. If that fails, use the last one that could be read."""
+    """Read the token again for each request. If that fails, use the last one that could be read."""
     last = [_bearer(who, "token", user.token)] if user.token else []
 
     def authorization() -> Headers:

@@ -959,7 +959,7 @@ class TestConfiguration:
         configuration.host, configuration.api_key = sandbox.url, {"BearerToken": "Bearer valid"}
         configuration.refresh_api_key_hook = refresh
         cluster = KubernetesCluster.from_api_client(client.ApiClient(configuration))
-        with pytest.raises(Unreachable, match="credentials could not be read anew"):
+        with pytest.raises(Unreachable, match="credentials could not be read again"):
             cluster.pods("default")
 
     def test_a_cluster_tells_its_context_and_namespace(self, sandbox: Sandbox) -> None:
@@ -1135,12 +1135,12 @@ class TestTarget:
         made = KubernetesCluster.from_kubeconfig(path)
         write(cluster, user | {"token": "renewed"})
         with pytest.raises(Unreachable) as caught:
-            made._sign_in_anew(made._access)
+            made._sign_in_again(made._access)
         assert f"the kubeconfig now names another {told}. {UNDO}" == str(caught.value)
         assert "s3cr3t" not in str(caught.value)
 
         write({}, {"token": "renewed"})
-        made._sign_in_anew(made._access)
+        made._sign_in_again(made._access)
         assert ("Authorization", "Bearer renewed") in made._access.headers()
 
     def test_a_renewed_token_and_a_renewed_password_of_the_proxy_are_used(self, tmp_path: Path) -> None:
@@ -1149,7 +1149,7 @@ class TestTarget:
         )
         made = KubernetesCluster.from_kubeconfig(path)
         write_kubeconfig(path, "http://127.0.0.1:9", "renewed", **{"proxy-url": "http://me:new@127.0.0.1:1"})
-        made._sign_in_anew(made._access)
+        made._sign_in_again(made._access)
         assert made._access.proxy is not None
         assert "new" == made._access.proxy.password
         assert [("Authorization", "Bearer renewed")] == made._access.headers()
@@ -1196,11 +1196,11 @@ class TestTarget:
         made = KubernetesCluster.in_cluster()
         assert (made.context, made.namespace) == ("in-cluster", "mec")
         token.write_text("renewed")
-        made._sign_in_anew(made._access)
+        made._sign_in_again(made._access)
         authority.write_text("second")
         told = f"the service account now names another certificate authority or server name. {UNDO}"
         with pytest.raises(Unreachable, match=told):
-            made._sign_in_anew(made._access)
+            made._sign_in_again(made._access)
         trusted = made._wire._pools.connection_pool_kw
         assert (trusted["ca_certs"], trusted["ca_cert_data"]) == (None, "first")
 

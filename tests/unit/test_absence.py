@@ -58,7 +58,7 @@ class TestNotRecreated:
                 UP,
                 Diagnosis(
                     code="replacement_terminating",
-                    evidence="pod mec-0 (uid-2) stands in its place and is itself terminating",
+                    evidence="pod mec-0 (uid-2) exists in its place and is itself terminating",
                     who=OPERATOR,
                 ),
             ),
@@ -67,7 +67,7 @@ class TestNotRecreated:
                 UP,
                 Diagnosis(
                     code="other_controller",
-                    evidence="pod mec-0 (uid-2) stands in its place, but another controller owns it: "
+                    evidence="pod mec-0 (uid-2) exists in its place, but another controller owns it: "
                     "ExpressNode mec-0 (owner-2)",
                     who=OPERATOR,
                 ),
@@ -77,7 +77,7 @@ class TestNotRecreated:
                 UP,
                 Diagnosis(
                     code="other_controller",
-                    evidence="pod mec-0 (uid-2) stands in its place, but nothing controls it",
+                    evidence="pod mec-0 (uid-2) exists in its place, but nothing controls it",
                     who=OPERATOR,
                 ),
             ),
@@ -313,7 +313,7 @@ class TestWhatTheControllerTells:
                 read(CUSTOM, {}, {"conditions": [{"type": "Ready", "status": "False", "reason": "DiskFull"}]}),
                 [],
                 "not_recreated",
-                "nothing has recreated the pod; ExpressNode mec-0 says of itself that it is not ready: DiskFull",
+                "nothing has recreated the pod; ExpressNode mec-0 reports that it is not ready: DiskFull",
                 OPERATOR,
                 id="operator_says_why",
             ),
@@ -588,8 +588,8 @@ class TestTheLastDetail:
     @pytest.mark.parametrize(
         ("conditions", "told"),
         [
-            ([{"type": "Ready", "status": "False", "reason": "DiskFull"}], "; ExpressNode mec-0 says of itself"),
-            ([{"type": "Ready", "status": "Unknown", "message": "no agent"}], "; ExpressNode mec-0 says of itself"),
+            ([{"type": "Ready", "status": "False", "reason": "DiskFull"}], "; ExpressNode mec-0 reports"),
+            ([{"type": "Ready", "status": "Unknown", "message": "no agent"}], "; ExpressNode mec-0 reports"),
             ([{"type": "Ready", "status": "True", "reason": "AllGood"}], ""),
             ([{"type": "Synced", "status": "False", "reason": "Behind"}], ""),
         ],

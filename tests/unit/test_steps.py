@@ -1309,7 +1309,7 @@ class TestWhatIsTold:
         outcome = run(begin(request(), NOW), a_chain(4))
         text = (
             "Not verified: whether Pod mec-0 in namespace default is made from expressnodes.express.example.com/v1 "
-            "mec-0 (more than 3 controllers stand between). Its state is checked anyway."
+            "mec-0 (more than 3 controllers are between them). Its state is checked anyway."
         )
         assert (outcome.event, outcome.notices) == (Event.CHECKS_PASSED, (("node_unverified", text),))
 
