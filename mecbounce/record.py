@@ -16,7 +16,7 @@ from mecbounce.codes import DiagnosisCode
 from mecbounce.errors import ForeignRecord
 from mecbounce.fields import Frozen, Instant
 from mecbounce.kubernetes_api.objects import _LONG_AGO, Container, Owner, Pod
-from mecbounce.machine import FINAL, JOINING, NOT_DELETED, TRANSITIONS, WAITING, Event, State
+from mecbounce.machine import FINAL, JOINING, KNOWN_NOT_DELETED, TRANSITIONS, WAITING, Event, State
 from mecbounce.request import BounceRequest
 
 # A generated name ends in five of these letters and digits: apimachinery's util/rand.
@@ -156,13 +156,13 @@ class PinnedPod(Frozen):
             and not other.made_since_deletion_of(pod)
             and not (self.of_daemon_set and other.surges_past(pod))
         )
-        standing = frozenset(other.uid for other in pods if other.stands)
+        standing = frozenset(other.uid for other in pods if other.active)
         peers = lookalikes & standing if self.generated_name and not self.of_daemon_set else frozenset()
         return self.model_copy(update={"lookalikes": lookalikes, "peers": peers})
 
     def peers_gone(self, pods: Iterable[Pod]) -> int:
         """How many of the pods that ran beside it have gone: each may have a replacement among the new pods."""
-        return len(self.peers - {pod.uid for pod in pods if pod.stands})
+        return len(self.peers - {pod.uid for pod in pods if pod.active})
 
     @property
     def of_daemon_set(self) -> bool:
@@ -378,7 +378,7 @@ class BounceRecord(Frozen):
             return Deletion.OURS
         if events & {*JOINING, Event.POD_GONE}:
             return Deletion.OURS_OR_ANOTHERS if self.deletion_was_possible else Deletion.ALREADY
-        if not self.deletion_was_possible or self.path[-1].event in NOT_DELETED:
+        if not self.deletion_was_possible or self.path[-1].event in KNOWN_NOT_DELETED:
             return Deletion.NONE
         return Deletion.UNKNOWN
 

@@ -102,7 +102,7 @@ def _readiness(
     record: BounceRecord, old: PinnedPod, pods: tuple[Pod, ...], server_now: datetime
 ) -> tuple[str, str] | None:
     if again := old.find_in(pods):
-        why = diagnosis.standing_again(again)
+        why = diagnosis.exists_again(again)
         return why.code, why.evidence
     candidates = old.replacements(pods)
     if not candidates:

@@ -1008,6 +1008,9 @@ def test_somebody_must_always_act_on_something(of: Pod, seen: Host | None) -> No
     assert [] == [one for one in found if not (one.code and one.evidence and one.who)]
 
 
+INIT_ENDS = [("fetch", 0), ("migrate", 1)]
+
+
 class TestTheLastDetail:
     """What decides in the one case on either side of a limit, or between two alike."""
 
@@ -1036,3 +1039,22 @@ class TestTheLastDetail:
         seen = new(restarted(1, lastState={"terminated": last}), phase="Running")
         killing = LIVENESS_FAILED.model_copy(update={"last_timestamp": later(at)})
         assert quoted is diagnosis.readiness(seen, READY, [killing], NOW).evidence.endswith(killing.message)
+
+    def test_what_one_container_did_well_does_not_hide_the_next(self) -> None:
+        spec = {"initContainers": [{"name": "fetch"}, {"name": "migrate"}]}
+        done, failed = ({"name": name, "state": {"terminated": {"exitCode": code}}} for name, code in INIT_ENDS)
+        seen = new(waiting("PodInitializing"), spec=spec, initContainerStatuses=[done, failed])
+        assert diagnosis.readiness(seen, READY, (), NOW).evidence.startswith("init container migrate failed")
+        both = {"containers": [{"name": "log"}, {"name": "app"}]}
+        seen = new(IN_SERVICE | {"name": "log"}, restarted(1), spec=both, phase="Running")
+        assert diagnosis.readiness(seen, READY, (), NOW).evidence.startswith("container app, restart count 4")
+
+    @pytest.mark.parametrize(("restarts", "expected"), [(1, "readiness_probe"), (2, "crash_loop")])
+    def test_a_second_restart_is_a_loop(self, restarts: int, expected: str) -> None:
+        seen = new(restarted(1, restartCount=restarts), phase="Running")
+        assert expected == code(diagnosis.readiness(seen, READY, (), NOW))
+
+    def test_a_phase_that_is_not_told_is_unknown(self) -> None:
+        conditions = [{"type": "Ready", "status": "True"}]
+        found = diagnosis.readiness(new(IN_SERVICE, phase="", conditions=conditions), READY, (), NOW)
+        assert ("unknown", "phase unknown, no reason given") == (found.code, found.evidence)

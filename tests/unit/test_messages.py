@@ -38,7 +38,7 @@ def record(*states: State, old: PinnedPod | None = OLD, protection: Protection |
 
 
 @pytest.mark.parametrize(
-    ("terms", "anew", "this_one"),
+    ("terms", "bounce_again", "bounce_this_uid"),
     [
         (
             TASK,
@@ -52,19 +52,20 @@ def record(*states: State, old: PinnedPod | None = OLD, protection: Protection |
 class TestTerms:
     """A runner reads of its fields, and whoever types the command of its options."""
 
-    def test_to_bounce_it_after_all(self, terms: Terms, anew: str, this_one: str) -> None:
-        assert cancelled(record(), terms)[1] == f"To bounce it anyway, {anew}."
-        assert this_one not in cancelled(record(), terms)[1]
+    def test_to_bounce_it_after_all(self, terms: Terms, bounce_again: str, bounce_this_uid: str) -> None:
+        assert cancelled(record(), terms)[1] == f"To bounce it anyway, {bounce_again}."
+        assert bounce_this_uid not in cancelled(record(), terms)[1]
 
-    def test_to_bounce_that_incarnation_or_none(self, terms: Terms, anew: str, this_one: str) -> None:
-        assert bounce_only(OLD, terms) == f"{this_one}: no other pod can be deleted then."
-        assert bounce_only(GENERATED, terms) == f"look whether uid-1 still exists; only if so, {this_one}."
-        assert anew not in bounce_only(OLD, terms)
+    def test_to_bounce_that_incarnation_or_none(self, terms: Terms, bounce_again: str, bounce_this_uid: str) -> None:
+        assert bounce_only(OLD, terms) == f"{bounce_this_uid}: this can delete no other pod."
+        assert bounce_only(GENERATED, terms) == f"look whether uid-1 still exists; only if so, {bounce_this_uid}."
+        assert bounce_again not in bounce_only(OLD, terms)
 
-    def test_to_wait_on(self, terms: Terms, anew: str, this_one: str) -> None:
+    def test_to_wait_on(self, terms: Terms, bounce_again: str, bounce_this_uid: str) -> None:
         waiting = record(State.DISABLE_PROTECTION, State.DELETE_POD, State.AWAIT_TERMINATION, State.AWAIT_READY)
-        assert advice(waiting, WHY, terms) == f"To act: somebody. To keep waiting without deleting again, {this_one}."
-        assert anew not in advice(waiting, WHY, terms)
+        expected = f"To act: somebody. To keep waiting without deleting again, {bounce_this_uid}."
+        assert advice(waiting, WHY, terms) == expected
+        assert bounce_again not in advice(waiting, WHY, terms)
 
 
 @pytest.mark.parametrize(
@@ -143,3 +144,49 @@ def test_times_are_told_in_utc_wherever_the_command_runs(monkeypatch: pytest.Mon
         monkeypatch.undo()
         time.tzset()
     assert [True, True] == ["2026-01-01 12:00:00 UTC" in text for text in told]
+
+
+TOOK_OVER = "Look at the pods of the ReplicaSet that took over to see whether the node is in service."
+
+
+@pytest.mark.parametrize(
+    ("code", "at", "said"),
+    [
+        ("not_recreated", 60, "has gone and it has no replacement after 57 s: it crashes. The node is not in service."),
+        ("rolled_out", 60, f"has gone and a rollout took its place: it crashes. {TOOK_OVER}"),
+        ("name_generated", -60, "has come in 0 s: it crashes."),
+    ],
+)
+def test_a_missing_replacement_is_told_with_what_it_means_for_the_node(code: str, at: float, said: str) -> None:
+    """A time is never negative: our own clock may have gone back."""
+    why = Diagnosis(code=code, evidence="it crashes.", who="somebody", standing=())
+    ending = record(*WAITING).model_copy(update={"diagnosis": why})
+    no = "No pod" if code == "name_generated" else "Pod"
+    assert happened(ending, Event.NOT_RECREATED, later(at), TASK) == f"{no} mec-0 {said}"
+
+
+@pytest.mark.parametrize("other_options", [True, False])
+def test_a_resumed_bounce_says_whose_options_count_if_it_was_given_others(other_options: bool) -> None:
+    kept = " It goes on with the options that it began with."
+    assert resumed(record(), other_options=other_options).endswith(f"UTC.{kept}" if other_options else "UTC.")
+
+
+@pytest.mark.parametrize(
+    ("joined", "said"),
+    [
+        (False, "Pod mec-0 was bounced: mec-0 (uid-2) is back after 60 s."),
+        (True, "Nothing was deleted: uid-1 had gone already, and mec-0 (uid-2) is back."),
+    ],
+)
+def test_of_a_bounce_that_is_done_both_incarnations_are_told(joined: bool, said: str) -> None:
+    done = record(*WAITING).model_copy(update={"new_pod": SeenPod(name="mec-0", uid="uid-2")})
+    if joined:
+        gone = StateEntry(state=State.AWAIT_READY, at=NOW, event=Event.ALREADY_REPLACED)
+        done = done.model_copy(update={"path": (done.path[0], gone)})
+    assert happened(done, Event.POD_READY, later(60), TASK) == said
+
+
+def test_a_rollout_needs_no_repair() -> None:
+    why = Diagnosis(code="rolled_out", evidence="it was rolled out", who="nobody", standing=())
+    said = "Nothing needs repair: the rollout goes on by itself. Look at the pods of the ReplicaSet that took over."
+    assert advice(record(*WAITING), why, TASK) == said

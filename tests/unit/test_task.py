@@ -502,8 +502,7 @@ class TestAnOldIntent:
             "The DELETE that was announced before may still be carried out."
         )
         assert result.advice.endswith(
-            " For that, start a new bounce with pod_uid=uid-1 and an empty step state: no other pod can be deleted "
-            "then."
+            " Then start a new bounce with pod_uid=uid-1 and an empty step state: this can delete no other pod."
         )
 
     @pytest.mark.parametrize("fault", [LOST, AccessDenied("expired")], ids=["unreachable", "denied"])
