@@ -69,9 +69,8 @@ def _changed_with_replacement(record: BounceRecord, width: int | None) -> str:
     if old.name != new.name:
         said.insert(0, f"name {old.name} → {new.name}")
     if old.images:
-        changes = [
-            f"image of {container} {before} → {after}" for container, before, after in old.image_changes(new.images)
-        ]
+        images = old.image_changes(new.images)
+        changes = [f"image of {container} {before} → {after}" for container, before, after in images]
         said += changes or ["same image" if len(old.images) == 1 else "same images"]
     if old.host and new.host:
         same = old.host == new.host
