@@ -17,7 +17,7 @@ from mecbounce.task import BounceTask
 
 def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
     """Bounce, or resume what an earlier run left, and tell how it ended."""
-    cluster, left = asked.cluster, None
+    cluster, earlier = asked.cluster, None
     with stop_signals() as stop:
         task = BounceTask(
             asked.request,
@@ -33,17 +33,17 @@ def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
         )
         try:
             with terminal:
-                left = _taken_up(asked)
-                result = task.go_on(left)
-                if left is not None and left.finished:
-                    _tell_late(terminal, left)
+                earlier = _taken_up(asked)
+                result = task.go_on(earlier)
+                if earlier is not None and earlier.finished:
+                    _tell_late(terminal, earlier)
         except Interrupted:
             terminal.sum_up()
             raise
         except StoppedImmediately as stopped:
-            raise StoppedImmediately(_what_is_recorded(terminal.record or left)) from stopped
+            raise StoppedImmediately(_what_is_recorded(terminal.record or earlier)) from stopped
         except RecordNotSaved as error:
-            if terminal.record is None and left is None:
+            if terminal.record is None and earlier is None:
                 raise UsageProblem(f"--state: {error}") from error
             raise
     terminal.end(result)
@@ -53,38 +53,38 @@ def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
 
 def to_resume(asked: Asked) -> BounceRecord | None:
     """Give the unfinished bounce that `run` would resume. Raises what `run` would raise of its record's file."""
-    left = _left(asked)
+    earlier = _loaded(asked)
     try:
         asked.store.try_place()
     except RecordNotSaved as error:
         raise UsageProblem(f"--state: {error}") from error
-    return None if left is None or left.finished else left
+    return None if earlier is None or earlier.finished else earlier
 
 
 def _taken_up(asked: Asked) -> BounceRecord | None:
     """Give what an earlier run left: a bounce to resume, or an end to tell. Set a bounce aside whose end was told."""
-    left = _left(asked)
-    if left is None or not left.finished or _is_untold_end(left, asked.request):
-        return left
+    earlier = _loaded(asked)
+    if earlier is None or not earlier.finished or _is_untold_end(earlier, asked.request):
+        return earlier
     asked.store.set_aside()
     return None
 
 
-def _left(asked: Asked) -> BounceRecord | None:
+def _loaded(asked: Asked) -> BounceRecord | None:
     """Load the record of an earlier run. Raises ForeignRecord if it is neither to be resumed nor to be set aside."""
-    left, where = asked.store.load(), str(asked.store)
-    if left is None:
+    earlier, where = asked.store.load(), str(asked.store)
+    if earlier is None:
         return None
-    refuse_other_pod(left, asked.request, where)
-    if not left.finished:  # an ended bounce with a mistyped --node must not stand in the way of the corrected one
-        refuse_other_bounce(left, asked.request, where, server=asked.cluster.server)
-    return left
+    refuse_other_pod(earlier, asked.request, where)
+    if not earlier.finished:  # an ended bounce with a mistyped --node must not stand in the way of the corrected one
+        refuse_other_bounce(earlier, asked.request, where, server=asked.cluster.server)
+    return earlier
 
 
-def _is_untold_end(left: BounceRecord, request: BounceRequest) -> bool:
+def _is_untold_end(earlier: BounceRecord, request: BounceRequest) -> bool:
     """Whether a finished record is of the bounce that is asked for, and the run that ended it did not tell so."""
-    pinned = left.old_pod.uid if left.old_pod else left.request.pod_uid
-    return left.untold and left.request.node == request.node and request.pod_uid in (None, pinned)
+    pinned = earlier.old_pod.uid if earlier.old_pod else earlier.request.pod_uid
+    return earlier.untold and earlier.request.node == request.node and request.pod_uid in (None, pinned)
 
 
 def _tell_late(terminal: BounceInTerminal, ended: BounceRecord) -> None:

@@ -72,7 +72,7 @@ def show_plan(options: BounceOptions) -> int:
 @app.command()
 @with_options(CommonOptions)
 def status(options: CommonOptions) -> int:
-    """Show where the bounce of POD, or that of --state, stands. Reads its record and asks no cluster."""
+    """Show where the bounce of POD, or that of --state, stands. Reads its record; sends the API server nothing."""
     if (options.pod is None) is (options.state is None):
         raise UsageProblem("expected either POD or --state")
     state = options.state

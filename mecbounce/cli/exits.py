@@ -74,7 +74,7 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
 
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     # One that was ignored stays ignored, as nohup wants it.
-    before = {one: signal.signal(one, ask) for one in signals if signal.getsignal(one) != signal.SIG_IGN}
+    before = {number: signal.signal(number, ask) for number in signals if signal.getsignal(number) != signal.SIG_IGN}
     try:
         yield lambda: bool(asked)
     finally:

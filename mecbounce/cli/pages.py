@@ -11,13 +11,7 @@ from typing import Any
 from rich.text import Text
 
 from mecbounce.cli.layout import LABEL, labelled, pasteable, short_uid, wrapped
-from mecbounce.cli.next_commands import (
-    DELETED,
-    Given,
-    diagnosis_code,
-    next_commands,
-    who_must_act,
-)
+from mecbounce.cli.next_commands import DELETED, Given, diagnosis_code, next_commands, who_must_act
 from mecbounce.codes import DiagnosisCode
 from mecbounce.machine import State
 from mecbounce.messages import COMMAND, happened, protection_tried, utc
@@ -75,7 +69,8 @@ def _changed_with_replacement(record: BounceRecord, width: int | None) -> str:
     if old.name != new.name:
         said.insert(0, f"name {old.name} → {new.name}")
     if old.images:
-        changes = [f"image of {one} {before} → {after}" for one, before, after in old.image_changes(new.images)]
+        images = old.image_changes(new.images)
+        changes = [f"image of {container} {before} → {after}" for container, before, after in images]
         said += changes or ["same image" if len(old.images) == 1 else "same images"]
     if old.host and new.host:
         same = old.host == new.host
@@ -101,10 +96,7 @@ def _page(record: BounceRecord, width: int | None) -> list[Text]:
 
 def _resumable(record: BounceRecord, width: int | None) -> list[Text]:
     saves = "once" if record.revision == 1 else f"{record.revision} times"
-    rows = {
-        "Changed": _changed(record),
-        "Record": f"unfinished, saved {saves}: it can be resumed",
-    }
+    rows = {"Changed": _changed(record), "Record": f"unfinished, saved {saves}: it can be resumed"}
     if record.deadline is not None:
         rows = {"Deadline": utc(record.deadline), **rows}
     return _rows(rows, width)

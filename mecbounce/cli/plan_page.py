@@ -51,7 +51,7 @@ def plan_page(found: Plan, title: str, resumes: str = "") -> RenderableType:
 
 def _checks(found: Plan) -> Table:
     table = Table.grid(padding=(0, 2))
-    answers = {one.code: one for one in found.checks}
+    answers = {answer.code: answer for answer in found.checks}
     for check in CHECKS if found.checks else ():
         answer = answers.get(check.code)
         if answer is None:

@@ -119,8 +119,8 @@ def _readiness(
 
 
 def _incarnations(record: BounceRecord) -> str:
-    known = [one for one in (record.old_pod, record.new_pod) if one is not None]
-    return " → ".join(f"{one.name} {short_uid(one.uid)}{f' on {one.host}' if one.host else ''}" for one in known)
+    known = [pod for pod in (record.old_pod, record.new_pod) if pod is not None]
+    return " → ".join(f"{pod.name} {short_uid(pod.uid)}{f' on {pod.host}' if pod.host else ''}" for pod in known)
 
 
 def _notices(record: BounceRecord) -> dict[State, list[Notice]]:

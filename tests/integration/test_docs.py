@@ -340,8 +340,8 @@ def test_every_exception_has_its_entry() -> None:
 
 
 def test_every_log_line_has_its_entry() -> None:
-    source = (PACKAGE / "task.py").read_text(encoding="utf-8")
-    logged = {(name, level) for level, name in re.findall(r'\.(\w+)\("(bounce\.\w+)"', source)}
+    sources = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
+    logged = {(name, level) for level, name in re.findall(r'\.(\w+)\("((?:bounce|cluster)\.\w+)"', "".join(sources))}
     assert sorted(logged) == sorted((row[0].strip("`"), row[1]) for row in table("runners.md", "## Logging"))
 
 
