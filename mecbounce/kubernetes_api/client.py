@@ -228,7 +228,7 @@ class KubernetesCluster:
             )
 
     def pods(self, namespace: str, name: str | None = None) -> tuple[Pod, ...]:
-        return self._list_pods(namespace, name)[0]
+        return self.list_pods(namespace, name)[0]
 
     def selected_pods(self, namespace: str, labels: str) -> tuple[Pod, ...]:
         """List the pods that a label selector selects, such as `app=mec`. Raises Refused if it is malformed."""
@@ -242,19 +242,19 @@ class KubernetesCluster:
         with readable("namespaces"):
             return tuple(str(item["metadata"]["name"]) for item in listed["items"])
 
-    def _list_pods(self, namespace: str, name: str | None) -> tuple[tuple[Pod, ...], str]:
+    def list_pods(self, namespace: str, name: str | None) -> tuple[tuple[Pod, ...], str]:
         """List the pods. Gives them and the list's resourceVersion, from which a watch can start."""
         return read_pod_list(self._json(lambda **raw: self._core.list_namespaced_pod(namespace, **_named(name), **raw)))
 
     @contextmanager
     def watch(self, namespace: str) -> Iterator[PodWatch]:
-        watch = KubernetesPodWatch(partial(self._list_pods, namespace), partial(self._open_watch, namespace))
+        watch = KubernetesPodWatch(partial(self.list_pods, namespace), partial(self.open_watch, namespace))
         try:
             yield watch
         finally:
             watch.close()
 
-    def _open_watch(self, namespace: str, name: str | None, resource_version: str) -> Any:
+    def open_watch(self, namespace: str, name: str | None, resource_version: str) -> Any:
         """Start a watch from a list's resourceVersion. Gives urllib3's response, to be read and closed."""
         asked = _named(name) | {
             "watch": True,
