@@ -1471,3 +1471,13 @@ def test_a_difference_of_the_clocks_below_2_s_is_none(ahead: float, skew: float)
     context = context_of(record_in(State.AWAIT_READY), cluster)
     assert context.skew == timedelta(seconds=skew)
     assert context.server_now == later(ahead)
+
+
+def test_of_several_replacements_of_a_pod_that_has_not_gone_the_oldest_is_kept() -> None:
+    made = {"owner": REPLICA_SET, "metadata": {"generateName": "rs-"}}
+    old = pod("rs-a", "a", deleted=30, **made)
+    new = [pod(f"rs-{uid}", uid, created=created, **made) for uid, created in (("b", 9), ("c", 5))]
+    record = record_in(State.AWAIT_TERMINATION, deadline=60, old=old, request=request(node=None, pod="rs-a"))
+    outcome = run(record, FakeCluster(FakeClock(), old, *new), now=later(60))
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.standing == ("rs-c",)
