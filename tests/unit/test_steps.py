@@ -1481,3 +1481,13 @@ def test_of_several_replacements_of_a_pod_that_has_not_gone_the_oldest_is_kept()
     outcome = run(record, FakeCluster(FakeClock(), old, *new), now=later(60))
     assert outcome.diagnosis is not None
     assert outcome.diagnosis.standing == ("rs-c",)
+
+
+def test_the_pods_beside_one_whose_deletion_has_happened_are_saved_with_it() -> None:
+    """Else one that a scale-up has made would count as its replacement."""
+    made = {"owner": REPLICA_SET, "metadata": {"generateName": "rs-"}}
+    old, going, beside = pod("rs-a", "a", **made), pod("rs-a", "a", deleted=30, **made), pod("rs-b", "b", **made)
+    record = record_in(State.DELETE_POD, old=old, request=request(node=None, pod="rs-a"))
+    outcome = run(record, FakeCluster(FakeClock(), going, beside))
+    assert outcome.event is Event.DELETE_ACCEPTED
+    assert outcome.record_changes["old_pod"].lookalikes == {"b"}
