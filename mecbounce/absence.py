@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mecbounce.codes import ADMINISTRATORS, OPERATOR, DiagnosisCode
-from mecbounce.diagnosis import bracketed, last_warning, listed, quoted, refusal
+from mecbounce.diagnosis import bracketed, explanation, last_warning, listed, refusal
 from mecbounce.kubernetes_api.objects import Controller
 from mecbounce.record import Diagnosis
 
@@ -66,7 +66,7 @@ def name_generated() -> Diagnosis:
 def too_few(old: PinnedPod, gone: int) -> Diagnosis:
     """Say that there is a new pod, but more pods of its controller have gone than new ones are back."""
     evidence = f"{gone + 1} pods of its controller have gone, and fewer new ones are back"
-    return Diagnosis.of(DiagnosisCode.TOO_FEW_REPLACEMENTS, evidence, who=_maker(old))
+    return Diagnosis.of(DiagnosisCode.TOO_FEW_REPLACEMENTS, evidence, who=_who_must_act(old))
 
 
 def others(old: PinnedPod, pods: Iterable[Pod]) -> tuple[Pod, ...]:
@@ -74,11 +74,11 @@ def others(old: PinnedPod, pods: Iterable[Pod]) -> tuple[Pod, ...]:
     controller = old.controller
     if controller is None:
         return ()
-    return tuple(pod for pod in pods if pod.uid != old.uid and pod.stands and pod.belongs_to(controller))
+    return tuple(pod for pod in pods if pod.uid != old.uid and pod.active and pod.belongs_to(controller))
 
 
 def unready_predecessor(controller: Controller, pod_name: str, pods: Iterable[Pod]) -> str:
-    """Say which pod of a lower number an OrderedReady StatefulSet waits for. Empty: none.
+    """Say that an OrderedReady StatefulSet waits for a pod of a lower number. Empty: it does not.
 
     https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#deployment-and-scaling-guarantees
     """
@@ -86,16 +86,17 @@ def unready_predecessor(controller: Controller, pod_name: str, pods: Iterable[Po
     if not controller.ordered or ordinal is None:
         return ""
     present = {pod.name: pod for pod in pods}
+    in_order = f"{controller.reference.called} makes its pods in order (OrderedReady), and"
     for number in range(controller.first_ordinal, ordinal):
         name = f"{controller.reference.name}-{number}"
         pod = present.get(name)
         if pod is None:
-            return f"pod {name} does not exist"
+            return f"{in_order} pod {name} does not exist"
         if pod.terminating:
-            return f"pod {name} is terminating"
+            return f"{in_order} pod {name} is terminating"
         ready = pod.condition("Ready")
         if ready is None or ready.status != "True":
-            return f"pod {name} is not ready"
+            return f"{in_order} pod {name} is not ready"
     return ""
 
 
@@ -107,7 +108,7 @@ def _resource(seen: Absence) -> Diagnosis | None:
         return Diagnosis.of(DiagnosisCode.NODE_MISSING, node)
     if node.deleting:
         return Diagnosis.of(DiagnosisCode.NODE_DELETING, f"{ref} is being deleted")
-    if (node.desired or "").casefold() in ref.down_values:
+    if node.is_down(ref):
         evidence = f"{ref} has been turned down meanwhile ({ref.desired_path}: {node.desired})"
         return Diagnosis.of(DiagnosisCode.NODE_DOWN, evidence)
     return None
@@ -120,10 +121,10 @@ def _in_its_place(old: PinnedPod, seen: Absence) -> Diagnosis | None:
     what = f"pod {namesake.name} ({namesake.uid}) stands in its place"
     if namesake.terminating:
         evidence = f"{what} and is itself terminating"
-        return Diagnosis.of(DiagnosisCode.REPLACEMENT_TERMINATING, evidence, who=_maker(old))
+        return Diagnosis.of(DiagnosisCode.REPLACEMENT_TERMINATING, evidence, who=_who_must_act(old))
     owner = namesake.controller
     owned = f"another controller owns it: {owner}" if owner else "nothing controls it"
-    return Diagnosis.of(DiagnosisCode.OTHER_CONTROLLER, f"{what}, but {owned}", who=_maker(old))
+    return Diagnosis.of(DiagnosisCode.OTHER_CONTROLLER, f"{what}, but {owned}", who=_who_must_act(old))
 
 
 def _controller(old: PinnedPod, seen: Absence) -> Diagnosis | None:
@@ -150,15 +151,14 @@ def _wants_none(old: PinnedPod, now: Controller, seen: Absence) -> Diagnosis | N
         asked = now.owner or now.reference  # people scale a Deployment, not its ReplicaSet
         return Diagnosis.of(DiagnosisCode.CONTROLLER_SCALED_DOWN, scaled, asked.called)
     if now.reference.kind == "Job":
-        if over := now.condition("Complete") or now.condition("Failed"):
+        if over := now.true_condition("Complete") or now.true_condition("Failed"):
             return Diagnosis.of(DiagnosisCode.JOB_FINISHED, f"{called} is over: {over.type}{bracketed(over)}", called)
         if now.suspended:
             return Diagnosis.of(DiagnosisCode.JOB_SUSPENDED, f"{called} is suspended (spec.suspend)", called)
     if old.of_daemon_set and (without := _host_without_daemon(old, now, seen)):
         return without
-    if waits_for := unready_predecessor(now, old.name, seen.pods):
-        evidence = f"{called} makes its pods in order (OrderedReady), and {waits_for}"
-        return Diagnosis.of(DiagnosisCode.PREDECESSOR_NOT_READY, evidence)
+    if waits := unready_predecessor(now, old.name, seen.pods):
+        return Diagnosis.of(DiagnosisCode.PREDECESSOR_NOT_READY, waits)
     return None
 
 
@@ -167,7 +167,7 @@ def _rolled_out(old: PinnedPod, pinned: Owner, seen: Absence) -> Diagnosis | Non
     if pinned.kind != "ReplicaSet":
         return None
     now = seen.controller
-    listed = (one for one in seen.replica_sets if one.reference.uid == pinned.uid)
+    listed = (controller for controller in seen.replica_sets if controller.reference.uid == pinned.uid)
     known = now if isinstance(now, Controller) else next(listed, None)
     if known is not None and not _has_enough(old, known, seen):
         return None
@@ -219,7 +219,7 @@ def _host_without_daemon(old: PinnedPod, now: Controller, seen: Absence) -> Diag
         called = now.reference.called
         evidence = (
             f"{called} has a pod on every Kubernetes node where it wants one ({now.hosts_wanted}), "
-            f"and {old.host} is none of them"
+            f"but not on {old.host}"
         )
         return Diagnosis.of(DiagnosisCode.HOST_NOT_WANTED, evidence, f"{called} or {old.host}")
     return None
@@ -233,7 +233,7 @@ def _creation_refused(old: PinnedPod, seen: Absence) -> Diagnosis | None:
     evidence = f"the last Warning Event of {old.controller.called}: {warning}"
     why = refusal(warning)
     if why.code is DiagnosisCode.REFUSED:
-        return Diagnosis.of(DiagnosisCode.CREATION_FAILED, evidence, who=_maker(old))
+        return Diagnosis.of(DiagnosisCode.CREATION_FAILED, evidence, who=_who_must_act(old))
     return why.model_copy(update={"evidence": evidence})
 
 
@@ -251,7 +251,7 @@ def _other_name(old: PinnedPod, seen: Absence) -> Diagnosis | None:
     if not made or old.controller is None or old.generated_name or old.controller.kind == "StatefulSet":
         return None
     evidence = f"{old.controller.called} has made {listed('pod', made)} meanwhile, and none of the name {old.name}"
-    return Diagnosis.of(DiagnosisCode.OTHER_NAME, evidence, who=_maker(old))
+    return Diagnosis.of(DiagnosisCode.OTHER_NAME, evidence, who=_who_must_act(old))
 
 
 def _nothing_came(old: PinnedPod, seen: Absence) -> Diagnosis:
@@ -261,12 +261,12 @@ def _nothing_came(old: PinnedPod, seen: Absence) -> Diagnosis:
         evidence = f"the replacement {came.name} ({came.uid}) {how}, and nothing has made another"
     if isinstance(seen.controller, Controller):
         unready = (one for one in seen.controller.conditions if one.type == "Ready" and one.status != "True")
-        if why := quoted(next(unready, None)):
+        if why := explanation(next(unready, None)):
             evidence += f"; {seen.controller.reference.called} says of itself that it is not ready: {why}"
-    return Diagnosis.of(DiagnosisCode.NOT_RECREATED, evidence, who=_maker(old))
+    return Diagnosis.of(DiagnosisCode.NOT_RECREATED, evidence, who=_who_must_act(old))
 
 
-def _maker(old: PinnedPod) -> str:
+def _who_must_act(old: PinnedPod) -> str:
     """Name who must act for whatever makes the pod."""
     if old.controller is None:
         return "whoever made the pod"

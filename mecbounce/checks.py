@@ -95,7 +95,7 @@ class Facts:
         named = self.named
         if named is None:
             return None
-        return next((one for one in self._controllers if one.same_type(named) and one.uid != named.uid), None)
+        return next((owner for owner in self._controllers if owner.same_type(named) and owner.uid != named.uid), None)
 
     @property
     def unverified(self) -> str:
@@ -110,8 +110,10 @@ class Facts:
         """The controllers above the pod, lowest first."""
         return self.above or ((self.pod.controller,) if self.pod and self.pod.controller else ())
 
-    def desired(self, values: frozenset[str]) -> bool:
-        return self.node is not None and (self.node.desired or "").casefold() in values
+    @property
+    def down(self) -> bool:
+        """True if the node is meant to be down."""
+        return self.node is not None and self.request.node is not None and self.node.is_down(self.request.node)
 
     def active(self, values: frozenset[str]) -> bool:
         return self.node is not None and (self.node.activity or "").casefold() in values
@@ -121,18 +123,23 @@ class Facts:
 class Check:
     """A question, and what to do and say if the answer is yes.
 
-    `event` ends the checks; None: a yes only gives a notice. `forced` is the notice where `force` goes on in spite of a
-    yes; None: `force` changes nothing. `needs`: ask it only if this was given, "node" or "pod_uid".
+    `code`: the event that ends the checks, or any other text: then a yes only gives a notice. `forced` is the notice
+    where `force` goes on in spite of a yes; None: `force` changes nothing. `needs`: ask it only if this was given,
+    "node" or "pod_uid".
     """
 
-    code: str
+    code: Event | str
     question: str
     applies: Callable[[Facts], bool]
-    event: Event | None
     message: Callable[[Facts], str]
     advice: Callable[[Facts], str] = lambda _: ""
     forced: Callable[[Facts], str] | None = None
     needs: str = ""
+
+    @property
+    def event(self) -> Event | None:
+        """The event that a yes ends the checks with. None: it does not end them."""
+        return self.code if isinstance(self.code, Event) else None
 
 
 class Finding(Frozen):
@@ -167,11 +174,6 @@ def _down_advice(facts: Facts) -> str:
     return f"To start it, change {path} of {facts.request.node}."
 
 
-def _maker(facts: Facts) -> str:
-    ref = facts.request.node
-    return f"The operator of {ref.plural}.{ref.group}" if ref else "The pod's controller"
-
-
 def _controller(facts: Facts) -> str:
     return facts.maker.called if facts.maker else "its controller"
 
@@ -190,7 +192,9 @@ def _phase(facts: Facts) -> str:
 
 
 def _missing_advice(facts: Facts) -> str:
-    said = f"{_maker(facts)} should have made it: look at its log and Events."
+    ref = facts.request.node
+    maker = f"The operator of {ref.plural}.{ref.group}" if ref else "The pod's controller"
+    said = f"{maker} should have made it: look at its log and Events."
     if looks_generated(facts.request.pod):
         said = f"If {facts.request.pod} was a generated name, its controller has made another pod or wants none."
     return f"{said} If the name or the namespace is wrong, correct it."
@@ -211,38 +215,34 @@ def _replaced_message(facts: Facts) -> str:
 
 CHECKS: tuple[Check, ...] = (
     Check(
-        code="node_unserved",
+        code=Event.NODE_UNSERVED,
         question="Is the resource type unknown to the API server?",
         needs="node",
         applies=lambda facts: bool(facts.missing) and not facts.served,
-        event=Event.NODE_UNSERVED,
         message=lambda facts: f"{facts.missing}.",
         advice=lambda _: "Correct the node's group, version and plural, or have that resource type installed.",
     ),
     Check(
-        code="node_missing",
+        code=Event.NODE_MISSING,
         question="Is the custom resource missing?",
         needs="node",
         applies=lambda facts: bool(facts.missing),
-        event=Event.NODE_MISSING,
         message=lambda facts: f"{facts.missing}.",
         advice=lambda _: "Check the namespace and the node's group, version, plural and name.",
     ),
     Check(
-        code="node_unreadable",
+        code=Event.NODE_UNREADABLE,
         question="Is its state something other than text?",
         needs="node",
         applies=lambda facts: bool(facts.unreadable),
-        event=Event.NODE_UNREADABLE,
         message=lambda facts: f"{facts.request.node}: {facts.unreadable}.",
         advice=lambda _: "Check desired_path and activity_path of the NodeRef, or correct the resource.",
     ),
     Check(
-        code="node_deleting",
+        code=Event.NODE_DELETING,
         question="Is it being deleted?",
         needs="node",
         applies=lambda facts: facts.node is not None and facts.node.deleting,
-        event=Event.NODE_DELETING,
         message=lambda facts: (
             f"{facts.request.node} is being deleted, so its operator would not recreate the pod. It is not bounced "
             f"({facts.terms.force} does not change that)."
@@ -250,11 +250,10 @@ CHECKS: tuple[Check, ...] = (
         advice=lambda _: "If the node is still wanted, create its resource again once it has gone.",
     ),
     Check(
-        code="node_down",
+        code=Event.NODE_DOWN,
         question="Is its desired state down?",
         needs="node",
-        applies=lambda facts: facts.request.node is not None and facts.desired(facts.request.node.down_values),
-        event=Event.NODE_DOWN,
+        applies=lambda facts: facts.down,
         message=lambda facts: (
             f"{facts.request.node} is meant to be down, so it is not bounced "
             f"({facts.terms.force} does not change that)."
@@ -266,24 +265,21 @@ CHECKS: tuple[Check, ...] = (
         question="Does it have no desired state?",
         needs="node",
         applies=lambda facts: facts.node is not None and not facts.node.desired,
-        event=None,
         message=lambda facts: (
-            f"{facts.request.node} has no {facts.desired_path} (desired_path): taken as not meant to be down."
+            f"{facts.request.node} has no {facts.desired_path} (desired_path): treated as meant to be up."
         ),
     ),
     Check(
-        code="already_replaced",
+        code=Event.ALREADY_REPLACED,
         question="Has the pinned incarnation gone already?",
         needs="pod_uid",
         applies=lambda facts: facts.pod is None or facts.pod.uid != facts.pod_uid,
-        event=Event.ALREADY_REPLACED,
         message=_replaced_message,
     ),
     Check(
-        code="pod_missing",
+        code=Event.POD_MISSING,
         question="Is the pod missing?",
         applies=lambda facts: facts.pod is None,
-        event=Event.POD_MISSING,
         message=lambda facts: (
             f"{facts.who} does not exist"
             + (f", although {facts.request.node} is not meant to be down" if facts.request.node else "")
@@ -292,10 +288,9 @@ CHECKS: tuple[Check, ...] = (
         advice=_missing_advice,
     ),
     Check(
-        code="pod_static",
+        code=Event.POD_STATIC,
         question="Does it mirror a static pod?",
         applies=lambda facts: facts.pod is not None and facts.pod.mirrors_static_pod,
-        event=Event.POD_STATIC,
         message=lambda facts: (
             f"{facts.who} only mirrors a static pod of the kubelet on {_host(facts)}: deleting it restarts nothing "
             f"({facts.terms.force} does not change that)."
@@ -306,10 +301,9 @@ CHECKS: tuple[Check, ...] = (
         ),
     ),
     Check(
-        code="pod_unmanaged",
+        code=Event.POD_UNMANAGED,
         question="Is the pod without a controller?",
         applies=lambda facts: facts.pod is not None and facts.maker is None,
-        event=Event.POD_UNMANAGED,
         message=lambda facts: (
             f"{facts.who} has no controller"
             + (f", only owners that do not control it ({facts.owners})" if facts.owners else "")
@@ -328,17 +322,15 @@ CHECKS: tuple[Check, ...] = (
         question="Is the custom resource its owner, but not its controller?",
         needs="node",
         applies=lambda facts: facts.pod is not None and facts.pod.controller is None and facts.maker is not None,
-        event=None,
         message=lambda facts: (
             f"{facts.request.node} owns the pod without `controller: true`: its operator is trusted to recreate it."
         ),
     ),
     Check(
-        code="pod_foreign",
+        code=Event.POD_FOREIGN,
         question="Is the pod made from another custom resource?",
         needs="node",
         applies=lambda facts: facts.other_resource is not None,
-        event=Event.POD_FOREIGN,
         message=lambda facts: f"{facts.who} is made from {facts.other_resource}, not from {facts.request.node}.",
         advice=lambda _: (
             "Name the node that the pod is made from. If that resource was recreated under its name, its operator must "
@@ -350,27 +342,24 @@ CHECKS: tuple[Check, ...] = (
         question="Is the pod's link to the custom resource unverified?",
         needs="node",
         applies=lambda facts: bool(facts.unverified),
-        event=None,
         message=lambda facts: (
             f"Not verified: whether {facts.who} is made from {facts.request.node} ({facts.unverified}). "
             "Its state is checked anyway."
         ),
     ),
     Check(
-        code="already_terminating",
+        code=Event.ALREADY_TERMINATING,
         question="Is it terminating already?",
         applies=lambda facts: facts.pod is not None and facts.pod.terminating,
-        event=Event.ALREADY_TERMINATING,
-        message=lambda facts: f"{facts.who} is being deleted already: joining that deletion, not deleting again.",
+        message=lambda facts: f"{facts.who} is being deleted already: this bounce sends no DELETE and only waits.",
     ),
     Check(
-        code="pod_ended",
+        code=Event.POD_ENDED,
         question="Have its containers ended, and is its name generated?",
         applies=lambda facts: facts.ended and facts.has_generated_name,
-        event=Event.POD_ENDED,
         message=lambda facts: (
-            f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} does not need it: it has another pod, "
-            f"or wants none. Deleting this one restarts nothing ({facts.terms.force} does not change that)."
+            f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} already has another pod, "
+            f"or wants no pod. Deleting this one restarts nothing ({facts.terms.force} does not change that)."
         ),
         advice=lambda facts: f"Bounce a pod of {_controller(facts)} that runs; this one can be deleted at any time.",
     ),
@@ -378,14 +367,12 @@ CHECKS: tuple[Check, ...] = (
         code="pod_ended_in_place",
         question="Have its containers ended, under a fixed name?",
         applies=lambda facts: facts.ended,
-        event=None,
         message=lambda facts: f"The pod has ended ({_phase(facts)}): a bounce removes it, so that it can be recreated.",
     ),
     Check(
-        code="pod_of_job",
+        code=Event.POD_OF_JOB,
         question="Does it run only until its work is done, as a Job's pod does?",
         applies=lambda facts: facts.runs_until_done,
-        event=Event.POD_OF_JOB,
         message=lambda facts: (
             f"{facts.who} belongs to {_controller(facts)} and runs only until its work is done"
             f"{_restart_policy(facts)}. Once deleted, its work starts again in another pod, or counts as failed and is "
@@ -401,11 +388,10 @@ CHECKS: tuple[Check, ...] = (
         ),
     ),
     Check(
-        code="node_rebuilding",
+        code=Event.NODE_REBUILDING,
         question="Is the node rebuilding?",
         needs="node",
         applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.rebuilding_values),
-        event=Event.NODE_REBUILDING,
         message=lambda facts: f"{facts.request.node} is rebuilding; a bounce now would make it begin again.",
         advice=lambda facts: f"Wait until it has rebuilt. To bounce it anyway, use {facts.terms.force}.",
         forced=lambda facts: (
@@ -417,7 +403,6 @@ CHECKS: tuple[Check, ...] = (
         question="Is the node catching up?",
         needs="node",
         applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.catchup_values),
-        event=None,
         message=lambda _: "The node is catching up; it goes on catching up after the bounce.",
     ),
 )

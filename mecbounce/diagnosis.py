@@ -84,12 +84,12 @@ def refusal(answer: str, *, final: bool = True) -> Diagnosis:
 
 def last_warning(events: Iterable[PodEvent], since: datetime | None = None) -> str:
     """Quote the last Warning Event, if it is not from before `since`. Empty: there is none."""
-    return quoted(_last_warning(one for one in events if since is None or one.last_seen >= since))
+    return explanation(_last_warning(event for event in events if since is None or event.last_seen >= since))
 
 
 def _last_warning(events: Iterable[PodEvent]) -> PodEvent | None:
     warnings = (one for one in events if one.type == "Warning" and not HARMLESS.search(f"{one.reason}: {one.message}"))
-    in_order = sorted(warnings, key=lambda one: one.last_seen)
+    in_order = sorted(warnings, key=lambda event: event.last_seen)
     return in_order[-1] if in_order else None
 
 
@@ -106,9 +106,9 @@ def termination(pod: Pod, host: Host | None, server_now: datetime, events: Itera
     if lost := _host_lost(host):
         return Diagnosis.of(DiagnosisCode.HOST_LOST, lost + also)
     # What was wrong before the deletion, such as a failed probe, does not keep the pod.
-    warning = last_warning(one for one in events if (pod.deleted_for(one.last_seen) or 0) >= 0)
+    warning = last_warning(event for event in events if (pod.deleted_for(event.last_seen) or 0) >= 0)
     last = f"; its last Warning Event: {warning}" if warning else ""
-    running = [one.name for one in pod.status.all_containers if one.state.running]
+    running = [status.name for status in pod.status.all_containers if status.state.running]
     grace_ends = pod.metadata.deletion_timestamp
     if running and grace_ends is not None:
         left = (grace_ends - server_now).total_seconds()
@@ -119,14 +119,14 @@ def termination(pod: Pod, host: Host | None, server_now: datetime, events: Itera
         evidence = f"{still}, {abs(left):.0f} s over the grace period{also}{last}"
         return Diagnosis.of(DiagnosisCode.GRACE_PERIOD_EXCEEDED, evidence)
     if finalizers:
-        foreign = [one for one in pod.metadata.finalizers if not _KUBERNETES_OWN.match(one)]
+        foreign = [name for name in pod.metadata.finalizers if not _KUBERNETES_OWN.match(name)]
         evidence = f"no container runs any more; finalizers left: {finalizers}"
         return Diagnosis.of(DiagnosisCode.FINALIZERS, evidence, listed("finalizer", foreign) if foreign else "")
     evidence = f"no container runs any more and no finalizer is left; its kubelet has not removed it{last}"
     return Diagnosis.of(DiagnosisCode.NOT_REMOVED, evidence)
 
 
-def standing_again(pod: Pod) -> Diagnosis:
+def exists_again(pod: Pod) -> Diagnosis:
     """Say that the old pod had gone and exists again: a backup of the API server's data was restored, for instance."""
     again = "the old pod had gone, and the API server shows it again"
     if pod.terminating:
@@ -178,8 +178,8 @@ def how_it_ended(pod: Pod) -> str:
 def _ended(pod: Pod) -> Diagnosis | None:
     if not pod.finished:
         return None
-    ended = [(one.name, one.state.terminated) for one in _statuses(pod) if one.state.terminated]
-    why, who = quoted(pod.status) or shortened(pod.disrupted), ADMINISTRATORS
+    ended = [(status.name, status.state.terminated) for status in _statuses(pod) if status.state.terminated]
+    why, who = explanation(pod.status) or shortened(pod.disrupted), ADMINISTRATORS
     if not why and ended:  # its containers have ended by themselves
         name, how = next((one for one in ended if one[1].exit_code), ended[-1])
         why, who = f"container {name}, exit code {how.exit_code}{bracketed(how)}", APPLICATION
@@ -195,7 +195,7 @@ def _scheduling(pod: Pod) -> Diagnosis | None:
         return Diagnosis.of(DiagnosisCode.SCHEDULING_GATED, evidence, ", ".join(gates))
     scheduled = pod.condition("PodScheduled")
     if scheduled is not None and scheduled.status == "False":
-        return Diagnosis.of(DiagnosisCode.UNSCHEDULABLE, quoted(scheduled))
+        return Diagnosis.of(DiagnosisCode.UNSCHEDULABLE, explanation(scheduled))
     if pod.spec.scheduler_name in ("", "default-scheduler"):
         return Diagnosis.of(DiagnosisCode.UNSCHEDULED, "no scheduler has looked at it")
     scheduler = pod.spec.scheduler_name
@@ -213,7 +213,7 @@ def _on_its_host(pod: Pod, host: Host | None) -> Diagnosis | None:
 def _not_made(pod: Pod) -> Diagnosis | None:
     for status in _statuses(pod):
         waiting = status.state.waiting
-        evidence = f"container {status.name}: {quoted(waiting)}"
+        evidence = f"container {status.name}: {explanation(waiting)}"
         if waiting and waiting.reason in IMAGE_REASONS:
             return Diagnosis.of(DiagnosisCode.IMAGE_PULL, evidence)
         if waiting and waiting.reason in CONFIG_REASONS:
@@ -225,13 +225,13 @@ def _volume(pod: Pod, events: tuple[PodEvent, ...]) -> Diagnosis | None:
     warning = _last_warning(events)
     if warning is None or warning.reason not in VOLUME_EVENTS:
         return None
-    if any(one.state.running or one.state.terminated for one in _statuses(pod)):  # it was mounted in the end
+    if any(status.state.running or status.state.terminated for status in _statuses(pod)):  # it was mounted in the end
         return None
-    return Diagnosis.of(DiagnosisCode.VOLUME, quoted(warning))
+    return Diagnosis.of(DiagnosisCode.VOLUME, explanation(warning))
 
 
 def _init_container(pod: Pod) -> Diagnosis | None:
-    sidecars = {one.name for one in pod.spec.long_running}
+    sidecars = {container.name for container in pod.spec.long_running}
     for status in pod.status.init_container_statuses:
         if status.name in sidecars:
             continue
@@ -274,7 +274,7 @@ def _probes(pod: Pod, events: tuple[PodEvent, ...]) -> Diagnosis | None:
             return Diagnosis.of(DiagnosisCode.STARTUP_PROBE, evidence)
     for _, status in _long_running(pod):
         if not status.state.running:
-            why, warning = quoted(status.state.waiting), last_warning(events)
+            why, warning = explanation(status.state.waiting), last_warning(events)
             evidence = f"container {status.name} does not run yet" + (f": {why}" if why else "")
             if warning:
                 evidence += f"; the pod's last Warning Event: {warning}"
@@ -312,7 +312,7 @@ def _killed_by_startup_probe(container: Container, status: ContainerStatus, even
     if container.startup_probe is None or last is None or last.reason == "OOMKilled":
         return False
     if killings := _killings(status, events):
-        return any("failed startup probe" in one.message for one in killings)
+        return any("failed startup probe" in event.message for event in killings)
     if last.exit_code not in KILLED_EXIT_CODES:
         return False
     if last.started_at is None or last.finished_at is None:
@@ -337,14 +337,14 @@ def _killed_for_a_probe(status: ContainerStatus, ended: Terminated, events: tupl
 
 def _killings(status: ContainerStatus, events: tuple[PodEvent, ...]) -> list[PodEvent]:
     """The Events which say that the kubelet killed a container for a failed probe, the newest last."""
-    found = (one for one in events if one.message.startswith(f"Container {status.name} failed"))
-    return sorted(found, key=lambda one: one.last_seen)
+    found = (event for event in events if event.message.startswith(f"Container {status.name} failed"))
+    return sorted(found, key=lambda event: event.last_seen)
 
 
 def _host_lost(host: Host | None) -> str:
     if host is None or host.ready.status == "True":
         return ""
-    why = quoted(host.ready)
+    why = explanation(host.ready)
     return f"Kubernetes node {host.name} is not ready" + (f": {why}" if why else "")
 
 
@@ -360,8 +360,8 @@ def _statuses(pod: Pod) -> tuple[ContainerStatus, ...]:
     return (*pod.status.init_container_statuses, *pod.status.container_statuses)
 
 
-def quoted(what: Explained | None) -> str:
-    """Quote a reason and a message of Kubernetes, on one line."""
+def explanation(what: Explained | None) -> str:
+    """Give a reason and a message of Kubernetes, on one line."""
     return shortened(what.explanation) if what else ""
 
 
@@ -372,7 +372,7 @@ def shortened(text: str) -> str:
 
 
 def bracketed(what: Explained) -> str:
-    text = quoted(what)
+    text = explanation(what)
     return f" ({text})" if text else ""
 
 

@@ -1,22 +1,22 @@
 """What mecbounce raises, as a tree.
 
     MecBounceError
-    ├── ConfigError            the kubeconfig, or its context, can't be used
-    ├── RecordError            the saved record can't be used or saved; what is stored stays untouched
-    │   ├── DamagedRecord      it is not a complete record
-    │   ├── UnknownSchema      another version of mecbounce wrote it
-    │   ├── ForeignRecord      it belongs to another bounce: of another pod, node, incarnation or API server
-    │   └── RecordNotSaved     it could not be saved
-    ├── Superseded             another runner has taken this bounce over
-    ├── Interrupted            asked to stop after the deletion; the record was saved, run again to resume
-    ├── ImpossibleEvent        a bug in mecbounce: the machine has no such transition
-    └── ClusterError           the API server answered with an error, or not at all
-        ├── Unreachable        no usable answer now; the same request may succeed later
-        │   └── DeleteUnanswered   no usable answer to the DELETE: it may have been carried out
-        ├── AccessDenied       401 or 403
-        ├── NotFound           404
-        ├── Conflict           409: a precondition did not hold
-        └── Refused            any other answer that will not change
+    ├── ConfigError
+    ├── RecordError
+    │   ├── DamagedRecord
+    │   ├── UnknownSchema
+    │   ├── ForeignRecord
+    │   └── RecordNotSaved
+    ├── Superseded
+    ├── Interrupted
+    ├── ImpossibleEvent
+    └── ClusterError
+        ├── Unreachable
+        │   └── DeleteUnanswered
+        ├── AccessDenied
+        ├── NotFound
+        ├── Conflict
+        └── Refused
 
 A bounce that fails raises nothing: its `BounceResult` has the state FAILED.
 """
@@ -35,7 +35,7 @@ class ConfigError(MecBounceError):
 
 
 class RecordError(MecBounceError):
-    """The saved record can't be used or saved; what is stored stays untouched."""
+    """The saved record can't be used or saved. What is stored stays untouched."""
 
 
 class DamagedRecord(RecordError):
@@ -59,7 +59,7 @@ class Superseded(MecBounceError):
 
 
 class Interrupted(MecBounceError):
-    """Asked to stop after the deletion. The record was saved: run again to resume."""
+    """Asked to stop once the DELETE may have been sent. The record was saved: run again to resume."""
 
 
 class ImpossibleEvent(MecBounceError):

@@ -22,7 +22,7 @@ def on_entering(record: BounceRecord, now: datetime) -> dict[str, Any] | None:
     old = record.old_pod
     if old is None or all(entry.state not in (State.DELETE_POD, *WAITING) for entry in record.path):
         return None
-    maker = _maker(record, old)
+    maker = _resource_or_controller(record, old)
     if record.state is State.DELETE_POD:
         message = f"Deleting this pod ({old.uid}) to have it replaced; its grace period is {old.grace_period} s."
         told = {"type": "Normal", "reason": "Bouncing", "message": message}
@@ -63,7 +63,7 @@ def _pod(record: BounceRecord, pod: PinnedPod | SeenPod) -> dict[str, str]:
     return _reference(record, "v1", "Pod", pod.name, pod.uid)
 
 
-def _maker(record: BounceRecord, old: PinnedPod) -> dict[str, str] | None:
+def _resource_or_controller(record: BounceRecord, old: PinnedPod) -> dict[str, str] | None:
     owner = record.resource or old.controller
     return _reference(record, owner.api_version, owner.kind, owner.name, owner.uid) if owner else None
 

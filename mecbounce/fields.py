@@ -50,8 +50,8 @@ FieldPath = Annotated[str, _Matching(r"[^.\s]+(\.[^.\s]+)*", 253, "a dotted path
 Words = Annotated[str, AfterValidator(quoted)]  # text that another program wrote for people
 # Far enough from the limits of datetime for any deadline and any time zone.
 Instant = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9000, 1, 1, tzinfo=UTC))]
-LONGEST = 7 * 24 * 3600  # seconds: the longest time that may be given, or that a pod may ask for
-Seconds = Annotated[float, Field(gt=0, le=LONGEST, allow_inf_nan=False)]
+ONE_WEEK = 7 * 24 * 3600  # seconds: the longest time that may be given, or that a pod may ask for
+Seconds = Annotated[float, Field(gt=0, le=ONE_WEEK, allow_inf_nan=False)]
 
 
 class Frozen(BaseModel):

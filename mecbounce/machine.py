@@ -16,8 +16,9 @@ that happened. Only the table below says which state follows. No event: the boun
 *before* its event is applied, so a write that fails leaves the bounce where it was.
 
 Two rules are not in the table. The next handler runs only after the record with the new state has been saved
-(`task.py`): the saved state announces what will be done next. And a runner may stop or be killed in any state: that is
-no event, and the next run resumes in the same state.
+(`task.py`): the saved state announces what will be done next. And a runner may be killed in any state, or stop once the
+DELETE may have been sent: that is no event, and the next run resumes in the same state. A stop before that is the event
+`cancelled`.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class Event(StrEnum):
     or `activity_path`, or the resource."""
     NODE_DELETING = "node_deleting"
     """It runs on, and its custom resource is being deleted: nothing would recreate its pod. `force` does not change
-    that. The finalizers tell what the deletion waits for. If the node is still wanted, have the resource made again
-    afterwards."""
+    that. The finalizers tell what the deletion waits for. If the node is still wanted, create its resource again once
+    it has gone."""
     NODE_DOWN = "node_down"
     """It is meant to be down. `force` does not change that. If it should be up, have its desired state changed: in Git,
     on a GitOps cluster."""
@@ -71,7 +72,8 @@ class Event(StrEnum):
     log."""
     POD_STATIC = "pod_static"
     """It runs on: its pod only mirrors a static pod of a kubelet, and deleting that restarts nothing. `force` does not
-    change that. On its Kubernetes node, take the manifest out of the kubelet's folder and put it back."""
+    change that. Restart it on its Kubernetes node: take its manifest out of the kubelet's folder of static pods, and
+    put it back."""
     POD_UNMANAGED = "pod_unmanaged"
     """Nothing would recreate its pod. Use `force` only if you recreate it yourself."""
     POD_FOREIGN = "pod_foreign"
@@ -127,7 +129,7 @@ JOINING = (Event.ALREADY_TERMINATING, Event.ALREADY_REPLACED)  # somebody else d
 # The only events after which a bounce that had entered DELETE_POD knows that nothing was deleted: the process that
 # announced the DELETE cancelled it, or its DELETE failed and a look then showed the pod. After any other event a
 # process that announced a DELETE may still send it.
-NOT_DELETED = (Event.CANCELLED, Event.DELETE_REFUSED)
+KNOWN_NOT_DELETED = (Event.CANCELLED, Event.DELETE_REFUSED)
 
 TRANSITIONS: tuple[Transition, ...] = (
     Transition(State.INIT_CHECKS, Event.CHECKS_PASSED, State.DISABLE_PROTECTION),

@@ -23,10 +23,10 @@ MOST_NAMES = 5  # of pods in a message
 class Terms:
     """How a sentence is written for its reader: whoever runs a task, or the command."""
 
-    anew: str
+    bounce_again: str
     """What to do to begin a new bounce."""
-    this_one: str
-    """What to do to bounce one incarnation; `{uid}` is its UID."""
+    bounce_this_uid: str
+    """What to do to bounce one incarnation. `{uid}` is its UID."""
     force: str
     """How `force` is written."""
     uid: Callable[[str], str] = str
@@ -36,11 +36,15 @@ class Terms:
 
 
 TASK = Terms(
-    anew="start a new bounce with an empty step state",
-    this_one="start a new bounce with pod_uid={uid} and an empty step state",
+    bounce_again="start a new bounce with an empty step state",
+    bounce_this_uid="start a new bounce with pod_uid={uid} and an empty step state",
     force="force=True",
 )
-COMMAND = Terms(anew="run the same command again", this_one="run it again with --pod-uid {uid}", force="--force")
+COMMAND = Terms(
+    bounce_again="run the same command again",
+    bounce_this_uid="run it again with --pod-uid {uid}",
+    force="--force",
+)
 
 
 def utc(at: datetime) -> str:
@@ -53,17 +57,17 @@ def utc(at: datetime) -> str:
 
 def cancelled(record: BounceRecord, terms: Terms) -> tuple[str, str]:
     """Message and advice for a bounce that was asked to stop."""
-    return f"Asked to stop before the deletion. {untouched(record)}", f"To bounce it anyway, {terms.anew}."
+    return f"Asked to stop before the deletion. {untouched(record)}", f"To bounce it anyway, {terms.bounce_again}."
 
 
 def given_up(record: BounceRecord, what: str, advice: str, terms: Terms) -> tuple[str, str]:
     """Message and advice for a bounce that gave up before the API server accepted its DELETE."""
     if not record.deletion_was_possible or record.old_pod is None:
-        return f"{what}. {untouched(record)}", f"{advice} Then {terms.anew}."
+        return f"{what}. {untouched(record)}", f"{advice} Then {terms.bounce_again}."
     message = f"{what}. The DELETE of pod {record.request.pod} may or may not have been carried out."
     if off := protection_off(record):
         message += f" If it was not, the pod runs on{off}."
-    return message, f"{advice} Then {bounce_only(record.old_pod, terms)}"
+    return message, then_bounce_only(advice, record.old_pod, terms)
 
 
 def untouched(record: BounceRecord) -> str:
@@ -81,6 +85,18 @@ def perhaps_deleted(record: BounceRecord) -> str:
     )
 
 
+def protection_tried(record: BounceRecord) -> str:
+    """Say what became of its shutdown protection, as the end of a sentence. Empty: nothing was tried."""
+    tried = {
+        Protection.DISABLED: "; its shutdown protection was switched off",
+        Protection.OFF: "; it had no shutdown protection to switch off",
+        Protection.KEPT: "; its shutdown protection could not be switched off",
+        Protection.UNKNOWN: "; its shutdown protection may have been switched off",
+    }
+    known = Protection.UNKNOWN if record.protection_in_doubt else record.protection
+    return tried.get(known, "") if known else ""
+
+
 def protection_off(record: BounceRecord) -> str:
     """Say that the pod has no shutdown protection now, or perhaps none. Empty: it has, or nothing changed."""
     off = {
@@ -91,12 +107,17 @@ def protection_off(record: BounceRecord) -> str:
     return off.get(record.protection, "") if record.protection else ""
 
 
+def then_bounce_only(advice: str, old: PinnedPod, terms: Terms) -> str:
+    """Add to an advice how to bounce the pod if its DELETE may or may not have been carried out."""
+    return f"{advice} Then {bounce_only(old, terms)}"
+
+
 def bounce_only(old: PinnedPod, terms: Terms) -> str:
     """Say how to bounce the pod if its DELETE may or may not have been carried out."""
-    this_one = terms.this_one.format(uid=old.uid)
+    this_uid = terms.bounce_this_uid.format(uid=old.uid)
     if old.generated_name:  # if it has gone, its replacement can't be told from other pods
-        return f"look whether {old.uid} still exists; only if so, {this_one}."
-    return f"{this_one}: no other pod can be deleted then."
+        return f"look whether {old.uid} still exists; only if so, {this_uid}."
+    return f"{this_uid}: this can delete no other pod."
 
 
 # --- after it ----------------------------------------------------------------------------------------------------
@@ -181,13 +202,13 @@ def advice(record: BounceRecord, why: Diagnosis, terms: Terms) -> str:
     if why.code == DiagnosisCode.ROLLED_OUT:
         return "Nothing needs repair: the rollout goes on by itself. Look at the pods of the ReplicaSet that took over."
     if why.code == DiagnosisCode.DELETION_LOST and old is not None:
-        this_one = terms.this_one.format(uid=old.uid)
-        return f"To act: {why.who}. To try once more, {this_one}, which deletes this incarnation only."
+        this_uid = terms.bounce_this_uid.format(uid=old.uid)
+        return f"To act: {why.who}. To try once more, {this_uid}, which deletes this incarnation only."
     if record.by_other_name or old is None:
         return f"To act: {why.who}. Its replacement has another name: look at the newest pods of its controller."
     if why.code == DiagnosisCode.CLUSTER_UNREACHABLE and record.state is State.AWAIT_TERMINATION:  # it may still exist
         return f"To act: {why.who}. To keep waiting, {bounce_only(old, terms)}"
-    return f"To act: {why.who}. To keep waiting without deleting again, {terms.this_one.format(uid=old.uid)}."
+    return f"To act: {why.who}. To keep waiting without deleting again, {terms.bounce_this_uid.format(uid=old.uid)}."
 
 
 # --- notices -----------------------------------------------------------------------------------------------------
@@ -203,6 +224,22 @@ def intent_expired(record: BounceRecord) -> str:
     """Say that an old announcement is not carried out without new checks."""
     at = utc(record.entered_at)
     return f"The deletion was announced at {at} and not carried out: asking the checks again first."
+
+
+CARRIED_OUT = (
+    "The deletion that was announced before was carried out: this bounce waits, although the checks refuse now."
+)
+NO_STARTUP_PROBE = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
+
+
+def protection_kept(error: str) -> str:
+    """Say that the protection could not be switched off."""
+    return f"Shutdown protection could not be switched off: {error}. Deleting the pod anyway."
+
+
+def cluster_trouble(error: str) -> str:
+    """Say that a request failed for the first time in this state."""
+    return f"No usable answer from the API server, trying on: {error}."
 
 
 def clock_skew(skew: timedelta) -> str:
@@ -249,9 +286,9 @@ def _on_first_sight(old: PinnedPod, before: SeenPod | None, candidates: tuple[Po
     if before is not None:
         text = f"The replacement {before.name} ({before.uid}) was itself replaced by {pod.name} ({pod.uid})."
         notices.append(("replaced_again", text))
-    standing = sum(one.stands for one in candidates)
-    if standing > 1:
-        text = f"{standing} pods could be the replacement; waiting for the oldest, {pod.name} ({pod.uid})."
+    active = sum(pod.active for pod in candidates)
+    if active > 1:
+        text = f"{active} pods could be the replacement; waiting for the oldest, {pod.name} ({pod.uid})."
         notices.append(("several_replacements", text))
     controller = pod.controller
     if controller is not None and old.controller is not None and controller.uid != old.controller.uid:

@@ -184,8 +184,8 @@ def _writes(
         terms = f"UID {pod.uid} as precondition, {grace}, propagation Background"
         yield Write(verb="DELETE", target=target, terms=terms)
     if events and _goes_on(event):
-        maker = (facts.node.reference if facts.node else None) or (pod.controller if pod else None)
-        about = f"{maker.kind} {maker.name}" if maker else target
+        maker = facts.named or (pod.controller if pod else None)
+        about = maker.called if maker else target
         yield Write(verb="POST", target=about, terms="Kubernetes Event Bounced or BounceFailed, at the end")
 
 
@@ -214,14 +214,11 @@ def _waits_for_predecessor(request: BounceRequest, pod: Pod | None, cluster: Pla
         return
     try:
         controller = Controller.read(cluster.controller(request.namespace, owner))
-        waits_for = absence.unready_predecessor(controller, pod.name, cluster.pods(request.namespace))
+        waits = absence.unready_predecessor(controller, pod.name, cluster.pods(request.namespace))
     except (ClusterError, ValidationError):
         return
-    if waits_for:
-        yield (
-            f"{owner.called} makes its pods in order (OrderedReady), and {waits_for}: "
-            f"{pod.name} would not be recreated until that is solved."
-        )
+    if waits:
+        yield f"{waits}: {pod.name} would not be recreated until that is solved."
 
 
 def _rights(
@@ -271,10 +268,10 @@ def _ask_for(request: BounceRequest, cluster: PlanCluster, rights: Iterator[Righ
 def _eviction(request: BounceRequest, pod: Pod, cluster: PlanCluster) -> tuple[str, dict[str, int] | None]:
     """Say how an eviction would end now, and give each PodDisruptionBudget's allowed disruptions."""
     try:
-        budgets = [one for one in cluster.disruption_budgets(request.namespace) if one.covers(pod)]
+        budgets = [budget for budget in cluster.disruption_budgets(request.namespace) if budget.covers(pod)]
     except ClusterError as error:
         return f"Whether a PodDisruptionBudget covers the pod could not be asked: {one_line(error)}.", None
-    allowed = {one.metadata.name: one.disruptions_allowed for one in budgets}
+    allowed = {budget.metadata.name: budget.disruptions_allowed for budget in budgets}
     if not allowed:
         return "No PodDisruptionBudget covers the pod.", allowed
     if len(allowed) > 1:  # https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/

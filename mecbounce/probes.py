@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from mecbounce.fields import LONGEST, Frozen
+from mecbounce.fields import ONE_WEEK, Frozen
 from mecbounce.machine import Event
 from mecbounce.request import ReadyWhen
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from mecbounce.kubernetes_api.objects import Container, ContainerStatus, Pod, Probe
 
 DEFAULT_TIMEOUT, GRACE_MARGIN, BUDGET_MARGIN = 600.0, 60.0, 300.0  # seconds
-CLOCKS_AGREE = timedelta(seconds=5)  # a smaller difference of two clocks is ignored
+IGNORED_SKEW = timedelta(seconds=5)  # a smaller difference of two clocks is ignored
 STEADY_AFTER = 10.0  # seconds that a restarted container must have run: as long as the kubelet's first back-off
 
 
 def probe_budget(probe: Probe) -> float:
     """Seconds that a startup probe allows a container before its kubelet kills it."""
     tries = probe.failure_threshold * max(probe.period_seconds, probe.timeout_seconds)
-    return float(min(probe.initial_delay_seconds + tries + probe.period_seconds, LONGEST))
+    return float(min(probe.initial_delay_seconds + tries + probe.period_seconds, ONE_WEEK))
 
 
 def startup_budget(containers: Iterable[Container]) -> float:
@@ -52,7 +52,7 @@ def termination_deadline(given: float | None, grace_period: float) -> Deadline:
 
 def ready_deadline(given: float | None, containers: Iterable[Container]) -> Deadline:
     """Say how long to wait for the replacement to be back."""
-    probed = [(one.name, one.startup_probe) for one in containers if one.startup_probe]
+    probed = [(container.name, container.startup_probe) for container in containers if container.startup_probe]
     own, pod_allows = 0.0, "no container has a startup probe"
     if probed:
         name, probe = max(probed, key=lambda one: probe_budget(one[1]))
@@ -71,20 +71,20 @@ def _deadline(given: float | None, own: float, margin: float, pod_allows: str, t
         return Deadline(
             seconds=given, origin=f"as given{', and too short: ' if short else '; '}{pod_allows}", short=short
         )
-    seconds = max(DEFAULT_TIMEOUT, min(own, LONGEST) + margin)
+    seconds = max(DEFAULT_TIMEOUT, min(own, ONE_WEEK) + margin)
     origin = f"{pod_allows}, and {margin:.0f} s more" if seconds > DEFAULT_TIMEOUT else f"the default; {pod_allows}"
     return Deadline(seconds=seconds, origin=f"{origin}{then}", short=False)
 
 
 def has_startup_probe(pod: Pod) -> bool:
     """True if any long-running container has one."""
-    return any(one.startup_probe for one in pod.spec.long_running)
+    return any(container.startup_probe for container in pod.spec.long_running)
 
 
 def is_started(pod: Pod, server_now: datetime) -> bool:
     """True if every long-running container has started; one that has only a readiness probe must be ready."""
     containers = pod.spec.long_running
-    return bool(containers) and all(_has_started(one, pod, server_now) for one in containers)
+    return bool(containers) and all(_has_started(container, pod, server_now) for container in containers)
 
 
 def _has_started(container: Container, pod: Pod, server_now: datetime) -> bool:
@@ -105,9 +105,9 @@ def kubelet_now(pod: Pod, server_now: datetime) -> datetime:
     made, seen = pod.metadata.creation_timestamp, pod.status.start_time
     if made is None or seen is None:
         return server_now
-    stamps = [one.state.running.started_at for one in pod.status.all_containers if one.state.running]
-    in_future = any(stamp > server_now + CLOCKS_AGREE for stamp in stamps if stamp)
-    return server_now + (seen - made) if in_future or seen + CLOCKS_AGREE < made else server_now
+    stamps = [status.state.running.started_at for status in pod.status.all_containers if status.state.running]
+    in_future = any(stamp > server_now + IGNORED_SKEW for stamp in stamps if stamp)
+    return server_now + (seen - made) if in_future or seen + IGNORED_SKEW < made else server_now
 
 
 def runs_steadily(status: ContainerStatus, pod: Pod, server_now: datetime) -> bool:
@@ -127,8 +127,8 @@ def is_ready(pod: Pod, server_now: datetime) -> bool:
     condition = pod.condition("Ready")
     if condition is None or condition.status != "True":
         return False
-    statuses = filter(None, (pod.container_status(one.name) for one in pod.spec.long_running))
-    return all(runs_steadily(one, pod, server_now) for one in statuses)
+    statuses = filter(None, (pod.container_status(container.name) for container in pod.spec.long_running))
+    return all(runs_steadily(status, pod, server_now) for status in statuses)
 
 
 def kubelet_is_silent(pod: Pod) -> bool:
@@ -139,7 +139,7 @@ def kubelet_is_silent(pod: Pod) -> bool:
     condition = pod.condition("Ready")
     if condition is None or condition.status == "True" or pod.spec.readiness_gates:
         return False
-    statuses = [pod.container_status(one.name) for one in pod.spec.long_running]
+    statuses = [pod.container_status(container.name) for container in pod.spec.long_running]
     return bool(statuses) and all(status is not None and status.ready for status in statuses)
 
 

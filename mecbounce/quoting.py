@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-LONGEST = 1000  # characters that are shown
-_READ = 4 * LONGEST  # characters that are read
+LONGEST_TEXT = 1000  # characters that are shown
+_READ = 4 * LONGEST_TEXT  # characters that are read
 
 _PASSWORD = r"(?:pass(?:word|wd|phrase|code)|pass(?<!bypass)(?<!compass)|pwd|(?<![a-z])pw)s?\d?"  # noqa: S105 -- a name
 _KEY = r"(?:access|account|api|auth|encryption|master|private|secret|shared|signing|storage)[-_]?key"
@@ -76,12 +76,12 @@ def quoted(text: object) -> str:
         words = words[:-1]  # half a word may be half a secret
     line = printable(" ".join(words))
     line = _SECRET_OF_ANY_KIND.sub(_hidden, _PRIVATE_KEY.sub("***", line))
-    return line if len(line) <= LONGEST and len(whole) <= _READ else f"{line[: LONGEST - 3]}..."
+    return line if len(line) <= LONGEST_TEXT and len(whole) <= _READ else f"{line[: LONGEST_TEXT - 3]}..."
 
 
 def printable(text: str) -> str:
     """Give the text with � for a terminal's control characters."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else "�" for one in text)
+    return text if text.isprintable() else "".join(character if character.isprintable() else "�" for character in text)
 
 
 def _hidden(found: re.Match[str]) -> str:

@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from mecbounce.codes import DiagnosisCode
+from mecbounce.errors import ForeignRecord
 from mecbounce.fields import Frozen, Instant
 from mecbounce.kubernetes_api.objects import _LONG_AGO, Container, Owner, Pod
-from mecbounce.machine import FINAL, JOINING, NOT_DELETED, TRANSITIONS, WAITING, Event, State
+from mecbounce.machine import FINAL, JOINING, KNOWN_NOT_DELETED, TRANSITIONS, WAITING, Event, State
 from mecbounce.request import BounceRequest
 
 # A generated name ends in five of these letters and digits: apimachinery's util/rand.
@@ -155,13 +156,13 @@ class PinnedPod(Frozen):
             and not other.made_since_deletion_of(pod)
             and not (self.of_daemon_set and other.surges_past(pod))
         )
-        standing = frozenset(other.uid for other in pods if other.stands)
+        standing = frozenset(other.uid for other in pods if other.active)
         peers = lookalikes & standing if self.generated_name and not self.of_daemon_set else frozenset()
         return self.model_copy(update={"lookalikes": lookalikes, "peers": peers})
 
     def peers_gone(self, pods: Iterable[Pod]) -> int:
         """How many of the pods that ran beside it have gone: each may have a replacement among the new pods."""
-        return len(self.peers - {pod.uid for pod in pods if pod.stands})
+        return len(self.peers - {pod.uid for pod in pods if pod.active})
 
     @property
     def of_daemon_set(self) -> bool:
@@ -377,7 +378,7 @@ class BounceRecord(Frozen):
             return Deletion.OURS
         if events & {*JOINING, Event.POD_GONE}:
             return Deletion.OURS_OR_ANOTHERS if self.deletion_was_possible else Deletion.ALREADY
-        if not self.deletion_was_possible or self.path[-1].event in NOT_DELETED:
+        if not self.deletion_was_possible or self.path[-1].event in KNOWN_NOT_DELETED:
             return Deletion.NONE
         return Deletion.UNKNOWN
 
@@ -468,3 +469,29 @@ class BounceResult(Frozen):
         text = "BounceResult.deletion_was_possible goes with the next version: use deletion"
         warnings.warn(text, DeprecationWarning, stacklevel=2)
         return State.DELETE_POD in self.durations
+
+
+def refuse_other_pod(record: BounceRecord, request: BounceRequest, where: str) -> None:
+    """Raise ForeignRecord, which names the field, if the record in `where` is of another pod than the request."""
+    _refuse_other(where, "request.namespace", record.request.namespace, request.namespace)
+    _refuse_other(where, "request.pod", record.request.pod, request.pod)
+
+
+def refuse_other_bounce(record: BounceRecord, request: BounceRequest, where: str, *, server: str = "") -> None:
+    """The same, also if it is of another node, of another incarnation than `pod_uid`, or of another API server."""
+    refuse_other_pod(record, request, where)
+    theirs, mine = (str(one.node or "no node") for one in (record.request, request))  # without its paths and values
+    _refuse_other(where, "request.node", theirs, mine)
+    if request.pod_uid is not None:
+        pinned = record.old_pod.uid if record.old_pod else record.request.pod_uid
+        _refuse_other(where, "request.pod_uid", pinned or "whichever incarnation it finds", request.pod_uid)
+    if server and record.server:  # at another one its pod would seem to have gone
+        _refuse_other(where, "server", record.server, server)
+
+
+def _refuse_other(where: str, field: str, theirs: str, mine: str) -> None:
+    if theirs != mine:
+        raise ForeignRecord(
+            f"{where}: field {field}: the record is of {theirs}, this bounce is of {mine}. "
+            "Resume that bounce with its own options, or use another place for this one; the record was left as it is."
+        )

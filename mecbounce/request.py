@@ -62,8 +62,8 @@ class Timeouts(Frozen):
     """Seconds until the pod must have gone, never extended. None: 600, or the pod's grace period + 60 if that is
     longer."""
     ready: Seconds | None = None
-    """Seconds until the replacement must be back, never extended. None: 600, or what the pod's startup probes
-    allow + 300 if that is longer."""
+    """Seconds until the replacement must be back, never extended if given. None: 600, or what the pod's startup probes
+    allow + 300 if that is longer; counted again from the start of its containers."""
     api: Seconds = 30.0
     """Seconds that the API server may go without a usable answer."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from mecbounce import absence, checks, diagnosis, messages, probes
+from mecbounce import absence, checks, diagnosis, messages, probes, retry
 from mecbounce.codes import DiagnosisCode
 from mecbounce.errors import AccessDenied, ClusterError, DeleteUnanswered, NotFound, Refused, Unreachable, one_line
 from mecbounce.kubernetes_api.node import Node, UnreadableField
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 Look = Callable[[str | None], tuple[Pod, ...]]
 Notices = tuple[tuple[str, str], ...]  # code and message of each
 Answer = TypeVar("Answer")
-LOOK_EVERY = 2.0  # seconds between two looks where there is no watch
-DATE_TELLS = timedelta(seconds=2)  # a Date header has whole seconds: a smaller difference of two clocks is not known
-MOST_HELD_BACK = 2  # expired intents; after them a DELETE no longer waits until the pods beside it have been saved
+LOOK_EVERY = 2.0  # seconds between two looks if no pod changes
+DATE_HEADER_PRECISION = timedelta(seconds=2)  # it has whole seconds: a smaller difference of clocks is not known
+# After so many expired intents, send the DELETE even if the list of the other pods is not saved yet.
+MOST_HELD_BACK = 2
 MOST_CONTROLLERS = 3  # between a pod and its custom resource, such as a ReplicaSet and a Deployment
 EVENTS_LAST = timedelta(hours=1)  # the API server's default time to keep Events
 
@@ -63,14 +64,14 @@ class Context:
 
     @property
     def server_now(self) -> datetime:
-        """The API server's own time, which its timestamps are of. Ask for it after a look."""
+        """The time by the API server's clock, from which its timestamps come. Read it after a request."""
         return self.cluster.server_time or self.now
 
     @property
     def skew(self) -> timedelta:
         """How far the API server's clock is ahead of this machine's; 0 if that is too little to be known."""
         found = self.server_now - self.now
-        return found if abs(found) >= DATE_TELLS else timedelta()
+        return found if abs(found) >= DATE_HEADER_PRECISION else timedelta()
 
     @property
     def intent_expired(self) -> bool:
@@ -89,8 +90,8 @@ class Context:
     @property
     def api_timeout_passed(self) -> bool:
         """True if the API server has given no usable answer for the API timeout."""
-        trouble, timeout = self.record.trouble, timedelta(seconds=self.request.timeouts.api)
-        return trouble is not None and self.now - trouble.since >= timeout
+        trouble = self.record.trouble
+        return trouble is not None and self.now >= retry.give_up_at(self.record, trouble)
 
     def pods(self) -> tuple[Pod, ...]:
         """Look at the pods that may be the pinned one or its replacement.
@@ -100,10 +101,10 @@ class Context:
         """
         doubtful = self.record.trouble is not None or self.old.generated_name
         afresh = self.overdue or (self.record.state is State.DELETE_POD and doubtful)
-        return self.look_afresh() if afresh else self.look(self._name)
+        return self.pods_by_request() if afresh else self.look(self._name)
 
-    def look_afresh(self) -> tuple[Pod, ...]:
-        """Look at them by a new request."""
+    def pods_by_request(self) -> tuple[Pod, ...]:
+        """The same, never from the watch."""
         return self.cluster.pods(self.request.namespace, self._name)
 
     @property
@@ -139,7 +140,7 @@ def init_checks(context: Context) -> Outcome:
     if announced and event is not Event.CHECKS_PASSED and event not in JOINING:
         if done := _carried_out(context):
             return done
-        advice += f" For that, {messages.bounce_only(context.old, context.terms)}"
+        advice = messages.then_bounce_only(advice, context.old, context.terms)
     record_changes: dict[str, Any] = {"resource": facts.named}
     notices = [(finding.code, finding.notice) for finding in verdict.findings if finding.notice]
     if event in JOINING:
@@ -156,12 +157,11 @@ def init_checks(context: Context) -> Outcome:
 
 def _carried_out(context: Context) -> Outcome | None:
     """Look once more before the checks end a bounce whose DELETE may have been sent."""
-    done = _deleted(context.old, context.look_afresh())
+    done = _deleted(context.old, context.pods_by_request())
     if done is None:
         return None
     event = Event.ALREADY_REPLACED if done.event is Event.POD_GONE else Event.ALREADY_TERMINATING
-    text = "The deletion that was announced before was carried out: this bounce waits, although the checks refuse now."
-    return replace(done, event=event, notices=((event.value, text),))
+    return replace(done, event=event, notices=((event.value, messages.CARRIED_OUT),))
 
 
 def gather(
@@ -186,7 +186,7 @@ def gather(
     pods: tuple[Pod, ...] = ()
     for name in (request.pod, None):
         pods = look(name)
-        facts = replace(facts, pod=next((one for one in pods if one.name == request.pod), None))
+        facts = replace(facts, pod=next((pod for pod in pods if pod.name == request.pod), None))
         if not facts.has_generated_name:  # else its replacement gets another name: look at all pods
             break
     if facts.pod is not None and facts.named is not None:
@@ -232,10 +232,9 @@ def disable_protection(context: Context) -> Outcome:
     try:
         switched = switch_off(context.protection, pod, context.request.timeouts.api)
     except Exception as error:  # noqa: BLE001 -- best effort: whatever a user's protection raises, go on
-        text = f"Shutdown protection could not be switched off: {one_line(error)}. Deleting the pod anyway."
         unanswered = isinstance(error, (Unreachable, TimeoutError))
         found = Protection.UNKNOWN if unanswered else Protection.KEPT
-        return outcome(Event.PROTECTION_KEPT, found, ("protection_kept", text))
+        return outcome(Event.PROTECTION_KEPT, found, ("protection_kept", messages.protection_kept(one_line(error))))
     if switched is False:
         return outcome(Event.PROTECTION_UNUSED, Protection.OFF)
     return outcome(Event.PROTECTION_DISABLED, Protection.DISABLED)
@@ -289,10 +288,13 @@ def _deleted(old: PinnedPod, pods: tuple[Pod, ...]) -> Outcome | None:
 
 
 def _not_accepted(context: Context, error: ClusterError) -> Outcome:
-    """Look whether the DELETE was carried out all the same; else give up, or raise DeleteUnanswered to try again."""
+    """Look whether the DELETE was carried out all the same; else give up, or raise DeleteUnanswered to try again.
+
+    `_after_failure` in `task.py` then counts the try and sets the pause.
+    """
     if isinstance(error, Unreachable) and not context.api_timeout_passed:
         raise DeleteUnanswered(one_line(error), retry_after=error.retry_after) from error
-    if done := _deleted(context.old, context.look_afresh()):
+    if done := _deleted(context.old, context.pods_by_request()):
         return done
     refused = isinstance(error, (AccessDenied, Refused))
     if not refused and not context.api_timeout_passed:  # 404 or 409, but the pod exists: a proxy may answer that
@@ -317,7 +319,7 @@ def await_ready(context: Context) -> Outcome:
     """Wait until its replacement has started."""
     record, old, pods = context.record, context.old, context.pods()
     if again := old.find_in(pods):  # a backup was restored, or a cache is old: nothing can count as its replacement
-        return failed(context, diagnosis.standing_again(again)) if context.overdue else STILL_WAITING
+        return failed(context, diagnosis.exists_again(again)) if context.overdue else STILL_WAITING
     candidates = old.replacements(pods)
     if not candidates:
         return _not_recreated(context, pods) if context.overdue else STILL_WAITING
@@ -328,8 +330,7 @@ def await_ready(context: Context) -> Outcome:
     too_few = event is not None and not _enough_are_back(context, candidates, gone)
     if event is not None and not too_few:
         if event is Event.POD_READY and context.request.is_k8s_gitops() and not probes.has_startup_probe(pod):
-            text = "The replacement has no startup probe, which a GitOps cluster expects; its Ready condition was used."
-            notices = (*notices, ("no_startup_probe", text))
+            notices = (*notices, ("no_startup_probe", messages.NO_STARTUP_PROBE))
         back = record.model_copy(update=record_changes)
         message = messages.happened(back, event, context.now, context.terms)
         return Outcome(event, message, record_changes=record_changes, notices=notices)
@@ -341,7 +342,7 @@ def await_ready(context: Context) -> Outcome:
     if context.now < deadline:
         return Outcome(record_changes=record_changes, notices=notices)
     why = absence.too_few(old, gone) if too_few else _why_not_ready(context, candidates)
-    others = tuple(one for one in absence.others(old, pods) if one.uid != pod.uid)
+    others = tuple(other for other in absence.others(old, pods) if other.uid != pod.uid)
     return failed(context, why, standing=others, record_changes=record_changes, notices=notices)
 
 
@@ -352,7 +353,7 @@ def _completion(context: Context, pod: Pod) -> Event | None:
 def _enough_are_back(context: Context, candidates: tuple[Pod, ...], gone: int) -> bool:
     """True if more new pods are back than the `gone` peers, or as many as the controller wants after a scale-down."""
     old = context.old
-    back = sum(_completion(context, one) is not None for one in candidates)
+    back = sum(_completion(context, candidate) is not None for candidate in candidates)
     if back > gone:
         return True
     now = _controller_now(context, old.controller) if old.controller else None

@@ -1,6 +1,6 @@
 """From one saved state to the next: look, decide, save, act, wait.
 
-`advance` takes one step and never sleeps. `BounceTask` saves each step before it takes the next, and waits in between.
+`advance` takes one step. `BounceTask` saves each step before it takes the next, and waits in between.
 The saved state is the intent: whatever a bounce does was announced in its record before.
 """
 
@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from mecbounce import diagnosis, events, messages, probes, retry, steps
-from mecbounce.errors import AccessDenied, ClusterError, ForeignRecord, Interrupted, one_line
+from mecbounce.errors import AccessDenied, ClusterError, Interrupted, one_line
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
 from mecbounce.messages import TASK, Terms
 from mecbounce.protection import ShutdownProtection
-from mecbounce.record import BounceRecord, BounceResult, Notice, PinnedPod, Protection, StateEntry
+from mecbounce.record import BounceRecord, BounceResult, Notice, PinnedPod, Protection, StateEntry, refuse_other_bounce
 from mecbounce.request import BounceRequest
 from mecbounce.steps import HANDLERS, Context, Look, Outcome
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("mecbounce.bounce")
 
-LARGEST_SKEW = timedelta(seconds=30)  # a larger difference of the two clocks gets a notice
+NOTICE_SKEW = timedelta(seconds=30)  # a larger difference of the two clocks gets a notice
 DETAIL_EVERY = timedelta(seconds=1)  # between two saves of details
 STOP_EVERY = 0.2  # seconds between two looks at stop() while waiting
 NOBODY = (0, 0)  # no process, no revision
@@ -70,7 +70,7 @@ def advance(
     look: Look | None = None,
     terms: Terms = TASK,
 ) -> Step:
-    """Run the present state's handler once: at most one write, no sleep.
+    """Run the present state's handler once: at most one write, and no wait for the pods to change.
 
     Save `step.record` before you call `advance` again, and call it after `step.wait.seconds`: if a DELETE was announced
     longer ago than the API timeout, the checks are made again first. `look` returns pods that a watch keeps current;
@@ -93,7 +93,7 @@ def advance(
 def _with_skew(record: BounceRecord, outcome: Outcome, server_time: datetime | None, now: datetime) -> Outcome:
     """Add a notice, once, if the two clocks differ much."""
     skew = server_time - now if server_time is not None else timedelta()
-    if abs(skew) <= LARGEST_SKEW or any(notice.code == "clock_skew" for notice in record.notices):
+    if abs(skew) <= NOTICE_SKEW or any(notice.code == "clock_skew" for notice in record.notices):
         return outcome
     return replace(outcome, notices=(*outcome.notices, ("clock_skew", messages.clock_skew(skew))))
 
@@ -120,37 +120,11 @@ def cancel(
     return _apply(record, Outcome(Event.CANCELLED, *messages.cancelled(record, terms)), now)
 
 
-def refuse_other_pod(record: BounceRecord, request: BounceRequest, store: Store) -> None:
-    """Raise ForeignRecord, which names the field, if the stored record is of another pod than the request."""
-    _refuse_other(store, "request.namespace", record.request.namespace, request.namespace)
-    _refuse_other(store, "request.pod", record.request.pod, request.pod)
-
-
-def refuse_other_bounce(record: BounceRecord, request: BounceRequest, store: Store, *, server: str = "") -> None:
-    """The same, also if it is of another node, of another incarnation than `pod_uid`, or of another API server."""
-    refuse_other_pod(record, request, store)
-    theirs, mine = (str(one.node or "no node") for one in (record.request, request))  # without its paths and values
-    _refuse_other(store, "request.node", theirs, mine)
-    if request.pod_uid is not None:
-        pinned = record.old_pod.uid if record.old_pod else record.request.pod_uid
-        _refuse_other(store, "request.pod_uid", pinned or "whichever incarnation it finds", request.pod_uid)
-    if server and record.server:  # at another one its pod would seem to have gone
-        _refuse_other(store, "server", record.server, server)
-
-
-def _refuse_other(store: Store, field: str, theirs: str, mine: str) -> None:
-    if theirs != mine:
-        raise ForeignRecord(
-            f"{store}: field {field}: the record is of {theirs}, this bounce is of {mine}. "
-            "Resume that bounce with its own options, or use another place for this one; the record was left as it is."
-        )
-
-
 class BounceTask:
     """One bounce for a runner. It saves each step in `store` before it takes the next, and resumes from there.
 
     `protection` is tried before the deletion. `stop` is asked between steps and while waiting: before the deletion True
-    cancels the bounce, after it `Interrupted` is raised and the next run resumes.
+    cancels the bounce. Once the DELETE may have been sent, `Interrupted` is raised and the next run resumes.
 
     `notify` gets each notice once, after it was saved; `observe` each saved record; `saw` the pods of each look of
     `perform`. Their exceptions are logged and have no effect, but for KeyboardInterrupt, which may be a signal's.
@@ -196,8 +170,14 @@ class BounceTask:
         Raises Interrupted, Superseded, and RecordError if the record can't be read or saved. What `stop` raises goes
         through: the last step was saved.
         """
+        return self.go_on(self._stored())
+
+    def go_on(self, record: BounceRecord | None) -> BounceResult:
+        """Like `perform`, with the record that the caller has loaded from the store and compared with the request.
+
+        None begins a new bounce. If the store's record has changed since it was loaded, raises Superseded.
+        """
         with self._first_call() as first:
-            record = self.stored()
             if record is None:
                 record = self._begun()
             elif not record.finished:
@@ -219,7 +199,7 @@ class BounceTask:
         Raises Interrupted, Superseded, and RecordError if the record can't be read or saved.
         """
         with self._first_call() as first:
-            record = self.stored() or self._begun()
+            record = self._stored() or self._begun()
             announced_here = first and self._announced(record)
             if not record.finished and self._stop():
                 return Step(
@@ -231,11 +211,11 @@ class BounceTask:
                 self._save(before, record)
             return self._step(record, None)
 
-    def stored(self) -> BounceRecord | None:
-        """Load the record to go on with. None: there is none, and a new bounce begins. Raises RecordError."""
+    def _stored(self) -> BounceRecord | None:
+        """Load the record to go on with. None: there is none."""
         record = self._store.load()
         if record is not None:
-            refuse_other_bounce(record, self._request, self._store)
+            refuse_other_bounce(record, self._request, str(self._store))
         return record
 
     @contextmanager
@@ -340,14 +320,14 @@ class BounceTask:
             self._log.error("bounce.callback_failed", callback=name, error=type(error).__name__)
 
     def wait_till_ok(self, wait: Wait, watch: PodWatch) -> None:
-        """Wait until the pods change, the wait is over, or `stop` returns True. Nothing else sleeps."""
-        left = wait.seconds
-        while left > 0 and not self._stop():
+        """Wait until the pods change, the wait is over, or `stop` returns True. Nothing else waits between steps."""
+        remaining = wait.seconds
+        while remaining > 0 and not self._stop():
             if wait.backing_off:
-                watch.pause(min(left, STOP_EVERY))
-            elif watch.wait(min(left, STOP_EVERY)):
+                watch.pause(min(remaining, STOP_EVERY))
+            elif watch.wait(min(remaining, STOP_EVERY)):
                 return
-            left -= STOP_EVERY
+            remaining -= STOP_EVERY
 
 
 def _mark_protection_unknown(record: BounceRecord) -> BounceRecord:
@@ -382,7 +362,7 @@ def _apply(record: BounceRecord, outcome: Outcome, now: datetime) -> Step:
     """Write a handler's outcome into the record. A request has succeeded: `trouble` ends."""
     changes: dict[str, Any] = {"trouble": None, **outcome.record_changes}
     told = {(notice.code, notice.message) for notice in record.notices}  # a state may be entered twice
-    if new := [one for one in outcome.notices if one not in told]:
+    if new := [notice for notice in outcome.notices if notice not in told]:
         changes["notices"] = _add_notices(record.notices, new, now)
     if outcome.event is not None:
         state = follow(record.state, outcome.event)
@@ -412,7 +392,10 @@ def _deadline(state: State, record: BounceRecord, old: PinnedPod | None, now: da
 
 
 def _after_failure(context: Context, error: ClusterError) -> Step:
-    """Try again after a pause. Give up once the API timeout has passed; at once if the right is missing."""
+    """Try again after a pause. Give up once the API timeout has passed; at once if the right is missing.
+
+    A failed DELETE comes here only if it is to be tried again: `_not_accepted` in `steps.py` judges it first.
+    """
     record, now = context.record, context.now
     if record.state in BEFORE_DELETION and isinstance(error, AccessDenied):
         advice = "Have that right granted, or the credentials renewed."
@@ -420,10 +403,9 @@ def _after_failure(context: Context, error: ClusterError) -> Step:
     trouble = retry.add_failure(record, error, now)
     if now < retry.give_up_at(record, trouble):
         notices = record.notices
-        told = any(one.code == "cluster_trouble" and one.at >= record.entered_at for one in notices)
+        told = any(notice.code == "cluster_trouble" and notice.at >= record.entered_at for notice in notices)
         if record.trouble is None and not told:  # the first failure in this state
-            text = f"No usable answer from the API server, trying on: {trouble.what}."
-            notices = _add_notices(notices, [("cluster_trouble", text)], now)
+            notices = _add_notices(notices, [("cluster_trouble", messages.cluster_trouble(trouble.what))], now)
         after = record.changed(trouble=trouble, notices=notices)
         return Step(after, Wait(retry.pause(record, trouble, error, now), backing_off=True))
     if record.state in BEFORE_DELETION:

@@ -25,7 +25,7 @@ except ImportError as error:
         raise
     raise SystemExit("mecbounce: the command needs an extra: pip install 'mecbounce[cli]'") from None
 
-from mecbounce.cli.exits import ExitStatus, LeftAtOnce, discard, exit_status_of_error
+from mecbounce.cli.exits import ExitStatus, StoppedImmediately, discard, exit_status_of_error
 from mecbounce.errors import MecBounceError, RecordError
 from mecbounce.quoting import printable
 
@@ -68,8 +68,8 @@ def _main(command: typer.Typer, name: str) -> NoReturn:
             status_code = _complain(name, "Interrupted.", ExitStatus.OTHER)
     except typer.TyperException as error:
         status_code = _complain(name, _usage_fault(error), error.exit_code)
-    except LeftAtOnce as left:
-        status_code = _complain(name, f"Left at once. {left}", ExitStatus.INTERRUPTED)
+    except StoppedImmediately as stopped:
+        status_code = _complain(name, f"Stopped immediately. {stopped}", ExitStatus.INTERRUPTED)
     except MecBounceError as error:
         where = "--state: " if isinstance(error, RecordError) else ""
         status_code = _complain(name, f"{where}{error}", exit_status_of_error(error))

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import UTC
 
-from mecbounce.cli.exits import ExitStatus, LeftAtOnce, UsageProblem, exit_status, stop_signals
+from mecbounce.cli.exits import ExitStatus, StoppedImmediately, UsageProblem, exit_status, stop_signals
 from mecbounce.cli.options import Asked
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import Interrupted, RecordError, RecordNotSaved, Superseded
-from mecbounce.messages import COMMAND
-from mecbounce.record import BounceRecord
+from mecbounce.messages import COMMAND, utc
+from mecbounce.record import BounceRecord, refuse_other_bounce, refuse_other_pod
 from mecbounce.request import BounceRequest
 from mecbounce.stores import FileStore
-from mecbounce.task import BounceTask, refuse_other_bounce, refuse_other_pod
+from mecbounce.task import BounceTask
 
 
 def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
     """Bounce, or resume what an earlier run left, and tell how it ended."""
-    cluster = asked.cluster
+    cluster, left = asked.cluster, None
     with stop_signals() as stop:
-        task = _CommandTask(
+        task = BounceTask(
             asked.request,
             cluster,
             asked.store,
@@ -34,16 +33,17 @@ def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
         )
         try:
             with terminal:
-                result = task.perform()
-                if task.left is not None and task.left.finished:
-                    _tell_late(terminal, task.left)
+                left = _taken_up(asked)
+                result = task.go_on(left)
+                if left is not None and left.finished:
+                    _tell_late(terminal, left)
         except Interrupted:
             terminal.sum_up()
             raise
-        except LeftAtOnce as at_once:
-            raise LeftAtOnce(_what_is_recorded(terminal.record or task.left)) from at_once
+        except StoppedImmediately as stopped:
+            raise StoppedImmediately(_what_is_recorded(terminal.record or left)) from stopped
         except RecordNotSaved as error:
-            if terminal.record is None and task.left is None:
+            if terminal.record is None and left is None:
                 raise UsageProblem(f"--state: {error}") from error
             raise
     terminal.end(result)
@@ -53,41 +53,32 @@ def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
 
 def to_resume(asked: Asked) -> BounceRecord | None:
     """Give the unfinished bounce that `run` would resume. Raises what `run` would raise of its record's file."""
-    left = asked.store.load()
+    left = _left(asked)
     try:
         asked.store.try_place()
     except RecordNotSaved as error:
         raise UsageProblem(f"--state: {error}") from error
+    return None if left is None or left.finished else left
+
+
+def _taken_up(asked: Asked) -> BounceRecord | None:
+    """Give what an earlier run left: a bounce to resume, or an end to tell. Set a bounce aside whose end was told."""
+    left = _left(asked)
+    if left is None or not left.finished or _is_untold_end(left, asked.request):
+        return left
+    asked.store.set_aside()
+    return None
+
+
+def _left(asked: Asked) -> BounceRecord | None:
+    """Load the record of an earlier run. Raises ForeignRecord if it is neither to be resumed nor to be set aside."""
+    left, where = asked.store.load(), str(asked.store)
     if left is None:
         return None
-    _refuse_foreign(left, asked.request, asked.cluster.server, asked.store)
-    return None if left.finished else left
-
-
-def _refuse_foreign(left: BounceRecord, request: BounceRequest, server: str, store: FileStore) -> None:
-    """Raise ForeignRecord where a record is neither to be resumed nor to be set aside."""
-    refuse_other_pod(left, request, store)
+    refuse_other_pod(left, asked.request, where)
     if not left.finished:  # an ended bounce with a mistyped --node must not stand in the way of the corrected one
-        refuse_other_bounce(left, request, store, server=server)
-
-
-class _CommandTask(BounceTask):
-    """A bounce of the command. It sets aside an earlier one that has ended and was told, and starts a new one."""
-
-    _store: FileStore
-    left: BounceRecord | None = None
-    """What an earlier run left: a bounce to resume, or one that has ended and whose end it did not tell."""
-
-    def stored(self) -> BounceRecord | None:
-        left = self._store.load()
-        if left is None:
-            return None
-        _refuse_foreign(left, self._request, self._cluster.server, self._store)
-        if left.finished and not _is_untold_end(left, self._request):
-            self._store.set_aside()
-            return None
-        self.left = left
-        return left
+        refuse_other_bounce(left, asked.request, where, server=asked.cluster.server)
+    return left
 
 
 def _is_untold_end(left: BounceRecord, request: BounceRequest) -> bool:
@@ -98,7 +89,7 @@ def _is_untold_end(left: BounceRecord, request: BounceRequest) -> bool:
 
 def _tell_late(terminal: BounceInTerminal, ended: BounceRecord) -> None:
     """Tell the end of a bounce whose run was killed before it could do so."""
-    at = f"{ended.entered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    at = utc(ended.entered_at)
     terminal.observe(ended)
     terminal.say(
         f"This bounce ended at {at}; its run stopped before it said so. The same command again begins a new one."

@@ -58,18 +58,18 @@ class UsageProblem(MecBounceError):
     """An option can't be used: the message names it."""
 
 
-class LeftAtOnce(BaseException):
+class StoppedImmediately(BaseException):
     """A second signal came. Its text says what is recorded. No handler of Exceptions may catch it."""
 
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Let stop() be true after a first SIGINT, SIGTERM or SIGHUP; a second one raises LeftAtOnce."""
+    """Let stop() be true after a first SIGINT, SIGTERM or SIGHUP; a second one raises StoppedImmediately."""
     asked: list[int] = []
 
     def ask(number: int, _frame: object) -> None:
         if asked:
-            raise LeftAtOnce
+            raise StoppedImmediately
         asked.append(number)
 
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

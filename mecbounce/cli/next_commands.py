@@ -16,36 +16,18 @@ DELETED = (Deletion.OURS, Deletion.ALREADY, Deletion.OURS_OR_ANOTHERS)  # as far
 
 @dataclass(frozen=True)
 class Given:
-    """Options that the record does not keep: the next command repeats them as they were given."""
+    """What the record does not keep: the next command repeats it as it was given."""
 
-    kubeconfig: str = ""
-    context: str = ""
-    as_user: str = ""
-    as_groups: tuple[str, ...] = ()
-    as_uid: str = ""
+    cluster: tuple[str, ...] = ()
+    """The words for the cluster and the user, such as `--context prod`. kubectl takes the same."""
     protection: str = ""
     state: str = ""
     no_events: bool = False
-
-    @property
-    def cluster(self) -> list[tuple[str, str]]:
-        """The options for the cluster and the user. kubectl has the same."""
-        groups = [("--as-group", group) for group in self.as_groups]
-        named = [("--kubeconfig", self.kubeconfig), ("--context", self.context), ("--as", self.as_user)]
-        return [(option, value) for option, value in (*named, *groups, ("--as-uid", self.as_uid)) if value]
 
 
 def diagnosis_code(record: BounceRecord) -> str:
     """Give the code of its diagnosis. Empty: it has none."""
     return record.diagnosis.code if record.diagnosis else ""
-
-
-def last_event(record: BounceRecord) -> Event:
-    """Give the event that ended a bounce."""
-    event = record.path[-1].event
-    if event is None:
-        raise ValueError(f"the bounce is still in {record.state}")
-    return event
 
 
 # Each command: its purpose, and its words with fields in braces. {run}, {plan} and {this_one} are our own commands.
@@ -137,7 +119,7 @@ def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[st
         return []
     if not record.finished:
         return [_filled("resume", record, given)]
-    found = [_going_on(record, last_event(record))]
+    found = [_going_on(record, record.ended_by)]
     if record.diagnosis is not None:
         code = record.diagnosis.code
         found.insert(0, code.look if isinstance(code, DiagnosisCode) else "pod")
@@ -185,7 +167,7 @@ def _filled(key: str, record: BounceRecord, given: Given) -> tuple[str, list[str
     if any(not value and f"{{{name}}}" in command for name, value in fields.items()):
         purpose, command = COMMANDS["events"]
     words = [word.format(**fields) for word in command.split()]
-    return purpose, words + [word for pair in given.cluster for word in pair]
+    return purpose, [*words, *given.cluster]
 
 
 def _named(owner: Owner) -> str:
@@ -210,8 +192,7 @@ def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -
         "--no-events": given.no_events,
         "--state": given.state if verb == "run" else "",
     }
-    words = ["mecbounce", verb, request.pod, "-n", request.namespace]
-    words += [word for pair in given.cluster for word in pair]
+    words = ["mecbounce", verb, request.pod, "-n", request.namespace, *given.cluster]
     for option, value in options.items():
         words += [option] if value is True else [option, str(value)] if value else []
     return words

@@ -111,14 +111,10 @@ class CommonOptions:
 
     def given(self) -> Given:
         """Give what the next command repeats."""
-        return Given(
-            kubeconfig=str(self.kubeconfig or ""),
-            context=self.context or "",
-            as_user=self.as_user or "",
-            as_groups=tuple(self.as_groups or ()),
-            as_uid=self.as_uid or "",
-            state=str(self.state or ""),
-        )
+        groups = [("--as-group", group) for group in self.as_groups or ()]
+        options = [("--kubeconfig", self.kubeconfig), ("--context", self.context), ("--as", self.as_user), *groups]
+        words = [str(word) for pair in (*options, ("--as-uid", self.as_uid)) if pair[1] for word in pair]
+        return Given(cluster=tuple(words), state=str(self.state or ""))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,13 +123,13 @@ class BounceOptions(CommonOptions):
 
     selector: Annotated[
         str | None,
-        typer.Option("--selector", "-l", metavar="LABELS", parser=label_selector, help="instead of POD: its labels"),
+        typer.Option("--selector", "-l", metavar="LABELS", parser=label_selector, help="choose the pod by its labels"),
     ] = None
     node: Annotated[
         NodeRef | None,
         typer.Option(metavar="GROUP/VERSION/PLURAL/NAME", parser=node_ref, help="the custom resource behind the pod"),
     ] = None
-    gitops: Annotated[bool, typer.Option("--gitops", help="the cluster's resources are changed in Git")] = False
+    gitops: Annotated[bool, typer.Option("--gitops", help="this cluster is managed from Git")] = False
     force: Annotated[
         bool, typer.Option("--force", help="bounce a node that rebuilds, a pod that no controller owns, or a Job's")
     ] = False
@@ -143,7 +139,7 @@ class BounceOptions(CommonOptions):
     ] = None
     protection_annotation: Annotated[
         str | None,
-        typer.Option(metavar="KEY=VALUE", parser=annotation, help="set it before deleting, if the pod has it"),
+        typer.Option(metavar="KEY=VALUE", parser=annotation, help="before deleting, set KEY=VALUE if the pod has KEY"),
     ] = None
     termination_timeout: Annotated[
         float | None,
@@ -153,7 +149,7 @@ class BounceOptions(CommonOptions):
         float | None,
         typer.Option(metavar="DURATION", parser=duration, help="default: 10m, or the startup budget + 5m if longer"),
     ] = None
-    ready_when: Annotated[ReadyWhen, typer.Option(help="when the replacement counts as back")] = ReadyWhen.AUTO
+    ready_when: Annotated[ReadyWhen, typer.Option(help="what counts as back: started, ready or auto")] = ReadyWhen.AUTO
     no_events: Annotated[bool, typer.Option("--no-events", help="write no Kubernetes Events about the bounce")] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", callback=log_to_stderr, help="log to stderr")] = False
 

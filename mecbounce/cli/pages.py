@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from rich.text import Text
@@ -15,19 +15,18 @@ from mecbounce.cli.next_commands import (
     DELETED,
     Given,
     diagnosis_code,
-    last_event,
     next_commands,
     who_must_act,
 )
 from mecbounce.codes import DiagnosisCode
 from mecbounce.machine import State
-from mecbounce.messages import COMMAND, happened
+from mecbounce.messages import COMMAND, happened, protection_tried, utc
 from mecbounce.record import BounceRecord, Deletion, Protection
 
 
 def codes(record: BounceRecord) -> str:
     """Name the event and the diagnosis of a finished bounce, for which docs/operations.md can be searched."""
-    found = [last_event(record).value, *([record.diagnosis.code] if record.diagnosis else [])]
+    found = [record.ended_by.value, *([record.diagnosis.code] if record.diagnosis else [])]
     return ", ".join(dict.fromkeys(found))  # not_recreated is both
 
 
@@ -47,7 +46,7 @@ def ending(record: BounceRecord, given: Given, width: int | None) -> Text:
 def _happened(record: BounceRecord, width: int | None) -> str:
     """Say how a bounce ended: with short UIDs in a terminal, and the evidence on a line of its own."""
     terms = replace(COMMAND, uid=short_uid if width else str, evidence=False)
-    return happened(record, last_event(record), record.entered_at, terms)
+    return happened(record, record.ended_by, record.entered_at, terms)
 
 
 def _summary(record: BounceRecord, width: int | None) -> list[Text]:
@@ -92,7 +91,7 @@ def _page(record: BounceRecord, width: int | None) -> list[Text]:
     if why is not None:
         rows |= {"Evidence": why.evidence.rstrip("."), "Who must act": why.who}
     else:
-        rows |= {"Who must act": who_must_act(last_event(record)), "What to do": record.advice}
+        rows |= {"Who must act": who_must_act(record.ended_by), "What to do": record.advice}
     rows["Changed"] = _changed(record)
     rows["Record"] = "ended: it can't be resumed, the next run begins a new bounce"
     if record.deletion in DELETED:
@@ -102,9 +101,12 @@ def _page(record: BounceRecord, width: int | None) -> list[Text]:
 
 def _resumable(record: BounceRecord, width: int | None) -> list[Text]:
     saves = "once" if record.revision == 1 else f"{record.revision} times"
-    rows = {"Changed": _changed(record), "Record": f"unfinished, saved {saves}: it can be resumed"}
+    rows = {
+        "Changed": _changed(record),
+        "Record": f"unfinished, saved {saves}: it can be resumed",
+    }
     if record.deadline is not None:
-        rows = {"Deadline": f"{record.deadline.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}", **rows}
+        rows = {"Deadline": utc(record.deadline), **rows}
     return _rows(rows, width)
 
 
@@ -113,13 +115,7 @@ def _rows(rows: Mapping[str, str], width: int | None) -> list[Text]:
 
 
 def _changed(record: BounceRecord) -> str:
-    """Say whether the pod was deleted, and whether its protection was switched off."""
-    known = Protection.UNKNOWN if record.protection_in_doubt else record.protection
-    return _deleted(record) + (_PROTECTION_SAID.get(known, "") if known else "")
-
-
-def _deleted(record: BounceRecord) -> str:
-    """Say what the record knows about the deletion, and no more."""
+    """Say what the record knows about the deletion and the protection, and no more."""
     gone, code = any(entry.state is State.AWAIT_READY for entry in record.path), diagnosis_code(record)
     ours = "the pod was deleted"
     if code == DiagnosisCode.TERMINATING_AGAIN:
@@ -138,15 +134,7 @@ def _deleted(record: BounceRecord) -> str:
         ),
         Deletion.LOST: "nothing: its deletion was lost, and the pod exists",
     }
-    return said[record.deletion]
-
-
-_PROTECTION_SAID = {
-    Protection.DISABLED: "; its shutdown protection was switched off",
-    Protection.OFF: "; it had no shutdown protection to switch off",
-    Protection.KEPT: "; its shutdown protection could not be switched off",
-    Protection.UNKNOWN: "; its shutdown protection may have been switched off",
-}
+    return said[record.deletion] + protection_tried(record)
 
 
 def as_json(record: BounceRecord, now: datetime, given: Given) -> dict[str, Any]:

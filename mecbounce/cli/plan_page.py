@@ -26,7 +26,7 @@ GOOD, MIND, BAD, ASIDE = ("✔", "green"), ("!", "yellow"), ("✘", "red"), ("·
 
 def plan_page(found: Plan, title: str, resumes: str = "") -> RenderableType:
     """Show a plan: its checks, what a bounce would write and how long it may take, its rights, and the verdict."""
-    verdict = "A bounce would go on." if found.goes_on else "A bounce would not go on."
+    verdict = "A bounce would proceed." if found.goes_on else "A bounce would not proceed."
     page: list[RenderableType] = [Text(plain(f"Plan for {title}; nothing was changed"), style="bold")]
     if resumes:
         page.append(Text(f"{MIND[0]} {plain(resumes)}", style=MIND[1]))

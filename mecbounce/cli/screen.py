@@ -102,7 +102,7 @@ def _readiness(
     record: BounceRecord, old: PinnedPod, pods: tuple[Pod, ...], server_now: datetime
 ) -> tuple[str, str] | None:
     if again := old.find_in(pods):
-        why = diagnosis.standing_again(again)
+        why = diagnosis.exists_again(again)
         return why.code, why.evidence
     candidates = old.replacements(pods)
     if not candidates:
@@ -133,7 +133,7 @@ def _notices(record: BounceRecord) -> dict[State, list[Notice]]:
 
 
 def _row(record: BounceRecord, state: State, took: float, width: int) -> Text:
-    failed_here = record.state is State.FAILED and state is record.path[-2].state
+    failed_here = state is record.failed_in
     if state is State.FAILED or failed_here:
         mark, style = "✘", "red"
     elif state is record.state and state is not State.DONE:

@@ -21,7 +21,7 @@ from mecbounce.record import BounceRecord, BounceResult, Notice
 from mecbounce.request import BounceRequest
 
 
-class _LastingConsole(Console):
+class _ConsoleWithoutReader(Console):
     """A console that lets a bounce go on when the reader has gone (`mecbounce run ... | head`)."""
 
     def on_broken_pipe(self) -> None:
@@ -39,7 +39,7 @@ class BounceInTerminal:
         self._context = context
         self._given = given
         self._output = output
-        self._console = _LastingConsole(highlight=False, stderr=output is Output.JSON)
+        self._console = _ConsoleWithoutReader(highlight=False, stderr=output is Output.JSON)
         self._console.soft_wrap = not self._console.is_terminal  # a log line is one line
         self.record: BounceRecord | None = None
         """The last record that was saved, as far as is known."""

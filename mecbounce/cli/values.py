@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from mecbounce.cli.layout import WHOLE_UID
-from mecbounce.fields import LONGEST, first_fault
+from mecbounce.fields import ONE_WEEK, first_fault
 from mecbounce.request import NodeRef
 
 
@@ -19,7 +19,7 @@ def duration(text: str) -> float:
         raise typer.BadParameter(f"{text!r} is not a duration such as 90s, 10m or 1h30m")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     total = hours * 3600 + minutes * 60 + seconds
-    if not 0 < total <= LONGEST:
+    if not 0 < total <= ONE_WEEK:
         raise typer.BadParameter(f"{text!r} is not between 0 and a week")
     return total
 

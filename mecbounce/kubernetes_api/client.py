@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -79,7 +80,7 @@ class KubernetesCluster:
         self._core, self._custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
 
     def _sign_in_anew(self, used: Access) -> None:
-        """Read the credentials anew, unless another thread has done so meanwhile. The target must stay the same."""
+        """Read the credentials again, unless another thread has done so meanwhile. The target must stay the same."""
         with self._signing:
             if self._access is not used:
                 return
@@ -122,7 +123,9 @@ class KubernetesCluster:
 
     @staticmethod
     def describe_kubeconfig(path: str | Path | None = None, context: str | None = None) -> tuple[str, str]:
-        """Name the context that `from_kubeconfig` would use, and its namespace. Raises ConfigError."""
+        """Deprecated: a cluster's own `context` and `namespace` tell the same. Raises ConfigError."""
+        text = "KubernetesCluster.describe_kubeconfig goes with the next version: use .context and .namespace"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
         name, found = Kubeconfig(path).context(context)
         return name, found.namespace or "default"
 
@@ -169,7 +172,7 @@ class KubernetesCluster:
             raise NotFound(text, served=False)
         where = f"in namespace {namespace!r} (namespace)"
         if not namespaced:
-            where = "in this cluster (it is of no namespace)"
+            where = "in this cluster (it is cluster-scoped)"
             with suppress(NotFound):
                 return self._object(ref.group, ref.version, "", ref.plural, ref.name)
         raise NotFound(f"{kind} {ref.name!r} (node.name) does not exist {where}")
@@ -180,7 +183,7 @@ class KubernetesCluster:
             types = self._types(ref.group, ref.version)
         except AccessDenied:  # the 404 at least tells whether the API server serves the path
             return True if missing.served else None
-        return next((one["namespaced"] for one in types if one["name"] == ref.plural), None)
+        return next((served["namespaced"] for served in types if served["name"] == ref.plural), None)
 
     def controller(self, namespace: str, owner: Owner) -> Mapping[str, Any]:
         group, _, version = owner.api_version.rpartition("/")
@@ -188,7 +191,7 @@ class KubernetesCluster:
         if not group and not plural:
             raise Refused(f"{owner.called} is no controller of pods")
         if not plural:  # not one of Kubernetes' own: ask for the plural
-            found = next((one for one in self._types(group, version) if one["kind"] == owner.kind), None)
+            found = next((served for served in self._types(group, version) if served["kind"] == owner.kind), None)
             if found is None:
                 raise Refused(f"the API server has no resource type {owner.kind} in {owner.api_version}")
             plural, namespaced = found["name"], found["namespaced"]
@@ -213,8 +216,8 @@ class KubernetesCluster:
         except NotFound:
             return []
         with readable("resource types"):
-            types = [{key: one[key] for key in ("name", "kind", "namespaced")} for one in found["resources"]]
-            return [one for one in types if "/" not in one["name"]]  # subresources have the same kind
+            types = [{key: served[key] for key in ("name", "kind", "namespaced")} for served in found["resources"]]
+            return [served for served in types if "/" not in served["name"]]  # subresources have the same kind
 
     def replica_sets(self, namespace: str) -> tuple[Controller, ...]:
         path = "apps", "v1", namespace, "replicasets"
@@ -225,7 +228,7 @@ class KubernetesCluster:
             )
 
     def pods(self, namespace: str, name: str | None = None) -> tuple[Pod, ...]:
-        return self.list_pods(namespace, name)[0]
+        return self._list_pods(namespace, name)[0]
 
     def selected_pods(self, namespace: str, labels: str) -> tuple[Pod, ...]:
         """List the pods that a label selector selects, such as `app=mec`. Raises Refused if it is malformed."""
@@ -239,19 +242,19 @@ class KubernetesCluster:
         with readable("namespaces"):
             return tuple(str(item["metadata"]["name"]) for item in listed["items"])
 
-    def list_pods(self, namespace: str, name: str | None) -> tuple[tuple[Pod, ...], str]:
+    def _list_pods(self, namespace: str, name: str | None) -> tuple[tuple[Pod, ...], str]:
         """List the pods. Gives them and the list's resourceVersion, from which a watch can start."""
         return read_pod_list(self._json(lambda **raw: self._core.list_namespaced_pod(namespace, **_named(name), **raw)))
 
     @contextmanager
     def watch(self, namespace: str) -> Iterator[PodWatch]:
-        watch = KubernetesPodWatch(partial(self.list_pods, namespace), partial(self.open_watch, namespace))
+        watch = KubernetesPodWatch(partial(self._list_pods, namespace), partial(self._open_watch, namespace))
         try:
             yield watch
         finally:
             watch.close()
 
-    def open_watch(self, namespace: str, name: str | None, resource_version: str) -> Any:
+    def _open_watch(self, namespace: str, name: str | None, resource_version: str) -> Any:
         """Start a watch from a list's resourceVersion. Gives urllib3's response, to be read and closed."""
         asked = _named(name) | {
             "watch": True,
@@ -309,7 +312,7 @@ class KubernetesCluster:
         try:
             return listed("v1")
         except NotFound:  # in v1beta1 an empty selector selects nothing, in v1 all
-            return tuple(one for one in listed("v1beta1") if one.selector not in (None, LabelSelector()))
+            return tuple(budget for budget in listed("v1beta1") if budget.selector not in (None, LabelSelector()))
 
     def expect_incarnation(self, pod: Pod) -> None:
         """Look whether that incarnation of the pod still exists. Raises Conflict if it does not."""
@@ -325,11 +328,11 @@ class KubernetesCluster:
     def proxy_pod(self, pod: Pod, port: int, path: str, method: str) -> bytes:
         """Send a request to a port of the pod, through the API server. Gives the body of the answer.
 
-        `path` may have a query. Raises Refused if it has a step upwards, which would leave the pod.
+        `path` may have a query. Raises Refused if it contains a step `..`: the request would not reach the pod.
         """
         place, mark, query = path.partition("?")
         if ".." in unquote(place).split("/"):
-            raise Refused(f"the protection's path {place!r} has a step upwards (..), which would leave the pod")
+            raise Refused(f"the protection's path {place!r} contains '..', so the request would not reach the pod")
         target = f"{self._url(pod)}:{port}/proxy/{quote(place.lstrip('/'), safe='/:')}{mark}{query}"
         timeout = urllib3.Timeout(connect=REQUEST_TIMEOUT[0], read=REQUEST_TIMEOUT[1])
         self._stay_signed_in()
@@ -369,7 +372,7 @@ class KubernetesCluster:
         return answer
 
     def _send(self, send: Callable[..., Any], timeout: tuple[float, float] | None = None) -> Any:
-        """Send one request. After a 401, send it once more with credentials that were read anew.
+        """Send one request. After a 401, send it once more with credentials that were read again.
 
         `send` calls a method of the client, with the arguments that it gets from here.
         """

@@ -145,8 +145,8 @@ class Kubeconfig:
     def __init__(self, path: str | Path | None = None) -> None:
         named = str(path or os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config"))  # noqa: PTH111 -- Path raises where there is no home
         self.name = f"kubeconfig {named}"
-        files = [os.path.expanduser(one) for one in ([named] if path else named.split(os.pathsep))]  # noqa: PTH111
-        self._files = [os.path.abspath(one) for one in dict.fromkeys(files) if one]  # noqa: PTH100 -- as above
+        files = [os.path.expanduser(name) for name in ([named] if path else named.split(os.pathsep))]  # noqa: PTH111
+        self._files = [os.path.abspath(file) for file in dict.fromkeys(files) if file]  # noqa: PTH100 -- as above
         self._read()
 
     def reread(self) -> Kubeconfig:
@@ -156,7 +156,7 @@ class Kubeconfig:
         return again
 
     def _read(self) -> None:
-        files = [one for one in self._files if os.path.isfile(one)]  # noqa: PTH113 -- Path raises for a name that is too long
+        files = [file for file in self._files if os.path.isfile(file)]  # noqa: PTH113 -- Path raises for a name that is too long
         if not files:
             raise ConfigError(f"{self.name}: there is no such file, or it is a folder")
         self._current = ""
@@ -238,9 +238,9 @@ class Kubeconfig:
                 named[name] = file, entry.get(kind.removesuffix("s"))
             self._found[kind] |= {name: value for name, value in named.items() if name not in self._found[kind]}
 
-    def _entry(self, kind: str, name: str, model: type[Part]) -> tuple[_Place, Part]:
+    def _entry(self, kind: str, name: str, model: type[Part]) -> tuple[_Entry, Part]:
         file, value = self._found[kind][name]
-        place = _Place(f"kubeconfig {file}: {kind.removesuffix('s')} {name!r}", file)
+        place = _Entry(f"kubeconfig {file}: {kind.removesuffix('s')} {name!r}", file)
         with _without_content(place.name):
             try:
                 return place, model.model_validate(_without_nulls(value or {}))
@@ -249,7 +249,7 @@ class Kubeconfig:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Entry:
     """Where an entry of a kubeconfig stands: its name for errors, and the file that its paths are relative to."""
 
     name: str
@@ -309,7 +309,7 @@ def _fault(error: ValidationError) -> str:
 # --- where the API server is -------------------------------------------------------------------------------------
 
 
-def _server(where: _Place, cluster: Cluster) -> tuple[str, Headers]:
+def _server(where: _Entry, cluster: Cluster) -> tuple[str, Headers]:
     """Give the address as kubectl uses it, and the Authorization header for the credentials in it, if any."""
     try:
         address = urlsplit(cluster.server)
@@ -325,7 +325,7 @@ def _server(where: _Place, cluster: Cluster) -> tuple[str, Headers]:
     return f"{address.scheme}://{host}{address.path.rstrip('/')}", signed_in
 
 
-def _proxy(where: _Place, cluster: Cluster, server: str) -> Proxy | None:
+def _proxy(where: _Entry, cluster: Cluster, server: str) -> Proxy | None:
     if not cluster.proxy_url:
         return proxy_of_environment(server)
     try:
@@ -334,7 +334,7 @@ def _proxy(where: _Place, cluster: Cluster, server: str) -> Proxy | None:
         raise where.fault(f"proxy-url: {error}") from None
 
 
-def _tls(where: _Place, cluster: Cluster, authority: bytes) -> ssl.SSLContext:
+def _tls(where: _Entry, cluster: Cluster, authority: bytes) -> ssl.SSLContext:
     """Make the context that checks the API server's certificate."""
     context = create_urllib3_context(cert_reqs=ssl.CERT_NONE if cluster.insecure else ssl.CERT_REQUIRED)
     try:
@@ -350,7 +350,7 @@ def _tls(where: _Place, cluster: Cluster, authority: bytes) -> ssl.SSLContext:
 # --- who sends the requests --------------------------------------------------------------------------------------
 
 
-def _show_certificate(context: ssl.SSLContext, who: _Place, user: User, credential: Credential) -> None:
+def _show_certificate(context: ssl.SSLContext, who: _Entry, user: User, credential: Credential) -> None:
     """Let connections show the user's certificate. Its key is in a file only while it is loaded."""
     pem = who.content("client-certificate", user.client_certificate, user.client_certificate_data)
     if pem:
@@ -375,12 +375,12 @@ def _told_to_plugin(cluster: Cluster, server: str, authority: bytes) -> dict[str
         "certificate-authority-data": base64.b64encode(authority).decode(),
         "proxy-url": cluster.proxy_url,
         "disable-compression": cluster.disable_compression,
-        "config": next((one.extension for one in cluster.extensions if one.name == _PLUGIN_SETTINGS), None),
+        "config": next((entry.extension for entry in cluster.extensions if entry.name == _PLUGIN_SETTINGS), None),
     }
     return {key: value for key, value in told.items() if value}
 
 
-def _credential(who: _Place, user: User, told: Mapping[str, Any]) -> Credential:
+def _credential(who: _Entry, user: User, told: Mapping[str, Any]) -> Credential:
     """Use the auth provider, or run the credential plugin. As with kubectl, the user's other credentials go first."""
     if user.auth_provider is not None:
         return _of_provider(who, user.auth_provider)
@@ -394,7 +394,7 @@ def _credential(who: _Place, user: User, told: Mapping[str, Any]) -> Credential:
         raise who.fault(str(error)) from None
 
 
-def _of_provider(who: _Place, provider: AuthProvider) -> Credential:
+def _of_provider(who: _Entry, provider: AuthProvider) -> Credential:
     """Use an OpenID Connect token until it expires. Only kubectl renews it, as it must save the new one."""
     if provider.name != "oidc":
         instead = f"; use the credential plugin {_REMOVED[provider.name]}" if provider.name in _REMOVED else ""
@@ -410,7 +410,7 @@ def _of_provider(who: _Place, provider: AuthProvider) -> Credential:
     return Credential(sendable(f"{who.name}: auth-provider", token), expires=expires)
 
 
-def _authorization(who: _Place, user: User, credential: Credential, of_server: Headers) -> Callable[[], Headers]:
+def _authorization(who: _Entry, user: User, credential: Credential, of_server: Headers) -> Callable[[], Headers]:
     """Give a function that gives the Authorization header of each request."""
     if user.token_file:
         return _token_file(who, user)
@@ -422,7 +422,7 @@ def _authorization(who: _Place, user: User, credential: Credential, of_server: H
     return lambda: of_server
 
 
-def _token_file(who: _Place, user: User) -> Callable[[], Headers]:
+def _token_file(who: _Entry, user: User) -> Callable[[], Headers]:
     """Read the token anew for each request. If that fails, use the last one that could be read."""
     last = [_bearer(who, "token", user.token)] if user.token else []
 
@@ -443,5 +443,5 @@ def _basic(user: str, password: str) -> tuple[str, str]:
     return "Authorization", f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
-def _bearer(who: _Place, option: str, token: str) -> tuple[str, str]:
+def _bearer(who: _Entry, option: str, token: str) -> tuple[str, str]:
     return "Authorization", f"Bearer {sendable(f'{who.name}: {option}', token)}"

@@ -40,6 +40,10 @@ class Node(Frozen):
             cluster_scoped=bool(uid) and not _text_at(resource, "metadata.namespace"),
         )
 
+    def is_down(self, ref: NodeRef) -> bool:
+        """True if it is meant to be down."""
+        return (self.desired or "").casefold() in ref.down_values
+
 
 def _text_at(resource: Mapping[str, Any], path: str) -> str | None:
     found: Any = resource

@@ -233,7 +233,7 @@ class PodSpec(FromApi):
     @property
     def long_running(self) -> tuple[Container, ...]:
         """The containers that run as long as the pod: the main containers and the native sidecars (KEP-753)."""
-        sidecars = (one for one in self.init_containers if one.restart_policy == "Always")
+        sidecars = (container for container in self.init_containers if container.restart_policy == "Always")
         return (*self.containers, *sidecars)
 
 
@@ -322,7 +322,7 @@ class Pod(FromApi):
         return bool(same) or any(owner.uid == controller.uid for owner in owners)
 
     @property
-    def stands(self) -> bool:
+    def active(self) -> bool:
         """True unless it is being deleted or its containers have ended for good."""
         return not self.terminating and not self.finished
 
@@ -333,18 +333,13 @@ class Pod(FromApi):
         """
         made, before = self.metadata.creation_timestamp, other.metadata.creation_timestamp
         younger = made is not None and before is not None and made > before
-        return self.stands and younger and self.spec.host == other.spec.host != ""
-
-    @property
-    def has_generated_name(self) -> bool:
-        """True if its replacement gets another name."""
-        return self.is_renamed_by(self.controller)
+        return self.active and younger and self.spec.host == other.spec.host != ""
 
     def is_renamed_by(self, maker: Owner | None) -> bool:
         """True if the replacement that `maker` creates gets another name.
 
         A StatefulSet's pods have a `generateName` too, but keep their names. A pod without a controller is created
-        anew by hand, under its name.
+        again by hand, under its name.
         """
         return bool(self.metadata.generate_name) and maker is not None and maker.kind != "StatefulSet"
 
@@ -372,11 +367,11 @@ class Pod(FromApi):
         return target.explanation or "DisruptionTarget"
 
     def condition(self, kind: str) -> Condition | None:
-        return next((one for one in self.status.conditions if one.type == kind), None)
+        return next((condition for condition in self.status.conditions if condition.type == kind), None)
 
     def container_status(self, name: str) -> ContainerStatus | None:
         statuses = (*self.status.container_statuses, *self.status.init_container_statuses)
-        return next((one for one in statuses if one.name == name), None)
+        return next((status for status in statuses if status.name == name), None)
 
 
 class Host(FromApi):
@@ -397,7 +392,7 @@ class Host(FromApi):
 
     @property
     def ready(self) -> Condition:
-        return next((one for one in self.conditions if one.type == "Ready"), Condition(type="Ready"))
+        return next((condition for condition in self.conditions if condition.type == "Ready"), Condition(type="Ready"))
 
 
 class PodEvent(Explained):
@@ -471,8 +466,8 @@ class Controller(Frozen):
             conditions=conditions,
         )
 
-    def condition(self, kind: str) -> Condition | None:
-        """Give the condition of that type if it is true, else None."""
+    def true_condition(self, kind: str) -> Condition | None:
+        """Give the condition of that type if its status is "True"; else None."""
         return next((one for one in self.conditions if (one.type, one.status) == (kind, "True")), None)
 
 
@@ -505,7 +500,7 @@ class LabelSelector(FromApi):
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         alike = all(labels.get(key) == value for key, value in self.match_labels.items())
-        return alike and all(one.holds(labels) for one in self.match_expressions)
+        return alike and all(requirement.holds(labels) for requirement in self.match_expressions)
 
 
 class DisruptionBudget(FromApi):

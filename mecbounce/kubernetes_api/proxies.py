@@ -108,7 +108,7 @@ def spared(server: str, no_proxy: str) -> bool:
     """Tell whether NO_PROXY names the server: by name, domain, address, network (a CIDR), any of these with a port."""
     parts = urlsplit(server)
     host, port = (parts.hostname or "").lower(), parts.port or PORTS.get(parts.scheme)
-    for entry in filter(None, (one.strip().lower() for one in no_proxy.split(","))):
+    for entry in filter(None, (entry.strip().lower() for entry in no_proxy.split(","))):
         name = entry.removesuffix(f":{port}").strip("[]")  # as an IPv6 address with a port is written
         domain = name.removeprefix("*").removeprefix(".")
         if entry == "*" or _is_in(host, entry) or host == name or host.endswith(f".{domain}"):

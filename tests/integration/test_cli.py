@@ -371,10 +371,10 @@ class TestRecords:
     def test_a_fault_of_mecbounce_is_not_called_one_of_usage(
         self, command: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def impossible(_: object) -> None:
+        def impossible(*_: object) -> None:
             raise ImpossibleEvent("pod_gone can't happen in DONE: please report this")
 
-        monkeypatch.setattr(BounceTask, "perform", impossible)
+        monkeypatch.setattr(BounceTask, "go_on", impossible)
         assert command("run", "mec-0") == 1
         assert command.err == "mecbounce: pod_gone can't happen in DONE: please report this\n"
 
@@ -582,7 +582,7 @@ class TestInterruption:
             running.send_signal(signal.SIGTERM)
             assert running.wait(PATIENCE) == 75
             assert running.stderr is not None
-            assert b"Left at once. The record was saved: run again to resume." in running.stderr.read()
+            assert b"Stopped immediately. The record was saved: run again to resume." in running.stderr.read()
 
     def test_a_bounce_that_can_not_be_saved_as_it_is_resumed_is_not_called_untouched(
         self, command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -639,7 +639,7 @@ class TestInterruption:
 
         monkeypatch.setattr(FileStore, method, interrupted)
         assert command("run", "mec-0", "--state", path) == 75
-        assert command.err == f"mecbounce: Left at once. {said}\n"
+        assert command.err == f"mecbounce: Stopped immediately. {said}\n"
 
     @pytest.mark.parametrize(
         ("left", "method", "said"),
@@ -672,7 +672,7 @@ class TestInterruption:
 
         monkeypatch.setattr(BounceInTerminal, method, interrupted)
         assert command("run", "mec-0", "--state", path) == 75
-        assert command.err == f"mecbounce: Left at once. {said}\n"
+        assert command.err == f"mecbounce: Stopped immediately. {said}\n"
 
     def test_left_after_the_end_it_says_so(
         self, command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -688,7 +688,7 @@ class TestInterruption:
 
         monkeypatch.setattr(BounceInTerminal, "observe", interrupted)
         assert command("run", "mec-0", "--state", tmp_path / "r.json") == 75
-        assert command.err == f"mecbounce: Left at once. {UNTOLD}\n"
+        assert command.err == f"mecbounce: Stopped immediately. {UNTOLD}\n"
         monkeypatch.undo()
         assert deletes(sandbox) == 1
 

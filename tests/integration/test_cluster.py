@@ -965,8 +965,11 @@ class TestConfiguration:
     def test_a_cluster_tells_its_context_and_namespace(self, sandbox: Sandbox) -> None:
         cluster = KubernetesCluster.from_kubeconfig(sandbox.kubeconfig)
         assert (cluster.context, cluster.namespace) == ("sandbox", "default")
-        assert KubernetesCluster.describe_kubeconfig(sandbox.kubeconfig) == ("sandbox", "default")
         assert KubernetesCluster.contexts(sandbox.kubeconfig) == ("sandbox",)
+
+    def test_describe_kubeconfig_still_works_and_is_deprecated(self, sandbox: Sandbox) -> None:
+        with pytest.warns(DeprecationWarning, match=r"use \.context and \.namespace"):
+            assert KubernetesCluster.describe_kubeconfig(sandbox.kubeconfig) == ("sandbox", "default")
 
     def test_the_namespace_is_its_contexts_own(self, tmp_path: Path) -> None:
         path, content = tmp_path / "kubeconfig", kubeconfig("http://127.0.0.1:1", {})

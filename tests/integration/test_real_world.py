@@ -211,7 +211,7 @@ class TestRefusals:
             ]
             assert sum(request.path == "/apis/express.example.com/v1" for request in sandbox.requests) == 1
             missing = bounce(sandbox, node=NODE.model_copy(update={"name": "mec-9"}))
-            assert (missing.event, "of no namespace" in missing.message) == (Event.NODE_MISSING, True)
+            assert (missing.event, "cluster-scoped" in missing.message) == (Event.NODE_MISSING, True)
 
 
 # --- who replaces it ---------------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ class TestWholeRequest:
 
     def test_a_watch_may_last(self, api: ApiServer, cluster: KubernetesCluster) -> None:
         api.answer = dripping(HEAD + b"Connection: close\r\n\r\n", b"\n", pause=0.2)
-        response = cluster.open_watch("default", None, "1")
+        response = cluster._open_watch("default", None, "1")
         began = time.monotonic()
         for _ in response.stream(1):
             if time.monotonic() - began > 2:
@@ -224,7 +224,7 @@ class TestServerTime:
 
     def test_comes_with_a_watchs_head(self, api: ApiServer, cluster: KubernetesCluster) -> None:
         api.date, api.answer = THEN, said(200, "")
-        cluster.open_watch("default", None, "1").close()
+        cluster._open_watch("default", None, "1").close()
         assert cluster.server_time is not None
         assert cluster.server_time - NOON < timedelta(minutes=1)
 

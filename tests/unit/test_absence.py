@@ -412,7 +412,7 @@ class TestWhatTheControllerTells:
                 read(DAEMON_SET, {}, {"desiredNumberScheduled": 1}),
                 [sibling("b", DAEMON_SET, spec={"nodeName": "host-2"})],
                 "host_not_wanted",
-                "DaemonSet log has a pod on every Kubernetes node where it wants one (1), and host-1 is none of them",
+                "DaemonSet log has a pod on every Kubernetes node where it wants one (1), but not on host-1",
                 "whoever changed DaemonSet log or host-1",
                 id="host_not_wanted",
             ),

@@ -205,9 +205,7 @@ def test_a_resource_that_does_not_say_what_is_wanted_of_it_is_told_with_the_path
     """A mistyped `desired_path` would else switch the check for down off unnoticed."""
     verdict = judge(facts(node=Node(activity="running")))
     assert Event.CHECKS_PASSED is verdict.event
-    assert {"node_silent": f"{REF} has no spec.state (desired_path): taken as not meant to be down."} == notices(
-        verdict
-    )
+    assert {"node_silent": f"{REF} has no spec.state (desired_path): treated as meant to be up."} == notices(verdict)
 
 
 @pytest.mark.parametrize("activity", ["catchup", "efficient_catchup", "Catchup", "EFFICIENT_CATCHUP"])
@@ -607,8 +605,8 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
         (
             YES["pod_ended"],
             (
-                f"{POD} has ended (Failed: Evicted), and ReplicaSet mec-7d9f does not need it: it has another pod, "
-                "or wants none. Deleting this one restarts nothing (force=True does not change that). Nothing was "
+                f"{POD} has ended (Failed: Evicted), and ReplicaSet mec-7d9f already has another pod, "
+                "or wants no pod. Deleting this one restarts nothing (force=True does not change that). Nothing was "
                 "changed."
             ),
             "Bounce a pod of ReplicaSet mec-7d9f that runs; this one can be deleted at any time.",
@@ -641,7 +639,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
             f"{POD} is made from ExpressNode mec-0 (owner-1), not from {REF}. Nothing was changed.",
             RENAME,
         ),
-        ({"pod": pod(deleted=9)}, f"{POD} is being deleted already: joining that deletion, not deleting again.", ""),
+        ({"pod": pod(deleted=9)}, f"{POD} is being deleted already: this bounce sends no DELETE and only waits.", ""),
         (
             {"node": REBUILDING},
             f"{REF} is rebuilding; a bounce now would make it begin again. Nothing was changed.",

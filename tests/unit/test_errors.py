@@ -14,26 +14,26 @@ from mecbounce.errors import MecBounceError, NotFound, Unreachable, one_line
 CLASSES = [one for one in vars(errors).values() if isinstance(one, type) and one.__module__ == errors.__name__]
 
 
-def _drawn() -> list[tuple[str, str, str]]:
-    """Give each class of the drawing with its parent and its sentence."""
-    found: list[tuple[str, str, str]] = []
+def _drawn() -> list[tuple[str, str]]:
+    """Give each class of the drawing with its parent."""
+    found: list[tuple[str, str]] = []
     above: list[str] = ["Exception"]
     for line in (errors.__doc__ or "").splitlines():
-        if drawn := re.fullmatch(r" {4}((?:[│ ] {3})*(?:[├└]── )?)([A-Z]\w+)(?: +(\S.*))?", line):
-            branch, name, sentence = drawn.groups()
+        if drawn := re.fullmatch(r" {4}((?:[│ ] {3})*(?:[├└]── )?)([A-Z]\w+)", line):
+            branch, name = drawn.groups()
             del above[len(branch) // 4 + 1 :]
-            found.append((name, above[-1], sentence or ""))
+            found.append((name, above[-1]))
             above.append(name)
     return found
 
 
 def test_tree_is_drawn_as_it_is() -> None:
     real = [(one.__name__, one.__bases__[0].__name__) for one in CLASSES]
-    assert real == [(name, parent) for name, parent, _ in _drawn()]
+    assert real == _drawn()
 
 
-def test_every_branch_of_the_drawing_says_what_it_is_for() -> None:
-    assert ["MecBounceError"] == [name for name, _, sentence in _drawn() if not sentence]
+def test_every_error_says_what_it_is_for() -> None:
+    assert [] == [one.__name__ for one in CLASSES if not one.__doc__]
 
 
 def test_every_error_has_one_parent_and_one_root() -> None:

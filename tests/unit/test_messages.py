@@ -38,7 +38,7 @@ def record(*states: State, old: PinnedPod | None = OLD, protection: Protection |
 
 
 @pytest.mark.parametrize(
-    ("terms", "anew", "this_one"),
+    ("terms", "bounce_again", "bounce_this_uid"),
     [
         (
             TASK,
@@ -52,19 +52,20 @@ def record(*states: State, old: PinnedPod | None = OLD, protection: Protection |
 class TestTerms:
     """A runner reads of its fields, and whoever types the command of its options."""
 
-    def test_to_bounce_it_after_all(self, terms: Terms, anew: str, this_one: str) -> None:
-        assert cancelled(record(), terms)[1] == f"To bounce it anyway, {anew}."
-        assert this_one not in cancelled(record(), terms)[1]
+    def test_to_bounce_it_after_all(self, terms: Terms, bounce_again: str, bounce_this_uid: str) -> None:
+        assert cancelled(record(), terms)[1] == f"To bounce it anyway, {bounce_again}."
+        assert bounce_this_uid not in cancelled(record(), terms)[1]
 
-    def test_to_bounce_that_incarnation_or_none(self, terms: Terms, anew: str, this_one: str) -> None:
-        assert bounce_only(OLD, terms) == f"{this_one}: no other pod can be deleted then."
-        assert bounce_only(GENERATED, terms) == f"look whether uid-1 still exists; only if so, {this_one}."
-        assert anew not in bounce_only(OLD, terms)
+    def test_to_bounce_that_incarnation_or_none(self, terms: Terms, bounce_again: str, bounce_this_uid: str) -> None:
+        assert bounce_only(OLD, terms) == f"{bounce_this_uid}: this can delete no other pod."
+        assert bounce_only(GENERATED, terms) == f"look whether uid-1 still exists; only if so, {bounce_this_uid}."
+        assert bounce_again not in bounce_only(OLD, terms)
 
-    def test_to_wait_on(self, terms: Terms, anew: str, this_one: str) -> None:
+    def test_to_wait_on(self, terms: Terms, bounce_again: str, bounce_this_uid: str) -> None:
         waiting = record(State.DISABLE_PROTECTION, State.DELETE_POD, State.AWAIT_TERMINATION, State.AWAIT_READY)
-        assert advice(waiting, WHY, terms) == f"To act: somebody. To keep waiting without deleting again, {this_one}."
-        assert anew not in advice(waiting, WHY, terms)
+        expected = f"To act: somebody. To keep waiting without deleting again, {bounce_this_uid}."
+        assert advice(waiting, WHY, terms) == expected
+        assert bounce_again not in advice(waiting, WHY, terms)
 
 
 @pytest.mark.parametrize(

@@ -346,7 +346,7 @@ class TestPage:
             "! no watch pods",
             "Notices ! No right to watch pods: a bounce looks every 2 s instead.",
             "PodDisruptionBudget mec allows 0 more disruptions now",
-            "A bounce would go on.",
+            "A bounce would proceed.",
         ):
             assert told in flowed
 
@@ -356,7 +356,7 @@ class TestPage:
         text = " ".join(page(plan(request(), asked)).split())
         assert "✘ yes Is the node rebuilding?" in text
         assert "· - Is the node catching up? (not asked)" in text
-        assert "A bounce would not go on. expressnodes.express.example.com/v1 mec-0 is rebuilding" in text
+        assert "A bounce would not proceed. expressnodes.express.example.com/v1 mec-0 is rebuilding" in text
 
     def test_marks_the_right_that_is_missing_and_the_one_that_could_not_be_asked(self) -> None:
         asked = cluster()

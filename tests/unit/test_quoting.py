@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mecbounce.quoting import LONGEST, quoted
+from mecbounce.quoting import LONGEST_TEXT, quoted
 
 HIDDEN = {
     "AccountName=mec;AccountKey=Zm9vYmFy+/x==;EndpointSuffix=x": "AccountName=mec;AccountKey=***;EndpointSuffix=x",
@@ -206,7 +206,7 @@ def test_it_is_one_line_without_what_a_terminal_would_obey() -> None:
 
 @pytest.mark.parametrize("blanks", [0, 70], ids=["one_word", "words"])
 def test_what_is_long_is_cut(blanks: int) -> None:
-    assert LONGEST == len(quoted("word " * 300))
+    assert LONGEST_TEXT == len(quoted("word " * 300))
     assert quoted("word " * 300).endswith("wo...")
     far = "password=" + " " * blanks + "x" * 10_000
     assert "x" not in quoted(far)
@@ -223,7 +223,7 @@ def test_a_secret_that_is_cut_in_two_is_hidden_too(before: int) -> None:
 @given(st.lists(st.sampled_from([*HIDDEN, *READABLE, *HOSTILE]), max_size=6), st.text(max_size=20))
 def test_what_was_told_once_can_be_told_again(parts: list[str], between: str) -> None:
     told = quoted(between.join(parts))
-    if len(told) < LONGEST:  # else a mark of ours may be cut in two
+    if len(told) < LONGEST_TEXT:  # else a mark of ours may be cut in two
         assert told == quoted(told)
 
 

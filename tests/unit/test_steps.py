@@ -559,11 +559,8 @@ class TestAwaitTermination:
         new = pod("rs-b", "b", owner=REPLICA_SET, metadata={"generateName": "rs-"}, created=5)
         record = record_in(State.AWAIT_TERMINATION, deadline=60, old=old, request=request(node=None, pod="rs-a"))
         outcome = run(record, FakeCluster(FakeClock(), old, *([new] if replaced else [])), now=later(60))
-        said = (
-            "its replacement rs-b exists already."
-            if replaced
-            else "it will be removed and replaced once the cause is fixed."
-        )
+        said = "it will be removed and replaced once the cause is fixed."
+        said = "its replacement rs-b exists already." if replaced else said
         assert outcome.message.endswith(f"It was not force-deleted; {said}")
 
 

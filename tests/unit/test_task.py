@@ -90,6 +90,16 @@ def to_state(bench: Bench, state: State, **options: Any) -> BounceRecord:
 
 
 class TestPerform:
+    def test_it_goes_on_with_a_record_that_was_loaded_only_if_the_store_still_holds_it(self) -> None:
+        bench = Bench().replaced()
+        loaded = to_state(bench, State.DELETE_POD)
+        bench.state["mecbounce"] = loaded.model_copy(update={"revision": loaded.revision + 1}).model_dump(mode="json")
+        with pytest.raises(Superseded):
+            bench.task().go_on(loaded)
+        bench.state["mecbounce"] = loaded.model_dump(mode="json")
+        assert bench.task().go_on(loaded).state is State.DONE
+        assert bench.cluster.deleted == [OLD.uid]
+
     def test_bounces_a_pod_to_done(self) -> None:
         bench = Bench().replaced()
         result = bench.task().perform()
@@ -492,8 +502,7 @@ class TestAnOldIntent:
             "The DELETE that was announced before may still be carried out."
         )
         assert result.advice.endswith(
-            " For that, start a new bounce with pod_uid=uid-1 and an empty step state: no other pod can be deleted "
-            "then."
+            " Then start a new bounce with pod_uid=uid-1 and an empty step state: this can delete no other pod."
         )
 
     @pytest.mark.parametrize("fault", [LOST, AccessDenied("expired")], ids=["unreachable", "denied"])

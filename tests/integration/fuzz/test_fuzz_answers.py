@@ -341,7 +341,7 @@ def test_a_watch_of_any_lines_ends_quietly_and_shows_only_pods_that_it_read(
         response.stream = lambda **_: iter(chunks)  # type: ignore[method-assign,assignment]
         cluster = CannedCluster(SimpleNamespace(list_namespaced_pod=lambda *_, **__: response))
         watch = _Stream(
-            lambda: cluster.open_watch("default", None, "7"), (pod(),), threading.Event()
+            lambda: cluster._open_watch("default", None, "7"), (pod(),), threading.Event()
         )  # needs no thread
         watch.run()
         assert watch.ended

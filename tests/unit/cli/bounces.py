@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from builders import NOW, STARTUP_PROBE, later, pod, request
 from rich.text import Text
 
-from mecbounce.cli.next_commands import Given
+from mecbounce.cli.options import BounceOptions
 from mecbounce.machine import TRANSITIONS, Event, State
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, SeenPod, StateEntry
 from mecbounce.task import begin
@@ -26,7 +27,14 @@ DONE = (State.DONE, Event.POD_STARTED, 91.75)
 REQUEST = request(
     cluster_type="k8s_gitops", force=True, ready_when="started", timeouts={"termination": 90.5, "ready": 700}
 )
-GIVEN = Given(kubeconfig="/etc/my kube", context="prod", protection="example.com/p=off", state="r.json", no_events=True)
+OPTIONS = BounceOptions(
+    kubeconfig=Path("/etc/my kube"),
+    context="prod",
+    protection_annotation="example.com/p=off",
+    state=Path("r.json"),
+    no_events=True,
+)
+GIVEN = OPTIONS.given()
 PIPED = None
 
 

@@ -121,7 +121,7 @@ class TestNextCommand:
         assert commands(waiting, Given(state="r.json")) == [
             "mecbounce run mec-0 -n default --node express.example.com/v1/expressnodes/mec-0 --state r.json"
         ]
-        assert "Deadline: 2026-01-01 12:10:31Z\n" in pages.ending(waiting, Given(), PIPED).plain
+        assert "Deadline: 2026-01-01 12:10:31 UTC\n" in pages.ending(waiting, Given(), PIPED).plain
 
     def test_a_success_has_none(self) -> None:
         assert commands(record(*PATH, DONE)) == []

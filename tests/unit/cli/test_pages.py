@@ -14,10 +14,26 @@ from mecbounce.cli import next_commands as following
 from mecbounce.cli import pages
 from mecbounce.cli.commands import app
 from mecbounce.cli.next_commands import Given
+from mecbounce.cli.options import CommonOptions
 from mecbounce.machine import Event, State
 from mecbounce.record import BounceRecord, Diagnosis, Notice, Protection
 
-from .bounces import DONE, EXPIRED, GIVEN, NEW, NEW_UID, OLD, OLD_UID, PATH, PIPED, REQUEST, failed, record, shown
+from .bounces import (
+    DONE,
+    EXPIRED,
+    GIVEN,
+    NEW,
+    NEW_UID,
+    OLD,
+    OLD_UID,
+    OPTIONS,
+    PATH,
+    PIPED,
+    REQUEST,
+    failed,
+    record,
+    shown,
+)
 
 
 class TestSummary:
@@ -95,7 +111,7 @@ class TestPage:
         assert shlex.split(pasted.replace("\\\n", "")) == following.next_commands(self.TIMEOUT, GIVEN)[-1][1]
 
     def test_its_commands_are_ones_that_the_command_takes(self) -> None:
-        acting = replace(GIVEN, as_user="bob", as_groups=("mec", "on call"), as_uid="u-1")
+        acting = replace(OPTIONS, as_user="bob", as_groups=["mec", "on call"], as_uid="u-1").given()
         words = following.next_commands(self.TIMEOUT, acting)[-1][1]
         context = get_command(app).commands["run"].make_context("run", words[2:])  # type: ignore[attr-defined]
         given = {name: value for name, value in context.params.items() if name not in ("kubeconfig", "state")}
@@ -120,7 +136,7 @@ class TestPage:
         }
 
     def test_kubectls_commands_act_as_the_same_user(self) -> None:
-        acting = Given(as_user="bob", as_groups=("mec", "on call"))
+        acting = CommonOptions(as_user="bob", as_groups=["mec", "on call"]).given()
         assert following.next_commands(self.TIMEOUT, acting)[0][1][-6:] == [
             *("--as", "bob"),
             *("--as-group", "mec", "--as-group", "on call"),

@@ -58,7 +58,7 @@ class TestApiData:
             bare.terminating,
             bare.finished,
             bare.controller,
-            bare.has_generated_name,
+            bare.is_renamed_by(bare.controller),
             bare.images,
         )
 
@@ -178,7 +178,8 @@ class TestPod:
     def test_its_name_is_generated_unless_a_stateful_set_or_its_maker_gave_it(
         self, owner: dict[str, Any] | None, generate_name: str, expected: bool
     ) -> None:
-        assert expected is pod(owner=owner, metadata={"generateName": generate_name}).has_generated_name
+        seen = pod(owner=owner, metadata={"generateName": generate_name})
+        assert expected is seen.is_renamed_by(seen.controller)
 
     @pytest.mark.parametrize(("deleted", "expected"), [(None, False), (-30, True), (30, True)])
     def test_it_is_terminating_from_its_deletion_on(self, deleted: float | None, expected: bool) -> None:
@@ -393,7 +394,7 @@ class TestController:
         ids=str,
     )
     def test_reads_its_conditions_where_they_are_such(self, conditions: Any, expected: bool) -> None:
-        assert expected is bool(controller({}, {"conditions": conditions}, kind="Job").condition("Complete"))
+        assert expected is bool(controller({}, {"conditions": conditions}, kind="Job").true_condition("Complete"))
 
     @pytest.mark.parametrize("found", [{}, {"metadata": {"name": "mec"}}, {"metadata": None}], ids=str)
     def test_without_name_and_uid_it_is_none(self, found: dict[str, Any]) -> None:
