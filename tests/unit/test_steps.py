@@ -1488,3 +1488,21 @@ def test_the_pods_beside_one_whose_deletion_has_happened_are_saved_with_it() -> 
     outcome = run(record, FakeCluster(FakeClock(), going, beside))
     assert outcome.event is Event.DELETE_ACCEPTED
     assert outcome.record_changes["old_pod"].lookalikes == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("before", "configured", "after"),
+    [
+        (None, False, Protection.UNKNOWN),  # a run before had one, and was killed while it was tried
+        (Protection.UNUSED, False, Protection.UNUSED),
+        (None, True, Protection.UNUSED),
+    ],
+    ids=["tried_by_another_run", "none", "the_pod_terminates"],
+)
+def test_a_protection_that_is_not_tried_is_unused_and_unknown_if_another_run_may_have_tried_one(
+    before: Protection | None, configured: bool, after: Protection
+) -> None:
+    record = record_in(State.DISABLE_PROTECTION, protection=before)
+    switch = Switch(True) if configured else None
+    outcome = run(record, FakeCluster(FakeClock(), pod(deleted=9)), protection=switch)
+    assert (outcome.event, outcome.record_changes["protection"]) == (Event.PROTECTION_UNUSED, after)
