@@ -661,3 +661,8 @@ def test_the_time_of_a_bounce_and_that_in_its_present_state_are_never_negative(n
     path = StateEntry(state=State.INIT_CHECKS, at=later(-60)), StateEntry(state=State.DELETE_POD, at=NOW)
     assert seconds == record(path=path).elapsed(later(now))
     assert seconds == record(path=path).took(later(now - 60))
+
+
+def test_a_daemon_sets_pod_whose_kubernetes_node_is_not_known_is_replaced_on_any() -> None:
+    old = daemon("a", spec={"nodeName": ""})
+    assert PinnedPod.of(old, [old]).replacements([daemon("c", created=5)])

@@ -1468,3 +1468,41 @@ def test_a_difference_of_the_clocks_below_2_s_is_none(ahead: float, skew: float)
     context = context_of(record_in(State.AWAIT_READY), cluster)
     assert context.skew == timedelta(seconds=skew)
     assert context.server_now == later(ahead)
+
+
+def test_of_several_replacements_of_a_pod_that_has_not_gone_the_oldest_is_kept() -> None:
+    made = {"owner": REPLICA_SET, "metadata": {"generateName": "rs-"}}
+    old = pod("rs-a", "a", deleted=30, **made)
+    new = [pod(f"rs-{uid}", uid, created=created, **made) for uid, created in (("b", 9), ("c", 5))]
+    record = record_in(State.AWAIT_TERMINATION, deadline=60, old=old, request=request(node=None, pod="rs-a"))
+    outcome = run(record, FakeCluster(FakeClock(), old, *new), now=later(60))
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.standing == ("rs-c",)
+
+
+def test_the_pods_beside_one_whose_deletion_has_happened_are_saved_with_it() -> None:
+    """Else one that a scale-up has made would count as its replacement."""
+    made = {"owner": REPLICA_SET, "metadata": {"generateName": "rs-"}}
+    old, going, beside = pod("rs-a", "a", **made), pod("rs-a", "a", deleted=30, **made), pod("rs-b", "b", **made)
+    record = record_in(State.DELETE_POD, old=old, request=request(node=None, pod="rs-a"))
+    outcome = run(record, FakeCluster(FakeClock(), going, beside))
+    assert outcome.event is Event.DELETE_ACCEPTED
+    assert outcome.record_changes["old_pod"].lookalikes == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("before", "configured", "after"),
+    [
+        (None, False, Protection.UNKNOWN),  # a run before had one, and was killed while it was tried
+        (Protection.UNUSED, False, Protection.UNUSED),
+        (None, True, Protection.UNUSED),
+    ],
+    ids=["tried_by_another_run", "none", "the_pod_terminates"],
+)
+def test_a_protection_that_is_not_tried_is_unused_and_unknown_if_another_run_may_have_tried_one(
+    before: Protection | None, configured: bool, after: Protection
+) -> None:
+    record = record_in(State.DISABLE_PROTECTION, protection=before)
+    switch = Switch(True) if configured else None
+    outcome = run(record, FakeCluster(FakeClock(), pod(deleted=9)), protection=switch)
+    assert (outcome.event, outcome.record_changes["protection"]) == (Event.PROTECTION_UNUSED, after)
