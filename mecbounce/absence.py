@@ -65,7 +65,7 @@ def name_generated() -> Diagnosis:
 
 def too_few(old: PinnedPod, gone: int) -> Diagnosis:
     """Say that there is a new pod, but more pods of its controller have gone than new ones are back."""
-    evidence = f"{gone + 1} pods of its controller have gone, and fewer new ones are back"
+    evidence = f"{gone + 1} pods of its controller have gone, and fewer replacements are back"
     return Diagnosis.of(DiagnosisCode.TOO_FEW_REPLACEMENTS, evidence, who=_who_must_act(old))
 
 

@@ -108,11 +108,12 @@ class DiagnosisCode(StrEnum):
     CONTROLLER_PAUSED = "controller_paused", "not replaced", "controller", "whoever paused ..."
     """Its operator was told to leave it alone: by `spec.paused`, or an annotation that means the same."""
     TOO_FEW_REPLACEMENTS = "too_few_replacements", "not replaced", "controller", OPERATOR
-    """More pods of its controller have gone, and fewer new ones are back."""
+    """More pods of its controller have gone, and fewer replacements are back."""
     OTHER_NAME = "other_name", "not replaced", "pods", OPERATOR
     """Its controller has made pods of other names meanwhile, one of which may take its place."""
     NAME_GENERATED = "name_generated", "not replaced", "pods", "nobody: look at the newest pods of its controller"
-    """Not known: its pod had gone before this bounce, and its name looks generated, so its replacement has another."""
+    """Not known: its pod had gone before this bounce, and its name looks generated, so its replacement has a different
+    name."""
     TERMINATING_AGAIN = "terminating_again", "not replaced", "pod", ADMINISTRATORS
     """The old pod had disappeared and exists again, being deleted: the API server shows older data, or a cache in front
     of it does. Fix the cause, then keep waiting."""
@@ -124,7 +125,7 @@ class DiagnosisCode(StrEnum):
     POD_ENDED = "pod_ended", "not back", "pod", ADMINISTRATORS, APPLICATION
     """Its new pod ended for good, as an evicted one does, or a Job's."""
     POD_DISRUPTED = "pod_disrupted", "not back", "pod", ADMINISTRATORS
-    """Its new pod is about to go again: it is evicted, or its Kubernetes node shuts down."""
+    """Its new pod does not stay: it is being evicted, or its Kubernetes node shuts down."""
     SCHEDULING_GATED = "scheduling_gated", "not back", "pod", "the owners of scheduling gate ..."
     """No scheduler may look at it before its scheduling gates are removed. Whoever sets a gate, such as a queue,
     removes it."""

@@ -206,7 +206,9 @@ def _on_its_host(pod: Pod, host: Host | None) -> Diagnosis | None:
     if lost := _host_lost(host):
         return Diagnosis.of(DiagnosisCode.HOST_LOST, lost)
     if pod.disrupted:
-        return Diagnosis.of(DiagnosisCode.POD_DISRUPTED, f"it is about to go again: {shortened(pod.disrupted)}")
+        return Diagnosis.of(
+            DiagnosisCode.POD_DISRUPTED, f"it is about to be evicted or shut down: {shortened(pod.disrupted)}"
+        )
     return None
 
 

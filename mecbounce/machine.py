@@ -51,7 +51,8 @@ class Event(StrEnum):
     ALREADY_TERMINATING = "already_terminating"
     ALREADY_REPLACED = "already_replaced"
     NODE_UNSERVED = "node_unserved"
-    """Not looked at: the API server does not know the resource type. Correct the node, or have that type installed."""
+    """The node was not checked: the API server does not know the resource type. Correct the node, or have that type
+    installed."""
     NODE_MISSING = "node_missing"
     """It was not found under that name. Correct the namespace or the node."""
     NODE_UNREADABLE = "node_unreadable"
@@ -80,7 +81,7 @@ class Event(StrEnum):
     """Its pod is made from another custom resource of the same type: bounce that one. If the resource was deleted and
     made again under its name, wait until its operator has replaced the pod."""
     POD_ENDED = "pod_ended"
-    """This pod of it ended long ago: its controller has made another, or wants none. Bounce one that runs. The ended
+    """This pod has ended: its controller has made another, or wants none. Bounce one that runs. The ended
     one can be deleted at any time."""
     POD_OF_JOB = "pod_of_job"
     """It runs until its work is done, as a Job's pod does. Once deleted, its work starts again, or counts as failed.
@@ -101,9 +102,9 @@ class Event(StrEnum):
     POD_STARTED = "pod_started"
     POD_READY = "pod_ready"
     NOT_RECREATED = "not_recreated"
-    """It is out of service, and has no pod, or its old one again. Fix the cause, then keep waiting."""
+    """It is out of service, and has no new pod; its old one may exist again. Fix the cause, then keep waiting."""
     READY_TIMEOUT = "ready_timeout"
-    """It is out of service: its new pod came and is not back. Fix the cause, then keep waiting."""
+    """It is out of service: its new pod exists and has not started in time. Fix the cause, then keep waiting."""
     CANCELLED = "cancelled"
     """It runs on, perhaps with its shutdown protection off: a signal or the runner's `stop()` asked for it."""
     ACCESS_DENIED = "access_denied"

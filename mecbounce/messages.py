@@ -227,7 +227,7 @@ def resumed(record: BounceRecord, *, other_options: bool) -> str:
 def intent_expired(record: BounceRecord) -> str:
     """Say that an old announcement is not carried out without new checks."""
     at = utc(record.entered_at)
-    return f"The deletion was announced at {at} and not carried out: asking the checks again first."
+    return f"The deletion was announced at {at} and not sent in time: asking the checks again first."
 
 
 CARRIED_OUT = (
@@ -280,7 +280,7 @@ def about_replacement(
         text = f"The replacement {pod.name} ({pod.uid}) has ended: {diagnosis.how_it_ended(pod).rstrip('.')}."
         notices.append(("replacement_ended", text))
     if gone:
-        text = "More of its controller's pods went meanwhile: which new pod replaces which can't be told."
+        text = "More of its controller's pods went meanwhile: it is not known which new pod replaces which."
         notices.append(("several_gone", text))
     return tuple(notices)
 

@@ -281,7 +281,7 @@ def _eviction(request: BounceRequest, pod: Pod, cluster: PlanCluster) -> tuple[s
         disruptions = "1 more disruption" if number == 1 else f"{number} more disruptions"
         outcome = "accepted" if number > 0 else "refused"
         told = f"PodDisruptionBudget {name} allows {disruptions} now: an eviction would be {outcome}"
-    return f"{told}; a bounce deletes, and is not stopped by it.", allowed
+    return f"{told}; a bounce uses DELETE, which a budget does not stop.", allowed
 
 
 def _missing(rights: tuple[Right, ...]) -> str:

@@ -204,8 +204,8 @@ class FileStore:
             except BlockingIOError as error:
                 if time.monotonic() >= until:
                     raise RecordNotSaved(
-                        f"{self}: another runner has held its folder's lock for {LOCK_WAIT:.0f} s: it is frozen in "
-                        "the middle of a save, or the disk is. Nothing was written: run again once that is over."
+                        f"{self}: another runner has held its folder's lock for {LOCK_WAIT:.0f} s: that runner, "
+                        "or the disk, hangs. Nothing was written: run again once that is over."
                     ) from error
             except OSError as error:  # some file systems have no locks, above all those on a network
                 raise RecordNotSaved(

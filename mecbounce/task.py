@@ -1,7 +1,7 @@
 """From one saved state to the next: look, decide, save, act, wait.
 
 `advance` takes one step. `BounceTask` saves each step before it takes the next, and waits in between.
-The saved state is the intent: whatever a bounce does was announced in its record before.
+The saved state is the intent: a bounce saves what it will do before it does it.
 """
 
 from __future__ import annotations

@@ -92,7 +92,8 @@ def _tell_late(terminal: BounceInTerminal, ended: BounceRecord) -> None:
     at = utc(ended.entered_at)
     terminal.observe(ended)
     terminal.say(
-        f"This bounce ended at {at}; its run stopped before it said so. The same command again begins a new one."
+        f"This bounce ended at {at}; its run was stopped before it could say so. "
+        "The same command again begins a new one."
     )
 
 

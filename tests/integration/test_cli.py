@@ -281,7 +281,7 @@ class TestRecords:
         again = ("run", "mec-0", "--state", tmp_path / "r.json", "-o", output)
         assert command(*again) == status
         told = command.out + command.err
-        assert "its run stopped before it said so. The same command again begins a new one." in told
+        assert "its run was stopped before it could say so. The same command again begins a new one." in told
         assert output == "text" or json.loads(command.out)["event"] == event
         assert deletes(sandbox) == 0
         assert command(*again) == 0

@@ -634,7 +634,7 @@ class TestTheLastDetail:
 
     @pytest.mark.parametrize(("of", "who"), [(REPLICA_SET, ADMINISTRATORS), (CUSTOM, OPERATOR)])
     def test_too_few_replacements_are_counted_with_the_old_pod(self, of: dict[str, Any], who: str) -> None:
-        evidence = "3 pods of its controller have gone, and fewer new ones are back"
+        evidence = "3 pods of its controller have gone, and fewer replacements are back"
         expected = Diagnosis(code="too_few_replacements", evidence=evidence, who=who)
         assert expected == absence.too_few(PinnedPod.of(pod(owner=of), []), 2)
 

@@ -762,11 +762,11 @@ class TestReadiness:
         [
             (
                 {"reason": "Terminated", "message": "node shutdown"},
-                "it is about to go again: Terminated: node shutdown",
+                "it is about to be evicted or shut down: Terminated: node shutdown",
             ),
             (
                 {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}]},
-                "it is about to go again: DeletionByTaintManager",
+                "it is about to be evicted or shut down: DeletionByTaintManager",
             ),
         ],
         ids=["by_its_status", "by_its_condition"],

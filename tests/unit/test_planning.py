@@ -280,7 +280,7 @@ class TestDisruptionBudgets:
         asked.budgets = (budget(allowed=allowed, matchLabels={"app": "mec"}), budget("x", matchLabels={"app": "x"}))
         found = plan(request(), asked)
         assert (found.goes_on, found.disruption_budgets) == (True, {"mec": allowed})
-        assert found.eviction == f"{said}; a bounce deletes, and is not stopped by it."
+        assert found.eviction == f"{said}; a bounce uses DELETE, which a budget does not stop."
 
     @pytest.mark.parametrize("faults", [[Unreachable("")], [None] * 9 + [Unreachable("")]], ids=["checks", "dry_run"])
     def test_an_error_without_words_is_told_by_its_type(self, faults: list[Exception | None]) -> None:

@@ -1353,7 +1353,7 @@ class TestWhatIsTold:
         old, peer, new = (pod(uid, uid, owner=REPLICA_SET, metadata={"generateName": "rs-"}) for uid in "abc")
         record = record_in(State.AWAIT_READY, deadline=60, old=old, request=request(node=None, pod="a"))
         record = record.model_copy(update={"old_pod": PinnedPod.of(old, [old, peer])})
-        text = "More of its controller's pods went meanwhile: which new pod replaces which can't be told."
+        text = "More of its controller's pods went meanwhile: it is not known which new pod replaces which."
         assert run(record, FakeCluster(FakeClock(), new)).notices == (("several_gone", text),)
 
     def test_of_two_changed_images_both(self) -> None:

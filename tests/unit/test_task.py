@@ -442,7 +442,7 @@ class TestAnOldIntent:
             *[State.AWAIT_TERMINATION, State.AWAIT_READY, State.DONE],
         ]
         assert bench.codes() == ["resumed", "intent_expired"]
-        assert "announced at 2026-01-01 12:00:00 UTC and not carried out" in bench.notices[1].message
+        assert "announced at 2026-01-01 12:00:00 UTC and not sent in time" in bench.notices[1].message
         assert result.protection is Protection.DISABLED
 
     def test_its_times_add_up_where_a_state_was_passed_twice(self) -> None:

@@ -95,7 +95,7 @@ class TestPage:
             "Changed        the pod was deleted; its shutdown protection was switched off",
             "Record         ended: it can't be resumed, the next run begins a new bounce,",
             "               which deletes the replacement unless --pod-uid is given",
-            "Look at it:",
+            "Describe the pod:",
             "  kubectl describe pod mec-0 -n default --kubeconfig '/etc/my kube' \\",
             "    --context prod",
             "Keep waiting; deletes nothing:",
@@ -150,7 +150,7 @@ class TestPage:
             "What to do: Change spec.state.",
             "Changed: nothing was deleted",
             "Record: ended: it can't be resumed, the next run begins a new bounce",
-            "See what it holds:",
+            "Show the custom resource:",
             "  kubectl get expressnodes.v1.express.example.com/mec-0 -n default -o yaml",
         ]
 
