@@ -17,7 +17,7 @@ from real_cluster import EXPRESS_NODES, GROUP, VERSION, if_found, till
 
 from mecbounce import BounceRecord, State
 
-from .helpers import LEAVES_LATE, NEVER, STARTUP_PROBE, Command, Finished, Json, RunnersTask, probe, starting
+from .helpers import NEVER, STARTUP_PROBE, Command, Finished, Json, RunnersTask, probe, starting, state_in
 from .real import Audit, Site, Watcher, controller
 
 pytestmark = pytest.mark.e2e
@@ -167,10 +167,16 @@ def test_force_bounces_a_node_that_rebuilds_with_a_notice(site: Site, runners_ta
     assert RunnersTask(runners_task.file).perform(site.request(force=True)) == result
 
 
-def test_a_deletion_under_way_is_joined_and_not_repeated(site: Site, command: Command, audit: Audit) -> None:
-    old = site.node(site.spec(LEAVES_LATE, grace=10))
+def test_a_deletion_under_way_is_joined_and_not_repeated(
+    site: Site, command: Command, audit: Audit, tmp_path: Path
+) -> None:
+    old = site.node(site.spec(grace=10))
+    site.finalizers("mec-0", "example.com/hold")  # so that it is still there when the command begins
     site.core.delete_namespaced_pod("mec-0", site.namespace)
-    ran = command.run("run", *site.words())
+    process = command.start("run", *site.words(), "--state", str(tmp_path / "record"))
+    till("the deletion joined", lambda: state_in(tmp_path / "record") == State.AWAIT_TERMINATION)
+    site.finalizers("mec-0")
+    ran = command.finish(process)
     assert (ran.status, ran.notices) == (0, {"already_terminating"})
     assert ran.result["old_pod"]["uid"] == old.metadata.uid
     assert audit.deletions(site.namespace) == []
