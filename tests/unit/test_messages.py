@@ -22,6 +22,7 @@ from mecbounce.messages import (
     given_up,
     happened,
     intent_expired,
+    protection_tried,
     resumed,
 )
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod, StateEntry
@@ -199,3 +200,23 @@ def test_a_rollout_needs_no_repair() -> None:
     why = Diagnosis(code="rolled_out", evidence="it was rolled out", who="nobody", standing=())
     said = "Nothing needs repair: the rollout goes on by itself. Look at the pods of the ReplicaSet that took over."
     assert advice(record(*WAITING), why, TASK) == said
+
+
+@pytest.mark.parametrize(
+    ("states", "protection", "said"),
+    [
+        (PASSED, None, ""),
+        (PASSED, Protection.UNUSED, ""),
+        (PASSED, Protection.DISABLED, "; its shutdown protection was switched off"),
+        (PASSED, Protection.OFF, "; it had no shutdown protection to switch off"),
+        (PASSED, Protection.KEPT, "; its shutdown protection could not be switched off"),
+        (PASSED, Protection.UNKNOWN, "; its shutdown protection may have been switched off"),
+        (PASSED[:1], None, "; its shutdown protection may have been switched off"),
+        (PASSED[:1], Protection.DISABLED, "; its shutdown protection was switched off"),
+    ],
+)
+def test_what_came_of_its_protection_is_told(
+    states: tuple[State, ...], protection: Protection | None, said: str
+) -> None:
+    """In DISABLE_PROTECTION, without an outcome: a run may have been killed while it tried."""
+    assert protection_tried(record(*states, protection=protection)) == said
