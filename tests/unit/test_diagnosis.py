@@ -1045,6 +1045,9 @@ class TestTheLastDetail:
         done, failed = ({"name": name, "state": {"terminated": {"exitCode": code}}} for name, code in INIT_ENDS)
         seen = new(waiting("PodInitializing"), spec=spec, initContainerStatuses=[done, failed])
         assert diagnosis.readiness(seen, READY, (), NOW).evidence.startswith("init container migrate failed")
+        spec = {"initContainers": [{"name": "proxy", "restartPolicy": "Always"}, {"name": "migrate"}]}
+        seen = new(waiting("PodInitializing"), spec=spec, initContainerStatuses=[RUNS | {"name": "proxy"}, failed])
+        assert diagnosis.readiness(seen, READY, (), NOW).evidence.startswith("init container migrate failed")
         both = {"containers": [{"name": "log"}, {"name": "app"}]}
         seen = new(IN_SERVICE | {"name": "log"}, restarted(1), spec=both, phase="Running")
         assert diagnosis.readiness(seen, READY, (), NOW).evidence.startswith("container app, restart count 4")

@@ -220,3 +220,9 @@ def test_what_came_of_its_protection_is_told(
 ) -> None:
     """In DISABLE_PROTECTION, without an outcome: a run may have been killed while it tried."""
     assert protection_tried(record(*states, protection=protection)) == said
+
+
+@pytest.mark.parametrize(("old", "why"), [(None, STOOD), (OLD, None), (None, None)], ids=["no_pod", "no_cause", "none"])
+def test_what_has_no_pod_or_no_cause_is_told_as_it_was_saved(old: PinnedPod | None, why: Diagnosis | None) -> None:
+    saved = record(State.DISABLE_PROTECTION, old=old).model_copy(update={"diagnosis": why, "message": "as it was told"})
+    assert happened(saved, Event.CANCELLED, NOW, TASK) == "as it was told"
