@@ -582,3 +582,26 @@ def test_a_kubelets_clock_is_another_once_its_times_are_impossible_by_more_than_
 def test_a_restarted_container_that_waits_is_not_back_though_the_pod_is_still_called_ready() -> None:
     status = {"containerStatuses": [CRASHING | {"ready": False}]}
     assert None is probes.completion_event(pod(status=status), ReadyWhen.READY, NOW)
+
+
+SLOW, FAST = {"periodSeconds": 10, "failureThreshold": 90}, {"periodSeconds": 10, "failureThreshold": 6}
+SUM = "container app's startup probe allows 90 × 10 s + 10 s = 910 s"  # noqa: RUF001 -- a product
+
+
+@pytest.mark.parametrize(
+    ("given", "containers", "expected"),
+    [
+        (None, [container("app", **SLOW), container("db", **FAST)], (1210, f"{SUM}, and 300 s more", False)),
+        (None, [container("app")], (600, "the default; no container has a startup probe", False)),
+        (909, [container("db", **FAST), container("app", **SLOW)], (909, f"as given, and too short: {SUM}", True)),
+        (0.5, [container("app")], (0.5, "as given; no container has a startup probe", False)),
+    ],
+    ids=["from_the_slowest", "default", "too_short", "given"],
+)
+def test_a_readiness_deadline_says_where_it_comes_from(
+    given: float | None, containers: list[Container], expected: tuple[float, str, bool]
+) -> None:
+    found = probes.ready_deadline(given, containers)
+    seconds, origin, short = expected
+    then = "; counted again once its containers run" if given is None else ""
+    assert (found.seconds, found.origin, found.short) == (seconds, f"{origin}{then}", short)
