@@ -24,6 +24,7 @@ from builders import (
 from pydantic import BaseModel, ValidationError
 
 from mecbounce.codes import DiagnosisCode
+from mecbounce.errors import ForeignRecord
 from mecbounce.fields import first_fault
 from mecbounce.kubernetes_api.node import Node
 from mecbounce.kubernetes_api.objects import (
@@ -45,6 +46,7 @@ from mecbounce.record import (
     SeenPod,
     StateEntry,
     Trouble,
+    refuse_other_bounce,
 )
 from mecbounce.request import BounceRequest, Timeouts
 
@@ -666,3 +668,42 @@ def test_the_time_of_a_bounce_and_that_in_its_present_state_are_never_negative(n
 def test_a_daemon_sets_pod_whose_kubernetes_node_is_not_known_is_replaced_on_any() -> None:
     old = daemon("a", spec={"nodeName": ""})
     assert PinnedPod.of(old, [old]).replacements([daemon("c", created=5)])
+
+
+@pytest.mark.parametrize(
+    ("theirs", "mine", "differ"),
+    [
+        ({"namespace": "b"}, {"namespace": "c"}, ("request.namespace", "b", "c")),
+        ({"pod": "mec-1"}, {"pod": "mec-2"}, ("request.pod", "mec-1", "mec-2")),
+        ({"node": None}, {}, ("request.node", "no node", str(NODE))),
+        ({}, {"pod_uid": "2"}, ("request.pod_uid", "whichever incarnation it finds", "2")),
+        ({"pod_uid": "1"}, {"pod_uid": "2"}, ("request.pod_uid", "1", "2")),
+        ({"server": "https://a"}, {"server": "https://b"}, ("server", "https://a", "https://b")),
+    ],
+    ids=["namespace", "pod", "node", "an_incarnation", "another_incarnation", "server"],
+)
+def test_the_record_of_another_bounce_is_refused_with_what_differs(
+    theirs: dict[str, Any], mine: dict[str, Any], differ: tuple[str, str, str]
+) -> None:
+    """`theirs` and `mine` are fields of the request, or the server."""
+    asked = [request(**{name: value for name, value in of.items() if name != "server"}) for of in (theirs, mine)]
+    saved = record(server=theirs.get("server", ""), request=asked[0])
+    with pytest.raises(ForeignRecord) as raised:
+        refuse_other_bounce(saved, asked[1], "bounce.json", server=mine.get("server", ""))
+    field, of, for_ = differ
+    assert str(raised.value) == (
+        f"bounce.json: field {field}: the record is of {of}, this bounce is of {for_}. Resume that bounce with its own "
+        "options, or use another place for this one; the record was left as it is."
+    )
+
+
+@pytest.mark.parametrize(("theirs", "mine"), [("", "https://a"), ("https://a", ""), ("https://a", "https://a")])
+def test_a_server_that_is_not_known_is_not_another(theirs: str, mine: str) -> None:
+    refuse_other_bounce(record(server=theirs), request(), "bounce.json", server=mine)
+
+
+def test_beside_a_daemon_sets_pod_no_peer_is_waited_for() -> None:
+    """Each Kubernetes node has its own."""
+    old, older = daemon("a"), daemon("b", created=-9000)
+    pinned = PinnedPod.of(old, [old, older])
+    assert (pinned.lookalikes, pinned.peers) == (frozenset({"b"}), frozenset())

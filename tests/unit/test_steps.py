@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -25,6 +26,7 @@ from mecbounce.errors import (
 )
 from mecbounce.kubernetes_api.objects import Controller, Owner, Pod, PodEvent
 from mecbounce.machine import Event, State
+from mecbounce.messages import COMMAND, TASK, Terms, bounce_only
 from mecbounce.protection import ShutdownProtection
 from mecbounce.record import BounceRecord, Notice, PinnedPod, Protection, SeenPod, StateEntry, Trouble
 from mecbounce.request import NodeRef
@@ -1506,3 +1508,43 @@ def test_a_protection_that_is_not_tried_is_unused_and_unknown_if_another_run_may
     switch = Switch(True) if configured else None
     outcome = run(record, FakeCluster(FakeClock(), pod(deleted=9)), protection=switch)
     assert (outcome.event, outcome.record_changes["protection"]) == (Event.PROTECTION_UNUSED, after)
+
+
+class TestWhatTheChecksAreTold:
+    def test_the_node_is_asked_for_by_its_name_in_the_requests_namespace(self) -> None:
+        asked = []
+
+        class Asked(FakeCluster):
+            def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:
+                asked.append((namespace, ref.name))
+                return super().node(namespace, ref)
+
+        run(begin(request(), NOW), Asked(FakeClock(), OLD))
+        assert asked == [("default", "mec-0")]
+
+    @pytest.mark.parametrize(("served", "event"), [(True, Event.NODE_MISSING), (False, Event.NODE_UNSERVED)])
+    def test_a_type_that_is_not_served_is_told_apart(self, cluster: FakeCluster, served: bool, event: Event) -> None:
+        cluster.faults = [NotFound("it is not there", served=served)]
+        outcome = run(begin(request(), NOW), cluster)
+        assert (outcome.event, outcome.message) == (event, "it is not there. Nothing was changed.")
+
+    @pytest.mark.parametrize(("terms", "said"), [(TASK, "use force=True."), (COMMAND, "use --force.")])
+    def test_they_speak_as_the_reader_does(self, cluster: FakeCluster, terms: Terms, said: str) -> None:
+        cluster.resource = {"spec": {"state": "up"}, "status": {"state": "rebuilding"}}
+        context = context_of(begin(request(), NOW), cluster)
+        assert steps.init_checks(replace(context, terms=terms)).advice.endswith(said)
+
+    def test_after_an_announced_delete_their_advice_is_kept_and_goes_on(self, cluster: FakeCluster) -> None:
+        path = (
+            StateEntry(state=State.INIT_CHECKS, at=NOW),
+            StateEntry(state=State.DELETE_POD, at=NOW, event=Event.PROTECTION_UNUSED),
+            StateEntry(state=State.INIT_CHECKS, at=NOW, event=Event.INTENT_EXPIRED),
+        )
+        cluster.resource = {"spec": {"state": "up"}, "status": {"state": "rebuilding"}}
+        outcome = run(record_in(State.INIT_CHECKS, path=path), cluster)
+        assert outcome.event is Event.NODE_REBUILDING
+        assert outcome.message.endswith("The DELETE that was announced before may still be carried out.")
+        assert outcome.advice == (
+            "Wait until it has rebuilt. To bounce it anyway, use force=True. "
+            f"Then {bounce_only(PinnedPod.of(OLD, [OLD]), TASK)}"
+        )
