@@ -482,7 +482,7 @@ class TestWatch:
         assert [one.verb for one in sandbox.requests] == ["list", "watch", "list"]
 
     def test_a_watch_that_closes_wakes_the_waiter_and_is_opened_again_after_a_pause(
-        self, sandbox: Sandbox, watch: Any, uid: str
+        self, sandbox: Sandbox, watch: Any, uid: str, clock: Seconds
     ) -> None:
         watch.look("mec-0")
         watch.wait(0)
