@@ -482,7 +482,7 @@ class TestWatch:
         assert [one.verb for one in sandbox.requests] == ["list", "watch", "list"]
 
     def test_a_watch_that_closes_wakes_the_waiter_and_is_opened_again_after_a_pause(
-        self, sandbox: Sandbox, watch: Any, uid: str
+        self, sandbox: Sandbox, watch: Any, uid: str, clock: Seconds
     ) -> None:
         watch.look("mec-0")
         watch.wait(0)
@@ -492,7 +492,10 @@ class TestWatch:
         for _ in range(50):
             assert [pod.uid for pod in watch.look("mec-0")] == [uid]
             watch.wait(0)
-        assert [one.verb for one in sandbox.requests].count("watch") == 1
+        assert [one.verb for one in sandbox.requests] == ["list", "watch", *["list"] * 50]
+        clock.now += 2
+        watch.look("mec-0")
+        sandbox.wait_for(lambda: [one.verb for one in sandbox.requests].count("watch") == 2)
 
     def test_without_the_right_to_watch_each_look_lists(self, sandbox: Sandbox, watch: Any, uid: str) -> None:
         sandbox.forbid("watch", "pods")
