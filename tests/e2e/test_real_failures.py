@@ -23,7 +23,7 @@ def test_a_finalizer_blocks_the_termination_and_a_later_run_waits_on(
     """Exit 4; once it is gone, a run that pins the old UID waits for the replacement: still one DELETE."""
     old = site.node()
     site.finalizers("mec-0", "example.com/hold")
-    ran = command.run("run", *site.words(), "--termination-timeout", "6s")
+    ran = command.run("run", *site.words(), "--termination-timeout", "12s")
     assert ran.outcome == (4, "termination_timeout", "finalizers")
     assert "example.com/hold" in ran.result["message"]
     assert site.pod().metadata.uid == old.metadata.uid

@@ -64,7 +64,7 @@ def outcomes(
         options = ["--protection-annotation", f"{KEY}=no"]
         if case.startswith("a diagnosis"):
             site.change(template=unmountable(site))
-            options += ["--ready-timeout", "8s"]
+            options += ["--ready-timeout", "20s"]
         ran = command.run("run", *site.words(), *bouncer, *options)
         return Outcome(site, before, ran, site.pod().metadata)
 
@@ -131,7 +131,7 @@ def test_without_nodes_the_diagnosis_is_made_all_the_same(
     site.node()
     grant(site, *NODES)
     site.change(template=unmountable(site))
-    ran = command.run("run", *site.words(), *bouncer, "--ready-timeout", "8s")
+    ran = command.run("run", *site.words(), *bouncer, "--ready-timeout", "20s")
     assert (ran.status, ran.result["diagnosis"]["code"]) == (5, "volume")
     granted = {
         (one["resource"], one["verb"]): one["granted"]
@@ -226,4 +226,4 @@ def test_a_plan_tells_what_the_pods_disruption_budget_allows(site: Site, command
     till("the budget's status", observed)
     ran = command.run("plan", *site.words())
     assert (ran.status, ran.result["disruption_budgets"]) == (0, {"mec": 0})
-    assert "an eviction would be refused; a bounce deletes" in ran.result["eviction"]
+    assert "an eviction would be refused; a bounce uses DELETE" in ran.result["eviction"]
