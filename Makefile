@@ -56,7 +56,7 @@ mutants: $(BIN)/mutmut ## change the core in thousands of small ways, and list t
 	$(BIN)/python tools/mutation.py
 
 e2e: setup ## the end-to-end and conformance suites on the real cluster of $KUBECONFIG
-	$(BIN)/pytest -n 4 --dist loadfile -m '(e2e or conformance) and not alone'
 	$(BIN)/pytest -m alone
+	$(BIN)/pytest -n 4 --dist loadfile -m '(e2e or conformance) and not alone'
 
 .PHONY: help setup demo unit test proof lint diagram screenshots check compat mutants e2e

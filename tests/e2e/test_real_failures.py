@@ -14,7 +14,7 @@ from mecbounce import Timeouts
 from .helpers import IGNORES_TERM, LEAVES_LATE, NEVER, Command, Finished, Json, RunnersTask
 from .real import Audit, Site
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]  # it needs the kubelet's Events in time
 
 
 def test_a_finalizer_blocks_the_termination_and_a_later_run_waits_on(

@@ -16,7 +16,7 @@ from .helpers import STARTUP_PROBE, Command, Finished, Json, starting
 from .real import Asked, Audit, Site
 from .rights import NODES, grant, manifests, revoke
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]  # it needs the kubelet's Events in time
 
 KEY = "example.com/protected"
 WITHOUT = {
