@@ -17,7 +17,7 @@ from mecbounce.cli import pages, screen
 from mecbounce.cli.bouncing import bounce, to_resume
 from mecbounce.cli.exits import ExitStatus, UsageProblem
 from mecbounce.cli.options import BounceOptions, CommonOptions, Output, with_options
-from mecbounce.cli.plan_page import plan_page, would_resume
+from mecbounce.cli.plan_page import plan_json, plan_page, would_resume
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.messages import COMMAND
 from mecbounce.planning import plan
@@ -58,14 +58,15 @@ def run(options: BounceOptions) -> int:
 @app.command("plan")
 @with_options(BounceOptions)
 def show_plan(options: BounceOptions) -> int:
-    """Show what a bounce would do now: checks, deadlines, rights, a dry run of the deletion. Changes nothing."""
+    """Show what a bounce would do now, and run the deletion dry; -v: every check and right. Changes nothing."""
     asked = options.asked()
     resumes = would_resume(left) if (left := to_resume(asked)) else ""
     found = plan(asked.request, asked.cluster, asked.protection, events=asked.events, terms=COMMAND)
     if options.output is Output.JSON:
-        print(json.dumps({"resumes": resumes, **found.model_dump(mode="json")}, indent=2))
+        print(json.dumps(plan_json(found, resumes), indent=2))
     else:
-        _print_page(plan_page(found, screen.heading(asked.request, asked.cluster.context), resumes))
+        title = screen.heading(asked.request, asked.cluster.context)
+        _print_page(plan_page(found, title, resumes, verbose=options.verbose))
     return ExitStatus.DONE if found.goes_on else ExitStatus.REFUSED
 
 
