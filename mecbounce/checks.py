@@ -191,6 +191,10 @@ class Verdict:
     findings: tuple[Finding, ...]
 
 
+def _sentence(text: str) -> str:
+    return text if text.endswith("?") else f"{text}."
+
+
 def _down_advice(facts: Facts) -> str:
     path = facts.desired_path
     if facts.request.is_k8s_gitops():
@@ -217,11 +221,12 @@ def _phase(facts: Facts) -> str:
 
 def _missing_advice(facts: Facts) -> str:
     ref = facts.request.node
-    maker = f"The operator of {ref.plural}.{ref.group}" if ref else "The pod's controller"
-    said = f"{maker} should have made it: look at its log and Events."
+    said = f"The operator of {ref.plural}.{ref.group} should have made it: look at its log and Events. " if ref else ""
     if looks_generated(facts.request.pod):
-        said = f"If {facts.request.pod} was a generated name, its controller has made another pod or wants none."
-    return f"{said} If the name or the namespace is wrong, correct it."
+        said = f"If {facts.request.pod} was a generated name, its controller has made another pod or wants none. "
+    elif ref is None:
+        return "If the name or the namespace is wrong, correct it. If not, whatever makes the pod has not made it."
+    return f"{said}If the name or the namespace is wrong, correct it."
 
 
 def _replaced_message(facts: Facts) -> str:
@@ -243,7 +248,7 @@ CHECKS: tuple[Check, ...] = (
         statement="the API server knows the resource type",
         needs="node",
         applies=lambda facts: bool(facts.missing) and not facts.served,
-        message=lambda facts: f"{facts.missing}.",
+        message=lambda facts: _sentence(facts.missing),
         advice=lambda _: "Correct the node's group, version and plural, or have that resource type installed.",
     ),
     Check(
@@ -252,7 +257,7 @@ CHECKS: tuple[Check, ...] = (
         brief=True,
         needs="node",
         applies=lambda facts: bool(facts.missing),
-        message=lambda facts: f"{facts.missing}.",
+        message=lambda facts: _sentence(facts.missing),
         advice=lambda _: "Check the namespace and the node's group, version, plural and name.",
     ),
     Check(
