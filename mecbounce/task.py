@@ -15,11 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from mecbounce import diagnosis, events, messages, probes, retry, steps
 from mecbounce.errors import AccessDenied, ClusterError, Interrupted, one_line
 from mecbounce.kubernetes_api.objects import Pod
+from mecbounce.logs import EventLog
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
 from mecbounce.messages import TASK, Terms
 from mecbounce.protection import ShutdownProtection
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from mecbounce.kubernetes_api import Cluster, PodWatch
     from mecbounce.stores import Store
 
-log = structlog.get_logger("mecbounce.bounce")
+log = EventLog("mecbounce.bounce")
 
 NOTICE_SKEW = timedelta(seconds=30)  # a larger difference of the two clocks gets a notice
 DETAIL_EVERY = timedelta(seconds=1)  # between two saves of details

@@ -132,6 +132,7 @@ def test_the_sandbox_knows_nothing_of_what_it_is_to_test(module: str) -> None:
 def test_a_pure_module_imports_no_clock_no_log_and_no_io(module: str) -> None:
     outside = {name for name in _ever(MODULES[module]) if name.split(".")[0] != "mecbounce"}
     assert set() == outside - HARMLESS
+    assert "logs" not in IMPORTS[module]
 
 
 @pytest.mark.parametrize("module", sorted(PURE | BOTTOM))
@@ -156,7 +157,9 @@ def test_importing_the_package_leaves_the_kubernetes_client_and_the_command_out(
         "urllib3",
         "websocket",
         "yaml",
+        "structlog",
         "typer",
+        "rich",
         "mecbounce.kubernetes_api.client",
         "mecbounce.cli",
         "mecbounce.sandbox",
