@@ -22,8 +22,17 @@ from mecbounce.logs import EventLog
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
 from mecbounce.messages import TASK, Terms
 from mecbounce.protection import ShutdownProtection
-from mecbounce.record import BounceRecord, BounceResult, Notice, PinnedPod, Protection, StateEntry, refuse_other_bounce
+from mecbounce.record import (
+    BounceRecord,
+    Notice,
+    PinnedPod,
+    Protection,
+    StateEntry,
+    refuse_other_bounce,
+    refuse_other_pod,
+)
 from mecbounce.request import BounceRequest
+from mecbounce.result import BounceResult
 from mecbounce.steps import HANDLERS, Context, Look, Outcome
 
 if TYPE_CHECKING:
@@ -52,6 +61,12 @@ class Step:
 
     record: BounceRecord
     wait: Wait | None
+    reported_again: bool = False  # it had ended before this call, which did nothing
+
+    @property
+    def result(self) -> BounceResult | None:
+        """How the bounce ended. None: it has not."""
+        return BounceResult.of(self.record, reported_again=self.reported_again) if self.record.finished else None
 
 
 def begin(request: BounceRequest, now: datetime, *, server: str = "") -> BounceRecord:
@@ -76,7 +91,7 @@ def advance(
     without it, each look is a request.
     """
     if record.finished:
-        return Step(record, None)
+        return Step(record, None, reported_again=True)
     looked = look or (lambda name: cluster.pods(record.request.namespace, name))
     context = Context(record, now, cluster, looked, protection, terms)
     server_time = cluster.server_time  # read before this step's requests, which take time
@@ -169,7 +184,7 @@ class BounceTask:
         self._log = log.bind(namespace=request.namespace, pod=request.pod)
 
     def perform(self) -> BounceResult:
-        """Bounce, or resume the stored bounce; a finished one is only reported again. Blocks until the end.
+        """Bounce, or resume the stored bounce. One that has ended is only reported again, until `forget`. Blocks.
 
         Raises Interrupted, Superseded, and RecordError if the record can't be read or saved. What `stop` raises goes
         through: the last step was saved.
@@ -182,6 +197,7 @@ class BounceTask:
         None begins a new bounce. If the store's record has changed since it was loaded, raises Superseded.
         """
         with self._first_call() as first:
+            reported_again = record is not None and record.finished
             if record is None:
                 record = self._begun()
             elif not record.finished:
@@ -195,7 +211,7 @@ class BounceTask:
                     record = step.record
                     if step.wait is not None:
                         self.wait_till_ok(step.wait, watch)
-            return BounceResult.of(record)
+            return BounceResult.of(record, reported_again=reported_again)
 
     def advance(self) -> Step:
         """Take one step, for a runner that calls again after `Step.wait.seconds`, until `Step.wait` is None.
@@ -212,6 +228,16 @@ class BounceTask:
                 before, record = record, record.model_copy(update={"revision": record.revision + 1})
                 self._save(before, record)
             return self._step(record, None)
+
+    def forget(self) -> None:
+        """Remove the record of a bounce of this pod that has ended: the next `perform` or `advance` begins anew.
+
+        Raises RecordError if it has not ended, and if the record can't be read or removed; it stays as it is.
+        """
+        record = self._store.load()
+        if record is not None:
+            refuse_other_pod(record, self._request, str(self._store))
+            self._store.clear()
 
     def _stored(self) -> BounceRecord | None:
         """Load the record to go on with. None: there is none."""

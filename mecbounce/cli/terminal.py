@@ -12,13 +12,14 @@ from rich.text import Text
 from mecbounce.cli import screen
 from mecbounce.cli.exits import discard, unless_unwritable
 from mecbounce.cli.layout import plain
-from mecbounce.cli.next_commands import Given
 from mecbounce.cli.options import Output
 from mecbounce.cli.pages import codes, ending
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import State
-from mecbounce.record import BounceRecord, BounceResult, Notice
+from mecbounce.next_commands import Given, shell_lines
+from mecbounce.record import BounceRecord, Notice
 from mecbounce.request import BounceRequest
+from mecbounce.result import BounceResult
 
 
 class _ConsoleWithoutReader(Console):
@@ -99,6 +100,8 @@ class BounceInTerminal:
             self.sum_up()
             return
         with unless_unwritable():
+            if self.record is not None:  # with the options that were given, which the result does not know
+                result = result.model_copy(update={"next_commands": shell_lines(self.record, self._given)})
             print(result.model_dump_json(indent=2), flush=True)
 
     def sum_up(self) -> None:

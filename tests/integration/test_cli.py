@@ -24,7 +24,6 @@ from mecbounce import cli
 from mecbounce.cli import commands, options
 from mecbounce.cli.exits import stop_signals
 from mecbounce.cli.kube import cluster_of
-from mecbounce.cli.next_commands import Given
 from mecbounce.cli.record_files import default_record
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.cli.values import duration
@@ -32,6 +31,7 @@ from mecbounce.errors import ImpossibleEvent, RecordNotSaved
 from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.kubernetes_api.kubeconfig import Kubeconfig
 from mecbounce.machine import Event, State
+from mecbounce.next_commands import Given
 from mecbounce.record import BounceRecord, PinnedPod, StateEntry
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.sandbox.scenarios import PROTECTION, SCENARIOS

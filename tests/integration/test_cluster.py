@@ -824,7 +824,7 @@ class TestAnApiServerRestoredFromABackup:
     ) -> None:
         result = self.bounced(sandbox, lambda record: record.state is state, sandbox.back_up(), late=True)
         assert (result.event, result.diagnosis.code) == (event, "deletion_lost")
-        assert f"pod_uid={uid} " in result.advice
+        assert f"pod_uid={uid}, " in result.advice
         stands = sandbox.get("pods", "mec-0")
         assert stands is not None
         assert (stands["metadata"]["uid"], "deletionTimestamp" in stands["metadata"]) == (uid, False)

@@ -30,15 +30,16 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from mecbounce import cli, errors
-from mecbounce.cli import next_commands as following
+from mecbounce import next_commands as following
 from mecbounce.cli import pages
 from mecbounce.cli.commands import app
 from mecbounce.cli.exits import ExitStatus
 from mecbounce.codes import DiagnosisCode
 from mecbounce.kubernetes_api import credentials, transport
 from mecbounce.machine import TRANSITIONS, Event, State
-from mecbounce.record import BounceRecord, BounceResult
+from mecbounce.record import BounceRecord
 from mecbounce.request import BounceRequest, NodeRef, Timeouts
+from mecbounce.result import BounceResult
 from mecbounce.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]

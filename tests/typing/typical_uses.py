@@ -138,12 +138,14 @@ class Switch:
 
 
 class InMemory:
-    """A store of one's own is whatever has these two."""
+    """A store of one's own is whatever has these three."""
 
     def load(self) -> BounceRecord | None:
         return None
 
     def save(self, record: BounceRecord) -> None: ...
+
+    def clear(self) -> None: ...
 
 
 def fits(cluster: KubernetesCluster) -> None:

@@ -16,12 +16,13 @@ from generate import schemas
 from mecbounce import BounceRecord, BounceRequest, BounceResult, NodeRef, Timeouts, begin
 from mecbounce import record as of_record
 from mecbounce import request as of_request
+from mecbounce import result as of_result
 from mecbounce.fields import Frozen
 from mecbounce.machine import Event, State
 from mecbounce.record import Diagnosis, Notice, PinnedPod, SeenPod, StateEntry, Trouble
 
 ROOT = Path(__file__).parents[2]
-EVERY = [one for one in (vars(of_request) | vars(of_record)).values() if isinstance(one, type)]
+EVERY = [one for one in (vars(of_request) | vars(of_record) | vars(of_result)).values() if isinstance(one, type)]
 OURS = [one for one in EVERY if issubclass(one, Frozen) and one.model_fields]
 TIMES = {"termination", "ready", "api", "grace_period", "durations", "timeouts"}  # the fields that hold seconds
 INSTANTS = {"at", "since", "deadline", "delete_tried_at"}  # and those that hold a point in time
