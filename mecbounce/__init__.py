@@ -9,6 +9,7 @@ from mecbounce.errors import ClusterError, ConfigError, Interrupted, MecBounceEr
 from mecbounce.kubernetes_api import Cluster, PlanCluster
 from mecbounce.machine import Event, State
 from mecbounce.planning import Plan, plan
+from mecbounce.progress import Progress
 from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection, ShutdownProtection
 from mecbounce.record import BounceRecord, Deletion, Diagnosis, Notice, Protection
 from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
@@ -44,6 +45,7 @@ __all__ = [
     "Notice",
     "Plan",
     "PlanCluster",
+    "Progress",
     "Protection",
     "ReadyWhen",
     "RecordError",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.logs import EventLog
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
 from mecbounce.messages import TASK, Terms
+from mecbounce.progress import LastLook, Progress
 from mecbounce.protection import ShutdownProtection
 from mecbounce.record import (
     BounceRecord,
@@ -145,8 +147,9 @@ class BounceTask:
     `protection` is tried before the deletion. `stop` is asked between steps and while waiting: before the deletion True
     cancels the bounce. Once the DELETE may have been sent, `Interrupted` is raised and the next run resumes.
 
-    `notify` gets each notice once, after it was saved; `observe` each saved record; `saw` the pods of each look of
-    `perform`. Their exceptions are logged and have no effect, but for KeyboardInterrupt, which may be a signal's.
+    `notify` gets each notice once, after it was saved; `observe` each saved record; `progress` where the bounce stands,
+    after each look and each save. Their exceptions are logged and have no effect, but for KeyboardInterrupt, which may
+    be a signal's. `saw` is deprecated: it gets the pods of each look of `perform`.
 
     `terms`: the words in which messages tell what to do next. `events`: write a Kubernetes Event before the DELETE and
     one at the end (`mecbounce.events`). Best effort: a failure is logged, and a resumed bounce may miss or repeat one.
@@ -161,6 +164,7 @@ class BounceTask:
         protection: ShutdownProtection | None = None,
         notify: Callable[[Notice], object] | None = None,
         observe: Callable[[BounceRecord], object] | None = None,
+        progress: Callable[[Progress], object] | None = None,
         saw: Callable[[tuple[Pod, ...]], object] | None = None,
         stop: Callable[[], bool] | None = None,
         events: bool = True,
@@ -173,7 +177,12 @@ class BounceTask:
         self._protection = protection
         self._notify = notify or (lambda _: None)
         self._observe = observe or (lambda _: None)
+        self._progress = progress
+        if saw is not None:
+            text = "BounceTask(saw=...) goes with the next version: use progress, and the pods in its `look`"
+            warnings.warn(text, DeprecationWarning, stacklevel=2)
         self._saw = saw or (lambda _: None)
+        self._look: LastLook | None = None
         self._stop = stop or (lambda: False)
         self._events = events
         self._terms = terms
@@ -207,7 +216,7 @@ class BounceTask:
                     if self._stop():
                         record = self._cancel_or_interrupt(record, announced=first and self._announced(record))
                         continue
-                    step = self._step(record, lambda name: self._seen(watch.look(name)))
+                    step = self._step(record, watch)
                     record = step.record
                     if step.wait is not None:
                         self.wait_till_ok(step.wait, watch)
@@ -280,21 +289,33 @@ class BounceTask:
         self._save(record.model_copy(update={"notices": kept}), after)
         return after
 
-    def _step(self, record: BounceRecord, look: Look | None) -> Step:
+    def _step(self, record: BounceRecord, watch: PodWatch | None) -> Step:
+        def look(name: str | None) -> tuple[Pod, ...]:
+            return self._seen(watch.look(name) if watch else self._cluster.pods(self._request.namespace, name))
+
         step = advance(record, self._cluster, self._clock(), protection=self._protection, look=look, terms=self._terms)
         if step.record.state is State.DELETE_POD and record.state is State.DISABLE_PROTECTION:
             step = replace(step, record=_entered_now(step.record, self._clock()))
-        if look is not None and _differs_in_details(record, step.record):
+        if watch is not None and _differs_in_details(record, step.record):
             now = self._clock()
             if now < self._saved_detail_at + DETAIL_EVERY:
+                self._show(record)
                 return Step(record, step.wait)  # the next look shows the same details
             self._saved_detail_at = now
         self._save(record, step.record)
         return step
 
     def _seen(self, pods: tuple[Pod, ...]) -> tuple[Pod, ...]:
-        self._guarded(self._saw, pods)
+        now = self._clock()
+        self._look = LastLook(pods, (self._cluster.server_time or now) - now)
+        with self._guarded(self._saw):
+            self._saw(pods)
         return pods
+
+    def _show(self, record: BounceRecord) -> None:
+        if self._progress is not None:
+            with self._guarded(self._progress):
+                self._progress(Progress.of(record, self._look, self._clock()))
 
     def _cancel_or_interrupt(self, record: BounceRecord, *, announced: bool) -> BounceRecord:
         now = self._clock()
@@ -311,11 +332,13 @@ class BounceTask:
     def _save(self, before: BounceRecord | None, after: BounceRecord) -> None:
         """Save the record if it has changed, then tell of it."""
         if after is before:
+            self._show(after)
             return
         alone = before is None or not before.deletion_was_possible or self._announced(before)
         self._store.save(after)
         self._announced_by = (os.getpid(), after.revision) if alone else NOBODY
         self._tell(after, before.notices if before else ())
+        self._show(after)
         if self._events and before is not None and after.state is not before.state:
             self._tell_kubernetes(after)
 
@@ -337,12 +360,16 @@ class BounceTask:
             if notice in told:
                 continue
             bound.info("bounce.notice", code=notice.code, message=notice.message)
-            self._guarded(self._notify, notice)
-        self._guarded(self._observe, record)
+            with self._guarded(self._notify):
+                self._notify(notice)
+        with self._guarded(self._observe):
+            self._observe(record)
 
-    def _guarded(self, callback: Callable[[Any], object], told: Any) -> None:
+    @contextmanager
+    def _guarded(self, callback: Callable[[Any], object]) -> Iterator[None]:
+        """Call a runner's callback in this."""
         try:
-            callback(told)
+            yield
         except (Exception, SystemExit) as error:  # noqa: BLE001 -- a runner's callback must not end a bounce; a signal may
             # No traceback and no repr: they show the runner's own objects, which may hold secrets.
             name = getattr(callback, "__qualname__", type(callback).__name__)

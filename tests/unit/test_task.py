@@ -33,6 +33,7 @@ from mecbounce.errors import (
 )
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import Event, State
+from mecbounce.progress import LastLook, Progress
 from mecbounce.record import BounceRecord, Deletion, Notice, Protection, Trouble
 from mecbounce.result import BounceResult
 from mecbounce.steps import LOOK_EVERY
@@ -240,13 +241,58 @@ class TestPerform:
         assert told == stored
         assert [one.code for one in told if isinstance(one, Notice)] == ["node_catching_up", "resumed"]
 
-    def test_the_pods_of_each_look_are_handed_on_and_none_is_looked_at_for_that(self) -> None:
-        bench, seen = Bench().replaced(), list[tuple[Pod, ...]]()
-        bench.task(saw=seen.append).perform()
+    def test_progress_is_told_after_each_look_and_each_save_and_nothing_is_asked_for_that(self) -> None:
+        bench, told = Bench().replaced(), list[Progress]()
+        bench.cluster.keeps_time(3600)
+        bench.task(progress=told.append).perform()
         undisturbed = Bench().replaced()
+        undisturbed.cluster.keeps_time(3600)
         undisturbed.task().perform()
-        assert [pod.uid for pods in (seen[0], seen[-1]) for pod in pods] == ["uid-1", "uid-2"]
         assert bench.cluster.calls == undisturbed.cluster.calls
+        assert list(dict.fromkeys(one.state for one in told)) == [state for state in State if state is not State.FAILED]
+        assert [(one.since, one.text) for one in told if one.state is State.AWAIT_TERMINATION] == [
+            (NOW, ""),
+            (NOW, "container app still running, 30 s left of the grace period"),
+            (NOW, "container app still running, 28 s left of the grace period"),
+        ]
+        assert (told[0].look, told[-1].look) == (None, LastLook((NEW,), timedelta(hours=1)))
+
+    def test_progress_is_told_of_what_was_saved(self) -> None:
+        bench, told = Bench().replaced(), list[tuple[State, State]]()
+        bench.task(progress=lambda found: told.append((found.state, bench.record.state))).perform()
+        assert [shown for shown, _ in told] == [saved for _, saved in told]
+
+    def test_step_by_step_progress_has_the_pods_that_the_step_looked_at(self) -> None:
+        bench, told = Bench(), list[Progress]()
+        while bench.task(progress=told.append).advance().record.state is not State.AWAIT_TERMINATION:
+            pass
+        bench.clock.now = later(2)
+        bench.task(progress=told.append).advance()
+        assert told[-1].text == "container app still running, 28 s left of the grace period"
+        assert told[-1].look is not None
+        assert [one.uid for one in told[-1].look.pods] == ["uid-1"]
+
+    def test_progress_tells_of_an_api_server_that_gives_no_answer(self) -> None:
+        bench, told = Bench(), list[Progress]()
+        bench.cluster.faults = [LOST]
+        bench.task(progress=told.append).advance()
+        assert (told[-1].code, told[-1].text) == (
+            "trouble",
+            "no usable answer from the API server for 0 s, 1 try: connection lost",
+        )
+
+    def test_a_bounce_that_has_ended_has_no_progress(self) -> None:
+        bench, told = Bench(), list[Progress]()
+        bench.cluster.resource = None
+        bench.task().perform()
+        bench.task(progress=told.append).perform()
+        assert told == []
+
+    def test_what_0_2_0_told_of_each_look_is_still_told(self) -> None:
+        bench, seen = Bench().replaced(), list[tuple[Pod, ...]]()
+        with pytest.warns(DeprecationWarning, match="use progress, and the pods in its `look`"):
+            bench.task(saw=seen.append).perform()
+        assert [pod.uid for pods in (seen[0], seen[-1]) for pod in pods] == ["uid-1", "uid-2"]
 
     def test_a_callback_that_raises_does_not_end_the_bounce_nor_show_what_the_runner_holds(self) -> None:
         bench = Bench().replaced()
@@ -259,11 +305,11 @@ class TestPerform:
                 raise RuntimeError("s3cret")
 
         with capture_logs() as logs:
-            assert bench.task(observe=Runner().log, saw=Runner().log).perform().state is State.DONE
+            assert bench.task(observe=Runner().log, progress=Runner().log).perform().state is State.DONE
         assert "bounce.callback_failed" in {entry["event"] for entry in logs}
         assert "s3cret" not in repr(logs)
 
-    @pytest.mark.parametrize("callback", ["notify", "observe", "saw"])
+    @pytest.mark.parametrize("callback", ["notify", "observe", "progress"])
     def test_a_callback_that_would_exit_is_logged_and_what_a_signal_raises_goes_through(self, callback: str) -> None:
         class AtOnce(BaseException):
             pass
