@@ -15,10 +15,11 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from mecbounce.record import BounceRecord
 from mecbounce.request import BounceRequest, NodeRef, Timeouts
 from mecbounce.result import BounceResult
 from mecbounce.sandbox import Sandbox
+from mecbounce.sandbox.fixture import marked_sandbox
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {
@@ -152,8 +154,8 @@ def performed(kind: type[Task], cluster: Sandbox) -> Any:
 def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
     """The reader's cluster, with the node that the documents speak of; an empty folder to work in."""
     with Sandbox(speed=20) as started:
-        for namespace in ("default", "mec"):
-            started.add_node("mec-0", namespace=namespace)
+        for name, namespace in (("mec-0", "default"), ("mec-0", "mec"), ("mec-1", "mec")):
+            started.add_node(name, namespace=namespace)
         monkeypatch.setenv("KUBECONFIG", str(started.kubeconfig))
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
         monkeypatch.chdir(tmp_path)
@@ -167,9 +169,14 @@ def test_every_block_is_of_a_language_that_is_looked_at(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in DOCUMENTS if blocks(name, "python")])
 def test_python_blocks_run_and_their_tasks_bounce_and_their_tests_pass(name: str, cluster: Sandbox) -> None:
-    """Block after block in one namespace: each task defined there is performed, each test called with its fixture."""
+    """Block after block in one namespace: each task defined there is performed, each test called with its fixture.
+
+    A test fails if, and as, the next block says.
+    """
     defined: dict[str, Any] = {"Task": Task, "__name__": "document"}
-    for block in blocks(name, "python"):
+    for block, after in zip_longest(every := blocks(name), every[1:]):
+        if block.language != "python":
+            continue
         before = dict(defined)
         exec(compile("\n" * block.line + block.text, name, "exec"), defined)  # noqa: S102 -- that is the test
         for what in [one for key, one in defined.items() if before.get(key) is not one]:
@@ -179,8 +186,27 @@ def test_python_blocks_run_and_their_tasks_bounce_and_their_tests_pass(name: str
                 assert (result.state, result.notices) == (State.DONE, ()), what
             elif inspect.isfunction(what) and what.__name__.startswith("test_"):
                 assert [*inspect.signature(what).parameters] == ["sandbox"]
-                with Sandbox(speed=20) as sandbox:  # as the fixture of that name gives one to each test
-                    what(sandbox)
+                with marked_sandbox(getattr(what, "pytestmark", [])) as sandbox:  # as the fixture of that name does
+                    assert failure(what, sandbox) == (shown_failure(after) if after else ""), what
+
+
+def failure(test: Callable[[Sandbox], None], sandbox: Sandbox) -> str:
+    """Give the message with which a test fails, with the UIDs made alike. Empty: it passes."""
+    try:
+        test(sandbox)
+    except AssertionError as error:
+        return alike(str(error))
+    return ""
+
+
+def shown_failure(block: Block) -> str:
+    """Give the message of a failure that pytest is shown to print. Empty: the block shows none."""
+    lines = [line.removeprefix("E").strip() for line in block.text.splitlines() if line.startswith("E ")]
+    return alike("\n".join(lines).removeprefix("AssertionError: "))
+
+
+def alike(text: str) -> str:
+    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UID", text)
 
 
 @pytest.mark.parametrize("name", [name for name in DOCUMENTS if blocks(name, "console")])
