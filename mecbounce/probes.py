@@ -198,7 +198,7 @@ def startup_progress(pod: Pod, server_now: datetime) -> StartupProgress | None:
             tries=min(max(0, tries), probe.failure_threshold),
             allowed=probe.failure_threshold,
             left=max(0.0, budget - ran),
-            used=ran / budget if ran < budget else 1.0,
+            used=min(1.0, ran / max(budget, 1.0)),
         )
     return None
 
