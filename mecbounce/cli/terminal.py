@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Self
 
@@ -98,8 +99,9 @@ class BounceInTerminal:
             self.sum_up()
             return
         with unless_unwritable():
-            if self.record is not None:  # with the options that were given, which the result does not know
-                result = result.model_copy(update={"next_commands": shell_lines(self.record, self._given)})
+            if self.record is not None:  # with the options that were given; not with what a protection is given, as
+                given = replace(self._given, protection="")  # programs keep this, and that may be a secret
+                result = result.model_copy(update={"next_commands": shell_lines(self.record, given)})
             print(result.model_dump_json(indent=2), flush=True)
 
     def sum_up(self) -> None:
