@@ -136,7 +136,7 @@ _SVG = """\
 
 
 def svg(title: str, shown: RenderableType) -> str:
-    console = Console(width=COLUMNS, record=True, file=StringIO(), force_terminal=True, highlight=False)
+    console = Console(width=COLUMNS + FREE[1], record=True, file=StringIO(), force_terminal=True, highlight=False)
     console.print(Padding(shown, FREE))
     return console.export_svg(title=title, code_format=_SVG, unique_id="still")
 

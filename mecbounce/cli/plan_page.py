@@ -48,7 +48,7 @@ def plan_page(
                 page += ["", Text(heading, style="bold"), table]
     asides = _table()
     for sign, style, text in _asides(found, verbose, signs):
-        _row(asides, (sign, style), text)
+        asides.add_row(Text(sign, style=style), Text(plain(text), style="" if sign == signs.good else style))
     if asides.row_count:
         page += ["", asides]
     return Group(*page)
