@@ -11,7 +11,7 @@ from mecbounce.machine import Event, State
 from mecbounce.planning import Plan, plan
 from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection, ShutdownProtection
 from mecbounce.record import BounceRecord, BounceResult, Deletion, Diagnosis, Notice, Protection
-from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
+from mecbounce.request import BounceRequest, ClusterType, NodeFields, NodeRef, ReadyWhen, Timeouts
 from mecbounce.stores import FileStore, MappingStore, Store
 from mecbounce.task import BounceTask, Step, Wait, advance, begin, cancel
 
@@ -39,6 +39,7 @@ __all__ = [
     "KubernetesCluster",
     "MappingStore",
     "MecBounceError",
+    "NodeFields",
     "NodeRef",
     "Notice",
     "Plan",

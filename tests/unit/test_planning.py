@@ -68,7 +68,7 @@ class TestPlan:
     def test_its_json_has_these_keys(self) -> None:
         found = json.loads(plan(request(), cluster()).model_dump_json())
         assert list(found) == [
-            *("goes_on", "event", "message", "advice", "checks", "pod", "writes", "dry_run", "refused"),
+            *("goes_on", "event", "message", "advice", "node", "checks", "pod", "writes", "dry_run", "refused"),
             *("termination", "ready", "rights", "eviction", "disruption_budgets", "notices"),
         ]
         assert set(found["checks"][0]) == {"code", "question", "answer", "ends", "notice"}
