@@ -243,8 +243,9 @@ CHECKS: tuple[Check, ...] = (
         needs="search",
         applies=lambda facts: bool(facts.unasked),
         message=lambda facts: (
-            f"Not checked: whether the node is down, is being deleted or is rebuilding ({facts.unasked}). Name its "
-            f"custom resource with {facts.terms.name_node}, or use {facts.terms.no_node} if none is to be checked."
+            f"Not checked: whether the node is down, is being deleted or is rebuilding ({facts.unasked}). "
+            + ("See that it can be read" if facts.found else f"Name its custom resource with {facts.terms.name_node}")
+            + f", or use {facts.terms.no_node} if none is to be checked."
         ),
     ),
     Check(

@@ -52,7 +52,7 @@ _EXPECTED = {
     "extra_forbidden": "there is no such key",
     "frozen_set_type": 'expected a list of texts, such as ["down"]',
     "string_type": "expected a text",
-    "mapping_type": 'expected tables such as [node."expressnodes.express.example.com"]',
+    "dict_type": 'expected tables such as [node."expressnodes.express.example.com"]',
     "model_type": "expected a table",
     "model_attributes_type": "expected a table",
 }

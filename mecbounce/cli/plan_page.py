@@ -28,10 +28,10 @@ def plan_page(found: Plan, title: str, resumes: str = "") -> RenderableType:
     """Show a plan: its checks, what a bounce would write and how long it may take, its rights, and the verdict."""
     verdict = "A bounce would proceed." if found.goes_on else "A bounce would not proceed."
     page: list[RenderableType] = [Text(plain(f"Plan for {title}; nothing was changed"), style="bold")]
-    if found.node:
-        page.append(Text(plain(f"node  {found.node}")))
     if resumes:
         page.append(Text(f"{MIND[0]} {plain(resumes)}", style=MIND[1]))
+    if found.node:
+        page.append(Text(plain(f"Custom resource: {found.node}")))
     sections = {
         "Checks": _checks(found),
         "What it would write": _writes(found),

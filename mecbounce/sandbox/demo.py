@@ -17,6 +17,7 @@ from mecbounce.cli.options import BounceOptions, Output
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import Interrupted
 from mecbounce.machine import WAITING
+from mecbounce.request import NodeRef
 from mecbounce.sandbox import Sandbox
 from mecbounce.sandbox.scenarios import SCENARIOS
 from mecbounce.stores import FileStore
@@ -37,6 +38,7 @@ def show(scenario: str, output: Output) -> int:
         options = BounceOptions(
             pod="mec-0",
             kubeconfig=sandbox.kubeconfig,
+            node=NodeRef(group="express.example.com", version="v1", plural="expressnodes", name="mec-0"),
             protection_annotation="express.example.com/shutdown-protection=disabled",
             termination_timeout=shown.timeout,
             ready_timeout=shown.timeout,

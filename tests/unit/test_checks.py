@@ -80,7 +80,7 @@ NODES = {
 
 # For each check, facts that give it a yes and every earlier one a no.
 YES: dict[str, dict[str, Any]] = {
-    "node_unasked": {"search": True, "unasked": "StatefulSet mec could not be read: forbidden"},
+    "node_unasked": {"search": True, "found": None, "unasked": "StatefulSet mec could not be read: forbidden"},
     "node_unserved": {"missing": "The API server does not serve it", "served": False},
     "node_missing": {"missing": f"{REF} not found"},
     "node_unreadable": {"unreadable": "spec.state holds a number, expected text"},
@@ -519,6 +519,7 @@ class TestNodeThatWasFound:
 
     def test_what_could_not_be_read_is_not_judged(self) -> None:
         verdict = judge(facts(search=True, unasked="it is forbidden", node=None))
+        assert "(it is forbidden). See that it can be read, or use node=None if" in notices(verdict)["node_unasked"]
         assert NODES == {check.code for check in CHECKS} - {one.code for one in verdict.findings} - {"already_replaced"}
 
     def test_where_only_kubernetes_own_controllers_are_above_nothing_is_missed(self) -> None:
