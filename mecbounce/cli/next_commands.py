@@ -178,7 +178,8 @@ def _named(owner: Owner) -> str:
 
 def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -> list[str]:
     """Write our command with the options that it was given."""
-    request, node = record.request, record.request.given_node
+    request = record.request
+    node = record.node if uid else request.given_node  # without a pod above which to find it, it must be named
     timeouts = request.timeouts
     options = {
         "--node": f"{node.group}/{node.version}/{node.plural}/{node.name}" if node else "",

@@ -7,7 +7,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from builders import STARTUP_PROBE, pod, request
+from builders import NODE, OPERATOR, STARTUP_PROBE, pod, request
 from fakes import FakeClock, FakeCluster
 from rich.console import Console
 
@@ -225,6 +225,51 @@ class TestRights:
         plan(request(), asked)
         assert {"may list pods of default/*", "may watch pods of default/*"} <= set(asked.calls)
         assert "may delete pods of default/mec-0" in asked.calls
+
+
+class TestNodeThatIsFound:
+    EXPRESS_NODE = OPERATOR | {"apiVersion": "express.example.com/v1"}
+
+    def planned(self, asked: FakeCluster) -> Plan:
+        return plan(request(node="auto"), asked)
+
+    def test_is_named_and_its_right_is_asked_for(self) -> None:
+        asked = cluster(owner=self.EXPRESS_NODE)
+        found = self.planned(asked)
+        looks = ["pods default/mec-0", "type of express.example.com/v1/ExpressNode", "node"]
+        assert asked.calls[: len(looks) + len(RIGHTS)] == [*looks, *RIGHTS]
+        assert (found.goes_on, found.node) == (True, str(NODE))
+        assert f"Custom resource: {NODE}" in page(found)
+
+    def test_may_be_forbidden_to_read(self) -> None:
+        """A bounce goes on, so a plan does."""
+        asked = cluster(owner=self.EXPRESS_NODE)
+        asked.faults = [None, None, AccessDenied("no right")]
+        asked.denied = {"get expressnodes"}
+        found = self.planned(asked)
+        assert (found.goes_on, found.node) == (True, None)
+        lost = (
+            "No right to get expressnodes.express.example.com: whether the node is down or rebuilding is not checked."
+        )
+        assert found.notices == (lost,)
+        assert "Custom resource" not in page(found)
+
+    def test_needs_the_rights_to_read_the_controllers_below_it(self) -> None:
+        """Each of Kubernetes' own, and what is lost without it; without a search, a diagnosis alone says less."""
+        sets = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "rs", "controller": True}
+        deployment = sets | {"kind": "Deployment", "name": "mec", "uid": "dep"}
+        asked = cluster(owner=sets)
+        asked.controllers["rs"] = {**sets, "metadata": {**sets, "ownerReferences": [deployment]}}
+        less = "the diagnosis of a failure says less"
+        lost = f"whether the node is down or rebuilding is not checked, and {less}"
+        ours = {(str(one), one.name): one.otherwise for one in self.planned(asked).rights if one.group == "apps"}
+        assert ours == {
+            ("get replicasets.apps", "rs"): lost,
+            ("list replicasets.apps", ""): less,
+            ("get deployments.apps", "mec"): lost,
+        }
+        rights = plan(request(node=None), asked).rights
+        assert {one.otherwise for one in rights if one.group == "apps"} == {less}
 
 
 class TestWrites:
