@@ -1355,7 +1355,7 @@ class TestFindingTheNode:
         cluster = made_by(*owners)
         outcome = self.found(cluster, force=True)
         assert (outcome.event, outcome.record_changes["found_node"]) == (Event.CHECKS_PASSED, NODE)
-        assert cluster.calls == calls
+        assert (cluster.calls, cluster.asked_in) == (calls, ["default"])
         assert outcome.record_changes["resource"].uid == "owner-1"
         assert {code for code, _ in outcome.notices} <= {"pod_of_job"}
 
@@ -1431,8 +1431,11 @@ class TestFindingTheNode:
     @pytest.mark.parametrize(
         ("change", "why"),
         [
-            ({"kind": "Lost"}, "it is made from Lost mec-0, and the API server does not serve Lost in"),
-            ({"name": "../../x"}, "the type of ExpressNode ../../x could not be asked"),
+            (
+                {"kind": "Lost"},
+                "(it is made from Lost mec-0, and the API server does not serve Lost in express.example.com/v1).",
+            ),
+            ({"name": "../../x"}, "(the type of ExpressNode ../../x could not be asked: "),
         ],
         ids=["not_served", "no_name"],
     )
@@ -1447,13 +1450,13 @@ class TestFindingTheNode:
         cluster = made_by(STATEFUL_SET, EXPRESS_NODE)
         cluster.controllers["mec"] = {**STATEFUL_SET, "metadata": {"name": "mec", "uid": "sts-2"}}
         ((_, told),) = self.found(cluster).notices
-        assert "StatefulSet mec was recreated: its UID is sts-2, the pod names sts-1" in told
+        assert "(StatefulSet mec was recreated: its UID is sts-2, the pod names sts-1)." in told
 
     def test_at_most_two_controllers_are_read_to_find_it(self) -> None:
         sets = [STATEFUL_SET | {"name": f"s{number}", "uid": f"s{number}"} for number in range(3)]
         cluster = made_by(*sets, EXPRESS_NODE)
         ((_, told),) = self.found(cluster).notices
-        assert "more than 2 controllers are above the pod" in told
+        assert "(more than 2 controllers are above the pod)." in told
         assert len(cluster.calls) == 3
 
     @pytest.mark.parametrize("failing", [1, 2, 3])
