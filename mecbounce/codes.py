@@ -1,7 +1,7 @@
 """The causes of a failure: one row for each, from which the tables of docs/operations.md are written.
 
 A row is the code, its table in docs/operations.md, where to look, who must act, and below it what that means for the
-node and what to do. Where to look is a key of `COMMANDS` in `cli/next_commands.py`. Who must act may have alternatives;
+node and what to do. Where to look is a key of `COMMANDS` in `next_commands.py`. Who must act may have alternatives;
 in each, `...` stands for a name from the evidence. When a cause is given is decided in `diagnosis.py` and `absence.py`.
 """
 

@@ -18,13 +18,14 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core.core_schema import ModelSchema
 
 from mecbounce import diagram
-from mecbounce.cli.next_commands import FAILURES, Given, next_commands
 from mecbounce.codes import DiagnosisCode
 from mecbounce.fields import FIELDS, Frozen
 from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.machine import TRANSITIONS, WAITING, Event, State
-from mecbounce.record import BounceRecord, BounceResult, Diagnosis, PinnedPod, StateEntry
+from mecbounce.next_commands import FAILURES, Given, next_commands
+from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, StateEntry
 from mecbounce.request import BounceRequest, NodeRef
+from mecbounce.result import BounceResult
 from mecbounce.task import begin
 
 

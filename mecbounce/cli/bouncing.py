@@ -26,7 +26,7 @@ def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
             protection=asked.protection,
             notify=terminal.notify,
             observe=terminal.observe,
-            saw=lambda pods: terminal.saw(pods, cluster.server_time),
+            progress=terminal.progress,
             stop=stop,
             events=asked.events,
             terms=COMMAND,

@@ -12,7 +12,8 @@ from typing import IO
 
 from mecbounce.errors import ClusterError, ImpossibleEvent, Interrupted, MecBounceError, RecordNotSaved, Superseded
 from mecbounce.machine import Event, State
-from mecbounce.record import BounceResult, Deletion
+from mecbounce.record import Deletion
+from mecbounce.result import BounceResult
 
 
 class ExitStatus(IntEnum):

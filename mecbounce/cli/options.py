@@ -20,11 +20,11 @@ from mecbounce.cli.completion import POD_KIND, completion, contexts, namespaces,
 from mecbounce.cli.config_file import node_types
 from mecbounce.cli.exits import UsageProblem
 from mecbounce.cli.kube import cluster_of
-from mecbounce.cli.next_commands import Given
 from mecbounce.cli.record_files import default_record, default_records
 from mecbounce.cli.values import annotation, duration, label_selector, node_ref, whole_uid
 from mecbounce.errors import RecordError, Refused
 from mecbounce.fields import first_fault
+from mecbounce.next_commands import Given
 from mecbounce.protection import AnnotationProtection
 from mecbounce.record import BounceRecord
 from mecbounce.request import BounceRequest, ClusterType, NodeFields, NodeRef, ReadyWhen, Timeouts

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, unquote, urlencode
 
-import structlog
 import urllib3
 from kubernetes import client
 from kubernetes.client import ApiException
@@ -43,9 +42,10 @@ from mecbounce.kubernetes_api.objects import (
 from mecbounce.kubernetes_api.pod_exec import EXEC_PROTOCOL, as_exec_errors, exit_code
 from mecbounce.kubernetes_api.transport import ServerClock, Wire
 from mecbounce.kubernetes_api.watch import SILENCE, WATCH_SECONDS, KubernetesPodWatch
+from mecbounce.logs import EventLog
 from mecbounce.request import NodeRef
 
-log = structlog.get_logger("mecbounce.cluster")
+log = EventLog("mecbounce.cluster")
 
 REQUEST_TIMEOUT = (3.05, 10.0)  # seconds to connect, and between two bytes
 EVENT_TIMEOUT = (1.0, 2.0)  # the same, for a request that a bounce waits for but does not need

@@ -24,7 +24,6 @@ from mecbounce import cli
 from mecbounce.cli import commands, options
 from mecbounce.cli.exits import stop_signals
 from mecbounce.cli.kube import cluster_of
-from mecbounce.cli.next_commands import Given
 from mecbounce.cli.record_files import default_record
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.cli.values import duration
@@ -32,6 +31,8 @@ from mecbounce.errors import ImpossibleEvent, RecordNotSaved
 from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.kubernetes_api.kubeconfig import Kubeconfig
 from mecbounce.machine import Event, State
+from mecbounce.next_commands import Given
+from mecbounce.progress import Progress
 from mecbounce.record import BounceRecord, PinnedPod, StateEntry
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.sandbox.scenarios import PROTECTION, SCENARIOS
@@ -308,7 +309,12 @@ class TestRecords:
         assert command(*again) == status
         told = command.out + command.err
         assert "its run was stopped before it could say so. The same command again begins a new one." in told
-        assert output == "text" or json.loads(command.out)["event"] == event
+        if output == "json":  # its commands act on the same record
+            result = json.loads(command.out)
+            assert (result["event"], result["reported_again"]) == (event, True)
+            ours = [line for line in result["next_commands"] if line.startswith("mecbounce run")]
+            assert all(str(tmp_path / "r.json") in line for line in ours)
+            assert bool(ours) is (event in (Event.TERMINATION_TIMEOUT, Event.READY_TIMEOUT))
         assert deletes(sandbox) == 0
         assert command(*again) == 0
         assert deletes(sandbox) == 1
@@ -517,7 +523,7 @@ class TestTerminal:
         terminal = BounceInTerminal(request(), "c", Given(), options.Output.TEXT)
         for _ in range(9):
             terminal.observe(begin(request(), NOW))
-            terminal.saw((), None)
+            terminal.progress(Progress.of(begin(request(), NOW), None, NOW))
         assert capsys.readouterr().out == ""
 
     def test_a_dumb_one_gets_plain_lines(
@@ -669,8 +675,8 @@ class TestInterruption:
 
     @pytest.mark.parametrize(
         ("left", "method", "said"),
-        [(None, "saw", SAVED), (State.AWAIT_TERMINATION, "observe", SAVED), (State.FAILED, "say", UNTOLD)],
-        ids=["while_it_waits", "as_it_resumes", "as_it_tells_an_end"],
+        [(None, "progress", SAVED), (State.AWAIT_TERMINATION, "observe", SAVED), (State.FAILED, "say", UNTOLD)],
+        ids=["while_it_goes_on", "as_it_resumes", "as_it_tells_an_end"],
     )
     def test_left_at_once_it_does_not_ask_the_disk_again(
         self,

@@ -800,13 +800,13 @@ class TestDataGoneBack:
                 None,
                 "deletion_lost",
                 "without a deletionTimestamp",
-                "To try once more, start a new bounce with pod_uid=uid-1",
+                "To try once more, call the task's forget() and perform one with pod_uid=uid-1",
             ),
             (
                 20,
                 "terminating_again",
                 "being deleted",
-                "To keep waiting without deleting again, start a new bounce with pod_uid=",
+                "To keep waiting without deleting again, call the task's forget() and perform one with pod_uid=",
             ),
         ],
     )

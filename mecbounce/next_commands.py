@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -126,6 +127,11 @@ def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[st
     if record.deletion is Deletion.UNKNOWN:
         found.append("if_it_exists" if record.by_other_name else "that_one")
     return [_filled(key, record, given) for key in found]
+
+
+def shell_lines(record: BounceRecord, given: Given) -> tuple[str, ...]:
+    """Give what to run next as lines for a shell."""
+    return tuple(shlex.join(words) for _, words in next_commands(record, given))
 
 
 def _going_on(record: BounceRecord, event: Event) -> str:

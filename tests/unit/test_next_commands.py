@@ -9,16 +9,16 @@ import pytest
 from builders import NODE, request
 from typer.main import get_command
 
-from mecbounce.cli import next_commands as following
+from mecbounce import next_commands as following
 from mecbounce.cli import pages
 from mecbounce.cli.commands import app
-from mecbounce.cli.next_commands import Given
 from mecbounce.codes import DiagnosisCode
 from mecbounce.machine import TRANSITIONS, Event, State
+from mecbounce.next_commands import Given
 from mecbounce.record import BounceRecord
 from mecbounce.request import BounceRequest
 
-from .bounces import DONE, GIVEN, NEW, OLD, OLD_UID, PATH, PIPED, REQUEST, failed, record
+from .cli.bounces import DONE, GIVEN, NEW, OLD, OLD_UID, PATH, PIPED, REQUEST, failed, record
 
 
 def commands(of: BounceRecord, given: Given = Given()) -> list[str]:  # noqa: B008 -- frozen
