@@ -112,15 +112,16 @@ class TestRun:
         lines = [line.split("Z ", 1)[-1] for line in command.out.splitlines()]
         lines = [line for line in lines if not line.startswith("waiting, ")]
         assert lines[0] == "mec-0 in default (sandbox)"
-        assert lines[1:7] == [
+        assert lines[1:8] == [
             "INIT_CHECKS",
+            "node expressnodes.express.example.com/v1 mec-0",
             "DISABLE_PROTECTION",
             "DELETE_POD",
             "AWAIT_TERMINATION, at most 600 s",
             "AWAIT_READY, at most 600 s",
             "DONE",
         ]
-        assert lines[7].startswith("Pod mec-0 was bounced: mec-0 (")
+        assert lines[8].startswith("Pod mec-0 was bounced: mec-0 (")
         assert command.err == ""
 
     @pytest.mark.parametrize(("options", "written"), [((), 2), (("--no-events",), 0)])
