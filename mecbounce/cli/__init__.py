@@ -88,6 +88,8 @@ def _usage_fault(error: typer.TyperException) -> str:
     text = error.format_message()
     if isinstance(error, typer.BadParameter) and error.param is not None:
         text = f"{error.param.opts[0]}: {error.message.removeprefix('Value error, ')}"  # pydantic's words
+    if text.startswith("Got unexpected extra argument"):
+        text += ": expected one POD, as NAME or pod/NAME"
     return " ".join(text.split())
 
 

@@ -50,13 +50,17 @@ def exit_status_of_error(error: MecBounceError) -> ExitStatus:
             return ExitStatus.SUPERSEDED
         case RecordNotSaved() | ImpossibleEvent():
             return ExitStatus.OTHER
-        case ClusterError():
+        case ClusterError() | NotThere():
             return ExitStatus.REFUSED
     return ExitStatus.USAGE
 
 
 class UsageProblem(MecBounceError):
     """An option can't be used: the message names it."""
+
+
+class NotThere(MecBounceError):
+    """What was named does not exist, so nothing was begun: a typing error. The message names what is near."""
 
 
 class StoppedImmediately(BaseException):

@@ -85,7 +85,7 @@ def _page(record: BounceRecord, width: int | None) -> list[Text]:
     if why is not None:
         rows |= {"Evidence": why.evidence.rstrip("."), "Who must act": why.who}
     else:
-        rows |= {"Who must act": who_must_act(record.ended_by), "What to do": record.advice}
+        rows |= {"Who must act": who_must_act(record), "What to do": record.advice}
     rows["Changed"] = _changed(record)
     rows["Record"] = "ended: it can't be resumed, the next run begins a new bounce"
     if record.deletion in DELETED:

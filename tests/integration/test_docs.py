@@ -56,15 +56,8 @@ DOCUMENTS = {
     )
 }
 PACKAGE = ROOT / "mecbounce"
-LANGUAGES = {
-    "python",
-    "console",
-    "yaml",
-    "json",
-    "toml",
-    "mermaid",
-    "text",
-}  # diagrams: test_diagram.py; text is no code
+# Diagrams: test_diagram.py; text is no code.
+LANGUAGES = {"python", "console", "yaml", "json", "toml", "mermaid", "text"}
 COMMAND: Any = get_command(app)
 MODELS: dict[str, type[BaseModel]] = {"": BounceRequest, "node.": NodeRef, "timeouts.": Timeouts}
 

@@ -27,6 +27,7 @@ RENAME = (
 )
 WAIT_ON = "the bounce only waits for a replacement of that name."
 WAIT_FOR_ITS_OWN = "the bounce only waits for its replacement."
+NOT_MADE = "If the name or the namespace is wrong, correct it. If not, whatever makes the pod has not made it."
 SKIP = "To bounce the pod whatever its resource says, use --no-node."
 IN_FILE = '[node."expressnodes.express.example.com"] of mecbounce\'s config.toml'
 SHOULD_HAVE = "should have made it: look at its log and Events. If the name or the namespace is wrong, correct it."
@@ -78,8 +79,8 @@ NODES = {
     *("pod_owned", "pod_foreign", "node_unverified", "node_rebuilding", "node_catching_up"),
 }
 
-# For each check, facts that give it a yes and every earlier one a no.
-YES: dict[str, dict[str, Any]] = {
+# For each check, facts that make its statement untrue and every earlier one true.
+UNTRUE: dict[str, dict[str, Any]] = {
     "node_unasked": {"search": True, "found": None, "unasked": "StatefulSet mec could not be read: forbidden"},
     "node_unserved": {"missing": "The API server does not serve it", "served": False},
     "node_missing": {"missing": f"{REF} not found"},
@@ -132,10 +133,10 @@ SAYING_FORCE = [
 @pytest.mark.parametrize(("terms", "said"), [(TASK, "force=True"), (COMMAND, "--force")], ids=["task", "command"])
 @pytest.mark.parametrize("code", SAYING_FORCE)
 def test_force_is_written_as_the_reader_gives_it(code: str, terms: Terms, said: str) -> None:
-    verdict = judge(facts(**YES[code], terms=terms))
+    verdict = judge(facts(**UNTRUE[code], terms=terms))
     words = f"{verdict.message} {verdict.advice}"
     assert words.count(said) == words.count("force") == 1
-    forced = judge(facts(**YES[code], terms=terms, force=True))
+    forced = judge(facts(**UNTRUE[code], terms=terms, force=True))
     assert all(notice.count(said) == notice.count("force") == 1 for notice in notices(forced).values())
 
 
@@ -153,8 +154,19 @@ def test_every_end_is_a_row_of_the_machine() -> None:
     assert ends == {row.event for row in TRANSITIONS if row.source is State.INIT_CHECKS} - broken_off
 
 
-def test_every_check_asks_a_question() -> None:
-    assert [] == [check.code for check in CHECKS if not check.question.endswith("?")]
+def test_every_check_states_what_is_true_of_a_sound_bounce_in_words_of_its_own() -> None:
+    statements = [check.statement for check in CHECKS]
+    assert len({*statements}) == len(statements)
+    assert [] == [one for one in statements if one.endswith(("?", ".")) or not one.split()[0].islower()]
+
+
+def test_the_question_and_the_answer_of_0_2_0_are_to_be_had_for_one_version() -> None:
+    bad = judge(facts(node=REBUILDING)).findings[-1]
+    assert (bad.statement, bad.holds) == ("node is not rebuilding", False)
+    with pytest.warns(DeprecationWarning, match="Finding.question goes with the next version: use statement"):
+        assert bad.question == "Is this untrue: node is not rebuilding?"
+    with pytest.warns(DeprecationWarning, match="Finding.answer goes with the next version: use holds"):
+        assert bad.answer is True
 
 
 def test_force_counts_for_these_alone() -> None:
@@ -166,22 +178,22 @@ def test_a_sound_node_and_pod_pass_every_check() -> None:
     assert (Event.CHECKS_PASSED, "All checks passed.", "") == (verdict.event, verdict.message, verdict.advice)
     asked = [code for code, _ in ORDER if code not in ("node_unasked", "already_replaced")]
     assert asked == [finding.code for finding in verdict.findings]
-    assert {(False, False, "")} == {(finding.answer, finding.ends, finding.notice) for finding in verdict.findings}
+    assert {(True, False, "")} == {(finding.holds, finding.ends, finding.notice) for finding in verdict.findings}
 
 
 @pytest.mark.parametrize(("code", "event"), ORDER)
-def test_a_yes_is_the_last_answer_where_it_ends_the_checks(code: str, event: Event | None) -> None:
-    verdict = judge(facts(**YES[code]))
+def test_a_statement_that_is_not_true_is_the_last_one_where_it_ends_the_checks(code: str, event: Event | None) -> None:
+    verdict = judge(facts(**UNTRUE[code]))
     place = [finding.code for finding in verdict.findings].index(code)
     assert (event or Event.CHECKS_PASSED) is verdict.event
-    assert [False] * place + [True] == [finding.answer for finding in verdict.findings][: place + 1]
+    assert [True] * place + [False] == [finding.holds for finding in verdict.findings][: place + 1]
     assert event is None or place + 1 == len(verdict.findings)
     assert (event is not None) is verdict.findings[place].ends
 
 
 @pytest.mark.parametrize(("code", "event"), [row for row in ORDER if row[1] is not None])
 def test_an_end_tells_what_happened_and_no_notice(code: str, event: Event | None) -> None:
-    verdict = judge(facts(**YES[code]))
+    verdict = judge(facts(**UNTRUE[code]))
     fails = any(row.event is event and row.dest is State.FAILED for row in TRANSITIONS)
     assert fails is bool(verdict.advice)
     assert fails is verdict.message.endswith("Nothing was changed.")
@@ -190,7 +202,7 @@ def test_an_end_tells_what_happened_and_no_notice(code: str, event: Event | None
 
 @pytest.mark.parametrize(("code", "event"), [row for row in ORDER if row[0] not in FORCED])
 def test_force_changes_nothing_else(code: str, event: Event | None) -> None:
-    unforced, forced = judge(facts(**YES[code])), judge(facts(**YES[code], force=True))
+    unforced, forced = judge(facts(**UNTRUE[code])), judge(facts(**UNTRUE[code], force=True))
     assert (event or Event.CHECKS_PASSED) is forced.event
     assert (unforced.message, unforced.advice) == (forced.message, forced.advice)
 
@@ -204,10 +216,10 @@ def test_force_changes_nothing_else(code: str, event: Event | None) -> None:
     ],
 )
 def test_force_goes_on_with_a_notice(code: str, notice: str) -> None:
-    verdict = judge(facts(**YES[code], force=True))
+    verdict = judge(facts(**UNTRUE[code], force=True))
     assert Event.CHECKS_PASSED is verdict.event
     assert {code: notice} == notices(verdict)
-    assert [code] == [finding.code for finding in verdict.findings if finding.answer and not finding.ends]
+    assert [code] == [finding.code for finding in verdict.findings if not finding.holds and not finding.ends]
 
 
 def test_a_resource_that_does_not_say_what_is_wanted_of_it_is_told_with_the_path() -> None:
@@ -500,12 +512,12 @@ class TestNodeThatWasFound:
         "code", [code for code, event in ORDER if code in NODES and event not in (None, Event.NODE_UNSERVED)]
     )
     def test_it_is_judged_as_if_it_had_been_given(self, code: str) -> None:
-        given, found = judge(facts(**YES[code])), judge(facts(**YES[code], search=True))
+        given, found = judge(facts(**UNTRUE[code])), judge(facts(**UNTRUE[code], search=True))
         assert (given.event, given.findings[-1].code) == (found.event, found.findings[-1].code) == (code, code)
         assert REF in found.message
 
     def test_a_yes_to_a_check_that_was_not_made_is_told_with_what_to_do(self) -> None:
-        verdict = judge(facts(**YES["node_unasked"], terms=COMMAND))
+        verdict = judge(facts(**UNTRUE["node_unasked"], terms=COMMAND))
         told = (
             "Not checked: whether the node is down, is being deleted or is rebuilding (StatefulSet mec could not be "
             "read: forbidden). Name its custom resource with --node GROUP/VERSION/PLURAL/NAME, or use --no-node if "
@@ -514,7 +526,7 @@ class TestNodeThatWasFound:
         passed = "All checks passed that can be asked without a custom resource (node)."
         assert (verdict.event, verdict.message) == (Event.CHECKS_PASSED, passed)
         assert {"node_unasked": told} == notices(verdict)
-        task = notices(judge(facts(**YES["node_unasked"])))["node_unasked"]
+        task = notices(judge(facts(**UNTRUE["node_unasked"])))["node_unasked"]
         assert "with node=NodeRef(...), or use node=None if" in task
 
     def test_what_could_not_be_read_is_not_judged(self) -> None:
@@ -527,8 +539,14 @@ class TestNodeThatWasFound:
         told = "All checks passed; no custom resource controls the pod."
         assert (told, {}) == (verdict.message, notices(verdict))
 
-    def test_that_it_does_not_say_what_is_wanted_of_it_is_nothing_to_tell(self) -> None:
-        assert {} == notices(judge(facts(search=True, node=Node(activity="running"))))
+    @pytest.mark.parametrize(("desired", "asked"), [("up", True), (None, False)])
+    def test_that_it_does_not_say_what_is_wanted_of_it_is_nothing_to_tell(
+        self, desired: str | None, asked: bool
+    ) -> None:
+        """Nor is it said that it is meant to be up."""
+        verdict = judge(facts(search=True, node=Node(desired=desired, activity="running")))
+        assert {} == notices(verdict)
+        assert asked is ("node_silent" in {finding.code for finding in verdict.findings})
 
     @pytest.mark.parametrize(("search", "expected"), [(True, Event.POD_OF_JOB), (False, Event.CHECKS_PASSED)])
     def test_only_a_person_can_say_that_its_operator_recreates_what_runs_until_it_is_done(
@@ -560,11 +578,11 @@ class TestNodeThatWasFound:
         ],
     )
     def test_the_advice_is_for_somebody_who_has_not_named_it(self, code: str, message: str, advice: str) -> None:
-        verdict = judge(facts(**YES[code], search=True, terms=COMMAND))
+        verdict = judge(facts(**UNTRUE[code], search=True, terms=COMMAND))
         assert (message, advice) == (verdict.message, verdict.advice)
 
     def test_for_a_task_the_advice_names_fields_of_its_request(self) -> None:
-        advice = judge(facts(**YES["node_unreadable"], search=True)).advice
+        advice = judge(facts(**UNTRUE["node_unreadable"], search=True)).advice
         assert 'Say in node_types["expressnodes.express.example.com"] which' in advice
         assert advice.endswith("use node=None.")
 
@@ -573,7 +591,7 @@ class TestNodeThatWasFound:
         asked = (
             " To see whether it is meant to be down, name its custom resource with --node GROUP/VERSION/PLURAL/NAME."
         )
-        assert (Event.POD_MISSING, f"The pod's controller {SHOULD_HAVE}{asked}") == (verdict.event, verdict.advice)
+        assert (Event.POD_MISSING, f"{NOT_MADE}{asked}") == (verdict.event, verdict.advice)
 
 
 def test_force_may_go_past_two_checks_with_a_notice_each() -> None:
@@ -683,7 +701,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
             "Correct the node's group, version and plural, or have that resource type installed.",
         ),
         (
-            YES["node_deleting"],
+            UNTRUE["node_deleting"],
             (
                 f"{REF} is being deleted, so its operator would not recreate the pod. It is not bounced "
                 "(force=True does not change that). Nothing was changed."
@@ -691,7 +709,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
             "If the node is still wanted, create its resource again once it has gone.",
         ),
         (
-            YES["pod_static"],
+            UNTRUE["pod_static"],
             (
                 f"{POD} only mirrors a static pod of the kubelet on host-1: deleting it restarts nothing "
                 "(force=True does not change that). Nothing was changed."
@@ -699,7 +717,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
             "Restart it on host-1: take its manifest out of the kubelet's folder of static pods, and put it back.",
         ),
         (
-            YES["pod_ended"],
+            UNTRUE["pod_ended"],
             (
                 f"{POD} has ended (Failed: Evicted), and ReplicaSet mec-7d9f already has another pod, "
                 "or wants no pod. Deleting this one restarts nothing (force=True does not change that). Nothing was "
@@ -708,7 +726,7 @@ def test_a_pinned_incarnation_that_stands_is_judged_like_any_other(seen: Any) ->
             "Bounce a pod of ReplicaSet mec-7d9f that runs; this one can be deleted at any time.",
         ),
         (
-            YES["pod_of_job"],
+            UNTRUE["pod_of_job"],
             (
                 f"{POD} belongs to Job backup and runs only until its work is done (restartPolicy OnFailure). Once "
                 "deleted, its work starts again in another pod, or counts as failed and is not done again. Nothing was "
@@ -773,15 +791,17 @@ def test_a_missing_pod_of_a_generated_name_is_nobodys_fault() -> None:
     assert "has made another pod or wants none. If the name or" in verdict.advice
 
 
-def test_without_a_node_a_missing_pod_is_its_controllers_fault() -> None:
+def test_without_a_node_nobody_is_said_to_make_a_missing_pod() -> None:
     verdict = judge(Facts(request(node=None)))
     assert f"{POD} does not exist. Nothing was changed." == verdict.message
-    assert f"The pod's controller {SHOULD_HAVE}" == verdict.advice
+    assert verdict.advice == (
+        "If the name or the namespace is wrong, correct it. If not, whatever makes the pod has not made it."
+    )
 
 
 @pytest.mark.parametrize("code", [code for code, _ in ORDER if code != "node_down"])
 def test_git_is_spoken_of_only_where_it_must_be_changed(code: str) -> None:
-    by_hand, from_git = judge(facts(**YES[code])), judge(facts(**YES[code], cluster_type="k8s_gitops"))
+    by_hand, from_git = judge(facts(**UNTRUE[code])), judge(facts(**UNTRUE[code], cluster_type="k8s_gitops"))
     assert (by_hand.message, by_hand.advice) == (from_git.message, from_git.advice)
 
 

@@ -1725,6 +1725,12 @@ class TestWhatTheChecksAreTold:
         outcome = run(begin(request(), NOW), cluster)
         assert (outcome.event, outcome.message) == (event, "it is not there. Nothing was changed.")
 
+    @pytest.mark.parametrize("served", [True, False])
+    def test_what_may_have_been_meant_ends_the_sentence(self, cluster: FakeCluster, served: bool) -> None:
+        cluster.faults = [NotFound("it is not there", served=served, near="; did you mean mec-1?")]
+        outcome = run(begin(request(), NOW), cluster)
+        assert outcome.message == "it is not there; did you mean mec-1? Nothing was changed."
+
     @pytest.mark.parametrize(("terms", "said"), [(TASK, "use force=True."), (COMMAND, "use --force.")])
     def test_they_speak_as_the_reader_does(self, cluster: FakeCluster, terms: Terms, said: str) -> None:
         cluster.resource = {"spec": {"state": "up"}, "status": {"state": "rebuilding"}}
