@@ -87,7 +87,7 @@ def status(options: CommonOptions) -> int:
         raise UsageProblem("expected either POD or --state")
     state = options.state
     if state is None:
-        state = BounceOptions(**asdict(options)).asked().store.path
+        state = BounceOptions(**asdict(options), no_node=True).asked().store.path
         if not state.exists():
             raise UsageProblem(
                 f"no bounce of {options.pod} is recorded in {state}; if it ran with --state, give the same file"

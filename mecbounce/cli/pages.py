@@ -138,7 +138,7 @@ def as_json(record: BounceRecord, now: datetime, given: Given) -> dict[str, Any]
         "finished": record.finished,
         "namespace": record.request.namespace,
         "pod": record.request.pod,
-        "node": str(record.request.node) if record.request.node else None,
+        "node": str(record.node) if record.node else None,
         "entered_at": record.path[-1].model_dump(mode="json")["at"],
         "elapsed": None if record.finished else record.elapsed(now),
         "durations": record.durations,

@@ -65,6 +65,8 @@ def _verdict(found: Plan, title: str, resumes: str, signs: Signs) -> Table:
     if not good or found.event is not Event.CHECKS_PASSED:
         table.add_row("", Text(plain(f"{found.message} {found.advice}")))
     table.add_row("", Text(plain(f"{title}; nothing was changed" if good else title), style="dim"))
+    if found.node:
+        table.add_row("", Text(plain(f"custom resource: {found.node}"), style="dim"))
     return table
 
 

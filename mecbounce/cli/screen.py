@@ -29,8 +29,8 @@ def screen(
     """Lay out where a bounce stands: its pod, then each state with its time and its notices."""
     request = record.request
     lines = [Text(heading(request, where), style="bold")]
-    if request.node is not None:
-        lines += labelled("node", str(request.node), width, LABEL // 2)
+    if record.node is not None:
+        lines += labelled("node", str(record.node), width, LABEL // 2)
     if record.old_pod is not None:
         lines += labelled("pod", _incarnations(record, signs), width, LABEL // 2)
     lines.append(Text())
