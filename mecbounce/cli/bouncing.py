@@ -38,8 +38,8 @@ def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
                 if earlier is not None and earlier.finished:
                     _tell_late(terminal, earlier)
         except Interrupted:
-            terminal.sum_up()
-            raise
+            terminal.interrupted()
+            return ExitStatus.INTERRUPTED
         except StoppedImmediately as stopped:
             raise StoppedImmediately(_what_is_recorded(terminal.record or earlier)) from stopped
         except RecordNotSaved as error:
