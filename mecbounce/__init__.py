@@ -10,7 +10,7 @@ from mecbounce.kubernetes_api import Cluster, PlanCluster
 from mecbounce.machine import Event, State
 from mecbounce.planning import Plan, plan
 from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection, ShutdownProtection
-from mecbounce.record import BounceRecord, BounceResult, Deletion, Diagnosis, Notice, Protection
+from mecbounce.record import BounceRecord, BounceResult, Deletion, Diagnosis, Notice, Protection, Runner
 from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
 from mecbounce.stores import FileStore, MappingStore, Store
 from mecbounce.task import BounceTask, Step, Wait, advance, begin, cancel
@@ -46,6 +46,7 @@ __all__ = [
     "Protection",
     "ReadyWhen",
     "RecordError",
+    "Runner",
     "ShutdownProtection",
     "State",
     "Step",
