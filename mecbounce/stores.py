@@ -184,6 +184,11 @@ class FileStore:
             os.close(descriptor)
         return False
 
+    @property
+    def aside(self) -> FileStore:
+        """Where `set_aside` puts a finished record: FILE.last."""
+        return FileStore(f"{self.path}.last")
+
     def set_aside(self) -> Path | None:
         """Rename a finished record to FILE.last; give its new path. None: there is no finished record."""
         if not os.path.lexists(self.path):
@@ -192,7 +197,7 @@ class FileStore:
             record = self.load()
             if record is None or not record.finished:
                 return None
-            return self.path.replace(self.path.with_name(f"{self.path.name}.last"))
+            return self.path.replace(self.aside.path)
 
     def try_place(self) -> None:
         """Lock and write like a save, but in a temporary file. Raises RecordNotSaved."""

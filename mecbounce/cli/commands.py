@@ -16,7 +16,7 @@ from mecbounce import diagram as drawing
 from mecbounce.cli import pages, screen
 from mecbounce.cli.bouncing import bounce, to_resume
 from mecbounce.cli.exits import ExitStatus, UsageProblem
-from mecbounce.cli.options import BounceOptions, CommonOptions, Output, with_options
+from mecbounce.cli.options import BounceOptions, CommonOptions, Output, RunOptions, with_options
 from mecbounce.cli.plan_page import plan_page, would_resume
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.messages import COMMAND
@@ -47,9 +47,9 @@ def common(
 
 @plugin.command(context_settings=HELP)
 @app.command()
-@with_options(BounceOptions)
-def run(options: BounceOptions) -> int:
-    """Bounce a pod, or resume a bounce that was interrupted."""
+@with_options(RunOptions)
+def run(options: RunOptions) -> int:
+    """Bounce a pod, resume a bounce that was interrupted, or follow the one that another run drives."""
     asked, given = options.asked(), options.given()
     terminal = BounceInTerminal(asked.request, asked.cluster.context, given, options.output, live=not options.verbose)
     return bounce(terminal, asked)

@@ -14,7 +14,7 @@ from mecbounce.cli.exits import discard, unless_unwritable
 from mecbounce.cli.layout import plain
 from mecbounce.cli.next_commands import Given
 from mecbounce.cli.options import Output
-from mecbounce.cli.pages import codes, ending
+from mecbounce.cli.pages import about_runner, codes, ending
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import State
 from mecbounce.record import BounceRecord, BounceResult, Notice
@@ -44,6 +44,7 @@ class BounceInTerminal:
         self.record: BounceRecord | None = None
         """The last record that was saved, as far as is known."""
         self._look: screen.LastLook | None = None
+        self._follows = ""  # the runner that drives it, if this run does not
         live = live and self._console.is_terminal and not self._console.is_dumb_terminal
         self._live = Live(self, console=self._console, refresh_per_second=4) if live else None
         self._progress = screen.ProgressLines()
@@ -51,8 +52,11 @@ class BounceInTerminal:
     def __rich__(self) -> Text:
         if self.record is None:
             return Text()
-        now = datetime.now(UTC)
-        return screen.screen(self.record, now, self._console.width, where=self._context, look=self._look)
+        now, about = datetime.now(UTC), {}
+        if self._follows:
+            about = {"runner": f"{about_runner(self.record, now, alive=True)}: followed"}
+        width = self._console.width
+        return screen.screen(self.record, now, width, where=self._context, look=self._look, about=about)
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -92,6 +96,23 @@ class BounceInTerminal:
         if self._live is not None:
             self._console.print()
         self._line(text)
+
+    def follow(self, record: BounceRecord) -> None:
+        """Show a bounce that another runner drives."""
+        if self._live is None and str(record.runner) != self._follows and not record.finished:
+            who = about_runner(record, datetime.now(UTC), alive=True)
+            self._line(f"Followed: driven by {plain(who) or 'another runner'}")
+        self._follows = str(record.runner)
+        told = self.record.notices if self.record is not None else ()
+        for notice in record.notices:
+            if notice not in told:
+                self.notify(notice)
+        self.observe(record)
+
+    def take_over(self, record: BounceRecord) -> None:
+        """Say that its runner has gone and this one goes on with it."""
+        self._follows = ""
+        self.say(f"Its runner ({plain(str(record.runner or 'not known'))}) has gone: this run takes the bounce over.")
 
     def end(self, result: BounceResult) -> None:
         """Print how it ended."""
