@@ -36,8 +36,8 @@ class Terms:
 
 
 TASK = Terms(
-    bounce_again="start a new bounce with an empty step state",
-    bounce_this_uid="start a new bounce with pod_uid={uid} and an empty step state",
+    bounce_again="call the task's forget() and perform it again",
+    bounce_this_uid="call the task's forget() and perform one with pod_uid={uid}",
     force="force=True",
 )
 COMMAND = Terms(

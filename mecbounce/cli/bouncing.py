@@ -11,8 +11,9 @@ from mecbounce.cli.options import Asked
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import Interrupted, RecordError, RecordNotSaved, Superseded
 from mecbounce.messages import COMMAND, utc
-from mecbounce.record import BounceRecord, BounceResult, refuse_other_bounce, refuse_other_pod
+from mecbounce.record import BounceRecord, refuse_other_bounce, refuse_other_pod
 from mecbounce.request import BounceRequest
+from mecbounce.result import BounceResult
 from mecbounce.stores import FileStore
 from mecbounce.task import BounceTask
 
@@ -28,7 +29,7 @@ def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
             protection=asked.protection,
             notify=terminal.notify,
             observe=terminal.observe,
-            saw=lambda pods: terminal.saw(pods, cluster.server_time),
+            progress=terminal.progress,
             stop=stop,
             events=asked.events,
             terms=COMMAND,

@@ -16,9 +16,11 @@ from mecbounce import diagram as drawing
 from mecbounce.cli import pages, screen
 from mecbounce.cli.bouncing import bounce, to_resume
 from mecbounce.cli.exits import ExitStatus, UsageProblem
+from mecbounce.cli.naming import refuse_mistyped
 from mecbounce.cli.options import BounceOptions, CommonOptions, Output, RunOptions, with_options
-from mecbounce.cli.plan_page import plan_page, would_resume
+from mecbounce.cli.plan_page import plan_json, plan_page, would_resume
 from mecbounce.cli.terminal import BounceInTerminal
+from mecbounce.machine import Event
 from mecbounce.messages import COMMAND
 from mecbounce.planning import plan
 from mecbounce.record import BounceRecord
@@ -51,6 +53,8 @@ def common(
 def run(options: RunOptions) -> int:
     """Bounce a pod, resume a bounce that was interrupted, or follow the one that another run drives."""
     asked, given = options.asked(), options.given()
+    if options.output is Output.TEXT:
+        refuse_mistyped(asked)
     terminal = BounceInTerminal(asked.request, asked.cluster.context, given, options.output, live=not options.verbose)
     return bounce(terminal, asked)
 
@@ -58,14 +62,17 @@ def run(options: RunOptions) -> int:
 @app.command("plan")
 @with_options(BounceOptions)
 def show_plan(options: BounceOptions) -> int:
-    """Show what a bounce would do now: checks, deadlines, rights, a dry run of the deletion. Changes nothing."""
+    """Show what a bounce would do now, and run the deletion dry; -v: every check and right. Changes nothing."""
     asked = options.asked()
     resumes = would_resume(left) if (left := to_resume(asked)) else ""
     found = plan(asked.request, asked.cluster, asked.protection, events=asked.events, terms=COMMAND)
     if options.output is Output.JSON:
-        print(json.dumps({"resumes": resumes, **found.model_dump(mode="json")}, indent=2))
+        print(json.dumps(plan_json(found, resumes), indent=2))
     else:
-        _print_page(plan_page(found, screen.heading(asked.request, asked.cluster.context), resumes))
+        if found.event in (Event.POD_MISSING, Event.ACCESS_DENIED):
+            refuse_mistyped(asked)
+        title = screen.heading(asked.request, asked.cluster.context)
+        _print_page(plan_page(found, title, resumes, verbose=options.verbose))
     return ExitStatus.DONE if found.goes_on else ExitStatus.REFUSED
 
 

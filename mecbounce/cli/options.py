@@ -16,14 +16,15 @@ import structlog
 import typer
 from pydantic import ValidationError
 
-from mecbounce.cli.completion import POD_KIND, completion, contexts, namespaces, pods
+from mecbounce.cli.completion import completion, contexts, namespaces, pods
 from mecbounce.cli.exits import UsageProblem
 from mecbounce.cli.kube import cluster_of
-from mecbounce.cli.next_commands import Given
+from mecbounce.cli.naming import near_pods, pod_named
 from mecbounce.cli.record_files import default_record, default_records
 from mecbounce.cli.values import annotation, duration, label_selector, node_ref, whole_uid
 from mecbounce.errors import RecordError, Refused
 from mecbounce.fields import first_fault
+from mecbounce.next_commands import Given
 from mecbounce.protection import AnnotationProtection
 from mecbounce.record import BounceRecord
 from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
@@ -167,7 +168,10 @@ class BounceOptions(CommonOptions):
             raise UsageProblem("expected either POD or --selector")
         cluster = cluster_of(self.kubeconfig, self.context, self.as_user, self.as_groups, self.as_uid)
         namespace = cluster.namespace if self.namespace is None else self.namespace
-        pod = self._selected(cluster, namespace, self.selector) if self.selector else POD_KIND.sub("", self.pod or "")
+        if self.selector:
+            pod = self._selected(cluster, namespace, self.selector)
+        else:
+            pod = pod_named(self.pod or "", cluster, namespace, self.given().cluster)
         try:
             request = BounceRequest(
                 namespace=namespace,
@@ -181,7 +185,12 @@ class BounceOptions(CommonOptions):
             )
         except ValidationError as error:
             field, fault = first_fault(error)
-            origin = f"context {cluster.context}: " if field == "namespace" and self.namespace is None else ""
+            if field == "pod":
+                near = near_pods(pod, cluster, namespace)
+                raise UsageProblem(f"POD: {f'{pod!r} is not a name{near}' if near else fault}") from None
+            origin = ""
+            if field == "namespace":
+                origin = f"context {cluster.context}: " if self.namespace is None else "--"
             raise UsageProblem(f"{origin}{field}: {fault}") from None
         store = FileStore(self.state or default_record(cluster, namespace, pod))
         return Asked(request, cluster, store, self._protection(cluster), events=not self.no_events)

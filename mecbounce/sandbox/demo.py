@@ -12,11 +12,11 @@ from pathlib import Path
 
 from mecbounce.cli.bouncing import bounce
 from mecbounce.cli.exits import ExitStatus, UsageProblem
-from mecbounce.cli.next_commands import next_commands
 from mecbounce.cli.options import BounceOptions, Output
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import Interrupted
 from mecbounce.machine import WAITING
+from mecbounce.next_commands import next_commands
 from mecbounce.request import NodeRef
 from mecbounce.sandbox import Sandbox
 from mecbounce.sandbox.scenarios import SCENARIOS

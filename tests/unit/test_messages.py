@@ -44,8 +44,8 @@ def record(*states: State, old: PinnedPod | None = OLD, protection: Protection |
     [
         (
             TASK,
-            "start a new bounce with an empty step state",
-            "start a new bounce with pod_uid=uid-1 and an empty step state",
+            "call the task's forget() and perform it again",
+            "call the task's forget() and perform one with pod_uid=uid-1",
         ),
         (COMMAND, "run the same command again", "run it again with --pod-uid uid-1"),
     ],
@@ -94,7 +94,7 @@ def test_once_a_delete_was_announced_it_is_not_said_that_nothing_was_deleted() -
     before = given_up(record(State.DISABLE_PROTECTION), denied, "403", TASK)
     assert before == (
         "403. Nothing was deleted: pod mec-0 ran on when last seen.",
-        "Have that right granted, or the credentials renewed. Then start a new bounce with an empty step state.",
+        "Have that right granted, or the credentials renewed. Then call the task's forget() and perform it again.",
     )
     announced = record(State.DISABLE_PROTECTION, State.DELETE_POD, protection=Protection.DISABLED)
     message, advised = given_up(announced, unreachable, "503", TASK)

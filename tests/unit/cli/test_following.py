@@ -11,11 +11,11 @@ from builders import later, request
 
 from mecbounce.cli.exits import StoppedImmediately
 from mecbounce.cli.following import StoppedFollowing, follow
-from mecbounce.cli.next_commands import Given
 from mecbounce.cli.options import Output
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import RecordError
 from mecbounce.machine import Event, State
+from mecbounce.next_commands import Given
 from mecbounce.record import BounceRecord, Notice, Runner, StateEntry
 from mecbounce.stores import FileStore
 

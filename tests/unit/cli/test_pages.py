@@ -10,12 +10,12 @@ import pytest
 from builders import NODE, later
 from typer.main import get_command
 
-from mecbounce.cli import next_commands as following
+from mecbounce import next_commands as following
 from mecbounce.cli import pages
 from mecbounce.cli.commands import app
-from mecbounce.cli.next_commands import Given
 from mecbounce.cli.options import CommonOptions
 from mecbounce.machine import Event, State
+from mecbounce.next_commands import Given
 from mecbounce.record import BounceRecord, Diagnosis, Notice, Protection
 
 from .bounces import (

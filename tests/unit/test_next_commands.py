@@ -9,16 +9,16 @@ import pytest
 from builders import NODE, request
 from typer.main import get_command
 
-from mecbounce.cli import next_commands as following
+from mecbounce import next_commands as following
 from mecbounce.cli import pages
 from mecbounce.cli.commands import app
-from mecbounce.cli.next_commands import Given
 from mecbounce.codes import DiagnosisCode
 from mecbounce.machine import TRANSITIONS, Event, State
+from mecbounce.next_commands import Given
 from mecbounce.record import BounceRecord
 from mecbounce.request import BounceRequest
 
-from .bounces import DONE, GIVEN, NEW, OLD, OLD_UID, PATH, PIPED, REQUEST, failed, record
+from .cli.bounces import DONE, GIVEN, NEW, OLD, OLD_UID, PATH, PIPED, REQUEST, failed, record
 
 
 def commands(of: BounceRecord, given: Given = Given()) -> list[str]:  # noqa: B008 -- frozen
@@ -55,7 +55,18 @@ class TestNextCommand:
         "event", [row.event for row in TRANSITIONS if row.dest is State.FAILED and row.source is State.INIT_CHECKS]
     )
     def test_who_must_act_is_told_without_a_diagnosis_too(self, event: Event) -> None:
-        assert following.who_must_act(event)
+        assert following.who_must_act(failed(event))
+
+    def test_without_a_custom_resource_a_missing_pod_names_no_operator(self) -> None:
+        missing = failed(Event.POD_MISSING, request=request(node=None))
+        assert following.who_must_act(missing) == "whoever began this bounce"
+        assert commands(missing) == ["kubectl get pods -n default"]
+        assert following.who_must_act(failed(Event.POD_MISSING)) == "the owners of the operator"
+
+    def test_a_type_that_is_no_longer_served_is_not_listed(self) -> None:
+        """`kubectl get` of it would fail."""
+        gone = failed(Event.NOT_RECREATED, "node_unserved")
+        assert commands(gone)[0] == "kubectl api-resources --api-group=express.example.com"
 
     def test_after_a_timeout_nothing_is_deleted_again(self) -> None:
         for event in (Event.TERMINATION_TIMEOUT, Event.READY_TIMEOUT, Event.NOT_RECREATED):

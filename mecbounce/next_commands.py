@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -101,6 +102,8 @@ FAILURES: Mapping[Event, tuple[str, str]] = {
     Event.ACCESS_DENIED: (ADMINISTRATORS, "rights"),
     Event.CLUSTER_UNREACHABLE: (ADMINISTRATORS, "api_server"),
 }
+# The same where no custom resource is known: then nobody can say that an operator makes the pod.
+WITHOUT_NODE: Mapping[Event, tuple[str, str]] = {Event.POD_MISSING: (CALLER, "pods")}
 _BY_OTHER_NAME = {
     Event.TERMINATION_TIMEOUT: "wait_gone",
     Event.NOT_RECREATED: "wait_pods",
@@ -108,9 +111,14 @@ _BY_OTHER_NAME = {
 }
 
 
-def who_must_act(event: Event) -> str:
+def who_must_act(record: BounceRecord) -> str:
     """Name who must act after a failure without a diagnosis."""
-    return FAILURES[event][0]
+    return _failure(record, record.ended_by)[0]
+
+
+def _failure(record: BounceRecord, event: Event) -> tuple[str, str]:
+    known = FAILURES if record.request.node else {**FAILURES, **WITHOUT_NODE}
+    return known[event]
 
 
 def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[str]]]:
@@ -128,6 +136,11 @@ def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[st
     return [_filled(key, record, given) for key in found]
 
 
+def shell_lines(record: BounceRecord, given: Given) -> tuple[str, ...]:
+    """Give what to run next as lines for a shell."""
+    return tuple(shlex.join(words) for _, words in next_commands(record, given))
+
+
 def _going_on(record: BounceRecord, event: Event) -> str:
     """Choose how to go on after a failure."""
     code = diagnosis_code(record)
@@ -138,7 +151,7 @@ def _going_on(record: BounceRecord, event: Event) -> str:
         return "wait_pods" if code == DiagnosisCode.POD_ENDED else _BY_OTHER_NAME[event]
     if (event, code) == (Event.TERMINATION_TIMEOUT, DiagnosisCode.CLUSTER_UNREACHABLE):
         return "wait_or_delete"
-    return FAILURES[event][1]
+    return _failure(record, event)[1]
 
 
 def _filled(key: str, record: BounceRecord, given: Given) -> tuple[str, list[str]]:
