@@ -19,7 +19,7 @@ from mecbounce.cli.bouncing import bounce, to_resume
 from mecbounce.cli.exits import ExitStatus, UsageProblem
 from mecbounce.cli.layout import signs_for
 from mecbounce.cli.naming import refuse_mistyped
-from mecbounce.cli.options import BounceOptions, CommonOptions, Output, with_options
+from mecbounce.cli.options import BounceOptions, CommonOptions, Output, RunOptions, with_options
 from mecbounce.cli.plan_page import plan_json, plan_page, would_resume
 from mecbounce.cli.terminal import BounceInTerminal, console_of
 from mecbounce.machine import Event
@@ -51,9 +51,9 @@ def common(
 
 @plugin.command(context_settings=HELP)
 @app.command()
-@with_options(BounceOptions)
-def run(options: BounceOptions) -> int:
-    """Bounce a pod, or resume a bounce that was interrupted."""
+@with_options(RunOptions)
+def run(options: RunOptions) -> int:
+    """Bounce a pod, resume a bounce that was interrupted, or follow the one that another run drives."""
     asked, given = options.asked(), options.given()
     if options.output is Output.TEXT:
         refuse_mistyped(asked)

@@ -17,7 +17,7 @@ from mecbounce.cli import screen
 from mecbounce.cli.exits import discard, in_foreground, job_control, unless_unwritable
 from mecbounce.cli.layout import plain, signs_for
 from mecbounce.cli.options import Output
-from mecbounce.cli.pages import codes, ending
+from mecbounce.cli.pages import about_runner, codes, ending
 from mecbounce.machine import State
 from mecbounce.next_commands import Given, shell_lines
 from mecbounce.progress import LastLook, Progress
@@ -60,6 +60,7 @@ class BounceInTerminal:
         self.record: BounceRecord | None = None
         """The last record that was saved, as far as is known."""
         self._look: LastLook | None = None
+        self._follows = ""  # the runner that drives it, if this run does not
         self._is_live = live and self._console.is_terminal and not self._console.is_dumb_terminal
         self._live: Live | None = None  # while the live screen is drawn
         self._ending = ExitStack()
@@ -68,9 +69,13 @@ class BounceInTerminal:
     def __rich__(self) -> Text:
         if self.record is None:
             return Text()
-        now = datetime.now(UTC)
+        now, about = datetime.now(UTC), {}
+        if self._follows:
+            about = {"runner": f"{about_runner(self.record, now, alive=True)}: followed"}
         width = self._console.width - len("^C")  # which a terminal echoes: at its edge, that begins another line
-        return screen.screen(self.record, now, width, where=self._context, look=self._look, signs=self._signs)
+        return screen.screen(
+            self.record, now, width, where=self._context, look=self._look, signs=self._signs, about=about
+        )
 
     def __enter__(self) -> Self:
         if self._is_live:
@@ -124,6 +129,23 @@ class BounceInTerminal:
         if self._is_live:
             self._console.print()
         self._line(text)
+
+    def follow(self, record: BounceRecord) -> None:
+        """Show a bounce that another runner drives."""
+        if not self._is_live and str(record.runner) != self._follows and not record.finished:
+            who = about_runner(record, datetime.now(UTC), alive=True)
+            self._line(f"Followed: driven by {plain(who) or 'another runner'}")
+        self._follows = str(record.runner)
+        told = self.record.notices if self.record is not None else ()
+        for notice in record.notices:
+            if notice not in told:
+                self.notify(notice)
+        self.observe(record)
+
+    def take_over(self, record: BounceRecord) -> None:
+        """Say that its runner has gone and this one goes on with it."""
+        self._follows = ""
+        self.say(f"Its runner ({plain(str(record.runner or 'not known'))}) has gone: this run takes the bounce over.")
 
     def end(self, result: BounceResult) -> None:
         """Print how it ended."""

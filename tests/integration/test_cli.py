@@ -12,7 +12,8 @@ import shlex
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,19 +26,19 @@ from sandbox_api import workload
 from test_real_world import made
 
 from mecbounce import cli
-from mecbounce.cli import commands, options
+from mecbounce.cli import bouncing, commands, following, options
 from mecbounce.cli.exits import stop_signals
 from mecbounce.cli.kube import cluster_of
 from mecbounce.cli.record_files import default_record
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.cli.values import duration
-from mecbounce.errors import ImpossibleEvent, RecordNotSaved
+from mecbounce.errors import ImpossibleEvent, RecordNotSaved, Superseded
 from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.kubernetes_api.kubeconfig import Kubeconfig
 from mecbounce.machine import Event, State
 from mecbounce.next_commands import Given
 from mecbounce.progress import Progress
-from mecbounce.record import BounceRecord, PinnedPod, StateEntry
+from mecbounce.record import BounceRecord, PinnedPod, Runner, StateEntry
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.sandbox.scenarios import PROTECTION, SCENARIOS
 from mecbounce.stores import FileStore
@@ -384,11 +385,12 @@ class TestRecords:
         def taken_over(self: BounceInTerminal, record: BounceRecord) -> None:
             observe(self, record)
             if record.state is State.DELETE_POD:
-                FileStore(path).save(record.changed(message="another runner was here"))
+                taking = Runner(who="ci@build-7", process=4711, saved_at=NOW)
+                FileStore(path).save(record.changed(runner=taking))
 
         monkeypatch.setattr(BounceInTerminal, "observe", taken_over)
         assert command("run", "mec-0", "--state", path) == 6
-        assert command.err.startswith("mecbounce: Another runner has taken over")
+        assert command.err.startswith("mecbounce: Another runner (ci@build-7, process 4711) has taken over the bounce")
 
     def test_a_record_that_vanishes_on_the_way_is_not_called_one_of_usage(
         self, command: Command, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -501,6 +503,81 @@ def test_piped_each_row_of_a_page_is_one_line_without_blanks_at_its_end(
     command(*words)
     assert [line for line in command.out.splitlines() if line != line.rstrip()] == []
     assert [len(line) > 100 for line in command.out.splitlines() if long in line] == [True]
+
+
+class TestTwoRunners:
+    """`run` on a bounce that another runner drives."""
+
+    @pytest.fixture
+    def driver(self, sandbox: Sandbox, tmp_path: Path) -> Iterator[FileStore]:
+        """Another runner, which waits for the replacement and is alive."""
+        sandbox.add_node("mec-0")
+        ended = ended_in(State.AWAIT_READY, Event.READY_TIMEOUT, GONE)
+        store = FileStore(tmp_path / "r.json")
+        runner = Runner(who="ci@build-7", process=4711, saved_at=NOW)
+        deadline = datetime.now(UTC) + timedelta(minutes=10)
+        waiting = {"path": ended.path[:4], "deadline": deadline, "untold": False, "runner": runner}
+        with store.hold():
+            store.save(ended.model_copy(update=waiting))
+            yield store
+
+    @staticmethod
+    def ends(driver: FileStore) -> None:
+        record = driver.load()
+        assert record is not None
+        entries = [
+            StateEntry(state=State.AWAIT_READY, at=NOW, event=Event.POD_GONE),
+            StateEntry(state=State.FAILED, at=NOW, event=Event.READY_TIMEOUT),
+        ]
+        driver.save(record.changed(path=(*record.path, *entries), deadline=None, message="It ended.", untold=True))
+
+    @pytest.mark.parametrize("output", ["text", "json"])
+    def test_it_is_followed_and_ends_as_that_bounce_ends(
+        self, command: Command, sandbox: Sandbox, driver: FileStore, monkeypatch: pytest.MonkeyPatch, output: str
+    ) -> None:
+        monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: self.ends(driver)))
+        again = ("run", "mec-0", "--state", driver.path, "-o", output)
+        assert command(*again) == 5
+        assert "Followed: driven by ci@build-7, process 4711, last saved " in command.out + command.err
+        assert output == "text" or json.loads(command.out)["event"] == "ready_timeout"
+        assert sandbox.requests == ()
+        record = driver.load()
+        assert record is not None
+        assert record.untold  # its own runner tells it, or the next run of whoever began it
+
+    def test_it_is_taken_over_once_its_runner_has_gone(
+        self, command: Command, driver: FileStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        alive = [True, False, False]
+        monkeypatch.setattr(FileStore, "held", lambda _: alive.pop(0))
+        assert command("run", "mec-0", "--state", driver.path) == 0
+        said = "Its runner (ci@build-7, process 4711) has gone: this run takes the bounce over."
+        assert [line for line in command.out.splitlines() if line.endswith(said)] != []
+        assert "notice: Resumed bounce" in command.out
+
+    def test_take_over_takes_it_at_once_and_the_other_is_told_who_has_it(
+        self, command: Command, driver: FileStore
+    ) -> None:
+        before = driver.load()
+        assert before is not None
+        assert command("run", "mec-0", "--state", driver.path, "--take-over") == 0
+        assert "Followed" not in command.out
+        with pytest.raises(Superseded, match=rf"^Another runner \(.*@.*, process {os.getpid()}\) has taken over"):
+            driver.save(before.changed(message="I am late."))
+
+    def test_of_two_that_begin_at_once_the_slower_follows(
+        self, command: Command, sandbox: Sandbox, driver: FileStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It looked for a record before the other had saved one."""
+        monkeypatch.setattr(bouncing, "_taken_up", lambda _: None)
+        monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: self.ends(driver)))
+        assert command("run", "mec-0", "--state", driver.path) == 5
+        assert "Followed: driven by ci@build-7" in command.out
+        assert deletes(sandbox) == 0
+
+    def test_another_incarnation_is_refused_and_not_followed(self, command: Command, driver: FileStore) -> None:
+        assert command("run", "mec-0", "--state", driver.path, "--pod-uid", f"f{GONE[1:]}") == 2
+        assert "field request.pod_uid" in command.err
 
 
 class TestTerminal:
@@ -1325,5 +1402,5 @@ def test_a_demo_that_is_interrupted_does_not_say_that_it_can_be_run_again() -> N
             assert running.poll() is None
         running.send_signal(signal.SIGTERM)
         assert running.wait(PATIENCE) == 75
-        assert "(The embedded cluster has stopped, and its records are gone." in running.stdout.read()
+        assert "The embedded cluster has stopped, and its records are gone." in running.stdout.read()
         assert running.stderr.read() == ""
