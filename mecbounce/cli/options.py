@@ -195,7 +195,8 @@ class BounceOptions(CommonOptions):
             field, fault = first_fault(error)
             if field == "pod":
                 near = near_pods(pod, cluster, namespace)
-                raise UsageProblem(f"POD: {f'{pod!r} is not a name{near}' if near else fault}") from None
+                told = f"{pod!r} is not a pod's name{near}" if near else fault
+                raise UsageProblem(f"POD: {told}") from None
             origin = ""
             if field == "namespace":
                 origin = f"context {cluster.context}: " if self.namespace is None else "--"

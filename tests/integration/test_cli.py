@@ -926,7 +926,7 @@ class TestBadInput:
         ("arguments", "said"),
         [
             (("",), "POD: it is empty; expected NAME or pod/NAME"),
-            (("Mec_0",), "POD: 'Mec_0' is not a name; did you mean mec-0?"),
+            (("Mec_0",), "POD: 'Mec_0' is not a pod's name; did you mean mec-0?"),
             (("zeb_ra",), "POD: 'zeb_ra' is not a name of lower case letters, digits and '-'"),
             (("pod", "mec-0"), "extra argument(s) (mec-0): expected one POD, as NAME or pod/NAME"),
             (("default/mec-0",), "POD: 'default/mec-0' is not NAME or pod/NAME; a namespace is given by -n"),
