@@ -72,7 +72,7 @@ def _driven_or_followed(
             earlier = follow(asked.store, earlier, terminal, stop)
             if earlier.finished:
                 return BounceResult.of(earlier), True
-            terminal.take_over(earlier)
+            terminal.gone(earlier, then="this run takes the bounce over")
         before = terminal.record
         try:
             return task.go_on(earlier), False

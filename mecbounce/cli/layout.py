@@ -8,12 +8,14 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from mecbounce.quoting import printable
 
 WHOLE_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 LABEL = 14  # columns of a page's labels
+WIDE = 2000  # columns: wider than any line
 
 
 @dataclass(frozen=True)
@@ -88,3 +90,16 @@ def pasteable(words: list[str], width: int | None) -> list[Text]:
         else:
             lines[-1] += f" {word}"
     return [Text(f"  {line}", style="bold") for line in lines]
+
+
+def print_page(page: RenderableType) -> None:
+    """Print a page: in a terminal fitted to its width, elsewhere each row as one line."""
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(page)
+        return
+    wide = Console(highlight=False, width=WIDE)
+    with wide.capture() as laid_out:
+        wide.print(page)
+    for line in laid_out.get().splitlines():
+        print(line.rstrip())

@@ -13,7 +13,7 @@ from mecbounce.cli import screen
 from mecbounce.cli.exits import discard, unless_unwritable
 from mecbounce.cli.layout import plain
 from mecbounce.cli.options import Output
-from mecbounce.cli.pages import about_runner, codes, ending
+from mecbounce.cli.pages import codes, ending, last_saved
 from mecbounce.machine import State
 from mecbounce.next_commands import Given, shell_lines
 from mecbounce.progress import LastLook, Progress
@@ -55,7 +55,7 @@ class BounceInTerminal:
             return Text()
         now, about = datetime.now(UTC), {}
         if self._follows:
-            about = {"runner": f"{about_runner(self.record, now, alive=True)}: followed"}
+            about = {"runner": f"{last_saved(self.record, now)}: followed"}
         width = self._console.width
         return screen.screen(self.record, now, width, where=self._context, look=self._look, about=about)
 
@@ -99,8 +99,7 @@ class BounceInTerminal:
     def follow(self, record: BounceRecord) -> None:
         """Show a bounce that another runner drives."""
         if self._live is None and str(record.runner) != self._follows and not record.finished:
-            who = about_runner(record, datetime.now(UTC), alive=True)
-            self._line(f"Followed: driven by {plain(who) or 'another runner'}")
+            self._line(f"Followed: driven by {plain(last_saved(record, datetime.now(UTC)))}")
         self._follows = str(record.runner)
         told = self.record.notices if self.record is not None else ()
         for notice in record.notices:
@@ -108,10 +107,10 @@ class BounceInTerminal:
                 self.notify(notice)
         self.observe(record)
 
-    def take_over(self, record: BounceRecord) -> None:
-        """Say that its runner has gone and this one goes on with it."""
+    def gone(self, record: BounceRecord, then: str) -> None:
+        """Say that the runner that was followed has gone, and what that means."""
         self._follows = ""
-        self.say(f"Its runner ({plain(str(record.runner or 'not known'))}) has gone: this run takes the bounce over.")
+        self.say(f"Its runner ({plain(str(record.runner or 'without a name'))}) has gone: {then}.")
 
     def end(self, result: BounceResult) -> None:
         """Print how it ended."""
