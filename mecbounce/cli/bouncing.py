@@ -41,12 +41,12 @@ def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
                     result = task.go_on(earlier)
                     _tell_late(terminal, earlier)
                 else:
-                    result, followed = _driven_or_followed(task, asked, earlier, terminal, stop)
+                    result, followed = _driven_or_followed(asked, earlier, task.go_on, terminal, stop)
         except StoppedFollowing:
             raise
         except Interrupted:
-            terminal.sum_up()
-            raise
+            terminal.interrupted()
+            return ExitStatus.INTERRUPTED
         except StoppedImmediately as stopped:
             raise StoppedImmediately(str(stopped) or _what_is_recorded(terminal.record or earlier)) from stopped
         except RecordNotSaved as error:
@@ -60,9 +60,9 @@ def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
 
 
 def _driven_or_followed(
-    task: BounceTask,
     asked: Asked,
     earlier: BounceRecord | None,
+    drive: Callable[[BounceRecord | None], BounceResult],
     terminal: BounceInTerminal,
     stop: Callable[[], bool],
 ) -> tuple[BounceResult, bool]:
@@ -75,7 +75,7 @@ def _driven_or_followed(
             terminal.gone(earlier, then="this run takes the bounce over")
         before = terminal.record
         try:
-            return task.go_on(earlier), False
+            return drive(earlier), False
         except Superseded:
             if terminal.record is not before:  # this run has driven it
                 raise

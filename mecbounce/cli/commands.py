@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,12 +15,12 @@ from mecbounce import diagram as drawing
 from mecbounce.cli import screen, status
 from mecbounce.cli.bouncing import bounce, to_resume
 from mecbounce.cli.exits import ExitStatus, UsageProblem
-from mecbounce.cli.layout import print_page
+from mecbounce.cli.layout import signs_for
 from mecbounce.cli.naming import refuse_mistyped
 from mecbounce.cli.options import BounceOptions, Output, RunOptions, StatusOptions, with_options
 from mecbounce.cli.plan_page import plan_json, plan_page, would_resume
 from mecbounce.cli.record_files import prune
-from mecbounce.cli.terminal import BounceInTerminal
+from mecbounce.cli.terminal import BounceInTerminal, print_page
 from mecbounce.machine import Event
 from mecbounce.messages import COMMAND
 from mecbounce.planning import plan
@@ -74,7 +75,8 @@ def show_plan(options: BounceOptions) -> int:
         if found.event in (Event.POD_MISSING, Event.ACCESS_DENIED):
             refuse_mistyped(asked)
         title = screen.heading(asked.request, asked.cluster.context)
-        print_page(plan_page(found, title, resumes, verbose=options.verbose))
+        signs = signs_for(sys.stdout.encoding)
+        print_page(plan_page(found, title, resumes, verbose=options.verbose, signs=signs))
     return ExitStatus.DONE if found.goes_on else ExitStatus.REFUSED
 
 

@@ -8,14 +8,12 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rich.console import Console, RenderableType
 from rich.text import Text
 
 from mecbounce.quoting import printable
 
 WHOLE_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 LABEL = 14  # columns of a page's labels
-WIDE = 2000  # columns: wider than any line
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,7 @@ class Signs:
     aside: str = "·"
     done: str = "━"
     left: str = "─"
+    then: str = "→"
     columns: int = 3
 
     def before(self, sign: str) -> str:
@@ -37,7 +36,24 @@ class Signs:
 
 
 SIGNS = Signs()
-ASCII = Signs(good="ok", bad="FAIL", here="*", aside=".", done="=", left="-", columns=5)
+ASCII = Signs(good="ok", bad="FAIL", here="*", aside=".", done="=", left="-", then="->", columns=5)
+_IN_ASCII = {"→": "->", "…": "...", "×": "x", "✔": "ok", "✘": "FAIL", "·": ".", "●": "*", "━": "=", "─": "-"}  # noqa: RUF001 -- a product
+
+
+def signs_for(encoding: str) -> Signs:
+    """Choose the signs that a stream with this encoding can show."""
+    try:
+        SIGNS.good.encode(encoding)
+    except (LookupError, UnicodeEncodeError):
+        return ASCII
+    return SIGNS
+
+
+def nearest_in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """Write what a stream can't show in ASCII: an error handler for `codecs.register_error`."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_IN_ASCII.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
 
 
 def plain(text: str) -> str:
@@ -90,16 +106,3 @@ def pasteable(words: list[str], width: int | None) -> list[Text]:
         else:
             lines[-1] += f" {word}"
     return [Text(f"  {line}", style="bold") for line in lines]
-
-
-def print_page(page: RenderableType) -> None:
-    """Print a page: in a terminal fitted to its width, elsewhere each row as one line."""
-    console = Console(highlight=False)
-    if console.is_terminal:
-        console.print(page)
-        return
-    wide = Console(highlight=False, width=WIDE)
-    with wide.capture() as laid_out:
-        wide.print(page)
-    for line in laid_out.get().splitlines():
-        print(line.rstrip())

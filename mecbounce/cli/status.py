@@ -8,7 +8,6 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -16,10 +15,10 @@ from mecbounce.cli import pages, screen
 from mecbounce.cli.exits import ExitStatus, UsageProblem, exit_status, stop_signals
 from mecbounce.cli.following import follow
 from mecbounce.cli.kube import cluster_of
-from mecbounce.cli.layout import WIDE, plain, print_page, span
+from mecbounce.cli.layout import plain, signs_for, span
 from mecbounce.cli.options import BounceOptions, CommonOptions, Output, StatusOptions
 from mecbounce.cli.record_files import Found, recorded
-from mecbounce.cli.terminal import BounceInTerminal
+from mecbounce.cli.terminal import WIDE, BounceInTerminal, console_of, print_page
 from mecbounce.errors import Refused
 from mecbounce.record import BounceRecord
 from mecbounce.result import BounceResult
@@ -54,11 +53,12 @@ def _show_one(options: StatusOptions) -> int:
     if options.output is Output.JSON:
         print(json.dumps(pages.as_json(record, now, given, alive=alive), indent=2))
     else:
-        console = Console(highlight=False)
-        width = console.width if console.is_terminal else None
+        console = console_of()
+        width, signs = console.width if console.is_terminal else None, signs_for(console.encoding)
         if not watched:
             about = pages.dates(record, now, alive=alive)
-            console.print(screen.screen(record, now, width or WIDE, where=record.server, about=about), soft_wrap=True)
+            shown = screen.screen(record, now, width or WIDE, where=record.server, signs=signs, about=about)
+            console.print(shown, soft_wrap=True)
         if width or not watched:
             console.print()
         console.print(pages.ending(record, given, width, alive=alive), soft_wrap=True)
