@@ -241,6 +241,16 @@ class FileStore:
             os.fsync(file.fileno())
             os.fsync(descriptor)
 
+    def look(self) -> tuple[BounceRecord | None, bool]:
+        """Load the record, and say whether its bounce has a runner that is alive: both of one moment."""
+        record = self.load()
+        while record is not None and not record.finished:
+            alive, before = self.held(), record
+            record = self.load()
+            if alive or record == before:
+                return record, alive
+        return record, False
+
     def _replace(self, data: bytes) -> None:
         aside = self.path.with_name(f".{self.path.name}.new")
         with os.fdopen(self._new_file(aside), "wb") as file:

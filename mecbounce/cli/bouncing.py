@@ -42,8 +42,9 @@ def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
                     _tell_late(terminal, earlier)
                 else:
                     result, followed = _driven_or_followed(asked, earlier, task.go_on, terminal, stop)
-        except StoppedFollowing:
-            raise
+        except StoppedFollowing as stopped:
+            terminal.say(str(stopped))
+            return ExitStatus.INTERRUPTED
         except Interrupted:
             terminal.interrupted()
             return ExitStatus.INTERRUPTED

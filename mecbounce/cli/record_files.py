@@ -64,10 +64,10 @@ def recorded(cluster: KubernetesCluster, namespace: str | None) -> list[Found]:
 def _read(path: Path) -> Found | None:
     store = FileStore(path)
     try:
-        record = store.load()
+        record, alive = store.look()
     except RecordError as error:
         return Found(path, fault=str(error))
-    return None if record is None else Found(path, record, alive=store.held())
+    return None if record is None else Found(path, record, alive=alive)
 
 
 def newest_first(found: Iterable[Found]) -> list[Found]:

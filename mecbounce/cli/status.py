@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mecbounce.cli import pages, screen
 from mecbounce.cli.exits import ExitStatus, UsageProblem, exit_status, stop_signals
-from mecbounce.cli.following import follow
+from mecbounce.cli.following import StoppedFollowing, follow
 from mecbounce.cli.kube import cluster_of
 from mecbounce.cli.layout import plain, signs_for, span
 from mecbounce.cli.options import BounceOptions, CommonOptions, Output, StatusOptions
@@ -44,12 +44,12 @@ def show(options: StatusOptions) -> int:
 
 def _show_one(options: StatusOptions) -> int:
     store, given = _store(options), options.given()
-    record = store.load()
+    record, alive = store.look()
     if record is None:
         raise UsageProblem(f"--state: there is no record {store}")
-    if watched := options.watch and store.held():
-        record = _watched(store, record, options)
-    now, alive = datetime.now(UTC), store.held()
+    if watched := options.watch and alive:
+        record, alive = _watched(store, record, options)
+    now = datetime.now(UTC)
     if options.output is Output.JSON:
         print(json.dumps(pages.as_json(record, now, given, alive=alive), indent=2))
     else:
@@ -77,14 +77,18 @@ def _store(options: StatusOptions) -> FileStore:
     return store
 
 
-def _watched(store: FileStore, record: BounceRecord, options: StatusOptions) -> BounceRecord:
-    """Follow a bounce to its end, or until its runner has gone."""
+def _watched(store: FileStore, record: BounceRecord, options: StatusOptions) -> tuple[BounceRecord, bool]:
+    """Follow a bounce until it has ended, its runner has gone, or Ctrl-C. Also gives whether its runner is alive."""
     terminal = BounceInTerminal(record.request, record.server, options.given(), options.output)
-    with stop_signals() as stop, terminal:
-        record = follow(store, record, terminal, stop)
-        if not record.finished:
-            terminal.gone(record, then="the bounce is unfinished")
-    return record
+    try:
+        with stop_signals() as stop, terminal:
+            record = follow(store, record, terminal, stop)
+    except StoppedFollowing as stopped:
+        terminal.say(str(stopped))
+        return terminal.record or record, True
+    if not record.finished:
+        terminal.gone(record, then="the bounce is unfinished")
+    return record, False
 
 
 def _show_all(options: StatusOptions) -> int:

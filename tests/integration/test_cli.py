@@ -644,6 +644,25 @@ class TestTwoRunners:
         assert f"Resume it:\n  mecbounce run mec-0 -n default --state {driver.path}\n" in command.out
         assert (driver.path.read_bytes(), sandbox.requests) == (before, ())
 
+    @pytest.mark.parametrize(
+        ("words", "status"), [(("run", "mec-0"), 75), (("status", "-w"), 0), (("status", "-w", "--exit-status"), 75)]
+    )
+    def test_a_signal_ends_the_following_and_not_the_bounce(
+        self,
+        command: Command,
+        driver: FileStore,
+        monkeypatch: pytest.MonkeyPatch,
+        words: tuple[str, ...],
+        status: int,
+    ) -> None:
+        before = driver.path.read_bytes()
+        signalled = SimpleNamespace(sleep=lambda _: signal.raise_signal(signal.SIGINT))
+        monkeypatch.setattr(following, "time", signalled)
+        assert command(*words, "--state", driver.path) == status
+        said = "Stopped following: the bounce of mec-0 goes on, driven by ci@build-7, process 4711."
+        assert (said in command.out, command.err, driver.path.read_bytes()) == (True, "", before)
+        assert "Resume it" not in command.out
+
     def test_another_incarnation_is_refused_and_not_followed(self, command: Command, driver: FileStore) -> None:
         assert command("run", "mec-0", "--state", driver.path, "--pod-uid", f"f{GONE[1:]}") == 2
         assert "field request.pod_uid" in command.err
