@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 from mecbounce.cli.exits import ExitStatus, StoppedImmediately, UsageProblem, exit_status, stop_signals
+from mecbounce.cli.following import StoppedFollowing, follow
 from mecbounce.cli.options import Asked
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import Interrupted, RecordError, RecordNotSaved, Superseded
 from mecbounce.messages import COMMAND, utc
 from mecbounce.record import BounceRecord, refuse_other_bounce, refuse_other_pod
 from mecbounce.request import BounceRequest
+from mecbounce.result import BounceResult
 from mecbounce.stores import FileStore
 from mecbounce.task import BounceTask
 
 
 def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
-    """Bounce, or resume what an earlier run left, and tell how it ended."""
-    cluster, earlier = asked.cluster, None
+    """Bounce, or resume what an earlier run left, or follow the run that drives it, and tell how it ended."""
+    cluster, earlier, followed = asked.cluster, None, False
     with stop_signals() as stop:
         task = BounceTask(
             asked.request,
@@ -34,21 +37,51 @@ def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
         try:
             with terminal:
                 earlier = _taken_up(asked)
-                result = task.go_on(earlier)
                 if earlier is not None and earlier.finished:
+                    result = task.go_on(earlier)
                     _tell_late(terminal, earlier)
-        except Interrupted:
-            terminal.sum_up()
+                else:
+                    result, followed = _driven_or_followed(task, asked, earlier, terminal, stop)
+        except StoppedFollowing:
             raise
+        except Interrupted:
+            terminal.interrupted()
+            return ExitStatus.INTERRUPTED
         except StoppedImmediately as stopped:
-            raise StoppedImmediately(_what_is_recorded(terminal.record or earlier)) from stopped
+            raise StoppedImmediately(str(stopped) or _what_is_recorded(terminal.record or earlier)) from stopped
         except RecordNotSaved as error:
             if terminal.record is None and earlier is None:
                 raise UsageProblem(f"--state: {error}") from error
             raise
     terminal.end(result)
-    _mark_told(asked.store)
+    if not followed:  # whoever began it is told by its own run, or by the next one
+        _mark_told(asked.store)
     return exit_status(result)
+
+
+def _driven_or_followed(
+    task: BounceTask,
+    asked: Asked,
+    earlier: BounceRecord | None,
+    terminal: BounceInTerminal,
+    stop: Callable[[], bool],
+) -> tuple[BounceResult, bool]:
+    """Drive a bounce to its end, or follow the runner that does. Gives the result, and whether it was followed."""
+    while True:
+        if earlier is not None and (earlier.finished or (asked.store.held() and not asked.take_over)):
+            earlier = follow(asked.store, earlier, terminal, stop)
+            if earlier.finished:
+                return BounceResult.of(earlier), True
+            terminal.take_over(earlier)
+        before = terminal.record
+        try:
+            return task.go_on(earlier), False
+        except Superseded:
+            if terminal.record is not before:  # this run has driven it
+                raise
+            earlier = _loaded(asked)  # another run was faster
+            if earlier is None:
+                raise
 
 
 def to_resume(asked: Asked) -> BounceRecord | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,10 +17,11 @@ from mecbounce import diagram as drawing
 from mecbounce.cli import pages, screen
 from mecbounce.cli.bouncing import bounce, to_resume
 from mecbounce.cli.exits import ExitStatus, UsageProblem
+from mecbounce.cli.layout import signs_for
 from mecbounce.cli.naming import refuse_mistyped
-from mecbounce.cli.options import BounceOptions, CommonOptions, Output, with_options
+from mecbounce.cli.options import BounceOptions, CommonOptions, Output, RunOptions, with_options
 from mecbounce.cli.plan_page import plan_json, plan_page, would_resume
-from mecbounce.cli.terminal import BounceInTerminal
+from mecbounce.cli.terminal import BounceInTerminal, console_of
 from mecbounce.machine import Event
 from mecbounce.messages import COMMAND
 from mecbounce.planning import plan
@@ -49,9 +51,9 @@ def common(
 
 @plugin.command(context_settings=HELP)
 @app.command()
-@with_options(BounceOptions)
-def run(options: BounceOptions) -> int:
-    """Bounce a pod, or resume a bounce that was interrupted."""
+@with_options(RunOptions)
+def run(options: RunOptions) -> int:
+    """Bounce a pod, resume a bounce that was interrupted, or follow the one that another run drives."""
     asked, given = options.asked(), options.given()
     if options.output is Output.TEXT:
         refuse_mistyped(asked)
@@ -72,7 +74,8 @@ def show_plan(options: BounceOptions) -> int:
         if found.event in (Event.POD_MISSING, Event.ACCESS_DENIED):
             refuse_mistyped(asked)
         title = screen.heading(asked.request, asked.cluster.context)
-        _print_page(plan_page(found, title, resumes, verbose=options.verbose))
+        signs = signs_for(sys.stdout.encoding)
+        _print_page(plan_page(found, title, resumes, verbose=options.verbose, signs=signs))
     return ExitStatus.DONE if found.goes_on else ExitStatus.REFUSED
 
 
@@ -93,9 +96,9 @@ def status(options: CommonOptions) -> int:
     if options.output is Output.JSON:
         print(json.dumps(pages.as_json(record, now, given), indent=2))
         return ExitStatus.DONE
-    console = Console(highlight=False)
-    width = console.width if console.is_terminal else None
-    console.print(screen.screen(record, now, width or WIDE, where=record.server), soft_wrap=True)
+    console = console_of()
+    width, signs = console.width if console.is_terminal else None, signs_for(console.encoding)
+    console.print(screen.screen(record, now, width or WIDE, where=record.server, signs=signs), soft_wrap=True)
     console.print()
     console.print(pages.ending(record, given, width), soft_wrap=True)
     return ExitStatus.DONE
@@ -130,7 +133,7 @@ def _stored(path: Path) -> BounceRecord:
 
 def _print_page(page: RenderableType) -> None:
     """Print a page: in a terminal fitted to its width, elsewhere each row as one line."""
-    console = Console(highlight=False)
+    console = console_of()
     if console.is_terminal:
         console.print(page)
         return

@@ -76,6 +76,7 @@ class Asked:
     store: FileStore
     protection: AnnotationProtection | None
     events: bool
+    take_over: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +238,18 @@ class BounceOptions(CommonOptions):
             return None
         key, _, value = self.protection_annotation.partition("=")
         return AnnotationProtection(cluster, key, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(BounceOptions):
+    """What is done about another runner, too: the options of `run`."""
+
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="take the bounce over, even if its runner is alive; default: follow it")
+    ] = False
+
+    def asked(self) -> Asked:
+        return replace(super().asked(), take_over=self.take_over)
 
 
 def _to_go_on_with(path: Path) -> BounceRecord | None:

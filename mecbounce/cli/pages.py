@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
-from mecbounce.cli.layout import LABEL, labelled, pasteable, short_uid, wrapped
+from mecbounce.cli.layout import LABEL, labelled, pasteable, short_uid, span, wrapped
 from mecbounce.codes import DiagnosisCode
 from mecbounce.machine import State
 from mecbounce.messages import COMMAND, happened, protection_tried, utc
@@ -34,6 +34,14 @@ def ending(record: BounceRecord, given: Given, width: int | None) -> Text:
     for purpose, command in next_commands(record, given):
         lines += [Text(f"{purpose}:"), *pasteable(command, width)]
     return Text("\n").join(lines)
+
+
+def about_runner(record: BounceRecord, now: datetime, *, alive: bool) -> str:
+    """Say who drives a bounce, or drove it. Empty: not known."""
+    if record.runner is None or record.finished:
+        return str(record.runner or "")
+    saved = span((now - record.runner.saved_at).total_seconds())
+    return f"{record.runner}, {'last saved' if alive else 'has gone; it last saved'} {saved} ago"
 
 
 def _happened(record: BounceRecord, width: int | None) -> str:

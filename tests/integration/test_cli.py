@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pty
 import re
+import select
 import shlex
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,19 +26,19 @@ from sandbox_api import workload
 from test_real_world import made
 
 from mecbounce import cli
-from mecbounce.cli import commands, options
+from mecbounce.cli import bouncing, commands, following, options
 from mecbounce.cli.exits import stop_signals
 from mecbounce.cli.kube import cluster_of
 from mecbounce.cli.record_files import default_record
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.cli.values import duration
-from mecbounce.errors import ImpossibleEvent, RecordNotSaved
+from mecbounce.errors import ImpossibleEvent, RecordNotSaved, Superseded
 from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.kubernetes_api.kubeconfig import Kubeconfig
 from mecbounce.machine import Event, State
 from mecbounce.next_commands import Given
 from mecbounce.progress import Progress
-from mecbounce.record import BounceRecord, PinnedPod, StateEntry
+from mecbounce.record import BounceRecord, PinnedPod, Runner, StateEntry
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.sandbox.scenarios import PROTECTION, SCENARIOS
 from mecbounce.stores import FileStore
@@ -76,6 +79,7 @@ def command(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
     return Command(capsys, monkeypatch)
 
 
@@ -381,11 +385,12 @@ class TestRecords:
         def taken_over(self: BounceInTerminal, record: BounceRecord) -> None:
             observe(self, record)
             if record.state is State.DELETE_POD:
-                FileStore(path).save(record.changed(message="another runner was here"))
+                taking = Runner(who="ci@build-7", process=4711, saved_at=NOW)
+                FileStore(path).save(record.changed(runner=taking))
 
         monkeypatch.setattr(BounceInTerminal, "observe", taken_over)
         assert command("run", "mec-0", "--state", path) == 6
-        assert command.err.startswith("mecbounce: Another runner has taken over")
+        assert command.err.startswith("mecbounce: Another runner (ci@build-7, process 4711) has taken over the bounce")
 
     def test_a_record_that_vanishes_on_the_way_is_not_called_one_of_usage(
         self, command: Command, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -500,6 +505,81 @@ def test_piped_each_row_of_a_page_is_one_line_without_blanks_at_its_end(
     assert [len(line) > 100 for line in command.out.splitlines() if long in line] == [True]
 
 
+class TestTwoRunners:
+    """`run` on a bounce that another runner drives."""
+
+    @pytest.fixture
+    def driver(self, sandbox: Sandbox, tmp_path: Path) -> Iterator[FileStore]:
+        """Another runner, which waits for the replacement and is alive."""
+        sandbox.add_node("mec-0")
+        ended = ended_in(State.AWAIT_READY, Event.READY_TIMEOUT, GONE)
+        store = FileStore(tmp_path / "r.json")
+        runner = Runner(who="ci@build-7", process=4711, saved_at=NOW)
+        deadline = datetime.now(UTC) + timedelta(minutes=10)
+        waiting = {"path": ended.path[:4], "deadline": deadline, "untold": False, "runner": runner}
+        with store.hold():
+            store.save(ended.model_copy(update=waiting))
+            yield store
+
+    @staticmethod
+    def ends(driver: FileStore) -> None:
+        record = driver.load()
+        assert record is not None
+        entries = [
+            StateEntry(state=State.AWAIT_READY, at=NOW, event=Event.POD_GONE),
+            StateEntry(state=State.FAILED, at=NOW, event=Event.READY_TIMEOUT),
+        ]
+        driver.save(record.changed(path=(*record.path, *entries), deadline=None, message="It ended.", untold=True))
+
+    @pytest.mark.parametrize("output", ["text", "json"])
+    def test_it_is_followed_and_ends_as_that_bounce_ends(
+        self, command: Command, sandbox: Sandbox, driver: FileStore, monkeypatch: pytest.MonkeyPatch, output: str
+    ) -> None:
+        monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: self.ends(driver)))
+        again = ("run", "mec-0", "--state", driver.path, "-o", output)
+        assert command(*again) == 5
+        assert "Followed: driven by ci@build-7, process 4711, last saved " in command.out + command.err
+        assert output == "text" or json.loads(command.out)["event"] == "ready_timeout"
+        assert sandbox.requests == ()
+        record = driver.load()
+        assert record is not None
+        assert record.untold  # its own runner tells it, or the next run of whoever began it
+
+    def test_it_is_taken_over_once_its_runner_has_gone(
+        self, command: Command, driver: FileStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        alive = [True, False, False]
+        monkeypatch.setattr(FileStore, "held", lambda _: alive.pop(0))
+        assert command("run", "mec-0", "--state", driver.path) == 0
+        said = "Its runner (ci@build-7, process 4711) has gone: this run takes the bounce over."
+        assert [line for line in command.out.splitlines() if line.endswith(said)] != []
+        assert "notice: Resumed bounce" in command.out
+
+    def test_take_over_takes_it_at_once_and_the_other_is_told_who_has_it(
+        self, command: Command, driver: FileStore
+    ) -> None:
+        before = driver.load()
+        assert before is not None
+        assert command("run", "mec-0", "--state", driver.path, "--take-over") == 0
+        assert "Followed" not in command.out
+        with pytest.raises(Superseded, match=rf"^Another runner \(.*@.*, process {os.getpid()}\) has taken over"):
+            driver.save(before.changed(message="I am late."))
+
+    def test_of_two_that_begin_at_once_the_slower_follows(
+        self, command: Command, sandbox: Sandbox, driver: FileStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It looked for a record before the other had saved one."""
+        monkeypatch.setattr(bouncing, "_taken_up", lambda _: None)
+        monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: self.ends(driver)))
+        assert command("run", "mec-0", "--state", driver.path) == 5
+        assert "Followed: driven by ci@build-7" in command.out
+        assert deletes(sandbox) == 0
+
+    def test_another_incarnation_is_refused_and_not_followed(self, command: Command, driver: FileStore) -> None:
+        assert command("run", "mec-0", "--state", driver.path, "--pod-uid", f"f{GONE[1:]}") == 2
+        assert "field request.pod_uid" in command.err
+
+
 class TestTerminal:
     """`run` in something that says it is a terminal."""
 
@@ -520,9 +600,9 @@ class TestTerminal:
         assert "\nChanged  UID " in drawn
 
     def test_is_refreshed_at_most_four_times_a_second(self) -> None:
-        terminal = BounceInTerminal(request(), "c", Given(), options.Output.TEXT)
-        assert terminal._live is not None
-        assert terminal._live.refresh_per_second == 4
+        with BounceInTerminal(request(), "c", Given(), options.Output.TEXT) as terminal:
+            assert terminal._live is not None
+            assert terminal._live.refresh_per_second == 4
 
     def test_a_burst_of_records_draws_nothing_by_itself(self, capsys: pytest.CaptureFixture[str]) -> None:
         terminal = BounceInTerminal(request(), "c", Given(), options.Output.TEXT)
@@ -549,15 +629,61 @@ class TestTerminal:
         assert re.search(r"\x1b\[3\dm", command.out) is None
 
 
-def test_a_terminal_that_lacks_the_marks_does_not_end_a_bounce(sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("setting", [("PYTHONIOENCODING", "latin-1"), ("LC_ALL", "C")], ids=lambda pair: pair[0])
+def test_a_terminal_that_lacks_the_marks_gets_ascii(sandbox: Sandbox, tmp_path: Path, setting: tuple[str, str]) -> None:
     sandbox.add_node("mec-0")
     arguments = [sys.executable, "-m", "mecbounce", "run", "mec-0", "--kubeconfig", str(sandbox.kubeconfig)]
     arguments += ["--state", str(tmp_path / "r.json")]
-    ran = subprocess.run(
-        arguments, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True, check=False, timeout=PATIENCE
-    )
+    environment = {**os.environ, setting[0]: setting[1]}
+    ran = subprocess.run(arguments, env=environment, capture_output=True, check=False, timeout=PATIENCE)
     assert (ran.returncode, ran.stderr) == (0, b"")
-    assert b"Changed: UID " in ran.stdout
+    assert re.search(rb"Changed: UID \S+ -> \S+, same image", ran.stdout)
+
+
+SHELL = """
+import fcntl, os, signal, subprocess, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+job = subprocess.Popen(sys.argv[1:], process_group=0)
+os.tcsetpgrp(0, job.pid)
+_, status = os.waitpid(job.pid, os.WUNTRACED)
+os.tcsetpgrp(0, os.getpgrp())
+print("STOPPED" if os.WIFSTOPPED(status) else "ENDED", flush=True)
+os.tcsetpgrp(0, job.pid)
+os.killpg(job.pid, signal.SIGCONT)
+sys.exit(job.wait())
+"""
+
+
+def test_ctrl_z_shows_the_cursor_and_fg_draws_the_screen_again(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.add_node("mec-0")
+    sandbox.behave(Behaviour(stops_after=PATIENCE))
+    terminal, its_end = pty.openpty()
+    words = ["run", "mec-0", "--kubeconfig", sandbox.kubeconfig, "--state", tmp_path / "r.json"]
+    command = [sys.executable, "-c", SHELL, sys.executable, "-m", "mecbounce", *map(str, words)]
+    environment = {**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", "COLUMNS": "80"}
+    shown = b""
+
+    def until(said: bytes) -> bytes:
+        nonlocal shown
+        while said not in shown:
+            assert select.select([terminal], [], [], PATIENCE)[0], shown
+            shown += os.read(terminal, 65536)
+        before, _, shown = shown.partition(said)
+        return before + said
+
+    with subprocess.Popen(
+        command, stdin=its_end, stdout=its_end, stderr=its_end, env=environment, start_new_session=True
+    ) as shell:
+        until(b"of at most 600 s")
+        os.write(terminal, b"\x1a")
+        assert until(b"STOPPED").rpartition(b"\x1b[?25")[2][:1] == b"h"  # the cursor is shown
+        assert until(b"of at most 600 s").rpartition(b"\x1b[?25")[2][:1] == b"l"
+        os.write(terminal, b"\x03")
+        assert until(b"mecbounce run mec-0").count(b"Interrupted in AWAIT_TERMINATION.") == 1
+        assert shell.wait(PATIENCE) == 75
+    os.close(terminal)
+    os.close(its_end)
 
 
 class TestInterruption:
@@ -582,11 +708,9 @@ class TestInterruption:
                 assert running.poll() is None
             running.send_signal(number)
             assert running.wait(PATIENCE) == 75
-            assert running.stderr.read() == (
-                f"mecbounce: Bounce of mec-0 left in {state}, its record was saved in {tmp_path / 'r.json'}. "
-                "Run again to resume it.\n"
-            )
-            words = shlex.split(running.stdout.read().splitlines()[-1])
+            told = running.stdout.read()
+            assert (told.count(f"Z Interrupted in {state}.\n"), running.stderr.read()) == (1, "")
+            words = shlex.split(told.splitlines()[-1])
         sandbox.behave(Behaviour())
         assert set(arguments[3:]) <= set(words)  # what is printed to be pasted is the same command
         again = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=PATIENCE)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,10 +35,10 @@ from mecbounce.errors import (
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import Event, State
 from mecbounce.progress import LastLook, Progress
-from mecbounce.record import BounceRecord, Deletion, Notice, Protection, Trouble
+from mecbounce.record import BounceRecord, Deletion, Notice, Protection, Runner, Trouble
 from mecbounce.result import BounceResult
 from mecbounce.steps import LOOK_EVERY
-from mecbounce.stores import MappingStore
+from mecbounce.stores import FileStore, MappingStore
 from mecbounce.task import BounceTask, Step, Wait, advance, begin, cancel
 
 OLD = pod(container={"startupProbe": STARTUP_PROBE})
@@ -257,6 +258,14 @@ class TestPerform:
         ]
         assert (told[0].look, told[-1].look) == (None, LastLook((NEW,), timedelta(hours=1)))
 
+    def test_progress_is_told_last_of_a_save(self) -> None:
+        """So it may use what `notify` and `observe` have kept of it."""
+        bench, told = Bench(), list[str]()
+        bench.cluster.resource = CATCHING_UP
+        kinds = {kind: lambda _, kind=kind: told.append(kind) for kind in ("notify", "observe", "progress")}
+        bench.task(stop=lambda: "DISABLE_PROTECTION" in bench.saved, **kinds).perform()
+        assert told[2:5] == ["notify", "observe", "progress"]
+
     def test_progress_is_told_of_what_was_saved(self) -> None:
         bench, told = Bench().replaced(), list[tuple[State, State]]()
         bench.task(progress=lambda found: told.append((found.state, bench.record.state))).perform()
@@ -368,6 +377,47 @@ class TestPerform:
         result = bench.task(request=request(pod="web-a", node=None)).perform()
         assert result.new_pod is not None
         assert (result.event, result.new_pod.uid, bench.cluster.deleted) == (Event.POD_STARTED, "c", [])
+
+
+class TestRunner:
+    def test_each_save_names_who_made_it_and_when(self) -> None:
+        bench = Bench().replaced()
+        bench.task(runner="ci-job-4711").perform()
+        assert bench.record.runner == Runner(who="ci-job-4711", process=os.getpid(), saved_at=bench.clock.now)
+
+    def test_its_name_costs_no_save(self) -> None:
+        bench = Bench().replaced()
+        bench.task().perform()
+        assert bench.saved == [*(state for state in State if state is not State.FAILED)]
+
+    @pytest.mark.parametrize("name", ["ci", None])
+    def test_without_a_name_it_is_the_user_and_the_host(self, name: str | None, mocker: MockerFixture) -> None:
+        """In a container the user often has none."""
+        mocker.patch(
+            "getpass.getuser", **({"return_value": name} if name else {"side_effect": KeyError("uid not found")})
+        )
+        bench = Bench()
+        bench.task().advance()
+        assert bench.record.runner is not None
+        assert bench.record.runner.who == f"{name or os.getuid()}@{os.uname().nodename}"
+
+    def test_a_name_that_could_not_be_shown_is_made_safe(self) -> None:
+        bench = Bench()
+        bench.task(runner="ci\x1b[2J\udcff\n7").advance()
+        assert bench.record.runner is not None
+        assert bench.record.runner.who == "ci�[2J� 7"
+
+    def test_perform_holds_a_store_that_can_show_its_runner_alive(self, tmp_path: Path) -> None:
+        bench, store, held = Bench().replaced(), FileStore(tmp_path / "r.json"), list[bool]()
+        task = BounceTask(
+            request(),
+            bench.cluster,
+            store,
+            clock=bench.clock,
+            observe=lambda _: held.append(FileStore(store.path).held()),
+        )
+        task.perform()
+        assert held == [True] * 5 + [False]
 
 
 class TestResume:
@@ -748,8 +798,11 @@ class TestAnOldIntent:
 
 class TestBounds:
     def test_a_replacement_that_is_replaced_again_and_again_leaves_the_record_small(self) -> None:
-        """Of notices of one code the first and the last are kept; what nothing hangs on is saved once a second."""
-        bench = Bench()
+        """Of notices of one code the first and the last are kept; what nothing hangs on is saved once a second.
+
+        Progress shows each of them.
+        """
+        bench, shown = Bench(), list[Progress]()
         bench.cluster.script = [(3, lambda: bench.cluster.gone("uid-1"))]
 
         def again(number: int) -> Callable[[], None]:
@@ -761,13 +814,30 @@ class TestBounds:
 
         bench.cluster.script += [(4 + number / 50, again(number)) for number in range(500)]
         bench.cluster.script += [(20, lambda: bench.cluster.add(NEW)), (20, lambda: bench.cluster.gone("new-499"))]
-        assert bench.task().perform().state is State.DONE
+        assert bench.task(progress=shown.append).perform().state is State.DONE
         told = [notice for notice in bench.record.notices if notice.code == "replaced_again"]
         assert len(told) == 2
         assert told[0].count == 1
         assert told[1].count > 5
         assert len(bench.saved) < 40
         assert len(json.dumps(bench.state)) < 10_000
+        assert {f"new-{number}" for number in range(500)} <= {
+            pod.uid for one in shown if one.look for pod in one.look.pods
+        }
+
+    def test_step_by_step_each_step_is_saved_also_within_a_second(self) -> None:
+        """A runner that calls again makes a new task each time, or not."""
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, State.AWAIT_TERMINATION).model_dump(mode="json")
+        bench.cluster.gone("uid-1")
+        task = bench.task()
+        task.advance()
+        for uid in ("new-1", "new-2", "new-3"):
+            bench.cluster.add(pod(uid=uid, ready=False))
+            assert task.advance().record == bench.record
+            assert bench.record.new_pod is not None
+            assert bench.record.new_pod.uid == uid
+            bench.cluster.gone(uid)
 
     def test_each_notice_is_told_once_though_an_older_one_gives_way(self) -> None:
         bench = Bench().replaced()

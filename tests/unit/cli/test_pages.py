@@ -117,6 +117,7 @@ class TestPage:
         given = {name: value for name, value in context.params.items() if name not in ("kubeconfig", "state")}
         assert {"output", "verbose"} <= given.keys()
         assert {name: value for name, value in given.items() if name not in ("output", "verbose")} == {
+            "take_over": False,
             "pod": "mec-0",
             "selector": None,
             "namespace": "default",
