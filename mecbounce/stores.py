@@ -218,6 +218,13 @@ class FileStore:
                 return None
             return self.path.replace(self.aside.path)
 
+    def remove_told(self) -> None:
+        """Remove the record of a bounce that has ended and whose end was told; leave any other."""
+        with self._locked(self.path.parent):
+            record = self.load()
+            if record is not None and record.finished and not record.untold:
+                self.path.unlink()
+
     def clear(self) -> None:
         """Set a finished record aside. Raises RecordError if the bounce has not ended; its record stays."""
         if self.set_aside() is None and (record := self.load()) is not None:
@@ -233,6 +240,16 @@ class FileStore:
             file.flush()
             os.fsync(file.fileno())
             os.fsync(descriptor)
+
+    def look(self) -> tuple[BounceRecord | None, bool]:
+        """Load the record, and say whether its bounce has a runner that is alive: both of one moment."""
+        record = self.load()
+        while record is not None and not record.finished:
+            alive, before = self.held(), record
+            record = self.load()
+            if alive or record == before:
+                return record, alive
+        return record, False
 
     def _replace(self, data: bytes) -> None:
         aside = self.path.with_name(f".{self.path.name}.new")

@@ -41,9 +41,10 @@ def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
                     result = task.go_on(earlier)
                     _tell_late(terminal, earlier)
                 else:
-                    result, followed = _driven_or_followed(task, asked, earlier, terminal, stop)
-        except StoppedFollowing:
-            raise
+                    result, followed = _driven_or_followed(asked, earlier, task.go_on, terminal, stop)
+        except StoppedFollowing as stopped:
+            terminal.say(str(stopped))
+            return ExitStatus.INTERRUPTED
         except Interrupted:
             terminal.interrupted()
             return ExitStatus.INTERRUPTED
@@ -60,9 +61,9 @@ def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
 
 
 def _driven_or_followed(
-    task: BounceTask,
     asked: Asked,
     earlier: BounceRecord | None,
+    drive: Callable[[BounceRecord | None], BounceResult],
     terminal: BounceInTerminal,
     stop: Callable[[], bool],
 ) -> tuple[BounceResult, bool]:
@@ -72,10 +73,10 @@ def _driven_or_followed(
             earlier = follow(asked.store, earlier, terminal, stop)
             if earlier.finished:
                 return BounceResult.of(earlier), True
-            terminal.take_over(earlier)
+            terminal.gone(earlier, then="this run takes the bounce over")
         before = terminal.record
         try:
-            return task.go_on(earlier), False
+            return drive(earlier), False
         except Superseded:
             if terminal.record is not before:  # this run has driven it
                 raise

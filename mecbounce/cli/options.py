@@ -16,7 +16,7 @@ import structlog
 import typer
 from pydantic import ValidationError
 
-from mecbounce.cli.completion import completion, contexts, namespaces, pods
+from mecbounce.cli.completion import bounced_pods, completion, contexts, namespaces, pods
 from mecbounce.cli.config_file import node_types
 from mecbounce.cli.exits import UsageProblem
 from mecbounce.cli.kube import cluster_of
@@ -81,7 +81,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class CommonOptions:
-    """Which pod of which cluster, as which user to ask, and where the record is: the options of `status`."""
+    """Which pod of which cluster, as which user to ask, and where the record is."""
 
     pod: Annotated[
         str | None,
@@ -251,6 +251,31 @@ class RunOptions(BounceOptions):
 
     def asked(self) -> Asked:
         return replace(super().asked(), take_over=self.take_over)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusOptions(CommonOptions):
+    """Which bounces to show, and for how long: the options of `status`."""
+
+    pod: Annotated[
+        str | None,
+        typer.Argument(metavar="[POD]", help="its pod; default: list all", autocompletion=completion(bounced_pods)),
+    ] = None
+    all_namespaces: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="list the bounces of all namespaces")
+    ] = False
+    selector: Annotated[
+        str | None,
+        typer.Option(
+            "--selector", "-l", metavar="LABELS", parser=label_selector, help="list the bounces of pods with labels"
+        ),
+    ] = None
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="follow the bounce until it has ended or its runner has gone")
+    ] = False
+    exit_status: Annotated[
+        bool, typer.Option("--exit-status", help="exit as `run` of that bounce does; 75: it is unfinished")
+    ] = False
 
 
 def _to_go_on_with(path: Path) -> BounceRecord | None:

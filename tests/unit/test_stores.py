@@ -1089,6 +1089,24 @@ class TestHold:
             assert FileStore(path).held()
         assert not elsewhere.exists()
 
+    @pytest.mark.parametrize("then", [SECOND, FINISHED], ids=["taken_over", "ended"])
+    def test_one_that_changes_hands_during_a_look_is_looked_at_again(
+        self, path: Path, mocker: MockerFixture, then: BounceRecord
+    ) -> None:
+        """Else the old record would be shown with the new runner, or the new record with the old one."""
+        FileStore(path).save(FIRST)
+        other, held, looks = FileStore(path), FileStore.held, list[bool]()
+
+        def then_saved(store: FileStore) -> bool:
+            looks.append(held(store))
+            if len(looks) == 1:
+                other.save(then)
+            return looks[-1]
+
+        mocker.patch.object(FileStore, "held", autospec=True, side_effect=then_saved)
+        with other.hold():
+            assert (then, then is SECOND) == FileStore(path).look()
+
     def test_a_file_system_that_forgets_its_locks_shows_nobody(self, path: Path, mocker: MockerFixture) -> None:
         store = FileStore(path)
         with store.hold():

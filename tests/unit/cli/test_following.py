@@ -16,12 +16,11 @@ from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import RecordError
 from mecbounce.machine import Event, State
 from mecbounce.next_commands import Given
-from mecbounce.record import BounceRecord, Notice, Runner, StateEntry
+from mecbounce.record import BounceRecord, Notice, StateEntry
 from mecbounce.stores import FileStore
 
-from .bounces import PATH, record
+from .bounces import PATH, RUNNER, record
 
-RUNNER = Runner(who="ci@build-7", process=4711, saved_at=later(31.75))
 WAITING = record(*PATH[:3], runner=RUNNER)
 BACK = WAITING.changed(
     path=(*WAITING.path, StateEntry(state=State.AWAIT_READY, at=later(31.75), event=Event.POD_GONE)),
