@@ -92,11 +92,35 @@ def show_status(options: StatusOptions) -> int:
 
 @app.command()
 def diagram(
-    state: Annotated[Path | None, typer.Option(metavar="FILE", help="mark the path that this bounce took")] = None,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the diagrams to --check")] = Path("diagrams"),
+    state: Annotated[Path | None, typer.Option(metavar="FILE", help="colour the path that this bounce took")] = None,
+    taken: Annotated[bool, typer.Option("--taken", help="draw the path of --state alone")] = False,
+    check: Annotated[bool, typer.Option("--check", help="tell what has changed since FOLDER's were drawn")] = False,
 ) -> int:
-    """Print the machine as a Mermaid diagram."""
-    print(drawing.bounce(_stored(state) if state else None), end="")
+    """Print the machine as a Mermaid diagram, or compare committed diagrams with it."""
+    if check:
+        return _check_diagrams(folder)
+    if taken and state is None:
+        raise UsageProblem("--taken: it needs --state, which names the bounce")
+    print(drawing.bounce(_stored(state) if state else None, taken=taken), end="")
     return ExitStatus.DONE
+
+
+def _check_diagrams(folder: Path) -> int:
+    """Compare the diagrams of a folder with those that would be drawn now: 1 if one differs."""
+    found = [(path, drawn) for name, drawn in drawing.files().items() if (path := folder / name).exists()]
+    if not found:
+        raise UsageProblem(f"FOLDER: {folder} has none of {', '.join(drawing.files())}")
+    status = ExitStatus.DONE
+    for path, drawn in found:
+        committed = path.read_text(encoding="utf-8")
+        if committed == drawn:
+            continue
+        status = ExitStatus.OTHER
+        changes = drawing.changes(committed, drawn)
+        print(f"{path}: {'it says the same, but was drawn by another version' if not changes else 'out of date'}")
+        print("".join(f"{line}\n" for line in changes), end="")
+    return status
 
 
 @app.command()

@@ -1348,6 +1348,26 @@ class TestHelp:
     def test_the_diagram_is_the_committed_one(self, command: Command) -> None:
         assert command("diagram") == 0
         assert command.out == Path("diagrams/bounce.mmd").read_text()
+        assert command("diagram", "--check") == 0
+        assert command.out == ""
+
+    def test_a_diagram_that_is_out_of_date_is_told_by_its_rows(self, command: Command, tmp_path: Path) -> None:
+        committed = Path("diagrams/bounce.mmd").read_text()
+        old = tmp_path / "bounce.mmd"
+        old.write_text("".join(line for line in committed.splitlines(keepends=True) if "intent_expired" not in line))
+        assert command("diagram", "--check", tmp_path) == 1
+        assert command.out == f"{old}: out of date\n+ DELETE_POD --intent_expired--> INIT_CHECKS\n"
+        old.write_text(committed.replace("Writes nothing", "Reads"))
+        assert command("diagram", "--check", tmp_path) == 1
+        assert command.out == f"{old}: it says the same, but was drawn by another version\n"
+
+    def test_a_folder_without_diagrams_and_a_path_of_no_bounce_are_usage(
+        self, command: Command, tmp_path: Path
+    ) -> None:
+        assert command("diagram", "--check", tmp_path) == 2
+        assert command.err == f"mecbounce: FOLDER: {tmp_path} has none of bounce.mmd, init_checks.mmd\n"
+        assert command("diagram", "--taken") == 2
+        assert "--state" in command.err
 
 
 @pytest.mark.parametrize(
