@@ -277,13 +277,8 @@ class TestCompletion:
         for pod in ("mec-0", "web-0"):
             record = begin(request(pod=pod, node=None), NOW)
             FileStore(default_record(cluster_of(None, None), "default", pod)).save(record)
-        context = (
-            get_command(commands.app)
-            .commands["status"]
-            .make_context(  # type: ignore[attr-defined]
-                "status", [], resilient_parsing=True
-            )
-        )
+        group: Any = get_command(commands.app)
+        context = group.commands["status"].make_context("status", [], resilient_parsing=True)
         assert sorted(completion.completion(completion.bounced_pods)(context, "")) == ["mec-0", "web-0"]
         assert sandbox.requests == ()
 
