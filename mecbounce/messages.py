@@ -29,6 +29,12 @@ class Terms:
     """What to do to bounce one incarnation. `{uid}` is its UID."""
     force: str
     """How `force` is written."""
+    name_node: str
+    """How to name the custom resource."""
+    no_node: str
+    """How to have no custom resource checked."""
+    node_types: str
+    """Where it is written which fields of a resource that was found hold its state. `{type}` is its type."""
     uid: Callable[[str], str] = str
     """How a UID is written in what happened. What to do always has the whole UID."""
     evidence: bool = True
@@ -39,11 +45,17 @@ TASK = Terms(
     bounce_again="call the task's forget() and perform it again",
     bounce_this_uid="call the task's forget() and perform one with pod_uid={uid}",
     force="force=True",
+    name_node="node=NodeRef(...)",
+    no_node="node=None",
+    node_types='node_types["{type}"]',
 )
 COMMAND = Terms(
     bounce_again="run the same command again",
     bounce_this_uid="run it again with --pod-uid {uid}",
     force="--force",
+    name_node="--node GROUP/VERSION/PLURAL/NAME",
+    no_node="--no-node",
+    node_types='[node."{type}"] of mecbounce\'s config.toml',
 )
 
 

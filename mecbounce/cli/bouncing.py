@@ -118,7 +118,7 @@ def _loaded(asked: Asked) -> BounceRecord | None:
 def _is_untold_end(earlier: BounceRecord, request: BounceRequest) -> bool:
     """Whether a finished record is of the bounce that is asked for, and the run that ended it did not tell so."""
     pinned = earlier.old_pod.uid if earlier.old_pod else earlier.request.pod_uid
-    return earlier.untold and earlier.request.node == request.node and request.pod_uid in (None, pinned)
+    return earlier.untold and request.node in ("auto", earlier.node) and request.pod_uid in (None, pinned)
 
 
 def _tell_late(terminal: BounceInTerminal, ended: BounceRecord) -> None:

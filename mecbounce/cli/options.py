@@ -5,18 +5,19 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import structlog
 import typer
 from pydantic import ValidationError
 
 from mecbounce.cli.completion import bounced_pods, completion, contexts, namespaces, pods
+from mecbounce.cli.config_file import node_types
 from mecbounce.cli.exits import UsageProblem
 from mecbounce.cli.kube import cluster_of
 from mecbounce.cli.naming import near_pods, pod_named
@@ -27,7 +28,7 @@ from mecbounce.fields import first_fault
 from mecbounce.next_commands import Given
 from mecbounce.protection import AnnotationProtection
 from mecbounce.record import BounceRecord
-from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
+from mecbounce.request import BounceRequest, ClusterType, NodeFields, NodeRef, ReadyWhen, Timeouts
 from mecbounce.stores import FileStore
 
 if TYPE_CHECKING:
@@ -129,8 +130,11 @@ class BounceOptions(CommonOptions):
     ] = None
     node: Annotated[
         NodeRef | None,
-        typer.Option(metavar="GROUP/VERSION/PLURAL/NAME", parser=node_ref, help="the custom resource behind the pod"),
+        typer.Option(
+            metavar="GROUP/VERSION/PLURAL/NAME", parser=node_ref, help="its custom resource; default: it is found"
+        ),
     ] = None
+    no_node: Annotated[bool, typer.Option("--no-node", help="check no custom resource")] = False
     gitops: Annotated[bool, typer.Option("--gitops", help="this cluster is managed from Git")] = False
     force: Annotated[
         bool, typer.Option("--force", help="bounce a node that rebuilds, a pod that no controller owns, or a Job's")
@@ -166,6 +170,9 @@ class BounceOptions(CommonOptions):
         """
         if (self.pod is None) is (self.selector is None):
             raise UsageProblem("expected either POD or --selector")
+        if self.node is not None and self.no_node:
+            raise UsageProblem("--no-node: --node is given too")
+        types = {} if self.no_node else node_types()
         cluster = cluster_of(self.kubeconfig, self.context, self.as_user, self.as_groups, self.as_uid)
         namespace = cluster.namespace if self.namespace is None else self.namespace
         if self.selector:
@@ -176,7 +183,8 @@ class BounceOptions(CommonOptions):
             request = BounceRequest(
                 namespace=namespace,
                 pod=pod,
-                node=self.node,
+                node=None if self.no_node else self._node(types),
+                node_types={} if self.node else types,
                 cluster_type=ClusterType.K8S_GITOPS if self.gitops else ClusterType.K8S,
                 force=self.force,
                 pod_uid=self.pod_uid,
@@ -194,6 +202,13 @@ class BounceOptions(CommonOptions):
             raise UsageProblem(f"{origin}{field}: {fault}") from None
         store = FileStore(self.state or default_record(cluster, namespace, pod))
         return Asked(request, cluster, store, self._protection(cluster), events=not self.no_events)
+
+    def _node(self, types: Mapping[str, NodeFields]) -> NodeRef | Literal["auto"]:
+        """Give the resource of --node with the fields that are set for its type; without it, it is to be found."""
+        if self.node is None:
+            return "auto"
+        fields = types.get(self.node.type_name)
+        return self.node.model_copy(update=dict(fields)) if fields else self.node
 
     def _selected(self, cluster: KubernetesCluster, namespace: str, selector: str) -> str:
         """Name the one pod with these labels. A terminating one counts too: it may be the one that is meant.
@@ -243,7 +258,7 @@ class StatusOptions(CommonOptions):
 
     pod: Annotated[
         str | None,
-        typer.Argument(metavar="[POD]", help="its pod; default: list all", autocompletion=completion(bounced_pods)),
+        typer.Argument(metavar="POD", help="its pod; default: list all", autocompletion=completion(bounced_pods)),
     ] = None
     all_namespaces: Annotated[
         bool, typer.Option("--all-namespaces", "-A", help="list the bounces of all namespaces")

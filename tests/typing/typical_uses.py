@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from mecbounce import (
     AnnotationProtection,
@@ -44,6 +44,7 @@ from mecbounce import (
 )
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.record import PinnedPod, SeenPod
+from mecbounce.record import Runner as NamedRunner
 
 
 def asks() -> BounceRequest:
@@ -59,7 +60,8 @@ def asks() -> BounceRequest:
         ready_when=ReadyWhen.STARTED,
     )
     assert_type(request.namespace, str)
-    assert_type(request.node, NodeRef | None)
+    assert_type(request.node, NodeRef | Literal["auto"] | None)
+    assert_type(request.given_node, NodeRef | None)
     assert_type(request.timeouts.ready, float | None)
     assert_type(request.timeouts.api, float)
     assert_type(request.is_k8s_gitops(), bool)
@@ -174,5 +176,7 @@ def fits(cluster: KubernetesCluster) -> None:
     )
     any_cluster: Cluster = cluster
     plans(asks(), cluster, protections[0])
-    BounceTask(asks(), any_cluster, stores[0], protection=protections[0])
+    BounceTask(asks(), any_cluster, stores[0], protection=protections[0], runner="ci-job-4711")
+    assert_type(FileStore("mec-0.json").held(), bool)
+    assert_type(begin(asks(), datetime.now(UTC)).runner, NamedRunner | None)
     BounceTask(asks(), any_cluster, {})  # type: ignore[arg-type]  # a step state is not yet a store

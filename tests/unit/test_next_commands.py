@@ -134,6 +134,16 @@ class TestNextCommand:
         ]
         assert "Deadline: 2026-01-01 12:10:31 UTC\n" in pages.ending(waiting, Given(), PIPED).plain
 
+    def test_a_node_is_named_where_it_was_given_and_where_no_pod_may_be_left_to_find_it_by(self) -> None:
+        asked = request(node="auto")
+        found = failed(Event.NOT_RECREATED, "unknown", request=asked, found_node=NODE)
+        named = "--node express.example.com/v1/expressnodes/mec-0"
+        assert f"mecbounce run mec-0 -n default {named} --pod-uid {OLD_UID}" in commands(found)
+        assert commands(record(*PATH, request=asked, found_node=NODE)) == ["mecbounce run mec-0 -n default"]
+        assert commands(record(*PATH, request=request(node=None))) == ["mecbounce run mec-0 -n default --no-node"]
+        looked = commands(failed(Event.NODE_DOWN, request=asked, found_node=NODE))
+        assert looked == ["kubectl get expressnodes.v1.express.example.com/mec-0 -n default -o yaml"]
+
     def test_a_success_has_none(self) -> None:
         assert commands(record(*PATH, DONE)) == []
 
@@ -142,7 +152,9 @@ class TestNextCommand:
         assert commands(failed(Event.TERMINATION_TIMEOUT, "host_lost", old_pod=old))[0].startswith("kubectl get events")
 
     @pytest.mark.parametrize("pod_uid", [None, OLD_UID])
-    @pytest.mark.parametrize("asked", [request(node=None), REQUEST], ids=["least", "most"])
+    @pytest.mark.parametrize(
+        "asked", [request(node="auto"), request(node=None), REQUEST], ids=["least", "none", "most"]
+    )
     def test_of_ours_each_is_one_that_the_command_takes_and_keeps_the_incarnation_that_was_asked_for(
         self, asked: BounceRequest, pod_uid: str | None
     ) -> None:

@@ -7,7 +7,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from builders import STARTUP_PROBE, pod, request
+from builders import NODE, OPERATOR, STARTUP_PROBE, pod, request
 from fakes import FakeClock, FakeCluster
 from rich.console import Console
 
@@ -74,7 +74,7 @@ class TestPlan:
     def test_its_json_has_these_keys(self) -> None:
         found = json.loads(plan(request(), cluster()).model_dump_json())
         assert list(found) == [
-            *("goes_on", "event", "message", "advice", "checks", "pod", "writes", "dry_run", "refused"),
+            *("goes_on", "event", "message", "advice", "node", "checks", "pod", "writes", "dry_run", "refused"),
             *("termination", "ready", "rights", "eviction", "disruption_budgets", "notices"),
         ]
         assert set(found["checks"][0]) == {"code", "statement", "holds", "ends", "notice"}
@@ -233,6 +233,51 @@ class TestRights:
         assert "may delete pods of default/mec-0" in asked.calls
 
 
+class TestNodeThatIsFound:
+    EXPRESS_NODE = OPERATOR | {"apiVersion": "express.example.com/v1"}
+
+    def planned(self, asked: FakeCluster) -> Plan:
+        return plan(request(node="auto"), asked)
+
+    def test_is_named_and_its_right_is_asked_for(self) -> None:
+        asked = cluster(owner=self.EXPRESS_NODE)
+        found = self.planned(asked)
+        looks = ["pods default/mec-0", "type of express.example.com/v1/ExpressNode", "node"]
+        assert asked.calls[: len(looks) + len(RIGHTS)] == [*looks, *RIGHTS]
+        assert (found.goes_on, found.node) == (True, str(NODE))
+        assert f"custom resource: {NODE}" in page(found)
+
+    def test_may_be_forbidden_to_read(self) -> None:
+        """A bounce goes on, so a plan does."""
+        asked = cluster(owner=self.EXPRESS_NODE)
+        asked.faults = [None, None, AccessDenied("no right")]
+        asked.denied = {"get expressnodes"}
+        found = self.planned(asked)
+        assert (found.goes_on, found.node) == (True, None)
+        lost = (
+            "No right to get expressnodes.express.example.com: whether the node is down or rebuilding is not checked."
+        )
+        assert found.notices == (lost,)
+        assert "custom resource:" not in page(found)
+
+    def test_needs_the_rights_to_read_the_controllers_below_it(self) -> None:
+        """Each of Kubernetes' own, and what is lost without it; without a search, a diagnosis alone says less."""
+        sets = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "rs", "controller": True}
+        deployment = sets | {"kind": "Deployment", "name": "mec", "uid": "dep"}
+        asked = cluster(owner=sets)
+        asked.controllers["rs"] = {**sets, "metadata": {**sets, "ownerReferences": [deployment]}}
+        less = "the diagnosis of a failure says less"
+        lost = f"whether the node is down or rebuilding is not checked, and {less}"
+        ours = {(str(one), one.name): one.otherwise for one in self.planned(asked).rights if one.group == "apps"}
+        assert ours == {
+            ("get replicasets.apps", "rs"): lost,
+            ("list replicasets.apps", ""): less,
+            ("get deployments.apps", "mec"): lost,
+        }
+        rights = plan(request(node=None), asked).rights
+        assert {one.otherwise for one in rights if one.group == "apps"} == {less}
+
+
 class TestWrites:
     def test_are_the_delete_alone_without_a_protection_and_events(self) -> None:
         found = plan(request(), cluster(), events=False)
@@ -346,6 +391,7 @@ class TestPage:
         assert lines == [
             "✔ A bounce would proceed.",
             "  mec-0 in default (sandbox); nothing was changed",
+            f"  custom resource: {NODE}",
             "",
             "It would",
             "  POST    pod mec-0: Kubernetes Event Bouncing",

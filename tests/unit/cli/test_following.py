@@ -70,6 +70,7 @@ def test_it_shows_what_is_saved_and_ends_as_the_bounce_ends(driver: Driver, caps
     first, *then = lines(capsys)
     assert first.startswith("Followed: driven by ci@build-7, process 4711, last saved ")
     assert [line for line in then if not line.startswith("waiting, ")] == [
+        "node expressnodes.express.example.com/v1 mec-0",
         "AWAIT_TERMINATION, at most 600 s",
         "notice: The clocks differ.",
         "AWAIT_READY, at most 600 s",
