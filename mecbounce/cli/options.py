@@ -259,7 +259,7 @@ class StatusOptions(CommonOptions):
 
     pod: Annotated[
         str | None,
-        typer.Argument(metavar="[POD]", help="its pod; default: list all", autocompletion=completion(bounced_pods)),
+        typer.Argument(metavar="POD", help="its pod; default: list all", autocompletion=completion(bounced_pods)),
     ] = None
     all_namespaces: Annotated[
         bool, typer.Option("--all-namespaces", "-A", help="list the bounces of all namespaces")
