@@ -16,7 +16,7 @@ from mecbounce.machine import JOINING, Event, State, follow
 from mecbounce.messages import TASK, Terms
 from mecbounce.probes import Deadline
 from mecbounce.protection import AnnotationProtection, ShutdownProtection
-from mecbounce.record import SeenPod
+from mecbounce.record import PinnedPod, SeenPod
 from mecbounce.request import BounceRequest
 
 if TYPE_CHECKING:
@@ -105,13 +105,19 @@ def plan(
     *,
     events: bool = True,
     terms: Terms = TASK,
+    pinned: PinnedPod | None = None,
 ) -> Plan:
     """Make every check, ask for every right, dry-run the DELETE. Changes nothing. A ClusterError becomes a part of it.
 
-    Give it the `protection`, `events` and `terms` that the `BounceTask` will get; no protection is called.
+    Give it the `protection`, `events` and `terms` that the `BounceTask` will get; no protection is called. `pinned`:
+    the old pod of the bounce that it would wait on for.
     """
+
+    def look(name: str | None) -> tuple[Pod, ...]:
+        return cluster.pods(request.namespace, name)
+
     try:
-        facts, _ = steps.gather(request, cluster, lambda name: cluster.pods(request.namespace, name), terms=terms)
+        facts, _ = steps.gather(request, cluster, look, pinned, terms)
     except AccessDenied as error:
         rights = _ask_for(request, cluster, _rights(checks.Facts(request), protection, writes=True, events=events))
         advice, message = _who_grants(request, rights), f"{one_line(error)}."

@@ -42,7 +42,8 @@ class Store(Protocol):
     def save(self, record: BounceRecord) -> None:
         """Make `record` durable, in place of its previous revision.
 
-        Raises Superseded if something other than the previous revision is stored, RecordNotSaved if it can't be saved.
+        A first revision needs an empty place, or that of the finished record that it `waits_on`. Raises Superseded if
+        something other than the previous revision is stored, RecordNotSaved if it can't be saved.
         """
         ...
 
@@ -136,22 +137,29 @@ class FileStore:
             raise _damaged(str(self), f"it is not complete JSON: {error}") from error
 
     def save(self, record: BounceRecord) -> None:
-        data = record.model_dump_json(indent=1).encode() + b"\n"
+        data = _as_json(record)
         resumes = ". The step after it was not taken. Make room, then run again: it resumes."
         with self._locked(self.path.parent, where_full=resumes if record.revision > 1 else "") as folder:
             _refuse_stale(self.load(), record)
             self._replace(data)
             os.fsync(folder)
 
-    def set_aside(self) -> Path | None:
-        """Rename a finished record to FILE.last; give its new path. None: there is no finished record."""
+    def set_aside(self, *, copy: bool = False) -> Path | None:
+        """Rename a finished record to FILE.last; give its new path. None: there is no finished record.
+
+        `copy`: it stays in its place too, until the bounce that waits on for its replacement is saved there.
+        """
         if not os.path.lexists(self.path):
             return None
         with self._locked(self.path.parent):
             record = self.load()
             if record is None or not record.finished:
                 return None
-            return self.path.replace(self.path.with_name(f"{self.path.name}.last"))
+            last = self.path.with_name(f"{self.path.name}.last")
+            if not copy:
+                return self.path.replace(last)
+            FileStore(last)._replace(_as_json(record))
+            return last
 
     def try_place(self) -> None:
         """Lock and write like a save, but in a temporary file. Raises RecordNotSaved."""
@@ -215,6 +223,10 @@ class FileStore:
             time.sleep(_LOCK_AGAIN)
 
 
+def _as_json(record: BounceRecord) -> bytes:
+    return record.model_dump_json(indent=1).encode() + b"\n"
+
+
 def _make_folder(folder: Path) -> None:
     """Make a folder and those above it, durably, all with mode 0700: `parents=True` would use the umask."""
     if folder.is_dir():
@@ -252,6 +264,8 @@ def _refuse_stale(stored: BounceRecord | None, record: BounceRecord) -> None:
         )
     found = (stored.bounce_id, stored.revision) if stored else None
     expected = (record.bounce_id, record.revision - 1) if record.revision > 1 else None
+    if stored is not None and stored.finished and record.revision == 1 and record.waits_on == stored.bounce_id:
+        return
     if found != expected:
         raise Superseded(
             f"Another runner has taken over the bounce of {record.request.pod}; it goes on there, this one stops."

@@ -13,11 +13,12 @@ import typer
 from rich.console import Console, RenderableType
 
 from mecbounce import diagram as drawing
+from mecbounce.again import Would
 from mecbounce.cli import pages, screen
-from mecbounce.cli.bouncing import bounce, to_resume
+from mecbounce.cli.bouncing import bounce, start_of
 from mecbounce.cli.exits import ExitStatus, UsageProblem
 from mecbounce.cli.options import BounceOptions, CommonOptions, Output, with_options
-from mecbounce.cli.plan_page import plan_page, would_resume
+from mecbounce.cli.plan_page import plan_page, says_first
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.messages import COMMAND
 from mecbounce.planning import plan
@@ -50,8 +51,9 @@ def common(
 @with_options(BounceOptions)
 def run(options: BounceOptions) -> int:
     """Bounce a pod, or resume a bounce that was interrupted."""
-    asked, given = options.asked(), options.given()
-    terminal = BounceInTerminal(asked.request, asked.cluster.context, given, options.output, live=not options.verbose)
+    asked = options.asked()
+    context, live = asked.cluster.context, not options.verbose
+    terminal = BounceInTerminal(asked.request, context, asked.given, options.output, live=live)
     return bounce(terminal, asked)
 
 
@@ -60,12 +62,16 @@ def run(options: BounceOptions) -> int:
 def show_plan(options: BounceOptions) -> int:
     """Show what a bounce would do now: checks, deadlines, rights, a dry run of the deletion. Changes nothing."""
     asked = options.asked()
-    resumes = would_resume(left) if (left := to_resume(asked)) else ""
-    found = plan(asked.request, asked.cluster, asked.protection, events=asked.events, terms=COMMAND)
+    start = start_of(asked)
+    asked.try_place()
+    pinned = start.last.old_pod if start.last and start.would is Would.WAIT_ON else None
+    found = plan(start.request, asked.cluster, asked.protection, events=asked.events, terms=COMMAND, pinned=pinned)
+    first = says_first(start.would, start.last)
     if options.output is Output.JSON:
-        print(json.dumps({"resumes": resumes, **found.model_dump(mode="json")}, indent=2))
+        resumes = first if start.would is Would.RESUME else ""
+        print(json.dumps({"would": start.would, "resumes": resumes, **found.model_dump(mode="json")}, indent=2))
     else:
-        _print_page(plan_page(found, screen.heading(asked.request, asked.cluster.context), resumes))
+        _print_page(plan_page(found, screen.heading(asked.request, asked.cluster.context), first))
     return ExitStatus.DONE if found.goes_on else ExitStatus.REFUSED
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mecbounce.again import still_waits_on
+from mecbounce.cli.typed import written
 from mecbounce.codes import ADMINISTRATORS, OLD_POD_EXISTS, OPERATOR, DiagnosisCode
 from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.machine import Event, State
+from mecbounce.messages import duration, longer_timeout
 from mecbounce.record import BounceRecord, Deletion
 from mecbounce.request import ClusterType, ReadyWhen
 
@@ -30,7 +33,8 @@ def diagnosis_code(record: BounceRecord) -> str:
     return record.diagnosis.code if record.diagnosis else ""
 
 
-# Each command: its purpose, and its words with fields in braces. {run}, {plan} and {this_one} are our own commands.
+# Each command: its purpose, and its words with fields in braces. Our own are {run}, {plan}, {this_one} and {same}: run
+# without the options that the record has.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "accounts": ("See which accounts there are", "kubectl get serviceaccounts -n {namespace}"),
     "api_server": ("See whether the API server answers", "kubectl get --raw /readyz"),
@@ -63,19 +67,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     # How to go on.
     "ask_again": ("Once the cause is fixed, ask again without deleting", "{plan}"),
     "bounce_anyway": ("Bounce it anyway", "{run}"),
-    "if_it_exists": ("Then see whether it still exists", "kubectl get pod {pod} -n {namespace}"),
     "once_more": ("Try once more: deletes this incarnation only", "{this_one}"),
-    "resume": ("Resume it", "{run}"),
+    "resume": ("Resume it", "{same}"),
     "that_one": ("Then bounce that incarnation, and no other", "{this_one}"),
-    "wait_on": ("Keep waiting; deletes nothing", "{this_one}"),
+    "wait_on": ("Keep waiting; deletes nothing, unless its replacement is back by then", "{same}"),
     "wait_or_delete": ("Keep waiting; deletes this incarnation only, if it still exists", "{this_one}"),
-    # The same for a pod whose replacement gets another name: only kubectl can wait for that.
-    "wait_gone": ("Keep waiting; deletes nothing", "kubectl wait --for=delete pod/{pod} -n {namespace} --timeout=600s"),
-    "wait_pods": ("Keep waiting; deletes nothing", "kubectl get pods -n {namespace} --watch"),
-    "wait_ready": (
-        "Keep waiting; deletes nothing",
-        "kubectl wait --for=condition=Ready pod/{pod} -n {namespace} --timeout=600s",
-    ),
+    "wait_pods": ("Watch the pods", "kubectl get pods -n {namespace} --watch"),
 }
 
 CALLER = "whoever began this bounce"
@@ -101,11 +98,8 @@ FAILURES: Mapping[Event, tuple[str, str]] = {
     Event.ACCESS_DENIED: (ADMINISTRATORS, "rights"),
     Event.CLUSTER_UNREACHABLE: (ADMINISTRATORS, "api_server"),
 }
-_BY_OTHER_NAME = {
-    Event.TERMINATION_TIMEOUT: "wait_gone",
-    Event.NOT_RECREATED: "wait_pods",
-    Event.READY_TIMEOUT: "wait_ready",
-}
+# The replacement has a name that this bounce can't know: nothing of ours can wait for it.
+_BY_OTHER_NAME = (DiagnosisCode.NAME_GENERATED, DiagnosisCode.ROLLED_OUT)
 
 
 def who_must_act(event: Event) -> str:
@@ -124,7 +118,7 @@ def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[st
         code = record.diagnosis.code
         found.insert(0, code.look if isinstance(code, DiagnosisCode) else "pod")
     if record.deletion is Deletion.UNKNOWN:
-        found.append("if_it_exists" if record.by_other_name else "that_one")
+        found.append("that_one")
     return [_filled(key, record, given) for key in found]
 
 
@@ -133,9 +127,10 @@ def _going_on(record: BounceRecord, event: Event) -> str:
     code = diagnosis_code(record)
     if code == DiagnosisCode.DELETION_LOST:
         return "once_more"
-    if record.by_other_name and event in _BY_OTHER_NAME:
-        # A pod that has ended never gets ready: wait for another one.
-        return "wait_pods" if code == DiagnosisCode.POD_ENDED else _BY_OTHER_NAME[event]
+    if code in _BY_OTHER_NAME:
+        return "wait_pods"
+    if event is Event.CANCELLED and still_waits_on(record):
+        return "wait_on"
     if (event, code) == (Event.TERMINATION_TIMEOUT, DiagnosisCode.CLUSTER_UNREACHABLE):
         return "wait_or_delete"
     return FAILURES[event][1]
@@ -151,6 +146,8 @@ def _filled(key: str, record: BounceRecord, given: Given) -> tuple[str, list[str
         "{plan}": ("plan", request.pod_uid),
         "{this_one}": ("run", old.uid if old else request.pod_uid),
     }
+    if command == "{same}":
+        return purpose, _same(record, given)
     if command in ours:
         verb, uid = ours[command]
         return purpose, _mecbounce(verb, record, given, uid)
@@ -177,22 +174,37 @@ def _named(owner: Owner) -> str:
 
 
 def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -> list[str]:
-    """Write our command with the options that it was given."""
-    request, node = record.request, record.request.node
-    timeouts = request.timeouts
-    options = {
-        "--node": f"{node.group}/{node.version}/{node.plural}/{node.name}" if node else "",
+    """Write our command with all options that it was given."""
+    request, timeouts = record.request, record.request.timeouts
+    options: dict[str, str | bool | None] = {
+        "--node": written(request.node) if request.node else "",
         "--gitops": request.cluster_type is ClusterType.K8S_GITOPS,
         "--force": request.force,
         "--pod-uid": uid,
-        "--protection-annotation": "" if record.deletion in DELETED else given.protection,
-        "--termination-timeout": f"{timeouts.termination:.10g}s" if timeouts.termination else "",
-        "--ready-timeout": f"{timeouts.ready:.10g}s" if timeouts.ready else "",
+        "--termination-timeout": duration(timeouts.termination) if timeouts.termination else "",
+        "--ready-timeout": duration(timeouts.ready) if timeouts.ready else "",
         "--ready-when": "" if request.ready_when is ReadyWhen.AUTO else str(request.ready_when),
+    }
+    return _written(verb, record, given, options | _longer(record))
+
+
+def _same(record: BounceRecord, given: Given) -> list[str]:
+    """Write `run` with what the record does not know, and with a longer time where one has proved too short."""
+    return _written("run", record, given, _longer(record))
+
+
+def _longer(record: BounceRecord) -> dict[str, str | bool | None]:
+    longer = longer_timeout(record.failed_in, record.limit_passed)
+    return {f"--{longer[0]}-timeout": duration(longer[1])} if longer else {}
+
+
+def _written(verb: str, record: BounceRecord, given: Given, options: Mapping[str, str | bool | None]) -> list[str]:
+    unrecorded = {
+        "--protection-annotation": "" if record.deletion in DELETED else given.protection,
         "--no-events": given.no_events,
         "--state": given.state if verb == "run" else "",
     }
-    words = ["mecbounce", verb, request.pod, "-n", request.namespace, *given.cluster]
-    for option, value in options.items():
+    words = ["mecbounce", verb, record.request.pod, "-n", record.request.namespace, *given.cluster]
+    for option, value in {**options, **unrecorded}.items():
         words += [option] if value is True else [option, str(value)] if value else []
     return words

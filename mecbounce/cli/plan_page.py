@@ -6,30 +6,37 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mecbounce.again import Would
 from mecbounce.checks import CHECKS
 from mecbounce.cli.layout import plain
+from mecbounce.messages import utc
 from mecbounce.planning import Plan, Right
 from mecbounce.record import BounceRecord
 
 
-def would_resume(record: BounceRecord) -> str:
-    """Say that `run` resumes an unfinished bounce and does not begin a new one."""
-    pinned = f" of incarnation {record.old_pod.uid}" if record.old_pod else ""
-    return (
-        f"An unfinished bounce{pinned} is recorded, in {record.state}: `mecbounce run` resumes it. "
-        "What follows is what a new one would do."
-    )
+def says_first(would: Would, last: BounceRecord | None) -> str:
+    """Say what `run` does with the last bounce. Empty: it begins a new one."""
+    if last is None or would is Would.BEGIN:
+        return ""
+    new = "What follows is what a new one would do."
+    if would is Would.RESUME:
+        pinned = f" of incarnation {last.old_pod.uid}" if last.old_pod else ""
+        return f"An unfinished bounce{pinned} is recorded, in {last.state}: `mecbounce run` resumes it. {new}"
+    ended = f"The last bounce ended at {utc(last.entered_at)} by {last.ended_by}"
+    if would is Would.TELL:
+        return f"{ended}, and was not told: `mecbounce run` only tells how it ended. {new}"
+    return f"{ended}: `mecbounce run` waits on for its replacement. --again begins a new bounce."
 
 
 GOOD, MIND, BAD, ASIDE = ("✔", "green"), ("!", "yellow"), ("✘", "red"), ("·", "dim")
 
 
-def plan_page(found: Plan, title: str, resumes: str = "") -> RenderableType:
+def plan_page(found: Plan, title: str, first: str = "") -> RenderableType:
     """Show a plan: its checks, what a bounce would write and how long it may take, its rights, and the verdict."""
     verdict = "A bounce would proceed." if found.goes_on else "A bounce would not proceed."
     page: list[RenderableType] = [Text(plain(f"Plan for {title}; nothing was changed"), style="bold")]
-    if resumes:
-        page.append(Text(f"{MIND[0]} {plain(resumes)}", style=MIND[1]))
+    if first:
+        page.append(Text(f"{MIND[0]} {plain(first)}", style=MIND[1]))
     sections = {
         "Checks": _checks(found),
         "What it would write": _writes(found),

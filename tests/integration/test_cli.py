@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +21,8 @@ import pytest
 from builders import NOW, kubeconfig, request
 from pytest_mock import MockerFixture
 from rich.text import Text
+from sandbox_api import workload
+from test_real_world import made
 
 from mecbounce import cli
 from mecbounce.cli import commands, options
@@ -281,7 +285,9 @@ class TestRecords:
         again = ("run", "mec-0", "--state", tmp_path / "r.json", "-o", output)
         assert command(*again) == status
         told = command.out + command.err
-        assert "its run was stopped before it could say so. The same command again begins a new one." in told
+        late = status in (4, 5)  # the old pod runs: its deletion was lost, and it is bounced anew
+        then = "waits on, if its replacement is not back" if late else "begins a new one"
+        assert f"its run was stopped before it could say so. The same command again {then}." in told
         assert output == "text" or json.loads(command.out)["event"] == event
         assert deletes(sandbox) == 0
         assert command(*again) == 0
@@ -371,7 +377,7 @@ class TestRecords:
     def test_a_fault_of_mecbounce_is_not_called_one_of_usage(
         self, command: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def impossible(*_: object) -> None:
+        def impossible(*_: object, **__: object) -> None:
             raise ImpossibleEvent("pod_gone can't happen in DONE: please report this")
 
         monkeypatch.setattr(BounceTask, "go_on", impossible)
@@ -418,20 +424,7 @@ class TestRecords:
         assert command("status", "--state", path, "-o", "json") == 0
         found = json.loads(command.out)
         assert (found["state"], found["finished"]) == ("INIT_CHECKS", False)
-        assert found["next_commands"] == [f"mecbounce run mec-0 -n default --node {NODE} --state {path}"]
-
-    def test_the_next_command_repeats_the_options_and_waits_on(
-        self, command: Command, sandbox: Sandbox, tmp_path: Path
-    ) -> None:
-        SCENARIOS["not-recreated"].set_up(sandbox)
-        before = uid(sandbox)
-        options = ("--context", "sandbox", "--node", NODE, "--ready-timeout", "0.2s", "--no-events")
-        assert command("run", "mec-0", *options, "--state", tmp_path / "r.json") == 5
-        words = shlex.split(command.out.splitlines()[-1])
-        assert words[:3] == ["mecbounce", "run", "mec-0"]
-        assert {*options, "--pod-uid", before, str(tmp_path / "r.json")} <= {*words}
-        assert command(*words[1:]) == 5
-        assert deletes(sandbox) == 1
+        assert found["next_commands"] == [f"mecbounce run mec-0 -n default --state {path}"]
 
     @pytest.mark.parametrize(
         "other", [{"server": "https://b"}, {"name": "prod-eu"}, {"namespace": "mec"}, {"pod": "mec-1"}], ids=str
@@ -449,7 +442,7 @@ class TestRecords:
     ("words", "long"),
     [
         (("plan", "mec-0", "--node", NODE), "ready within 600 s  the default; container main's startup probe allows"),
-        (("status", "mec-0"), "ended: it can't be resumed"),
+        (("status", "mec-0"), "ended: the next run waits on"),
     ],
 )
 def test_piped_each_row_of_a_page_is_one_line_without_blanks_at_its_end(
@@ -460,7 +453,183 @@ def test_piped_each_row_of_a_page_is_one_line_without_blanks_at_its_end(
     assert command("run", "mec-0", "--node", NODE, "--termination-timeout", "0.2s") == 4
     command(*words)
     assert [line for line in command.out.splitlines() if line != line.rstrip()] == []
-    assert [len(line) > 100 for line in command.out.splitlines() if long in line] == [True]
+    assert [len(line) > 80 for line in command.out.splitlines() if long in line] == [True]
+
+
+class TestAgain:
+    """After exit 4 or 5 the same line waits on. It never deletes a late replacement."""
+
+    FAILS = ("run", "mec-0", "--ready-timeout", "0.3s", "--no-events")
+
+    @pytest.fixture
+    def late(self, sandbox: Sandbox) -> None:
+        """Let the node's replacement start too late."""
+        sandbox.behave(Behaviour(starts_after=0))
+        sandbox.add_node("mec-0")
+        sandbox.behave(Behaviour(starts_after=math.inf))
+
+    @pytest.fixture
+    def repaired(self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+        """Let replacements start from the next run's first look on."""
+        saw = BounceInTerminal.saw
+
+        def seen(terminal: BounceInTerminal, *look: Any) -> None:
+            saw(terminal, *look)
+            sandbox.behave(Behaviour(starts_after=0))
+
+        return lambda: monkeypatch.setattr(BounceInTerminal, "saw", seen)
+
+    @pytest.mark.usefixtures("late")
+    def test_the_same_line_waits_on_until_the_replacement_is_back(
+        self, command: Command, sandbox: Sandbox, repaired: Callable[[], None]
+    ) -> None:
+        assert command(*self.FAILS) == 5
+        replacement = uid(sandbox)
+        assert command(*self.FAILS) == 5
+        assert "waiting on for its replacement; nothing is deleted. --again begins a new bounce." in command.out
+        assert command("plan", "mec-0", "-o", "json") == 0
+        found = json.loads(command.out)
+        assert (found["would"], found["resumes"], found["event"]) == ("wait_on", "", "already_replaced")
+        assert command("status", "mec-0") == 0
+        words = shlex.split(command.out.splitlines()[-1])
+        assert words == ["mecbounce", "run", "mec-0", "-n", "default", "--ready-timeout", "0.6s"]
+        repaired()
+        assert command(*words[1:-1], "60s", "-o", "json") == 0
+        result = json.loads(command.out)
+        assert (result["new_pod"]["uid"], result["deletion"]) == (replacement, "already")
+        assert deletes(sandbox) == 1
+
+    def test_of_a_pod_with_a_generated_name_too_and_of_labels(
+        self, command: Command, sandbox: Sandbox, repaired: Callable[[], None]
+    ) -> None:
+        (old,) = made(sandbox, workload("ReplicaSet"))
+        sandbox.behave(Behaviour(image_pull_fails=True))
+        assert command("run", old, "--ready-timeout", "0.3s") == 5
+        assert command("run", "-l", "app=web", "--ready-timeout", "0.3s") == 5
+        words = shlex.split(command.out.splitlines()[-1])
+        assert words[:3] == ["mecbounce", "run", old]
+        repaired()
+        assert command(*words[1:-1], "60s") == 0
+        assert deletes(sandbox) == 1
+        assert command("plan", "-l", "app=web", "-o", "json") == 0
+        assert json.loads(command.out)["pod"]["name"] != old  # it is back: the labels mean the new one
+
+    @pytest.mark.usefixtures("late")
+    def test_with_again_a_new_bounce_begins(self, command: Command, sandbox: Sandbox) -> None:
+        assert command(*self.FAILS) == 5
+        assert command(*self.FAILS, "--again") == 5
+        assert deletes(sandbox) == 2
+
+    @pytest.mark.usefixtures("late")
+    def test_where_no_look_can_be_had_it_waits_on_and_what_stops_it_does_not_change_that(
+        self, command: Command, sandbox: Sandbox
+    ) -> None:
+        """The right to list pods is missing for a while: the run after that must not delete the replacement."""
+        assert command(*self.FAILS) == 5
+        sandbox.forbid("list", "pods")
+        assert command(*self.FAILS) == 3
+        assert "Changed: nothing: this run only waited on for the replacement" in command.out
+        sandbox.allow("list", "pods")
+        assert command(*self.FAILS) == 5
+        assert deletes(sandbox) == 1
+
+    @pytest.mark.usefixtures("late")
+    def test_killed_before_its_first_save_it_leaves_the_ended_record_in_its_place(
+        self, command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert command(*self.FAILS) == 5
+
+        def killed(*_: object) -> None:
+            raise RecordNotSaved("no space")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(FileStore, "save", killed)
+            assert command(*self.FAILS) == 2
+        assert command(*self.FAILS) == 5
+        assert deletes(sandbox) == 1
+
+    @pytest.mark.parametrize(
+        ("typed", "fields", "would"),
+        [
+            ((), {}, "wait_on"),
+            (("--node", NODE, "--ready-timeout", "1h", "--force"), {}, "wait_on"),
+            (("--pod-uid", GONE), {}, "wait_on"),
+            (("--pod-uid", GONE.replace("6", "7")), {}, "begin"),
+            (("--node", f"{NODE}9"), {}, "begin"),
+            (("--again",), {}, "begin"),
+            ((), {"server": "https://elsewhere"}, "begin"),
+            ((), {"untold": True}, "tell"),
+            (("--again",), {"untold": True}, "begin"),
+        ],
+    )
+    def test_what_was_typed_says_which_bounce_is_meant(
+        self,
+        command: Command,
+        sandbox: Sandbox,
+        tmp_path: Path,
+        typed: tuple[str, ...],
+        fields: dict[str, Any],
+        would: str,
+    ) -> None:
+        ended = ended_in(State.AWAIT_READY, Event.READY_TIMEOUT, GONE)
+        FileStore(tmp_path / "r.json").save(
+            ended.model_copy(update={"request": request(), "server": sandbox.url, "untold": False} | fields)
+        )
+        command("plan", "mec-0", "--state", tmp_path / "r.json", "-o", "json", *typed)
+        assert json.loads(command.out)["would"] == would
+
+
+class TestTyped:
+    """To resume a bounce its pod's name is enough; what is typed must not contradict it."""
+
+    def left(self, path: Path, **fields: Any) -> None:
+        FileStore(path).save(begin(request(**fields), NOW))
+
+    def test_the_name_alone_resumes_it_with_the_options_that_it_began_with(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        sandbox.add_node("mec-0", activity="rebuilding")
+        self.left(tmp_path / "r.json", force=True, timeouts={"ready": 300}, cluster_type="k8s_gitops")
+        assert command("run", "mec-0", "--state", tmp_path / "r.json") == 0
+        assert "It goes on with the options that it began with." in command.out
+        assert "The node is rebuilding; going on because of --force." in command.out
+        assert "AWAIT_READY, at most 300 s" in command.out
+
+    @pytest.mark.parametrize(
+        ("typed", "said"),
+        [
+            (("--ready-timeout", "5m"), "--ready-timeout 5m: the unfinished bounce of mec-0 began with 10m"),
+            (
+                ("--termination-timeout", "90"),
+                "--termination-timeout 90s: the unfinished bounce of mec-0 began without",
+            ),
+            (("--force",), "--force: the unfinished bounce of mec-0 began without it"),
+            (("--ready-when", "auto"), "--ready-when auto: the unfinished bounce of mec-0 began with started"),
+            (("--node", f"{NODE}9"), f"--node {NODE}9: the unfinished bounce of mec-0 began with {NODE}"),
+        ],
+    )
+    def test_one_that_contradicts_is_refused_with_the_command_that_resumes(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path, typed: tuple[str, ...], said: str
+    ) -> None:
+        sandbox.add_node("mec-0")
+        path = tmp_path / "r.json"
+        self.left(path, timeouts={"ready": 600}, ready_when="started")
+        for verb in ("plan", "run"):
+            assert command(verb, "mec-0", "--context", "sandbox", "--state", path, *typed) == 2
+            assert command.err.startswith(f"mecbounce: {said}")
+            assert sandbox.requests == ()
+        resume = f"mecbounce run mec-0 -n default --context sandbox --state {path}"
+        assert command.err.endswith(f". To resume it as it began: {resume}\n")
+        assert command(*shlex.split(resume)[1:]) == 0
+
+    def test_again_resumes_a_bounce_that_has_not_ended_and_says_so(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        sandbox.add_node("mec-0")
+        self.left(tmp_path / "r.json")
+        assert command("run", "mec-0", "--again", "--state", tmp_path / "r.json") == 0
+        assert "Z --again: the last bounce has not ended, so it is resumed.\n" in command.out
+        assert deletes(sandbox) == 1
 
 
 class TestTerminal:
@@ -551,7 +720,9 @@ class TestInterruption:
             )
             words = shlex.split(running.stdout.read().splitlines()[-1])
         sandbox.behave(Behaviour())
-        assert set(arguments[3:]) <= set(words)  # what is printed to be pasted is the same command
+        assert words[:5] == ["mecbounce", "run", "mec-0", "-n", "default"]
+        assert set(arguments[7:]) == set(words[5:])  # all but the node, which the record has
+        arguments[3:] = words[1:]
         again = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=PATIENCE)
         assert again.returncode == 0, again.stderr
         assert deletes(sandbox) == 1
@@ -628,10 +799,10 @@ class TestInterruption:
         calls: list[object] = []
         original = getattr(FileStore, method)
 
-        def interrupted(*arguments: object) -> Any:
+        def interrupted(*arguments: object, **options: object) -> Any:
             calls.append(arguments)
             last = len(calls) == times
-            returned = original(*arguments) if done or not last else None
+            returned = original(*arguments, **options) if done or not last else None
             if last:
                 signal.raise_signal(signal.SIGTERM)
                 signal.raise_signal(signal.SIGTERM)
@@ -909,6 +1080,7 @@ class TestBadInput:
         for verb in ("plan", "run"):
             assert command(verb, "mec-0", "--state", path) == 2
             assert f"--state: {path}: field request.pod: the record is of mec-7" in command.err
+            assert "That bounce has ended: use another place for this one, or move the record away" in command.err
         assert path.read_bytes() == before
         assert list(tmp_path.glob("r.json*")) == [path]
 
@@ -953,16 +1125,16 @@ class TestPlan:
         ]
 
     @pytest.mark.parametrize(
-        ("words", "field"),
-        [(("mec-1",), "request.pod"), (("mec-0", "--node", NODE, "--pod-uid", GONE), "request.pod_uid")],
+        ("words", "said"),
+        [(("mec-1",), "field request.pod: the record is of"), (("mec-0", "--pod-uid", GONE), f"--pod-uid {GONE}: ")],
     )
     def test_a_record_that_run_would_not_resume_is_refused_likewise(
-        self, command: Command, tmp_path: Path, words: tuple[str, ...], field: str
+        self, command: Command, tmp_path: Path, words: tuple[str, ...], said: str
     ) -> None:
         FileStore(tmp_path / "r.json").save(begin(request(pod_uid="a"), NOW))
         for verb in ("plan", "run"):
             assert command(verb, *words, "--state", tmp_path / "r.json") == 2
-            assert f"field {field}: the record is of" in command.err
+            assert said in command.err
 
     def test_an_unfinished_bounce_is_told_first(self, command: Command, sandbox: Sandbox, tmp_path: Path) -> None:
         sandbox.add_node("mec-0")
@@ -970,7 +1142,8 @@ class TestPlan:
         assert command("plan", "mec-0", "--node", NODE, "--state", tmp_path / "r.json") == 0
         assert command.out.splitlines()[1].startswith("! An unfinished bounce is recorded, in INIT_CHECKS: `mecbounce")
         assert command("plan", "mec-0", "--node", NODE, "-o", "json") == 0
-        assert json.loads(command.out)["resumes"] == ""
+        found = json.loads(command.out)
+        assert (found["would"], found["resumes"]) == ("begin", "")
 
     def test_a_node_that_the_pod_is_not_made_from_is_refused(self, command: Command, sandbox: Sandbox) -> None:
         sandbox.add_node("mec-0")

@@ -35,9 +35,10 @@ DEMO = "sandbox.demo"
 
 BOTTOM = {"quoting", "errors", "machine", "fields", "request", "kubernetes_api.objects", "kubernetes_api.node"}
 BOTTOM |= {"codes", "record"}
-PURE = {"checks", "probes", "diagnosis", "absence", "events", "retry", "messages"}
+PURE = {"again", "checks", "probes", "diagnosis", "absence", "events", "retry", "messages"}
 # What a pure function may need of the standard library: types and arithmetic on times that it is given.
-HARMLESS = {"__future__", "collections.abc", "dataclasses", "datetime", "random", "re", "typing"}  # random: seeded
+HARMLESS = {"__future__", "collections.abc", "dataclasses", "datetime", "enum", "math", "re", "typing"}
+HARMLESS |= {"random"}  # seeded
 PUBLIC = {"BounceRequest", "BounceTask", "KubernetesCluster", "MappingStore", "FileStore", "NodeRef", "Timeouts"}
 PUBLIC |= {"State", "Event", "ClusterType", "BounceResult"}
 

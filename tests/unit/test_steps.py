@@ -749,7 +749,7 @@ class TestAwaitReady:
         record = record_in(State.AWAIT_READY, deadline=60, old=old, request=request(node=None, pod="rs-a"))
         outcome = run(record, FakeCluster(FakeClock()), now=later(60))
         assert "pod_uid=" not in outcome.advice
-        assert "newest pods of its controller" in outcome.advice
+        assert "go_on(None, waits_on=record)" in outcome.advice
 
     def test_an_unreadable_resource_does_not_hide_that_nothing_recreated_it(self) -> None:
         cluster = FakeCluster(FakeClock())
