@@ -72,7 +72,6 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "that_one": ("Then bounce that incarnation, and no other", "{this_one}"),
     "wait_on": ("Keep waiting; deletes nothing, unless its replacement is back by then", "{same}"),
     "wait_or_delete": ("Keep waiting; deletes this incarnation only, if it still exists", "{this_one}"),
-    "wait_pods": ("Watch the pods", "kubectl get pods -n {namespace} --watch"),
 }
 
 CALLER = "whoever began this bounce"
@@ -98,7 +97,7 @@ FAILURES: Mapping[Event, tuple[str, str]] = {
     Event.ACCESS_DENIED: (ADMINISTRATORS, "rights"),
     Event.CLUSTER_UNREACHABLE: (ADMINISTRATORS, "api_server"),
 }
-# The replacement has a name that this bounce can't know: nothing of ours can wait for it.
+# The replacement has a name that this bounce can't know: there is nothing to wait on for.
 _BY_OTHER_NAME = (DiagnosisCode.NAME_GENERATED, DiagnosisCode.ROLLED_OUT)
 
 
@@ -113,7 +112,7 @@ def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[st
         return []
     if not record.finished:
         return [_filled("resume", record, given)]
-    found = [_going_on(record, record.ended_by)]
+    found = [] if diagnosis_code(record) in _BY_OTHER_NAME else [_going_on(record, record.ended_by)]
     if record.diagnosis is not None:
         code = record.diagnosis.code
         found.insert(0, code.look if isinstance(code, DiagnosisCode) else "pod")
@@ -127,8 +126,6 @@ def _going_on(record: BounceRecord, event: Event) -> str:
     code = diagnosis_code(record)
     if code == DiagnosisCode.DELETION_LOST:
         return "once_more"
-    if code in _BY_OTHER_NAME:
-        return "wait_pods"
     if event is Event.CANCELLED and still_waits_on(record):
         return "wait_on"
     if (event, code) == (Event.TERMINATION_TIMEOUT, DiagnosisCode.CLUSTER_UNREACHABLE):
