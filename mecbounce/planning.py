@@ -119,7 +119,8 @@ def plan(
     try:
         facts, _ = steps.gather(request, cluster, look, pinned, terms)
     except AccessDenied as error:
-        rights = _ask_for(request, cluster, _rights(checks.Facts(request), protection, writes=True, events=events))
+        needed = _rights(checks.Facts(request), protection, writes=True, events=events, pinned=pinned)
+        rights = _ask_for(request, cluster, needed)
         advice, message = _who_grants(request, rights), f"{one_line(error)}."
         return Plan(goes_on=False, event=Event.ACCESS_DENIED, message=message, advice=advice, rights=rights)
     except ClusterError as error:
@@ -127,7 +128,8 @@ def plan(
         return Plan(goes_on=False, event=Event.CLUSTER_UNREACHABLE, message=f"{one_line(error)}.", advice=advice)
     verdict, pod, timeouts = checks.judge(facts), facts.pod, request.timeouts
     spec = pod.spec if pod else None
-    rights = _ask_for(request, cluster, _rights(facts, protection, writes=verdict.event not in JOINING, events=events))
+    needed = _rights(facts, protection, writes=verdict.event not in JOINING, events=events, pinned=pinned)
+    rights = _ask_for(request, cluster, needed)
     deleted = pod if verdict.event is Event.CHECKS_PASSED else None
     dry_run, refused = _dry_run(request, deleted, cluster) if deleted else ("", False)
     eviction, budgets = _eviction(request, pod, cluster) if pod else ("", None)
@@ -228,11 +230,17 @@ def _waits_for_predecessor(request: BounceRequest, pod: Pod | None, cluster: Pla
 
 
 def _rights(
-    facts: checks.Facts, protection: ShutdownProtection | None, *, writes: bool, events: bool
+    facts: checks.Facts,
+    protection: ShutdownProtection | None,
+    *,
+    writes: bool,
+    events: bool,
+    pinned: PinnedPod | None = None,
 ) -> Iterator[Right]:
     """List the rights that a bounce needs; `writes`: also those to change the pod."""
     request, pod = facts.request, facts.pod
-    name = "" if facts.has_generated_name else request.pod
+    generated = pinned.generated_name if pinned else facts.has_generated_name
+    name = "" if generated else request.pod
     if (ref := request.node) is not None:
         namespaced = facts.node is None or not facts.node.cluster_scoped
         yield Right(verb="get", resource=ref.plural, group=ref.group, name=ref.name, namespaced=namespaced)

@@ -17,6 +17,7 @@ from mecbounce.kubernetes_api.objects import DisruptionBudget, Pod
 from mecbounce.machine import Event
 from mecbounce.planning import Plan, plan
 from mecbounce.protection import AnnotationProtection
+from mecbounce.record import PinnedPod
 
 SLOW = {"startupProbe": {"periodSeconds": 30, "failureThreshold": 60}}
 SLOW_SUM = "container app's startup probe allows 60 × 30 s + 30 s = 1,830 s"  # noqa: RUF001 -- a product
@@ -219,6 +220,15 @@ class TestRights:
         assert plan(request(), asked).advice == (
             "Whoever sets the rights of namespace default must allow it. Then plan again."
         )
+
+    def test_waiting_on_is_planned_with_the_old_pod_of_the_last_bounce(self) -> None:
+        """Its generated name has gone: without that pin the right to list all pods would not be asked for."""
+        asked = FakeCluster(FakeClock())
+        old = PinnedPod.of(pod(), []).model_copy(update={"generated_name": True})
+        found = plan(request(node=None, pod_uid="uid-1"), asked, pinned=old, events=False)
+        assert (found.goes_on, found.event, found.writes) == (True, Event.ALREADY_REPLACED, ())
+        assert "only waits for its replacement" in found.message
+        assert "may list pods of default/*" in asked.calls
 
     def test_a_pod_with_a_generated_name_needs_the_right_to_list_all(self) -> None:
         asked = cluster(metadata={"generateName": "mec-"})
