@@ -9,9 +9,11 @@ from mecbounce.errors import ClusterError, ConfigError, Interrupted, MecBounceEr
 from mecbounce.kubernetes_api import Cluster, PlanCluster
 from mecbounce.machine import Event, State
 from mecbounce.planning import Plan, plan
+from mecbounce.progress import Progress
 from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection, ShutdownProtection
-from mecbounce.record import BounceRecord, BounceResult, Deletion, Diagnosis, Notice, Protection
+from mecbounce.record import BounceRecord, Deletion, Diagnosis, Notice, Protection
 from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
+from mecbounce.result import BounceResult
 from mecbounce.stores import FileStore, MappingStore, Store
 from mecbounce.task import BounceTask, Step, Wait, advance, begin, cancel
 
@@ -43,6 +45,7 @@ __all__ = [
     "Notice",
     "Plan",
     "PlanCluster",
+    "Progress",
     "Protection",
     "ReadyWhen",
     "RecordError",

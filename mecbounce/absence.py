@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mecbounce.codes import ADMINISTRATORS, OPERATOR, DiagnosisCode
+from mecbounce.codes import ADMINISTRATORS, MAKER, OPERATOR, DiagnosisCode
 from mecbounce.diagnosis import bracketed, explanation, last_warning, listed, refusal
+from mecbounce.errors import NotFound, one_line
 from mecbounce.kubernetes_api.objects import Controller
 from mecbounce.record import Diagnosis
 
@@ -28,7 +29,7 @@ class Absence:
     """What was seen when no replacement had come. None and () mean not known. Times are by the API server's clock.
 
     `since`: what happened before can't be the cause. `came`: a replacement that an earlier look has shown.
-    `node` and `controller`: what they are now, or a text which says that they no longer exist. `pods` and
+    `node` and `controller`: what they are now, or why they no longer exist: an error, a text. `pods` and
     `replica_sets`: those of the namespace. `events`: those of the controller. `host`: the Kubernetes node that a
     DaemonSet's pod was on.
     """
@@ -37,7 +38,7 @@ class Absence:
     came: SeenPod | None = None
     pods: tuple[Pod, ...] = ()
     ref: NodeRef | None = None
-    node: Node | str | None = None
+    node: Node | NotFound | None = None
     controller: Controller | str | None = None
     events: tuple[PodEvent, ...] = ()
     replica_sets: tuple[Controller, ...] = ()
@@ -104,8 +105,8 @@ def _resource(seen: Absence) -> Diagnosis | None:
     ref, node = seen.ref, seen.node
     if ref is None or node is None:
         return None
-    if isinstance(node, str):
-        return Diagnosis.of(DiagnosisCode.NODE_MISSING, node)
+    if isinstance(node, NotFound):
+        return Diagnosis.of(DiagnosisCode.NODE_MISSING if node.served else DiagnosisCode.NODE_UNSERVED, one_line(node))
     if node.deleting:
         return Diagnosis.of(DiagnosisCode.NODE_DELETING, f"{ref} is being deleted")
     if node.is_down(ref):
@@ -269,7 +270,7 @@ def _nothing_came(old: PinnedPod, seen: Absence) -> Diagnosis:
 def _who_must_act(old: PinnedPod) -> str:
     """Name who must act for whatever makes the pod."""
     if old.controller is None:
-        return "whoever made the pod"
+        return MAKER
     return ADMINISTRATORS if old.controller.built_in_plural else OPERATOR
 
 

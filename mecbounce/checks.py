@@ -5,6 +5,7 @@ Pure: no I/O, no clock. A check may rely on the answers of the checks above it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -121,24 +122,25 @@ class Facts:
 
 @dataclass(frozen=True)
 class Check:
-    """A question, and what to do and say if the answer is yes.
+    """A statement that is true of a sound bounce, and what to do and say where it is not.
 
-    `code`: the event that ends the checks, or any other text: then a yes only gives a notice. `forced` is the notice
-    where `force` goes on in spite of a yes; None: `force` changes nothing. `needs`: ask it only if this was given,
-    "node" or "pod_uid".
+    `applies` is true where the statement is not. `code`: the event that then ends the checks, or any other text: then
+    there is only a notice. `forced` is the notice where `force` goes on all the same; None: `force` changes nothing.
+    `needs`: check it only if this was given, "node" or "pod_uid". `brief`: a plan names it among those that passed.
     """
 
     code: Event | str
-    question: str
+    statement: str
     applies: Callable[[Facts], bool]
     message: Callable[[Facts], str]
     advice: Callable[[Facts], str] = lambda _: ""
     forced: Callable[[Facts], str] | None = None
     needs: str = ""
+    brief: bool = False
 
     @property
     def event(self) -> Event | None:
-        """The event that a yes ends the checks with. None: it does not end them."""
+        """The event that ends the checks where the statement is not true. None: it does not end them."""
         return self.code if isinstance(self.code, Event) else None
 
 
@@ -147,14 +149,36 @@ class Finding(Frozen):
 
     code: str
     """Its stable name."""
-    question: str
-    """What it asks. A yes ends the checks, or earns a notice."""
-    answer: bool = False
-    """True: yes."""
+    statement: str
+    """What is true of a sound bounce."""
+    holds: bool = True
+    """False: the statement is not true. That ends the checks, or earns a notice."""
     ends: bool = False
     """True if the checks stop here."""
     notice: str = ""
-    """The notice of a yes that does not end the checks."""
+    """The notice of a statement that is not true and does not end the checks."""
+
+    @property
+    def question(self) -> str:
+        """Deprecated: `statement` says it the other way round."""
+        _goes("question", "statement")
+        return asked_as_before(self.statement)
+
+    @property
+    def answer(self) -> bool:
+        """Deprecated: `holds` is the opposite."""
+        _goes("answer", "holds")
+        return not self.holds
+
+
+def asked_as_before(statement: str) -> str:
+    """Turn a statement into a question, to which a yes ends the checks or earns a notice: as 0.2.0 put it."""
+    return f"Is this untrue: {statement}?"
+
+
+def _goes(name: str, instead: str) -> None:
+    text = f"Finding.{name} goes with the next version: use {instead}"
+    warnings.warn(text, DeprecationWarning, stacklevel=3)
 
 
 @dataclass(frozen=True)
@@ -165,6 +189,10 @@ class Verdict:
     message: str
     advice: str
     findings: tuple[Finding, ...]
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith("?") else f"{text}."
 
 
 def _down_advice(facts: Facts) -> str:
@@ -193,11 +221,12 @@ def _phase(facts: Facts) -> str:
 
 def _missing_advice(facts: Facts) -> str:
     ref = facts.request.node
-    maker = f"The operator of {ref.plural}.{ref.group}" if ref else "The pod's controller"
-    said = f"{maker} should have made it: look at its log and Events."
+    said = f"The operator of {ref.plural}.{ref.group} should have made it: look at its log and Events. " if ref else ""
     if looks_generated(facts.request.pod):
-        said = f"If {facts.request.pod} was a generated name, its controller has made another pod or wants none."
-    return f"{said} If the name or the namespace is wrong, correct it."
+        said = f"If {facts.request.pod} was a generated name, its controller has made another pod or wants none. "
+    elif ref is None:
+        return "If the name or the namespace is wrong, correct it. If not, whatever makes the pod has not made it."
+    return f"{said}If the name or the namespace is wrong, correct it."
 
 
 def _replaced_message(facts: Facts) -> str:
@@ -216,23 +245,24 @@ def _replaced_message(facts: Facts) -> str:
 CHECKS: tuple[Check, ...] = (
     Check(
         code=Event.NODE_UNSERVED,
-        question="Is the resource type unknown to the API server?",
+        statement="the API server knows the resource type",
         needs="node",
         applies=lambda facts: bool(facts.missing) and not facts.served,
-        message=lambda facts: f"{facts.missing}.",
+        message=lambda facts: _sentence(facts.missing),
         advice=lambda _: "Correct the node's group, version and plural, or have that resource type installed.",
     ),
     Check(
         code=Event.NODE_MISSING,
-        question="Is the custom resource missing?",
+        statement="custom resource exists",
+        brief=True,
         needs="node",
         applies=lambda facts: bool(facts.missing),
-        message=lambda facts: f"{facts.missing}.",
+        message=lambda facts: _sentence(facts.missing),
         advice=lambda _: "Check the namespace and the node's group, version, plural and name.",
     ),
     Check(
         code=Event.NODE_UNREADABLE,
-        question="Is its state something other than text?",
+        statement="its state is text",
         needs="node",
         applies=lambda facts: bool(facts.unreadable),
         message=lambda facts: f"{facts.request.node}: {facts.unreadable}.",
@@ -240,7 +270,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code=Event.NODE_DELETING,
-        question="Is it being deleted?",
+        statement="it is not being deleted",
         needs="node",
         applies=lambda facts: facts.node is not None and facts.node.deleting,
         message=lambda facts: (
@@ -251,7 +281,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code=Event.NODE_DOWN,
-        question="Is its desired state down?",
+        statement="it is not meant to be down",
         needs="node",
         applies=lambda facts: facts.down,
         message=lambda facts: (
@@ -262,7 +292,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="node_silent",
-        question="Does it have no desired state?",
+        statement="it is meant to be up",
+        brief=True,
         needs="node",
         applies=lambda facts: facts.node is not None and not facts.node.desired,
         message=lambda facts: (
@@ -271,14 +302,15 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code=Event.ALREADY_REPLACED,
-        question="Has the pinned incarnation gone already?",
+        statement="the pinned incarnation exists",
         needs="pod_uid",
         applies=lambda facts: facts.pod is None or facts.pod.uid != facts.pod_uid,
         message=_replaced_message,
     ),
     Check(
         code=Event.POD_MISSING,
-        question="Is the pod missing?",
+        statement="pod exists",
+        brief=True,
         applies=lambda facts: facts.pod is None,
         message=lambda facts: (
             f"{facts.who} does not exist"
@@ -289,7 +321,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code=Event.POD_STATIC,
-        question="Does it mirror a static pod?",
+        statement="it mirrors no static pod",
         applies=lambda facts: facts.pod is not None and facts.pod.mirrors_static_pod,
         message=lambda facts: (
             f"{facts.who} only mirrors a static pod of the kubelet on {_host(facts)}: deleting it restarts nothing "
@@ -302,7 +334,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code=Event.POD_UNMANAGED,
-        question="Is the pod without a controller?",
+        statement="it has an owner that recreates it",
+        brief=True,
         applies=lambda facts: facts.pod is not None and facts.maker is None,
         message=lambda facts: (
             f"{facts.who} has no controller"
@@ -319,7 +352,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="pod_owned",
-        question="Is the custom resource its owner, but not its controller?",
+        statement="that owner is its controller",
         needs="node",
         applies=lambda facts: facts.pod is not None and facts.pod.controller is None and facts.maker is not None,
         message=lambda facts: (
@@ -328,7 +361,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code=Event.POD_FOREIGN,
-        question="Is the pod made from another custom resource?",
+        statement="pod is made from no other custom resource",
         needs="node",
         applies=lambda facts: facts.other_resource is not None,
         message=lambda facts: f"{facts.who} is made from {facts.other_resource}, not from {facts.request.node}.",
@@ -339,7 +372,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="node_unverified",
-        question="Is the pod's link to the custom resource unverified?",
+        statement="its link to the custom resource is verified",
         needs="node",
         applies=lambda facts: bool(facts.unverified),
         message=lambda facts: (
@@ -349,13 +382,13 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code=Event.ALREADY_TERMINATING,
-        question="Is it terminating already?",
+        statement="pod is not terminating",
         applies=lambda facts: facts.pod is not None and facts.pod.terminating,
         message=lambda facts: f"{facts.who} is being deleted already: this bounce sends no DELETE and only waits.",
     ),
     Check(
         code=Event.POD_ENDED,
-        question="Have its containers ended, and is its name generated?",
+        statement="it has not ended, or its name is fixed",
         applies=lambda facts: facts.ended and facts.has_generated_name,
         message=lambda facts: (
             f"{facts.who} has ended ({_phase(facts)}), and {_controller(facts)} already has another pod, "
@@ -365,13 +398,13 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="pod_ended_in_place",
-        question="Have its containers ended, under a fixed name?",
+        statement="it has not ended",
         applies=lambda facts: facts.ended,
         message=lambda facts: f"The pod has ended ({_phase(facts)}): a bounce removes it, so that it can be recreated.",
     ),
     Check(
         code=Event.POD_OF_JOB,
-        question="Does it run only until its work is done, as a Job's pod does?",
+        statement="it runs for good, not only until its work is done",
         applies=lambda facts: facts.runs_until_done,
         message=lambda facts: (
             f"{facts.who} belongs to {_controller(facts)} and runs only until its work is done"
@@ -389,7 +422,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code=Event.NODE_REBUILDING,
-        question="Is the node rebuilding?",
+        statement="node is not rebuilding",
+        brief=True,
         needs="node",
         applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.rebuilding_values),
         message=lambda facts: f"{facts.request.node} is rebuilding; a bounce now would make it begin again.",
@@ -400,7 +434,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="node_catching_up",
-        question="Is the node catching up?",
+        statement="node is not catching up",
         needs="node",
         applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.catchup_values),
         message=lambda _: "The node is catching up; it goes on catching up after the bounce.",
@@ -415,12 +449,12 @@ def judge(facts: Facts, unchanged: str = "Nothing was changed.") -> Verdict:
     for check in CHECKS:
         if check.needs and given[check.needs] is None:
             continue
-        yes = check.applies(facts)
+        applies = check.applies(facts)
         goes_on = check.message if check.event is None else check.forced if facts.request.force else None
-        notice = goes_on(facts) if yes and goes_on else ""
-        ends = check.event if yes and goes_on is None else None
+        notice = goes_on(facts) if applies and goes_on else ""
+        ends = check.event if applies and goes_on is None else None
         findings.append(
-            Finding(code=check.code, question=check.question, answer=yes, ends=ends is not None, notice=notice)
+            Finding(code=check.code, statement=check.statement, holds=not applies, ends=ends is not None, notice=notice)
         )
         if ends is not None:
             message = check.message(facts)

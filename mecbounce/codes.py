@@ -1,7 +1,7 @@
 """The causes of a failure: one row for each, from which the tables of docs/operations.md are written.
 
 A row is the code, its table in docs/operations.md, where to look, who must act, and below it what that means for the
-node and what to do. Where to look is a key of `COMMANDS` in `cli/next_commands.py`. Who must act may have alternatives;
+node and what to do. Where to look is a key of `COMMANDS` in `next_commands.py`. Who must act may have alternatives;
 in each, `...` stands for a name from the evidence. When a cause is given is decided in `diagnosis.py` and `absence.py`.
 """
 
@@ -13,6 +13,8 @@ from typing import Self
 ADMINISTRATORS = "the cluster's administrators"
 OPERATOR = "the owners of the operator"
 APPLICATION = "the owners of the application"
+MAKER = "whoever made the pod"
+MAKERS = (OPERATOR, ADMINISTRATORS, MAKER)  # of whatever makes the pod: an operator, a built-in controller, somebody
 
 
 class DiagnosisCode(StrEnum):
@@ -68,15 +70,17 @@ class DiagnosisCode(StrEnum):
     """Not known, in either wait: the API server gave no answer at the deadline, nor for the API timeout after it."""
 
     # Nothing has replaced it.
+    NODE_UNSERVED = "node_unserved", "not replaced", "node_types", "whoever removed the resource type"
+    """The type of its custom resource was removed meanwhile, and the resource with it."""
     NODE_MISSING = "node_missing", "not replaced", "nodes", "whoever removed the custom resource"
     """Its custom resource was removed meanwhile."""
     NODE_DELETING = "node_deleting", "not replaced", "node_finalizers", "whoever deletes the custom resource"
     """Its custom resource is being deleted, so nothing makes its pod."""
     NODE_DOWN = "node_down", "not replaced", "node", "whoever turned it down"
     """It was turned down meanwhile: it stays down."""
-    REPLACEMENT_TERMINATING = "replacement_terminating", "not replaced", "pod", OPERATOR
+    REPLACEMENT_TERMINATING = "replacement_terminating", "not replaced", "pod", *MAKERS
     """Its replacement is being deleted as well. Find out who deletes it."""
-    OTHER_CONTROLLER = "other_controller", "not replaced", "pod", OPERATOR
+    OTHER_CONTROLLER = "other_controller", "not replaced", "pod", *MAKERS
     """A pod of its name exists and belongs to another controller, or to none."""
     ROLLED_OUT = "rolled_out", "not replaced", "pods", "nobody: look at the pods of ..."
     """Its Deployment was rolled out meanwhile: pods of another ReplicaSet have taken its place."""
@@ -103,13 +107,13 @@ class DiagnosisCode(StrEnum):
     """Its namespace is being deleted, so nothing can be made in it."""
     ACCOUNT_MISSING = "account_missing", "not replaced", "accounts", "whoever removed ServiceAccount ..."
     """The ServiceAccount of its pod was removed."""
-    CREATION_FAILED = "creation_failed", "not replaced", "controller", OPERATOR
+    CREATION_FAILED = "creation_failed", "not replaced", "controller", OPERATOR, ADMINISTRATORS
     """Its controller tried to make a pod and could not."""
     CONTROLLER_PAUSED = "controller_paused", "not replaced", "controller", "whoever paused ..."
     """Its operator was told to leave it alone: by `spec.paused`, or an annotation that means the same."""
-    TOO_FEW_REPLACEMENTS = "too_few_replacements", "not replaced", "controller", OPERATOR
+    TOO_FEW_REPLACEMENTS = "too_few_replacements", "not replaced", "controller", OPERATOR, ADMINISTRATORS
     """More pods of its controller have gone, and fewer replacements are back."""
-    OTHER_NAME = "other_name", "not replaced", "pods", OPERATOR
+    OTHER_NAME = "other_name", "not replaced", "pods", OPERATOR, ADMINISTRATORS
     """Its controller has made pods of other names meanwhile, one of which may take its place."""
     NAME_GENERATED = "name_generated", "not replaced", "pods", "nobody: look at the newest pods of its controller"
     """Not known: its pod had gone before this bounce, and its name looks generated, so its replacement has a different
@@ -117,9 +121,9 @@ class DiagnosisCode(StrEnum):
     TERMINATING_AGAIN = "terminating_again", "not replaced", "pod", ADMINISTRATORS
     """The old pod had disappeared and exists again, being deleted: the API server shows older data, or a cache in front
     of it does. Fix the cause, then keep waiting."""
-    NOT_RECREATED = "not_recreated", "not replaced", "maker", OPERATOR
+    NOT_RECREATED = "not_recreated", "not replaced", "maker", *MAKERS
     """Its controller has not made a pod, or no further one after its replacement went too, and does not say why. See
-    the operator's log. Where nothing controlled the pod, whoever made it must act."""
+    the operator's log, if an operator makes it. Where nothing controlled the pod, whoever made it must act."""
 
     # The new pod is not back.
     POD_ENDED = "pod_ended", "not back", "pod", ADMINISTRATORS, APPLICATION

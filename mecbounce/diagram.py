@@ -49,22 +49,22 @@ def bounce(record: BounceRecord | None = None) -> str:
 
 
 def init_checks() -> str:
-    """Draw the checks in order: each question, and where yes and no lead."""
+    """Draw the checks in order: each statement, and where it leads if it is true and if it is not."""
     lines = ["---", f"title: {State.INIT_CHECKS}, in order", "---", "flowchart TD"]
     lines.append(f"    start([{State.INIT_CHECKS}]) --> {CHECKS[0].code}")
     dest = follow(State.INIT_CHECKS, Event.CHECKS_PASSED)
     passed = f'{Event.CHECKS_PASSED}(["{Event.CHECKS_PASSED}<br/>{dest}"])'
     for number, check in enumerate(CHECKS):
         after = CHECKS[number + 1].code if number + 1 < len(CHECKS) else passed
-        lines.append(f'    {check.code}{{{{"{check.question}"}}}}')
+        lines.append(f'    {check.code}{{{{"{check.statement}"}}}}')
         if check.event is None:
-            lines.append(f'    {check.code} -- "yes: go on with a notice, or no" --> {after}')
+            lines.append(f'    {check.code} -- "yes, or no: a notice" --> {after}')
             continue
-        goes_on = "no, or yes with force: a notice" if check.forced else "no"
+        goes_on = "yes, or no with force: a notice" if check.forced else "yes"
         dest = follow(State.INIT_CHECKS, check.event)
         style = "bad" if dest is State.FAILED else "good"
         lines.append(f'    {check.code} -- "{goes_on}" --> {after}')
-        lines.append(f'    {check.code} -- "yes" --> {check.code}_end(["{check.event}<br/>{dest}"]):::{style}')
+        lines.append(f'    {check.code} -- "no" --> {check.code}_end(["{check.event}<br/>{dest}"]):::{style}')
     lines.append(f"    class {Event.CHECKS_PASSED} good")
     lines += [f"    {style}" for style in _STYLES[:2]]
     return "\n".join(lines) + "\n"

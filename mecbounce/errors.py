@@ -23,7 +23,13 @@ A bounce that fails raises nothing: its `BounceResult` has the state FAILED.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+
 from mecbounce.quoting import quoted
+
+MOST_NEAR = 3  # names that an error offers
+ALIKE = 0.6  # of 1, by SequenceMatcher: the limit of difflib's get_close_matches
 
 
 class MecBounceError(Exception):
@@ -87,11 +93,15 @@ class AccessDenied(ClusterError):
 
 
 class NotFound(ClusterError):
-    """404. `served` is False where the API server does not know the resource type at all."""
+    """404. `served` is False where the API server does not know the resource type at all.
 
-    def __init__(self, message: str, *, served: bool = True) -> None:
+    `near`: which names may have been meant, as the end of a sentence; empty if none is known.
+    """
+
+    def __init__(self, message: str, *, served: bool = True, near: str = "") -> None:
         super().__init__(message)
         self.served = served
+        self.near = near
 
 
 class Conflict(ClusterError):
@@ -109,3 +119,23 @@ def one_line(error: BaseException) -> str:
     except (Exception, SystemExit, KeyboardInterrupt):  # noqa: BLE001 -- the class may be a user's: its `__str__` must not end the bounce
         text = ""
     return text.rstrip(".") or type(error).__name__
+
+
+def did_you_mean(typed: str, known: Iterable[str]) -> str:
+    """Name those of the known names that may be meant, as the end of an error. Empty: none is near.
+
+    Near is what looks alike, and what begins with what was typed, as the pods of a Deployment do. If a name looks the
+    same, it alone is meant.
+    """
+    alike = {name: SequenceMatcher(None, _as_seen(typed), _as_seen(name)).ratio() for name in known}
+    begun = {name for name in alike if typed and name.startswith(typed.casefold())}
+    near = sorted(begun | {name for name in alike if alike[name] >= ALIKE}, key=lambda name: (-alike[name], name))
+    if not near:
+        return ""
+    *others, last = [name for name in near if alike[name] == 1] or near[:MOST_NEAR]
+    return f"; did you mean {', '.join(others)}{' or ' if others else ''}{last}?"
+
+
+def _as_seen(name: str) -> str:
+    """Make the same of signs that are easily taken for one another."""
+    return name.casefold().translate(str.maketrans("ol_", "01-"))

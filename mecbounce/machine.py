@@ -69,8 +69,8 @@ class Event(StrEnum):
     """It rebuilds, and a bounce would make it begin again. Wait. Use `force` only where that is worse than to begin
     again."""
     POD_MISSING = "pod_missing"
-    """It is meant to be up and has no pod: a bounce can't help. Find out why nothing makes it; see the operator's
-    log."""
+    """It is meant to be up and has no pod: a bounce can't help. Find out why nothing makes it; see the operator's log.
+    Without a custom resource the name or the namespace may be wrong."""
     POD_STATIC = "pod_static"
     """It runs on: its pod only mirrors a static pod of a kubelet, and deleting that restarts nothing. `force` does not
     change that. Restart it on its Kubernetes node: take its manifest out of the kubelet's folder of static pods, and

@@ -34,7 +34,7 @@ class Terms:
     timeout: str
     """How a longer timeout is written. `{which}` is termination or ready; it is `{seconds}`, or the text `{time}`."""
     anew: str
-    """What begins a new bounce where the replacement of the last one is not back."""
+    """What begins a new bounce where the replacement of the last one is not back: a sentence."""
     force: str
     """How `force` is written."""
     uid: Callable[[str], str] = str
@@ -44,12 +44,12 @@ class Terms:
 
 
 TASK = Terms(
-    bounce_again="start a new bounce with an empty step state",
-    bounce_this_uid="start a new bounce with pod_uid={uid} and an empty step state",
-    wait_on="start a new bounce with pod_uid={uid} and an empty step state",
-    wait_on_renamed="start a new bounce with go_on(None, waits_on=record)",
+    bounce_again="call the task's forget() and perform it again",
+    bounce_this_uid="call the task's forget() and perform one with pod_uid={uid}",
+    wait_on="call the task's forget() and perform one with pod_uid={uid}",
+    wait_on_renamed="call the task's go_on(None, waits_on=record)",
     timeout="Timeouts({which}={seconds:g})",
-    anew="An empty step state",
+    anew="To begin a new bounce, call the task's forget() and perform it again.",
     force="force=True",
 )
 COMMAND = Terms(
@@ -58,7 +58,7 @@ COMMAND = Terms(
     wait_on="run the same command again while it is not back",
     wait_on_renamed="run the same command again",
     timeout="--{which}-timeout {time}",
-    anew="--again",
+    anew="--again begins a new bounce.",
     force="--force",
 )
 
@@ -273,7 +273,7 @@ def waits_on(ended: BounceRecord, terms: Terms) -> str:
     """Say that a bounce waits on for the replacement of one that has ended."""
     return (
         f"The last bounce of {ended.request.pod} ended at {utc(ended.entered_at)} by {ended.ended_by}: waiting on for "
-        f"its replacement; nothing is deleted. {terms.anew} begins a new bounce."
+        f"its replacement; nothing is deleted. {terms.anew}"
     )
 
 

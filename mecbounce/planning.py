@@ -194,7 +194,7 @@ def _writes(
     if events and _goes_on(event):
         maker = facts.named or (pod.controller if pod else None)
         about = maker.called if maker else target
-        yield Write(verb="POST", target=about, terms="Kubernetes Event Bounced or BounceFailed, at the end")
+        yield Write(verb="POST", target=about, terms="Kubernetes Event Bounced or BounceFailed")
 
 
 def _goes_on(event: Event) -> bool:

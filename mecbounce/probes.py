@@ -183,12 +183,16 @@ def running_since(pod: Pod) -> datetime | None:
 
 @dataclass(frozen=True)
 class StartupProgress:
-    """How much of its startup probe's budget a container has used; `left` is in seconds, at least 0."""
+    """How much of its startup probe's budget a container has used.
+
+    `left` is in seconds, at least 0; `used` is the part of the budget, from 0 to 1.
+    """
 
     container: str
     tries: int
     allowed: int
     left: float
+    used: float
 
 
 def startup_progress(pod: Pod, server_now: datetime) -> StartupProgress | None:
@@ -203,13 +207,14 @@ def startup_progress(pod: Pod, server_now: datetime) -> StartupProgress | None:
         since = status.state.running.started_at
         if since is None:
             continue
-        ran = max(0.0, (server_now - since).total_seconds())
+        ran, budget = max(0.0, (server_now - since).total_seconds()), probe_budget(probe)
         tries = int((ran - probe.initial_delay_seconds) / max(probe.period_seconds, probe.timeout_seconds, 1))
         return StartupProgress(
             container=container.name,
             tries=min(max(0, tries), probe.failure_threshold),
             allowed=probe.failure_threshold,
-            left=max(0.0, probe_budget(probe) - ran),
+            left=max(0.0, budget - ran),
+            used=min(1.0, ran / max(budget, 1.0)),
         )
     return None
 

@@ -1,9 +1,8 @@
-"""What a bounce remembers, and how it ended: frozen data, saved as JSON. Times are in UTC, durations in seconds."""
+"""What a bounce remembers: frozen data, saved as JSON. Times are in UTC, durations in seconds."""
 
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -433,61 +432,6 @@ class BounceRecord(Frozen):
         if all(getattr(self, name) == value for name, value in changes.items()):
             return self
         return self.model_copy(update={**changes, "revision": self.revision + 1})
-
-
-class BounceResult(Frozen):
-    """How a bounce ended."""
-
-    state: State
-    """DONE or FAILED."""
-    event: Event
-    """What ended it."""
-    failed_in: State | None
-    """The state in which it failed. None: it is DONE."""
-    message: str
-    """What happened."""
-    advice: str
-    """What to do next. Empty if nothing is to be done."""
-    diagnosis: Diagnosis | None
-    """Why it failed at the DELETE or at a deadline. None: it did not."""
-    old_pod: SeenPod | None
-    """The pod that was to be bounced. None: it was never seen."""
-    new_pod: SeenPod | None
-    """Its replacement. None: none was seen."""
-    deletion: Deletion
-    """What is known of the pod's deletion."""
-    protection: Protection | None
-    """What happened to the pod's shutdown protection. None: it was not tried."""
-    durations: Mapping[State, float]
-    """How long each state took, in seconds, in order."""
-    notices: tuple[Notice, ...]
-    """What is worth knowing but did not stop it, in order."""
-
-    @classmethod
-    def of(cls, record: BounceRecord) -> Self:
-        """Summarise a finished record. Raises ValueError while it is unfinished."""
-        old = record.old_pod
-        return cls(
-            state=record.state,
-            event=record.ended_by,
-            failed_in=record.failed_in,
-            message=record.message,
-            advice=record.advice,
-            diagnosis=record.diagnosis,
-            old_pod=SeenPod(name=old.name, uid=old.uid, images=old.images, host=old.host) if old else None,
-            new_pod=record.new_pod,
-            deletion=record.deletion,
-            protection=record.protection,
-            durations=record.durations,
-            notices=record.notices,
-        )
-
-    @property
-    def deletion_was_possible(self) -> bool:
-        """Deprecated: `deletion` tells more."""
-        text = "BounceResult.deletion_was_possible goes with the next version: use deletion"
-        warnings.warn(text, DeprecationWarning, stacklevel=2)
-        return State.DELETE_POD in self.durations
 
 
 def refuse_other_pod(record: BounceRecord, request: BounceRequest, where: str) -> None:

@@ -186,7 +186,7 @@ def gather(
         try:
             facts = replace(facts, node=Node.read(cluster.node(request.namespace, request.node), request.node))
         except NotFound as error:
-            return replace(facts, missing=one_line(error), served=error.served), ()
+            return replace(facts, missing=f"{one_line(error)}{error.near}", served=error.served), ()
         except UnreadableField as error:
             return replace(facts, unreadable=str(error)), ()
     pods: tuple[Pod, ...] = ()
@@ -433,7 +433,7 @@ def failed(
 # --- looks for a diagnosis: best effort --------------------------------------------------------------------------
 
 
-def _node_now(context: Context) -> tuple[Node | str | None, Mapping[str, Any] | None]:
+def _node_now(context: Context) -> tuple[Node | NotFound | None, Mapping[str, Any] | None]:
     """Read the custom resource again: give its state, or why it no longer exists; and its JSON."""
     ref = context.request.node
     if ref is None:
@@ -442,7 +442,7 @@ def _node_now(context: Context) -> tuple[Node | str | None, Mapping[str, Any] | 
         resource = context.cluster.node(context.request.namespace, ref)
         return Node.read(resource, ref), resource
     except NotFound as error:
-        return one_line(error), None
+        return error, None
     except (ClusterError, UnreadableField):
         return None, None
 

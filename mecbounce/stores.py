@@ -47,6 +47,10 @@ class Store(Protocol):
         """
         ...
 
+    def clear(self) -> None:
+        """Remove the record of a bounce that has ended, durably. Raises RecordError if it has not ended; it stays."""
+        ...
+
 
 class MappingStore:
     """The record as plain JSON data under one key of a mapping, such as a task's step state.
@@ -84,11 +88,25 @@ class MappingStore:
 
     def save(self, record: BounceRecord) -> None:
         _refuse_stale(self.load(), record)
+        self._put(record)
+
+    def clear(self) -> None:
+        """Remove the key and flush. Raises RecordError if the bounce has not ended; its record stays."""
+        record = self.load()
+        if record is not None:
+            _refuse_unfinished(record, str(self))
+            self._put(None)
+
+    def _put(self, record: BounceRecord | None) -> None:
+        """Store a record, or none, and flush. If that fails, the mapping gets its old content back."""
         before: dict[str, Any] | None = None
         try:
             mapping = self._present()
             before = {key: value for key, value in mapping.items() if key == self._key}
-            mapping[self._key] = record.model_dump(mode="json")
+            if record is None:
+                del mapping[self._key]
+            else:
+                mapping[self._key] = record.model_dump(mode="json")
             self._flush()
         except BaseException as error:
             if before is not None:
@@ -99,8 +117,9 @@ class MappingStore:
                 raise RecordNotSaved(f"{self}: the step state could not be saved: {one_line(error)}") from error
             raise
         if not self._holds_what_was_saved and self.load() != record:
+            fault = "does not hold what was saved, so the next step was not taken" if record else "still has the record"
             raise RecordNotSaved(
-                f"{self}: after flush() the step state does not hold what was saved, so the next step was not taken. "
+                f"{self}: after flush() the step state {fault}. "
                 "If flush() puts another mapping in its place, give MappingStore a callable that returns the present "
                 "one, such as `lambda: self.step_state`."
             )
@@ -160,6 +179,11 @@ class FileStore:
                 return self.path.replace(last)
             FileStore(last)._replace(_as_json(record))
             return last
+
+    def clear(self) -> None:
+        """Set a finished record aside. Raises RecordError if the bounce has not ended; its record stays."""
+        if self.set_aside() is None and (record := self.load()) is not None:
+            _refuse_unfinished(record, str(self))
 
     def try_place(self) -> None:
         """Lock and write like a save, but in a temporary file. Raises RecordNotSaved."""
@@ -269,6 +293,14 @@ def _refuse_stale(stored: BounceRecord | None, record: BounceRecord) -> None:
     if found != expected:
         raise Superseded(
             f"Another runner has taken over the bounce of {record.request.pod}; it goes on there, this one stops."
+        )
+
+
+def _refuse_unfinished(record: BounceRecord, where: str) -> None:
+    if not record.finished:
+        raise RecordError(
+            f"{where}: the bounce of {record.request.pod} has not ended, it is in {record.state}: its record is needed "
+            "to resume it and was left as it is. Perform the bounce to its end first."
         )
 
 

@@ -9,23 +9,23 @@ from __future__ import annotations
 import os
 import threading
 import uuid
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from mecbounce import diagnosis, events, messages, probes, retry, steps
 from mecbounce.errors import AccessDenied, ClusterError, Interrupted, one_line
 from mecbounce.kubernetes_api.objects import Pod
+from mecbounce.logs import EventLog
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
 from mecbounce.messages import TASK, Terms
+from mecbounce.progress import LastLook, Progress
 from mecbounce.protection import ShutdownProtection
 from mecbounce.record import (
     BounceRecord,
-    BounceResult,
     Notice,
     PinnedPod,
     Protection,
@@ -34,13 +34,14 @@ from mecbounce.record import (
     refuse_other_pod,
 )
 from mecbounce.request import BounceRequest
+from mecbounce.result import BounceResult
 from mecbounce.steps import HANDLERS, Context, Look, Outcome
 
 if TYPE_CHECKING:
     from mecbounce.kubernetes_api import Cluster, PodWatch
     from mecbounce.stores import Store
 
-log = structlog.get_logger("mecbounce.bounce")
+log = EventLog("mecbounce.bounce")
 
 NOTICE_SKEW = timedelta(seconds=30)  # a larger difference of the two clocks gets a notice
 DETAIL_EVERY = timedelta(seconds=1)  # between two saves of details
@@ -62,6 +63,12 @@ class Step:
 
     record: BounceRecord
     wait: Wait | None
+    reported_again: bool = False  # it had ended before this call, which did nothing
+
+    @property
+    def result(self) -> BounceResult | None:
+        """How the bounce ended. None: it has not."""
+        return BounceResult.of(self.record, reported_again=self.reported_again) if self.record.finished else None
 
 
 def begin(
@@ -109,7 +116,7 @@ def advance(
     without it, each look is a request.
     """
     if record.finished:
-        return Step(record, None)
+        return Step(record, None, reported_again=True)
     looked = look or (lambda name: cluster.pods(record.request.namespace, name))
     context = Context(record, now, cluster, looked, protection, terms)
     server_time = cluster.server_time  # read before this step's requests, which take time
@@ -163,8 +170,9 @@ class BounceTask:
     `protection` is tried before the deletion. `stop` is asked between steps and while waiting: before the deletion True
     cancels the bounce. Once the DELETE may have been sent, `Interrupted` is raised and the next run resumes.
 
-    `notify` gets each notice once, after it was saved; `observe` each saved record; `saw` the pods of each look of
-    `perform`. Their exceptions are logged and have no effect, but for KeyboardInterrupt, which may be a signal's.
+    `notify` gets each notice once, after it was saved; `observe` each saved record; `progress` where the bounce stands,
+    after each look and each save. Their exceptions are logged and have no effect, but for KeyboardInterrupt, which may
+    be a signal's. `saw` is deprecated: it gets the pods of each look of `perform`.
 
     `terms`: the words in which messages tell what to do next. `events`: write a Kubernetes Event before the DELETE and
     one at the end (`mecbounce.events`). Best effort: a failure is logged, and a resumed bounce may miss or repeat one.
@@ -179,6 +187,7 @@ class BounceTask:
         protection: ShutdownProtection | None = None,
         notify: Callable[[Notice], object] | None = None,
         observe: Callable[[BounceRecord], object] | None = None,
+        progress: Callable[[Progress], object] | None = None,
         saw: Callable[[tuple[Pod, ...]], object] | None = None,
         stop: Callable[[], bool] | None = None,
         events: bool = True,
@@ -191,7 +200,12 @@ class BounceTask:
         self._protection = protection
         self._notify = notify or (lambda _: None)
         self._observe = observe or (lambda _: None)
+        self._progress = progress
+        if saw is not None:
+            text = "BounceTask(saw=...) goes with the next version: use progress, and the pods in its `look`"
+            warnings.warn(text, DeprecationWarning, stacklevel=2)
         self._saw = saw or (lambda _: None)
+        self._look: LastLook | None = None
         self._stop = stop or (lambda: False)
         self._events = events
         self._terms = terms
@@ -202,7 +216,7 @@ class BounceTask:
         self._log = log.bind(namespace=request.namespace, pod=request.pod)
 
     def perform(self) -> BounceResult:
-        """Bounce, or resume the stored bounce; a finished one is only reported again. Blocks until the end.
+        """Bounce, or resume the stored bounce. One that has ended is only reported again, until `forget`. Blocks.
 
         Raises Interrupted, Superseded, and RecordError if the record can't be read or saved. What `stop` raises goes
         through: the last step was saved.
@@ -216,6 +230,7 @@ class BounceTask:
         store's record has changed since it was loaded, raises Superseded.
         """
         with self._first_call() as first:
+            reported_again = record is not None and record.finished
             if record is None:
                 record = self._begun(waits_on)
             elif not record.finished:
@@ -225,11 +240,11 @@ class BounceTask:
                     if self._stop():
                         record = self._cancel_or_interrupt(record, announced=first and self._announced(record))
                         continue
-                    step = self._step(record, lambda name: self._seen(watch.look(name)))
+                    step = self._step(record, watch)
                     record = step.record
                     if step.wait is not None:
                         self.wait_till_ok(step.wait, watch)
-            return BounceResult.of(record)
+            return BounceResult.of(record, reported_again=reported_again)
 
     def advance(self) -> Step:
         """Take one step, for a runner that calls again after `Step.wait.seconds`, until `Step.wait` is None.
@@ -246,6 +261,16 @@ class BounceTask:
                 before, record = record, record.model_copy(update={"revision": record.revision + 1})
                 self._save(before, record)
             return self._step(record, None)
+
+    def forget(self) -> None:
+        """Remove the record of a bounce of this pod that has ended: the next `perform` or `advance` begins anew.
+
+        Raises RecordError if it has not ended, and if the record can't be read or removed; it stays as it is.
+        """
+        record = self._store.load()
+        if record is not None:
+            refuse_other_pod(record, self._request, str(self._store))
+            self._store.clear()
 
     def _stored(self) -> BounceRecord | None:
         """Load the record to go on with. None: there is none."""
@@ -289,21 +314,33 @@ class BounceTask:
         self._save(record.model_copy(update={"notices": kept}), after)
         return after
 
-    def _step(self, record: BounceRecord, look: Look | None) -> Step:
+    def _step(self, record: BounceRecord, watch: PodWatch | None) -> Step:
+        def look(name: str | None) -> tuple[Pod, ...]:
+            return self._seen(watch.look(name) if watch else self._cluster.pods(self._request.namespace, name))
+
         step = advance(record, self._cluster, self._clock(), protection=self._protection, look=look, terms=self._terms)
         if step.record.state is State.DELETE_POD and record.state is State.DISABLE_PROTECTION:
             step = replace(step, record=_entered_now(step.record, self._clock()))
-        if look is not None and _differs_in_details(record, step.record):
+        if watch is not None and _differs_in_details(record, step.record):
             now = self._clock()
             if now < self._saved_detail_at + DETAIL_EVERY:
+                self._show(record)
                 return Step(record, step.wait)  # the next look shows the same details
             self._saved_detail_at = now
         self._save(record, step.record)
         return step
 
     def _seen(self, pods: tuple[Pod, ...]) -> tuple[Pod, ...]:
-        self._guarded(self._saw, pods)
+        now = self._clock()
+        self._look = LastLook(pods, (self._cluster.server_time or now) - now)
+        with self._guarded(self._saw):
+            self._saw(pods)
         return pods
+
+    def _show(self, record: BounceRecord) -> None:
+        if self._progress is not None:
+            with self._guarded(self._progress):
+                self._progress(Progress.of(record, self._look, self._clock()))
 
     def _cancel_or_interrupt(self, record: BounceRecord, *, announced: bool) -> BounceRecord:
         now = self._clock()
@@ -320,11 +357,13 @@ class BounceTask:
     def _save(self, before: BounceRecord | None, after: BounceRecord) -> None:
         """Save the record if it has changed, then tell of it."""
         if after is before:
+            self._show(after)
             return
         alone = before is None or not before.deletion_was_possible or self._announced(before)
         self._store.save(after)
         self._announced_by = (os.getpid(), after.revision) if alone else NOBODY
         self._tell(after, before.notices if before else ())
+        self._show(after)
         if self._events and before is not None and after.state is not before.state:
             self._tell_kubernetes(after)
 
@@ -346,12 +385,16 @@ class BounceTask:
             if notice in told:
                 continue
             bound.info("bounce.notice", code=notice.code, message=notice.message)
-            self._guarded(self._notify, notice)
-        self._guarded(self._observe, record)
+            with self._guarded(self._notify):
+                self._notify(notice)
+        with self._guarded(self._observe):
+            self._observe(record)
 
-    def _guarded(self, callback: Callable[[Any], object], told: Any) -> None:
+    @contextmanager
+    def _guarded(self, callback: Callable[[Any], object]) -> Iterator[None]:
+        """Call a runner's callback in this."""
         try:
-            callback(told)
+            yield
         except (Exception, SystemExit) as error:  # noqa: BLE001 -- a runner's callback must not end a bounce; a signal may
             # No traceback and no repr: they show the runner's own objects, which may hold secrets.
             name = getattr(callback, "__qualname__", type(callback).__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -40,9 +41,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def logs() -> Iterator[None]:
-    """Leave structlog as it was found."""
+    """Leave structlog and the standard logger as they were found."""
     yield
     structlog.reset_defaults()
+    logging.getLogger("mecbounce").setLevel(logging.NOTSET)
 
 
 @pytest.fixture

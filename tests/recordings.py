@@ -24,9 +24,8 @@ from rich.text import Text
 
 from mecbounce import BounceRequest, BounceTask, FileStore, KubernetesCluster, NodeRef, State
 from mecbounce.cli import plan_page, screen
-from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.planning import plan
-from mecbounce.record import BounceRecord
+from mecbounce.progress import Progress
 from mecbounce.sandbox import Sandbox
 from mecbounce.sandbox.scenarios import SCENARIOS
 
@@ -94,24 +93,19 @@ def stills() -> Iterator[tuple[str, str]]:
         store = FileStore(Path(folder) / "record")
         caught: list[Text] = []
 
-        def saw(pods: tuple[Pod, ...]) -> None:
-            record, now = store.load(), datetime.now(UTC)
-            if record is not None and caught_in_the_middle(record, pods, now):
-                caught.append(screen.screen(record, now, COLUMNS, where="sandbox", look=screen.LastLook(pods)))
+        def progress(found: Progress) -> None:
+            record = store.load()
+            if record is not None and caught_in_the_middle(found):
+                caught.append(screen.screen(record, datetime.now(UTC), COLUMNS, where="sandbox", look=found.look))
 
-        BounceTask(request, cluster, store, saw=saw).perform()
+        BounceTask(request, cluster, store, progress=progress).perform()
         yield "run", svg("mecbounce run mec-0", caught[0])
         yield "plan", svg("mecbounce plan mec-0", plan_page.plan_page(plan(request, cluster), screen.heading(request)))
 
 
-def caught_in_the_middle(record: BounceRecord, pods: tuple[Pod, ...], now: datetime) -> bool:
+def caught_in_the_middle(found: Progress) -> bool:
     """Whether the replacement runs for a while and has not started."""
-    waiting = screen.waiting_for(record, screen.LastLook(pods), now)
-    return (
-        record.state is State.AWAIT_READY
-        and waiting is not None
-        and re.search(r": [1-9]\d* of", waiting[1]) is not None
-    )
+    return found.state is State.AWAIT_READY and re.search(r": [1-9]\d* of", found.text) is not None
 
 
 # Without the fonts that rich's own would fetch from elsewhere.

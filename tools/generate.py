@@ -18,13 +18,14 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core.core_schema import ModelSchema
 
 from mecbounce import diagram
-from mecbounce.cli.next_commands import FAILURES, Given, next_commands
 from mecbounce.codes import DiagnosisCode
 from mecbounce.fields import FIELDS, Frozen
 from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.machine import TRANSITIONS, WAITING, Event, State
-from mecbounce.record import BounceRecord, BounceResult, Diagnosis, PinnedPod, StateEntry
+from mecbounce.next_commands import FAILURES, WITHOUT_NODE, Given, next_commands
+from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, StateEntry
 from mecbounce.request import BounceRequest, NodeRef
+from mecbounce.result import BounceResult
 from mecbounce.task import begin
 
 
@@ -100,12 +101,15 @@ def example(event: Event, code: str = "") -> BounceRecord:
 
 def _event(event: Event) -> str:
     who, command = FAILURES[event]
+    if event in WITHOUT_NODE:
+        who += f"; without a custom resource, {WITHOUT_NODE[event][0]}"
     shown = THEN.get(command) or _command(example(event))
     return f"| `{event}` | {EVENTS[event.name]} | {who or 'as the diagnosis says'} | {shown} |\n"
 
 
 def _diagnosis(code: DiagnosisCode) -> str:
-    who, command = " or ".join(code.who), _command(example(Event.READY_TIMEOUT, code))
+    *others, last = code.who
+    who, command = f"{', '.join(others)}{' or ' if others else ''}{last}", _command(example(Event.READY_TIMEOUT, code))
     return f"| `{code}` | {CODES[code.name]} | {who} | {command} |\n"
 
 

@@ -21,9 +21,12 @@ try:
     from mecbounce.cli.commands import app, plugin
     from mecbounce.cli.options import log_to_stderr
 except ImportError as error:
-    if error.name not in ("typer", "rich"):
+    if (error.name or "").partition(".")[0] not in ("typer", "rich"):
         raise
-    raise SystemExit("mecbounce: the command needs an extra: pip install 'mecbounce[cli]'") from None
+    raise SystemExit(
+        "mecbounce: the command needs the extra [cli]: pip install 'mecbounce[cli]'. "
+        "If pipx has installed mecbounce: pipx inject mecbounce typer rich"
+    ) from None
 
 from mecbounce.cli.exits import ExitStatus, StoppedImmediately, discard, exit_status_of_error
 from mecbounce.errors import MecBounceError, RecordError
@@ -85,6 +88,8 @@ def _usage_fault(error: typer.TyperException) -> str:
     text = error.format_message()
     if isinstance(error, typer.BadParameter) and error.param is not None:
         text = f"{error.param.opts[0]}: {error.message.removeprefix('Value error, ')}"  # pydantic's words
+    if text.startswith("Got unexpected extra argument"):
+        text += ": expected one POD, as NAME or pod/NAME"
     return " ".join(text.split())
 
 

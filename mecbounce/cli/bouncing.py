@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 
 from mecbounce.again import Would, left_waiting, waits_on
 from mecbounce.cli.exits import ExitStatus, StoppedImmediately, UsageProblem, exit_status, stop_signals
-from mecbounce.cli.next_commands import next_commands
 from mecbounce.cli.options import Asked
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.cli.typed import contradictions, is_other_node, with_typed
 from mecbounce.errors import ClusterError, Interrupted, RecordError, RecordNotSaved, Superseded
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.messages import COMMAND, utc
+from mecbounce.next_commands import next_commands
 from mecbounce.record import BounceRecord, PinnedPod, refuse_other_bounce, refuse_other_pod
 from mecbounce.request import BounceRequest
 from mecbounce.stores import FileStore
@@ -33,7 +33,7 @@ class Start:
 
 def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
     """Bounce, go on from what an earlier run left, and tell how it ended."""
-    cluster, begun = asked.cluster, None
+    begun: BounceRecord | None = None
     with stop_signals() as stop:
         try:
             with terminal:
@@ -45,12 +45,12 @@ def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
                     terminal.say("--again: the last bounce has not ended, so it is resumed.")
                 task = BounceTask(
                     start.request,
-                    cluster,
+                    asked.cluster,
                     asked.store,
                     protection=asked.protection,
                     notify=terminal.notify,
                     observe=terminal.observe,
-                    saw=lambda pods: terminal.saw(pods, cluster.server_time),
+                    progress=terminal.progress,
                     stop=stop,
                     events=asked.events,
                     terms=COMMAND,

@@ -17,9 +17,11 @@ from mecbounce.again import Would
 from mecbounce.cli import pages, screen
 from mecbounce.cli.bouncing import bounce, start_of
 from mecbounce.cli.exits import ExitStatus, UsageProblem
+from mecbounce.cli.naming import refuse_mistyped
 from mecbounce.cli.options import BounceOptions, CommonOptions, Output, with_options
-from mecbounce.cli.plan_page import plan_page, says_first
+from mecbounce.cli.plan_page import plan_json, plan_page, says_first
 from mecbounce.cli.terminal import BounceInTerminal
+from mecbounce.machine import Event
 from mecbounce.messages import COMMAND
 from mecbounce.planning import plan
 from mecbounce.record import BounceRecord
@@ -52,6 +54,8 @@ def common(
 def run(options: BounceOptions) -> int:
     """Bounce a pod, or resume a bounce that was interrupted."""
     asked = options.asked()
+    if options.output is Output.TEXT:
+        refuse_mistyped(asked)
     context, live = asked.cluster.context, not options.verbose
     terminal = BounceInTerminal(asked.request, context, asked.given, options.output, live=live)
     return bounce(terminal, asked)
@@ -60,7 +64,7 @@ def run(options: BounceOptions) -> int:
 @app.command("plan")
 @with_options(BounceOptions)
 def show_plan(options: BounceOptions) -> int:
-    """Show what a bounce would do now: checks, deadlines, rights, a dry run of the deletion. Changes nothing."""
+    """Show what a bounce would do now, and run the deletion dry; -v: every check and right. Changes nothing."""
     asked = options.asked()
     start = start_of(asked)
     asked.try_place()
@@ -68,10 +72,12 @@ def show_plan(options: BounceOptions) -> int:
     found = plan(start.request, asked.cluster, asked.protection, events=asked.events, terms=COMMAND, pinned=pinned)
     first = says_first(start.would, start.last)
     if options.output is Output.JSON:
-        resumes = first if start.would is Would.RESUME else ""
-        print(json.dumps({"would": start.would, "resumes": resumes, **found.model_dump(mode="json")}, indent=2))
+        print(json.dumps(plan_json(found, start.would, first), indent=2))
     else:
-        _print_page(plan_page(found, screen.heading(asked.request, asked.cluster.context), first))
+        if found.event in (Event.POD_MISSING, Event.ACCESS_DENIED):
+            refuse_mistyped(asked)
+        title = screen.heading(asked.request, asked.cluster.context)
+        _print_page(plan_page(found, title, first, verbose=options.verbose))
     return ExitStatus.DONE if found.goes_on else ExitStatus.REFUSED
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -16,12 +15,12 @@ import typer
 
 import mecbounce
 from mecbounce.cli.kube import cluster_of
+from mecbounce.cli.naming import POD_KIND
 
 if TYPE_CHECKING:
     from mecbounce import KubernetesCluster
 
 COMPLETION_SECONDS = 2.0  # a person has pressed the tab key and waits
-POD_KIND = re.compile(r"^(po|pods?)/")  # as kubectl names it
 
 Typed = dict[str, Any]  # the options typed so far, by the names of their parameters
 

@@ -12,7 +12,8 @@ from typing import IO
 
 from mecbounce.errors import ClusterError, ImpossibleEvent, Interrupted, MecBounceError, RecordNotSaved, Superseded
 from mecbounce.machine import Event, State
-from mecbounce.record import BounceResult, Deletion
+from mecbounce.record import Deletion
+from mecbounce.result import BounceResult
 
 
 class ExitStatus(IntEnum):
@@ -49,13 +50,17 @@ def exit_status_of_error(error: MecBounceError) -> ExitStatus:
             return ExitStatus.SUPERSEDED
         case RecordNotSaved() | ImpossibleEvent():
             return ExitStatus.OTHER
-        case ClusterError():
+        case ClusterError() | NotThere():
             return ExitStatus.REFUSED
     return ExitStatus.USAGE
 
 
 class UsageProblem(MecBounceError):
     """An option can't be used: the message names it."""
+
+
+class NotThere(MecBounceError):
+    """What was named does not exist, so nothing was begun: a typing error. The message names what is near."""
 
 
 class StoppedImmediately(BaseException):

@@ -6,6 +6,7 @@ import re
 import shlex
 import textwrap
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from rich.text import Text
 
@@ -13,6 +14,28 @@ from mecbounce.quoting import printable
 
 WHOLE_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 LABEL = 14  # columns of a page's labels
+
+
+@dataclass(frozen=True)
+class Signs:
+    """The signs that stand before a line, and those of a bar: in Unicode, or in ASCII (`ASCII`)."""
+
+    good: str = "✔"
+    bad: str = "✘"
+    mind: str = "!"
+    here: str = "●"
+    aside: str = "·"
+    done: str = "━"
+    left: str = "─"
+    columns: int = 3
+
+    def before(self, sign: str) -> str:
+        """Give a sign with the blanks that follow it."""
+        return f"{sign:{self.columns}}"
+
+
+SIGNS = Signs()
+ASCII = Signs(good="ok", bad="FAIL", here="*", aside=".", done="=", left="-", columns=5)
 
 
 def plain(text: str) -> str:

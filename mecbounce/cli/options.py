@@ -18,15 +18,16 @@ import typer
 from pydantic import ValidationError
 
 from mecbounce.again import is_late
-from mecbounce.cli.completion import POD_KIND, completion, contexts, namespaces, pods
+from mecbounce.cli.completion import completion, contexts, namespaces, pods
 from mecbounce.cli.exits import UsageProblem
 from mecbounce.cli.kube import cluster_of
-from mecbounce.cli.next_commands import Given
+from mecbounce.cli.naming import near_pods, pod_named
 from mecbounce.cli.record_files import default_record, default_records
 from mecbounce.cli.typed import Typed, with_typed
 from mecbounce.cli.values import annotation, duration, label_selector, node_ref, whole_uid
 from mecbounce.errors import RecordError, RecordNotSaved, Refused
 from mecbounce.fields import first_fault
+from mecbounce.next_commands import Given
 from mecbounce.protection import AnnotationProtection
 from mecbounce.record import BounceRecord
 from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen
@@ -128,7 +129,7 @@ class CommonOptions:
         groups = [("--as-group", group) for group in self.as_groups or ()]
         options = [("--kubeconfig", self.kubeconfig), ("--context", self.context), ("--as", self.as_user), *groups]
         words = [str(word) for pair in (*options, ("--as-uid", self.as_uid)) if pair[1] for word in pair]
-        return Given(cluster=tuple(words), state=str(self.state or ""))
+        return Given(cluster=tuple(words), state=str(self.state or ""), recorded=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,12 +186,20 @@ class BounceOptions(CommonOptions):
             raise UsageProblem("expected either POD or --selector")
         cluster = cluster_of(self.kubeconfig, self.context, self.as_user, self.as_groups, self.as_uid)
         namespace = cluster.namespace if self.namespace is None else self.namespace
-        pod = self._selected(cluster, namespace, self.selector) if self.selector else POD_KIND.sub("", self.pod or "")
+        if self.selector:
+            pod = self._selected(cluster, namespace, self.selector)
+        else:
+            pod = pod_named(self.pod or "", cluster, namespace, self.given().cluster)
         try:
             request = with_typed(BounceRequest(namespace=namespace, pod=pod), self._typed())
         except ValidationError as error:
             field, fault = first_fault(error)
-            origin = f"context {cluster.context}: " if field == "namespace" and self.namespace is None else ""
+            if field == "pod":
+                near = near_pods(pod, cluster, namespace)
+                raise UsageProblem(f"POD: {f'{pod!r} is not a name{near}' if near else fault}") from None
+            origin = ""
+            if field == "namespace":
+                origin = f"context {cluster.context}: " if self.namespace is None else "--"
             raise UsageProblem(f"{origin}{field}: {fault}") from None
         store = FileStore(self.state or default_record(cluster, namespace, pod))
         return Asked(

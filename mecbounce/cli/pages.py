@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -12,10 +11,10 @@ from rich.text import Text
 
 from mecbounce.again import left_waiting, still_waits_on
 from mecbounce.cli.layout import LABEL, labelled, pasteable, short_uid, wrapped
-from mecbounce.cli.next_commands import Given, diagnosis_code, next_commands, who_must_act
 from mecbounce.codes import DiagnosisCode
 from mecbounce.machine import State
 from mecbounce.messages import COMMAND, happened, protection_tried, utc
+from mecbounce.next_commands import Given, diagnosis_code, next_commands, shell_lines, who_must_act
 from mecbounce.record import BounceRecord, Deletion, Protection
 
 
@@ -87,7 +86,7 @@ def _page(record: BounceRecord, width: int | None) -> list[Text]:
     if why is not None:
         rows |= {"Evidence": why.evidence.rstrip("."), "Who must act": why.who}
     else:
-        rows |= {"Who must act": who_must_act(record.ended_by), "What to do": record.advice}
+        rows |= {"Who must act": who_must_act(record), "What to do": record.advice}
     rows["Changed"] = _changed(record)
     rows["Record"] = "ended: the next run begins a new bounce"
     if left_waiting(record) and record.deletion is not Deletion.LOST:
@@ -148,5 +147,5 @@ def as_json(record: BounceRecord, now: datetime, given: Given) -> dict[str, Any]
         "durations": record.durations,
         "old_pod": old.model_dump(mode="json", include={"name", "uid", "images", "host"}) if old else None,
         **stored,
-        "next_commands": [shlex.join(command) for _, command in next_commands(record, given)],
+        "next_commands": shell_lines(record, given),
     }

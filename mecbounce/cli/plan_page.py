@@ -1,16 +1,21 @@
-"""The page of a plan."""
+"""The page of a plan: the verdict, what would happen, what is out of the ordinary; with -v all that was asked."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from mecbounce.again import Would
-from mecbounce.checks import CHECKS
-from mecbounce.cli.layout import plain
+from mecbounce.checks import CHECKS, asked_as_before
+from mecbounce.cli.layout import SIGNS, Signs, plain
+from mecbounce.machine import Event
 from mecbounce.messages import utc
 from mecbounce.planning import Plan, Right
+from mecbounce.probes import Deadline
 from mecbounce.record import BounceRecord
 
 
@@ -28,80 +33,174 @@ def says_first(would: Would, last: BounceRecord | None) -> str:
     return f"{ended}: `mecbounce run` waits on for its replacement. --again begins a new bounce."
 
 
-GOOD, MIND, BAD, ASIDE = ("✔", "green"), ("!", "yellow"), ("✘", "red"), ("·", "dim")
+def plan_json(found: Plan, would: Would, first: str) -> dict[str, Any]:
+    """Describe a plan for programs. Each check has the question and the answer of 0.2.0 too, for one version."""
+    checks = [
+        {**one.model_dump(mode="json"), "question": asked_as_before(one.statement), "answer": not one.holds}
+        for one in found.checks
+    ]
+    resumes = first if would is Would.RESUME else ""
+    return {"would": would, "resumes": resumes, **found.model_dump(mode="json"), "checks": checks}
 
 
-def plan_page(found: Plan, title: str, first: str = "") -> RenderableType:
-    """Show a plan: its checks, what a bounce would write and how long it may take, its rights, and the verdict."""
-    verdict = "A bounce would proceed." if found.goes_on else "A bounce would not proceed."
-    page: list[RenderableType] = [Text(plain(f"Plan for {title}; nothing was changed"), style="bold")]
-    if first:
-        page.append(Text(f"{MIND[0]} {plain(first)}", style=MIND[1]))
-    sections = {
-        "Checks": _checks(found),
-        "What it would write": _writes(found),
-        "How long it would wait": _deadlines(found),
-        "Rights": _rights(found),
-    }
-    for heading, table in sections.items():
-        if table.row_count:
-            page += ["", Text(heading, style="bold"), table]
-    if found.notices:
-        page += ["", Text("Notices", style="bold")]
-        page += [Text(f"{MIND[0]} {plain(notice)}", style=MIND[1]) for notice in found.notices]
-    if found.eviction:
-        page += ["", Text("Disruption budget", style="bold"), Text(plain(found.eviction))]
-    page += ["", Text(verdict, style="bold green" if found.goes_on else "bold red")]
-    page.append(Text(plain(f"{found.message} {found.advice}")))
+def plan_page(
+    found: Plan, title: str, first: str = "", *, verbose: bool = False, signs: Signs = SIGNS
+) -> RenderableType:
+    """Show a plan. `verbose`: with each check and each right, and its answer."""
+    page: list[RenderableType] = [_verdict(found, title, first, signs)]
+    if found.goes_on or (verbose and found.writes):
+        page += ["", Text("It would", style="bold"), _would(found, verbose)]
+    if verbose:
+        for heading, table in (("Checks", _checks(found, signs)), ("Rights", _rights(found, signs))):
+            if table.row_count:
+                page += ["", Text(heading, style="bold"), table]
+    asides = _table()
+    for sign, style, text in _asides(found, verbose, signs):
+        _row(asides, (sign, style), text)
+    if asides.row_count:
+        page += ["", asides]
     return Group(*page)
 
 
-def _checks(found: Plan) -> Table:
-    table = Table.grid(padding=(0, 2))
-    answers = {answer.code: answer for answer in found.checks}
-    for check in CHECKS if found.checks else ():
-        answer = answers.get(check.code)
-        if answer is None:
-            _row(table, ASIDE, "-", f"{check.question} (not asked)")
-            continue
-        mark = BAD if answer.ends and not found.goes_on else MIND if answer.answer else GOOD
-        _row(table, mark, "yes" if answer.answer else "no", check.question)
-        if answer.notice:
-            table.add_row("", "", Text(plain(answer.notice), style=MIND[1]))
+def _verdict(found: Plan, title: str, first: str, signs: Signs) -> Table:
+    """Say whether a bounce would proceed; if not, or if it would only wait, why; and of which pod."""
+    table, good = _table(), found.goes_on
+    verdict = f"A bounce would {'' if good else 'not '}proceed."
+    if first:
+        _row(table, (signs.mind, "yellow"), first)
+    mark, style = (signs.good, "green") if good else (signs.bad, "red")
+    table.add_row(Text(mark, style=style), Text(verdict, style=f"bold {style}"))
+    if not good or found.event is not Event.CHECKS_PASSED:
+        table.add_row("", Text(plain(f"{found.message} {found.advice}")))
+    table.add_row("", Text(plain(f"{title}; nothing was changed" if good else title), style="dim"))
     return table
 
 
-def _writes(found: Plan) -> Table:
+def _would(found: Plan, verbose: bool) -> Table:
+    """Say what would be written, in order, and how long would be waited."""
     table = Table.grid(padding=(0, 2))
     for write in found.writes:
-        table.add_row(write.verb, Text(plain(f"{write.target}: {write.terms}")))
-        if write.verb == "DELETE":
-            table.add_row("", Text(plain(f"dry run {found.dry_run}"), style=(BAD if found.refused else GOOD)[1]))
+        if write.verb != "NONE":
+            table.add_row(f"  {write.verb}", Text(plain(f"{write.target}: {write.terms}")))
+    waits = [f"{limit.seconds:,.0f} s {until}" for until, limit in _limits(found)]
+    if waits and not verbose:
+        table.add_row("  wait", f"at most {', '.join(waits)}")
+        return table
+    for wait, (_, limit) in zip(waits, _limits(found), strict=True):
+        table.add_row("  wait", Text(plain(f"at most {wait}: {limit.origin}")))
     return table
 
 
-def _deadlines(found: Plan) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for what, deadline in (("gone", found.termination), ("ready", found.ready)):
-        if deadline is not None:
-            mark = MIND if deadline.short else GOOD
-            _row(table, mark, f"{what} within {deadline.seconds:,.0f} s", deadline.origin)
+def _limits(found: Plan) -> list[tuple[str, Deadline]]:
+    limits = (("until it has gone", found.termination), ("until its replacement is back", found.ready))
+    return [(until, limit) for until, limit in limits if limit is not None]
+
+
+def _asides(found: Plan, verbose: bool, signs: Signs) -> Iterator[tuple[str, str, str]]:
+    """Give what is out of the ordinary, then in a line each what is in order: a sign, its style and a text."""
+    for right in found.rights:
+        if right.misses and str(right) not in f"{found.message} {found.advice}":
+            yield signs.bad, "red", f"The right to {right} is missing."
+    for text in (*(() if verbose else _unusual_answers(found)), *_to_mind(found)):
+        yield signs.mind, "yellow", text
+    for text in _unneeded(found, verbose):
+        yield signs.aside, "dim", text
+    for text in _in_order(found, verbose):
+        yield signs.good, "green", text
+
+
+def _unusual_answers(found: Plan) -> Iterator[str]:
+    """Say which checks earn a notice, and which rights could not be asked."""
+    yield from (finding.notice for finding in found.checks if finding.notice)
+    unasked = [right for right in found.rights if right.granted is None]
+    if unasked:
+        rights = ", ".join(str(right) for right in unasked)
+        yield f"Could not be asked ({unasked[0].why}): the right to {rights}."
+
+
+def _to_mind(found: Plan) -> Iterator[str]:
+    """Say what else to mind: deadlines that are too short, notices, a budget, a dry run that could not be asked."""
+    for until, limit in _limits(found):
+        if limit.short:
+            yield f"At most {limit.seconds:,.0f} s {until}: {limit.origin}."
+    yield from found.notices
+    if found.eviction and found.disruption_budgets != {}:
+        yield found.eviction
+    if found.dry_run.startswith("not asked"):
+        yield f"Dry run of the deletion: {found.dry_run}"
+
+
+def _unneeded(found: Plan, verbose: bool) -> Iterator[str]:
+    """Say what there is nothing to do about."""
+    yield from (f"{write.target}: {write.terms}" for write in found.writes if write.verb == "NONE")
+    if verbose and found.eviction and found.disruption_budgets == {}:
+        yield found.eviction
+
+
+def _in_order(found: Plan, verbose: bool) -> Iterator[str]:
+    """Say what is in order; `verbose` has shown the checks and the rights already."""
+    passed = {finding.code for finding in found.checks if finding.holds}
+    if passed and not verbose:
+        named = ", ".join(check.statement for check in CHECKS if check.brief and check.code in passed)
+        yield f"{_count(len(passed), 'check')} passed{': ' if named else ''}{named}"
+    granted = sum(right.granted is True for right in found.rights)
+    if granted and not verbose:
+        yield f"{_count(granted, 'right')} granted"
+    if found.dry_run == "accepted":
+        yield "dry run of the deletion accepted"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _checks(found: Plan, signs: Signs) -> Table:
+    """List every check, those that were not asked too."""
+    table, findings = _table(answers=True), {finding.code: finding for finding in found.checks}
+    for check in CHECKS if found.checks else ():
+        finding = findings.get(check.code)
+        if finding is None:
+            _row(table, (signs.aside, "dim"), f"{check.statement} (not asked)", "-")
+            continue
+        bad = (signs.bad, "red") if finding.ends and not found.goes_on else (signs.mind, "yellow")
+        _row(
+            table,
+            (signs.good, "green") if finding.holds else bad,
+            check.statement,
+            "yes" if finding.holds else "no",
+        )
+        if finding.notice:
+            table.add_row("", "", Text(plain(finding.notice), style="yellow"))
     return table
 
 
-def _rights(found: Plan) -> Table:
-    table = Table.grid(padding=(0, 2))
+def _rights(found: Plan, signs: Signs) -> Table:
+    """List every right."""
+    table = _table(answers=True)
 
-    def mark(right: Right) -> tuple[tuple[str, str], str]:
+    def answer(right: Right) -> tuple[tuple[str, str], str]:
         if right.granted is None:
-            return MIND, "could not be asked"
-        return (GOOD, "yes") if right.granted else (BAD if right.misses else MIND, "no")
+            return (signs.mind, "yellow"), "could not be asked"
+        if right.granted:
+            return (signs.good, "green"), "yes"
+        return (signs.bad, "red") if right.misses else (signs.mind, "yellow"), "no"
 
     for right in found.rights:
-        _row(table, *mark(right), f"{right}: {right.why}" if right.why else str(right))
+        mark, said = answer(right)
+        _row(table, mark, f"{right}: {right.why}" if right.why else str(right), said)
     return table
 
 
-def _row(table: Table, mark: tuple[str, str], answer: str, text: str) -> None:
+def _table(*, answers: bool = False) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column()
+    if answers:
+        table.add_column(justify="right")
+    table.add_column()
+    return table
+
+
+def _row(table: Table, mark: tuple[str, str], text: str, answer: str = "") -> None:
     sign, style = mark
-    table.add_row(Text(sign, style=style), Text(answer, style=style, justify="right"), Text(plain(text)))
+    answers = [Text(answer, style=style)] if answer else []
+    table.add_row(Text(sign, style=style), *answers, Text(plain(text)))

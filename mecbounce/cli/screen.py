@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from rich.text import Text
 
-from mecbounce import diagnosis, probes
 from mecbounce.cli.layout import LABEL, labelled, plain, short_uid, wrapped
 from mecbounce.cli.pages import codes
-from mecbounce.codes import DiagnosisCode
-from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import FINAL, State
-from mecbounce.record import BounceRecord, Notice, PinnedPod
+from mecbounce.progress import LastLook, Progress, whole_seconds
+from mecbounce.record import BounceRecord, Notice
 from mecbounce.request import BounceRequest
 
 SHORTEST_BAR, LONGEST_BAR = 8, 40  # columns
-REMOVAL = 30.0  # seconds that a kubelet may take to remove a pod whose containers have ended
 INDENT = " " * 3  # of what belongs to a state
-
-
-@dataclass(frozen=True)
-class LastLook:
-    """The pods that were seen last, and how far the API server's clock is ahead of this machine's."""
-
-    pods: tuple[Pod, ...]
-    skew: timedelta = timedelta()
 
 
 def screen(record: BounceRecord, now: datetime, width: int, *, where: str = "", look: LastLook | None = None) -> Text:
@@ -47,8 +35,8 @@ def screen(record: BounceRecord, now: datetime, width: int, *, where: str = "", 
             lines.append(_row(record, state, passed[state], width))
             for notice in notices.get(state, []):
                 lines += wrapped(notice.message, width, first=f"{INDENT}! ", style="yellow")
-            if state is record.state and (waiting := waiting_for(record, look, now)):
-                lines += wrapped(waiting[1], width, first=INDENT, style="cyan")
+            if state is record.state and (waiting := Progress.of(record, look, now).text):
+                lines += wrapped(waiting, width, first=INDENT, style="cyan")
         elif state not in FINAL and not record.finished:
             lines.append(Text(f"·  {state}", style="dim"))
     return Text("\n").join(lines)
@@ -57,65 +45,6 @@ def screen(record: BounceRecord, now: datetime, width: int, *, where: str = "", 
 def heading(request: BounceRequest, where: str = "") -> str:
     """Name the pod, its namespace, and its cluster: `where` is the kubeconfig's context or an address."""
     return f"{request.pod} in {request.namespace}" + (f" ({plain(where)})" if where else "")
-
-
-def waiting_for(record: BounceRecord, look: LastLook | None, now: datetime) -> tuple[str, str] | None:
-    """Say what the present state waits for: a code that changes with it, and words. None: nothing worth telling."""
-    old, trouble = record.old_pod, record.trouble
-    if trouble is not None and not record.finished:
-        since = f"{_whole_seconds(now - trouble.since)}, {trouble.tries} {'try' if trouble.tries == 1 else 'tries'}"
-        return "trouble", f"no usable answer from the API server for {since}: {trouble.what}"
-    if record.deadline is not None and now >= record.deadline and not record.finished:
-        return "overdue", f"deadline passed {_whole_seconds(now - record.deadline)} ago; checking once more"
-    if old is None or look is None:
-        return None
-    if record.state is State.AWAIT_TERMINATION:
-        return _termination(old.find_in(look.pods), now + look.skew)
-    if record.state is State.AWAIT_READY:
-        return _readiness(record, old, look.pods, now + look.skew)
-    return None
-
-
-def _whole_seconds(span: timedelta) -> str:
-    return f"{max(0.0, span.total_seconds()):,.0f} s"
-
-
-def _termination(pod: Pod | None, server_now: datetime) -> tuple[str, str] | None:
-    if pod is None or not pod.terminating:
-        return None
-    why = diagnosis.termination(pod, None, server_now)
-    if why.code is DiagnosisCode.NOT_REMOVED and _ended_lately(pod, server_now):
-        return None
-    return why.code, why.evidence
-
-
-def _ended_lately(pod: Pod, server_now: datetime) -> bool:
-    """Whether its containers ended less than REMOVAL ago, so that its kubelet may still be removing it."""
-    ends = [status.state.terminated.finished_at for status in pod.status.all_containers if status.state.terminated]
-    # If they had ended before the deletion, or never ran, the kubelet removes it from then on.
-    ago = [(server_now - end).total_seconds() for end in ends if end is not None]
-    ago += [] if (deleted := pod.deleted_for(server_now)) is None else [deleted]
-    return min(ago, default=REMOVAL) < REMOVAL
-
-
-def _readiness(
-    record: BounceRecord, old: PinnedPod, pods: tuple[Pod, ...], server_now: datetime
-) -> tuple[str, str] | None:
-    if again := old.find_in(pods):
-        why = diagnosis.exists_again(again)
-        return why.code, why.evidence
-    candidates = old.replacements(pods)
-    if not candidates:
-        return DiagnosisCode.NOT_RECREATED, "nothing has recreated the pod yet"
-    pod = candidates[0]
-    if probes.completion_event(pod, record.request.ready_when, server_now):
-        return None
-    why = diagnosis.readiness(pod, None, (), server_now)
-    progress = probes.startup_progress(pod, server_now) if why.code is DiagnosisCode.STARTUP_PROBE else None
-    if progress is None:
-        return f"{why.code} {pod.uid}", why.evidence
-    tries = f"{progress.tries} of at most {progress.allowed} tries used up, {progress.left:.0f} s left of its budget"
-    return f"{why.code} {pod.uid}", f"startup probe of {progress.container}: {tries}"
 
 
 def _incarnations(record: BounceRecord) -> str:
@@ -169,18 +98,16 @@ class ProgressLines:
         self._waited_for: tuple[State, str] | None = None
         self._due = datetime.max.replace(tzinfo=UTC)
 
-    def line(self, record: BounceRecord, look: LastLook | None, now: datetime) -> str | None:
+    def line(self, found: Progress, now: datetime) -> str | None:
         """Give the line that is due now, if any."""
-        waiting = waiting_for(record, look, now)
-        if waiting is None:
+        if not found.code:
             return None
-        code, text = waiting
-        if (record.state, code) != self._waited_for:
-            self._waited_for = record.state, code
-            self._due = now + (self.AGAIN if code == "trouble" else self.FIRST)  # a notice has told it
+        if (found.state, found.code) != self._waited_for:
+            self._waited_for = found.state, found.code
+            self._due = now + (self.AGAIN if found.code == "trouble" else self.FIRST)  # a notice has told it
         if now < self._due:
             return None
         self._due = now + self.AGAIN
-        took = _whole_seconds(now - record.entered_at)
-        limit = f" of at most {record.limit:,.0f} s" if record.limit is not None else ""
-        return f"waiting, {took}{limit}: {plain(text)}"
+        took = whole_seconds(now - found.since)
+        limit = f" of at most {whole_seconds(found.deadline - found.since)}" if found.deadline is not None else ""
+        return f"waiting, {took}{limit}: {plain(found.text)}"

@@ -12,13 +12,14 @@ from rich.text import Text
 from mecbounce.cli import screen
 from mecbounce.cli.exits import discard, unless_unwritable
 from mecbounce.cli.layout import plain
-from mecbounce.cli.next_commands import Given
 from mecbounce.cli.options import Output
 from mecbounce.cli.pages import codes, ending
-from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import State
-from mecbounce.record import BounceRecord, BounceResult, Notice
+from mecbounce.next_commands import Given, shell_lines
+from mecbounce.progress import LastLook, Progress
+from mecbounce.record import BounceRecord, Notice
 from mecbounce.request import BounceRequest
+from mecbounce.result import BounceResult
 
 
 class _ConsoleWithoutReader(Console):
@@ -43,7 +44,7 @@ class BounceInTerminal:
         self._console.soft_wrap = not self._console.is_terminal  # a log line is one line
         self.record: BounceRecord | None = None
         """The last record that was saved, as far as is known."""
-        self._look: screen.LastLook | None = None
+        self._look: LastLook | None = None
         live = live and self._console.is_terminal and not self._console.is_dumb_terminal
         self._live = Live(self, console=self._console, refresh_per_second=4) if live else None
         self._progress = screen.ProgressLines()
@@ -73,14 +74,12 @@ class BounceInTerminal:
         if before is None or record.state is not before.state:
             limit = f", at most {record.limit:.0f} s" if record.limit is not None else ""
             self._line(f"{record.state}: {codes(record)}" if record.state is State.FAILED else f"{record.state}{limit}")
-        self._tell_progress()
 
-    def saw(self, pods: tuple[Pod, ...], server_time: datetime | None) -> None:
-        """Show what the bounce waits for, from the pods of a look and the API server's time."""
-        now = datetime.now(UTC)
-        self._look = screen.LastLook(pods, (server_time or now) - now)
-        if self._live is None:
-            self._tell_progress()
+    def progress(self, found: Progress) -> None:
+        """Show what the bounce waits for; the live screen does at its next refresh."""
+        self._look = found.look
+        if self._live is None and (line := self._progress.line(found, datetime.now(UTC))):
+            self._line(line)
 
     def notify(self, notice: Notice) -> None:
         """Print a notice, unless the live screen shows it."""
@@ -99,6 +98,8 @@ class BounceInTerminal:
             self.sum_up()
             return
         with unless_unwritable():
+            if self.record is not None:  # with the options that were given, which the result does not know
+                result = result.model_copy(update={"next_commands": shell_lines(self.record, self._given)})
             print(result.model_dump_json(indent=2), flush=True)
 
     def sum_up(self) -> None:
@@ -110,10 +111,6 @@ class BounceInTerminal:
             if self._live is not None:
                 self._console.print()
             self._console.print(ending(self.record, self._given, width), soft_wrap=True)
-
-    def _tell_progress(self) -> None:
-        if self.record is not None and (line := self._progress.line(self.record, self._look, datetime.now(UTC))):
-            self._line(line)
 
     def _line(self, text: str) -> None:
         self._console.print(f"{datetime.now(UTC):%H:%M:%SZ} {text}", markup=False)

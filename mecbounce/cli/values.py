@@ -39,7 +39,9 @@ def node_ref(text: str) -> NodeRef:
 def whole_uid(text: str) -> str:
     """Check a pod's UID. A part of one would match no pod, and the pod would be taken for gone."""
     if not re.fullmatch(WHOLE_UID, text):
-        raise typer.BadParameter(f"{text!r} is not a whole UID such as 6d0c8f5e-3f0a-4a53-9d0b-2f8f1d7c5a10")
+        raise typer.BadParameter(
+            f"{text!r} is not a whole UID; kubectl get pod POD -o jsonpath={{.metadata.uid}} prints it"
+        )
     return text
 
 

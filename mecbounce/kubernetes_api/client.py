@@ -19,13 +19,21 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, unquote, urlencode
 
-import structlog
 import urllib3
 from kubernetes import client
 from kubernetes.client import ApiException
 from pydantic_core import from_json
 
-from mecbounce.errors import AccessDenied, ConfigError, Conflict, NotFound, Refused, Unreachable
+from mecbounce.errors import (
+    AccessDenied,
+    ClusterError,
+    ConfigError,
+    Conflict,
+    NotFound,
+    Refused,
+    Unreachable,
+    did_you_mean,
+)
 from mecbounce.kubernetes_api import PodWatch
 from mecbounce.kubernetes_api.access import Access, access_in_cluster, access_of
 from mecbounce.kubernetes_api.answers import as_cluster_errors, error_of_answer, read_items, read_pod_list, readable
@@ -34,12 +42,14 @@ from mecbounce.kubernetes_api.objects import Controller, DisruptionBudget, Host,
 from mecbounce.kubernetes_api.pod_exec import EXEC_PROTOCOL, as_exec_errors, exit_code
 from mecbounce.kubernetes_api.transport import ServerClock, Wire
 from mecbounce.kubernetes_api.watch import SILENCE, WATCH_SECONDS, KubernetesPodWatch
+from mecbounce.logs import EventLog
 from mecbounce.request import NodeRef
 
-log = structlog.get_logger("mecbounce.cluster")
+log = EventLog("mecbounce.cluster")
 
 REQUEST_TIMEOUT = (3.05, 10.0)  # seconds to connect, and between two bytes
 EVENT_TIMEOUT = (1.0, 2.0)  # the same, for a request that a bounce waits for but does not need
+MOST_LISTED = 500  # objects of a list from which an error takes a name
 MOST_CONNECTIONS = 1000  # kept for later requests: more than are ever used at once
 _MERGE_PATCH = "application/merge-patch+json"
 
@@ -78,6 +88,7 @@ class KubernetesCluster:
         api = client.ApiClient(configuration)
         api.rest_client.pool_manager = self._wire
         self._core, self._custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
+        self._groups = client.ApisApi(api)
 
     def _sign_in_again(self, used: Access) -> None:
         """Read the credentials again, unless another thread has done so meanwhile. The target must stay the same."""
@@ -169,13 +180,14 @@ class KubernetesCluster:
             namespaced = self._is_namespaced(ref, error)
         if namespaced is None:
             text = f"The API server does not serve {kind}/{ref.version} (node.group, version, plural)"
-            raise NotFound(text, served=False)
+            raise NotFound(text, served=False, near=self._near_type(ref))
         where = f"in namespace {namespace!r} (namespace)"
         if not namespaced:
             where = "in this cluster (it is cluster-scoped)"
             with suppress(NotFound):
                 return self._object(ref.group, ref.version, "", ref.plural, ref.name)
-        raise NotFound(f"{kind} {ref.name!r} (node.name) does not exist {where}")
+        near = self._near_name(ref, namespace if namespaced else "")
+        raise NotFound(f"{kind} {ref.name!r} (node.name) does not exist {where}", near=near)
 
     def _is_namespaced(self, ref: NodeRef, missing: NotFound) -> bool | None:
         """Tell whether a resource type has namespaces; None if there is no such type."""
@@ -184,6 +196,27 @@ class KubernetesCluster:
         except AccessDenied:  # the 404 at least tells whether the API server serves the path
             return True if missing.served else None
         return next((served["namespaced"] for served in types if served["name"] == ref.plural), None)
+
+    def _near_type(self, ref: NodeRef) -> str:
+        """Name the resource types that may be meant, as the end of an error: of this group and version, or others."""
+        with suppress(ClusterError):
+            if types := self._types(ref.group, ref.version):
+                return did_you_mean(ref.plural, (served["name"] for served in types))
+            found = self._json(self._groups.get_api_versions)
+            with readable("API groups"):
+                served = [version["groupVersion"] for group in found["groups"] for version in group["versions"]]
+            return did_you_mean(f"{ref.group}/{ref.version}", served)
+        return ""
+
+    def _near_name(self, ref: NodeRef, namespace: str) -> str:
+        """Name the custom resources that may be meant, as the end of an error. An empty namespace: cluster-scoped."""
+        where = (ref.group, ref.version, *([namespace] if namespace else []), ref.plural)
+        ask = self._custom.list_namespaced_custom_object if namespace else self._custom.list_cluster_custom_object
+        with suppress(ClusterError):
+            found = self._json(lambda **raw: ask(*where, limit=MOST_LISTED, **raw))
+            with readable(ref.plural):
+                return did_you_mean(ref.name, (item["metadata"]["name"] for item in found["items"]))
+        return ""
 
     def controller(self, namespace: str, owner: Owner) -> Mapping[str, Any]:
         group, _, version = owner.api_version.rpartition("/")
@@ -241,6 +274,14 @@ class KubernetesCluster:
         listed = self._json(lambda **raw: self._core.list_namespace(**raw))  # noqa: PLW0108 -- _core may be replaced
         with readable("namespaces"):
             return tuple(str(item["metadata"]["name"]) for item in listed["items"])
+
+    def has_namespace(self, name: str) -> bool:
+        """Tell whether there is a namespace of that name."""
+        try:
+            self._json(lambda **raw: self._core.read_namespace(name, **raw))
+        except NotFound:
+            return False
+        return True
 
     def list_pods(self, namespace: str, name: str | None) -> tuple[tuple[Pod, ...], str]:
         """List the pods. Gives them and the list's resourceVersion, from which a watch can start."""

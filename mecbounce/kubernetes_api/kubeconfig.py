@@ -31,7 +31,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from urllib3.util.ssl_ import create_urllib3_context
 
-from mecbounce.errors import ConfigError
+from mecbounce.errors import ConfigError, did_you_mean
 from mecbounce.fields import first_fault
 from mecbounce.kubernetes_api.access import Access, Target, impersonation, sendable
 from mecbounce.kubernetes_api.credentials import Credential, Exec, Strict, ask
@@ -176,7 +176,9 @@ class Kubeconfig:
         if not wanted:
             raise ConfigError(f"{self.name}: it has no current-context")
         if wanted not in self._found["contexts"]:
-            raise ConfigError(f"context {wanted!r}: {self.name} has no such context")
+            raise ConfigError(
+                f"context {wanted!r}: {self.name} has no such context{did_you_mean(wanted, self.contexts)}"
+            )
         return wanted, self._entry("contexts", wanted, Context)[1]
 
     def access(self, context: str | None, act_as: Mapping[str, Any]) -> Access:

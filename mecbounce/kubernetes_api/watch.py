@@ -9,12 +9,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import structlog
 from pydantic_core import from_json
 
 from mecbounce.kubernetes_api.objects import Pod
+from mecbounce.logs import EventLog
 
-log = structlog.get_logger("mecbounce.cluster")
+log = EventLog("mecbounce.cluster")
 
 WATCH_SECONDS = 290  # the API server ends a watch after this long; then the pods are listed again
 # Seconds without an event after which the pods are listed. Even a quiet watch gets a bookmark about every minute.

@@ -58,6 +58,8 @@ class Sandbox:
     """
 
     def __init__(self, resources: tuple[ResourceType, ...] = (EXPRESS_NODES,), speed: float = 1.0) -> None:
+        if not speed > 0:
+            raise ValueError(f"speed: {speed} is not above 0")
         self.speed = speed
         self._behaviours = Behaviours()
         self._custom = resources

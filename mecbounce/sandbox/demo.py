@@ -12,11 +12,11 @@ from pathlib import Path
 
 from mecbounce.cli.bouncing import bounce
 from mecbounce.cli.exits import ExitStatus, UsageProblem
-from mecbounce.cli.next_commands import next_commands
 from mecbounce.cli.options import BounceOptions, Output
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import Interrupted
 from mecbounce.machine import WAITING
+from mecbounce.next_commands import next_commands
 from mecbounce.request import NodeRef
 from mecbounce.sandbox import Sandbox
 from mecbounce.sandbox.scenarios import SCENARIOS
@@ -48,7 +48,7 @@ def show(scenario: str, output: Output) -> int:
         asked, given = options.asked(), options.given()
         terminal = BounceInTerminal(asked.request, asked.cluster.context, replace(given, state=""), output)
         if shown.killed:
-            [(_, words)] = next_commands(begin(asked.request, datetime.now(UTC)), given)
+            [(_, words)] = next_commands(begin(asked.request, datetime.now(UTC)), replace(given, recorded=False))
             _kill_while_waiting([*words[1:], "-o", output.value], asked.store)
             terminal.say("Killed by SIGKILL. The same command again:")
         try:

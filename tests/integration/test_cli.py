@@ -28,7 +28,6 @@ from mecbounce import cli
 from mecbounce.cli import commands, options
 from mecbounce.cli.exits import stop_signals
 from mecbounce.cli.kube import cluster_of
-from mecbounce.cli.next_commands import Given
 from mecbounce.cli.record_files import default_record
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.cli.values import duration
@@ -36,6 +35,8 @@ from mecbounce.errors import ImpossibleEvent, RecordNotSaved
 from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.kubernetes_api.kubeconfig import Kubeconfig
 from mecbounce.machine import Event, State
+from mecbounce.next_commands import Given
+from mecbounce.progress import Progress
 from mecbounce.record import BounceRecord, PinnedPod, StateEntry
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.sandbox.scenarios import PROTECTION, SCENARIOS
@@ -288,7 +289,12 @@ class TestRecords:
         late = status in (4, 5)  # the old pod runs: its deletion was lost, and it is bounced anew
         then = "waits on, if its replacement is not back" if late else "begins a new one"
         assert f"its run was stopped before it could say so. The same command again {then}." in told
-        assert output == "text" or json.loads(command.out)["event"] == event
+        if output == "json":  # its commands act on the same record
+            result = json.loads(command.out)
+            assert (result["event"], result["reported_again"]) == (event, True)
+            ours = [line for line in result["next_commands"] if line.startswith("mecbounce run")]
+            assert all(str(tmp_path / "r.json") in line for line in ours)
+            assert bool(ours) is (event in (Event.TERMINATION_TIMEOUT, Event.READY_TIMEOUT))
         assert deletes(sandbox) == 0
         assert command(*again) == 0
         assert deletes(sandbox) == 1
@@ -375,8 +381,10 @@ class TestRecords:
         assert deletes(sandbox) == 1
 
     def test_a_fault_of_mecbounce_is_not_called_one_of_usage(
-        self, command: Command, monkeypatch: pytest.MonkeyPatch
+        self, command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        sandbox.add_node("mec-0")
+
         def impossible(*_: object, **__: object) -> None:
             raise ImpossibleEvent("pod_gone can't happen in DONE: please report this")
 
@@ -441,7 +449,7 @@ class TestRecords:
 @pytest.mark.parametrize(
     ("words", "long"),
     [
-        (("plan", "mec-0", "--node", NODE), "ready within 600 s  the default; container main's startup probe allows"),
+        (("plan", "mec-0", "--node", NODE, "-v"), "the default; container main's startup probe allows"),
         (("status", "mec-0"), "ended: the next run waits on"),
     ],
 )
@@ -471,13 +479,13 @@ class TestAgain:
     @pytest.fixture
     def repaired(self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         """Let replacements start from the next run's first look on."""
-        saw = BounceInTerminal.saw
+        progress = BounceInTerminal.progress
 
-        def seen(terminal: BounceInTerminal, *look: Any) -> None:
-            saw(terminal, *look)
+        def seen(terminal: BounceInTerminal, found: Progress) -> None:
+            progress(terminal, found)
             sandbox.behave(Behaviour(starts_after=0))
 
-        return lambda: monkeypatch.setattr(BounceInTerminal, "saw", seen)
+        return lambda: monkeypatch.setattr(BounceInTerminal, "progress", seen)
 
     @pytest.mark.usefixtures("late")
     def test_the_same_line_waits_on_until_the_replacement_is_back(
@@ -660,7 +668,7 @@ class TestTerminal:
         terminal = BounceInTerminal(request(), "c", Given(), options.Output.TEXT)
         for _ in range(9):
             terminal.observe(begin(request(), NOW))
-            terminal.saw((), None)
+            terminal.progress(Progress.of(begin(request(), NOW), None, NOW))
         assert capsys.readouterr().out == ""
 
     def test_a_dumb_one_gets_plain_lines(
@@ -814,8 +822,8 @@ class TestInterruption:
 
     @pytest.mark.parametrize(
         ("left", "method", "said"),
-        [(None, "saw", SAVED), (State.AWAIT_TERMINATION, "observe", SAVED), (State.FAILED, "say", UNTOLD)],
-        ids=["while_it_waits", "as_it_resumes", "as_it_tells_an_end"],
+        [(None, "progress", SAVED), (State.AWAIT_TERMINATION, "observe", SAVED), (State.FAILED, "say", UNTOLD)],
+        ids=["while_it_goes_on", "as_it_resumes", "as_it_tells_an_end"],
     )
     def test_left_at_once_it_does_not_ask_the_disk_again(
         self,
@@ -935,13 +943,17 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (("",), "pod: '' is not a name"),
-            (("Mec_0",), "pod: 'Mec_0' is not a name"),
-            (("mec-0", "-n", ""), "namespace: '' is not a name"),
-            (("mec-0", "-n", "a.b"), "namespace: 'a.b' is not a name"),
+            (("",), "POD: it is empty; expected NAME or pod/NAME"),
+            (("Mec_0",), "POD: 'Mec_0' is not a name; did you mean mec-0?"),
+            (("zeb_ra",), "POD: 'zeb_ra' is not a name of lower case letters, digits and '-'"),
+            (("pod", "mec-0"), "extra argument(s) (mec-0): expected one POD, as NAME or pod/NAME"),
+            (("default/mec-0",), "POD: 'default/mec-0' is not NAME or pod/NAME; a namespace is given by -n"),
+            (("cj/web",), "POD: cj/web is a CronJob, and mecbounce bounces one pod: name one of its pods (kubectl get"),
+            (("mec-0", "-n", ""), "--namespace: '' is not a name"),
+            (("mec-0", "-n", "a.b"), "--namespace: 'a.b' is not a name"),
             (("mec-0", "--kubeconfig", "a\nb"), "kubeconfig a�b: there is no such file"),
             (("mec-0", "--pod-uid", "../x"), "--pod-uid: '../x' is not a whole UID"),
-            (("mec-0", "--pod-uid", "6d0c8f5e"), "--pod-uid: '6d0c8f5e' is not a whole UID"),
+            (("mec-0", "--pod-uid", "6d0c8f5e"), "jsonpath={.metadata.uid} prints it"),
             (("mec-0", "--pod-uid", GONE.upper()), f"--pod-uid: '{GONE.upper()}' is not a whole UID"),
             (("mec-0", "--node", "a/b/c"), "--node: 'a/b/c' is not of the form"),
             (("mec-0", "--node", "A/v1/x/y"), "--node: group: 'A' is not a name"),
@@ -953,6 +965,7 @@ class TestBadInput:
             (("mec-0", "--protection-annotation", "novalue"), "--protection-annotation: expected KEY=VALUE"),
             (("mec-0", "--protection-annotation", "=x"), "--protection-annotation: expected KEY=VALUE"),
             (("mec-0", "--context", "nope"), "has no such context"),
+            (("mec-0", "--context", "sandbx"), "has no such context; did you mean sandbox?"),
             (("mec-0", "--kubeconfig", "/nowhere"), "kubeconfig /nowhere: there is no such file"),
             (("mec-0", "--kubeconfig", "x" * 300), "xxx: there is no such file"),
             (("mec-0", "-o", "xml"), "--output: 'xml' is not one of 'text', 'json'"),
@@ -967,7 +980,7 @@ class TestBadInput:
         assert command("run", *arguments) == 2
         assert said in command.err
         assert command.err.count("\n") == 1
-        assert sandbox.requests == ()
+        assert {one.verb for one in sandbox.requests} <= {"get", "list"}
 
     @pytest.mark.parametrize("verb", ["run", "plan"])
     @pytest.mark.parametrize(
@@ -1004,7 +1017,7 @@ class TestBadInput:
         assert command.err.startswith(f"mecbounce: --state: {path}: {said}")
         assert command.err.count("\n") == 1
         assert not path.exists()
-        assert sandbox.requests == ()
+        assert {one.verb for one in sandbox.requests} <= {"list"}
 
     def test_a_kubeconfig_that_points_nowhere_gives_up_before_the_deletion(
         self, command: Command, tmp_path: Path, sandbox: Sandbox
@@ -1020,13 +1033,16 @@ class TestBadInput:
         ("options", "said"),
         [
             (("-n", "nope", "--node", NODE), "'mec-0' (node.name) does not exist in namespace 'nope' (namespace)"),
-            (("-n", "nope"), "Pod mec-0 in namespace nope does not exist"),
             (("--node", "x.example.com/v1/xs/y"), "does not serve xs.x.example.com/v1 (node.group, version, plural)"),
+            (("--node", NODE.replace("nodes", "node")), "; did you mean expressnodes? Nothing was changed."),
+            (("--node", NODE.replace("v1", "v2")), "; did you mean express.example.com/v1? Nothing was changed."),
+            (("--node", f"{NODE[:-1]}1"), "; did you mean mec-0? Nothing was changed."),
         ],
     )
     def test_what_is_not_in_the_cluster_is_refused_with_3(
         self, command: Command, sandbox: Sandbox, options: tuple[str, ...], said: str
     ) -> None:
+        sandbox.add_node("mec-0")
         assert command("run", "mec-0", *options) == 3
         assert said in command.out
         assert deletes(sandbox) == 0
@@ -1075,7 +1091,7 @@ class TestBadInput:
     ) -> None:
         sandbox.add_node("mec-0")
         path = tmp_path / "r.json"
-        assert command("run", "mec-7", "--state", path) == 3
+        assert command("run", "mec-7", "--node", NODE, "--state", path) == 3
         before = path.read_bytes()
         for verb in ("plan", "run"):
             assert command(verb, "mec-0", "--state", path) == 2
@@ -1106,12 +1122,67 @@ class TestBadInput:
         assert "happy" in command.err
 
 
+class TestTypingErrors:
+    @pytest.mark.parametrize("verb", ["run", "plan"])
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("mec-o",), "pod mec-o not found in namespace default; did you mean mec-0?"),
+            (("pod/mec-3",), "pod mec-3 not found in namespace default; did you mean mec-0 or mec-1?"),
+            (
+                ("web",),
+                "pod web not found in namespace default; kubectl get pods -n default lists those that are there",
+            ),
+            (("mec-0", "-n", "defalt"), "namespace defalt not found; did you mean default?"),
+            (("mec-0", "-n", "nope"), "namespace nope not found"),
+        ],
+    )
+    def test_what_is_not_there_is_one_line_with_near_names_and_leaves_no_record(
+        self, command: Command, sandbox: Sandbox, verb: str, words: tuple[str, ...], said: str
+    ) -> None:
+        for name in ("mec-0", "mec-1"):
+            sandbox.add_node(name)
+        assert command(verb, *words) == 3
+        assert (command.out, command.err) == ("", f"mecbounce: {said}\n")
+        assert [*Path(os.environ["XDG_STATE_HOME"]).rglob("*.json")] == []
+
+    @pytest.mark.parametrize("options", [("--pod-uid", GONE), ("--node", NODE), ("-o", "json")])
+    def test_where_something_says_that_it_should_be_there_or_a_program_asks_its_end_is_told_whole(
+        self, command: Command, sandbox: Sandbox, options: tuple[str, ...]
+    ) -> None:
+        sandbox.add_node("mec-0")
+        status = command("run", "mec-1", "--ready-timeout", "0.1", *options)
+        assert (status, "not found in namespace" in command.err) == (5 if "--pod-uid" in options else 3, False)
+        assert "pod_missing" in command.out or "not_recreated" in command.out or "pod_foreign" in command.out
+
+    def test_a_namespace_that_may_not_be_read_is_not_said_to_be_missing(
+        self, command: Command, sandbox: Sandbox
+    ) -> None:
+        sandbox.forbid("get", "namespaces")
+        assert command("run", "mec-0", "-n", "nope") == 3
+        assert command.err.startswith("mecbounce: pod mec-0 not found in namespace nope; ")
+        sandbox.forbid("list", "pods")
+        assert command("run", "mec-0", "-n", "nope") == 3
+        assert "FAILED: access_denied" in command.out
+
+    def test_of_a_controller_it_says_which_pods_to_name(self, command: Command, sandbox: Sandbox) -> None:
+        made(sandbox, workload("StatefulSet"))
+        assert command("run", "sts/web") == 2
+        assert command.err == (
+            "mecbounce: POD: sts/web is a StatefulSet, and mecbounce bounces one pod: name one of its pods "
+            "(kubectl get pods -n default -l app=web), or use -l app=web if it has but one\n"
+        )
+        assert command("run", "web") == 3
+        assert "; did you mean web-0?" in command.err
+
+
 class TestPlan:
     def test_every_request_reads_reviews_or_runs_dry(self, command: Command, sandbox: Sandbox) -> None:
         SCENARIOS["protected"].set_up(sandbox)
         before = sandbox.get("pods", "mec-0"), sandbox.get("expressnodes", "mec-0")
         assert command("plan", "mec-0", "--node", NODE, "--protection-annotation", f"{PROTECTION}=disabled") == 0
-        assert "✔  no  Is the node rebuilding?" in command.out
+        assert command.out.startswith("✔ A bounce would proceed.\n")
+        assert "pod exists, it has an owner that recreates it, node is not rebuilding\n" in command.out
         assert uid(sandbox) in command.out
         assert (sandbox.get("pods", "mec-0"), sandbox.get("expressnodes", "mec-0")) == before
         asked = [(one.verb, one.path.rpartition("/")[2]) for one in sandbox.requests]
@@ -1140,7 +1211,7 @@ class TestPlan:
         sandbox.add_node("mec-0")
         FileStore(tmp_path / "r.json").save(begin(request(), NOW))
         assert command("plan", "mec-0", "--node", NODE, "--state", tmp_path / "r.json") == 0
-        assert command.out.splitlines()[1].startswith("! An unfinished bounce is recorded, in INIT_CHECKS: `mecbounce")
+        assert command.out.startswith("! An unfinished bounce is recorded, in INIT_CHECKS: `mecbounce")
         assert command("plan", "mec-0", "--node", NODE, "-o", "json") == 0
         found = json.loads(command.out)
         assert (found["would"], found["resumes"]) == ("begin", "")
@@ -1149,7 +1220,7 @@ class TestPlan:
         sandbox.add_node("mec-0")
         sandbox.add_node("mec-1")
         assert command("plan", "mec-1", "--node", NODE) == 3
-        assert "✘  yes  Is the pod made from another custom resource?" in command.out
+        assert "\n  Pod mec-1 in namespace default is made from ExpressNode mec-1 (" in command.out
         assert command("run", "mec-1", "--node", NODE) == 3
         assert "Who must act: whoever began this bounce\n" in command.out
         assert deletes(sandbox) == 0
@@ -1183,13 +1254,12 @@ class TestPlan:
         sandbox.add_node("mec-0")
         sandbox.forbid(verb, resource)
         assert command("plan", "mec-0", "--node", NODE) == 3
-        assert f"✘   no  {verb} {resource}" in command.out
         assert f"must grant: {verb} {resource}" in command.out
 
     def test_says_which_check_ends_it(self, command: Command, sandbox: Sandbox) -> None:
         SCENARIOS["rebuilding"].set_up(sandbox)
-        assert command("plan", "mec-0", "--node", NODE) == 3
-        assert "yes  Is the node rebuilding?" in command.out
+        assert command("plan", "mec-0", "--node", NODE, "-v") == 3
+        assert "✘  no node is not rebuilding\n" in command.out
 
 
 class TestDemo:

@@ -33,6 +33,7 @@ from mecbounce.kubernetes_api import watch as watching
 from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.kubernetes_api.objects import Owner, Pod
 from mecbounce.machine import BEFORE_DELETION, WAITING, Event, State
+from mecbounce.progress import Progress
 from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection
 from mecbounce.record import BounceRecord
 from mecbounce.request import BounceRequest
@@ -766,7 +767,7 @@ class TestAnApiServerRestoredFromABackup:
         restore: Callable[[], None],
         *,
         late: bool = False,
-        saw: Callable[[tuple[Pod, ...]], object] | None = None,
+        progress: Callable[[Progress], object] | None = None,
     ) -> Any:
         """Bounce the pod and restore the backup once, at `when`. `late`: from then on each deadline passes at once."""
         restored: list[BounceRecord] = []
@@ -785,7 +786,7 @@ class TestAnApiServerRestoredFromABackup:
             KubernetesCluster.from_kubeconfig(sandbox.kubeconfig),
             MappingStore({}, flush=lambda: None),
             observe=observe,
-            saw=saw,
+            progress=progress,
             clock=lambda: datetime.now(UTC) + ahead,
         ).perform()
         assert restored
@@ -824,7 +825,7 @@ class TestAnApiServerRestoredFromABackup:
     ) -> None:
         result = self.bounced(sandbox, lambda record: record.state is state, sandbox.back_up(), late=True)
         assert (result.event, result.diagnosis.code) == (event, "deletion_lost")
-        assert f"pod_uid={uid} " in result.advice
+        assert f"pod_uid={uid}, " in result.advice
         stands = sandbox.get("pods", "mec-0")
         assert stands is not None
         assert (stands["metadata"]["uid"], "deletionTimestamp" in stands["metadata"]) == (uid, False)
@@ -834,12 +835,12 @@ class TestAnApiServerRestoredFromABackup:
         sandbox.patch("pods", "mec-0", {"metadata": {"finalizers": ["example.com/keep"]}})
         restore = self.backup_at(sandbox, lambda pod: pod is not None and "deletionTimestamp" in pod["metadata"])
 
-        def saw(pods: tuple[Pod, ...]) -> None:
-            for one in pods:
+        def progress(found: Progress) -> None:
+            for one in found.look.pods if found.look else ():
                 if one.uid == uid and one.terminating:
                     sandbox.patch("pods", "mec-0", {"metadata": {"finalizers": None}})
 
-        result = self.bounced(sandbox, lambda record: record.state is State.AWAIT_READY, restore, saw=saw)
+        result = self.bounced(sandbox, lambda record: record.state is State.AWAIT_READY, restore, progress=progress)
         assert (result.state, result.old_pod.uid) == (State.DONE, uid)
         assert result.new_pod.uid != uid
 

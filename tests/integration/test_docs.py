@@ -1,6 +1,6 @@
 """The documents: every block of code is run as a reader meets it, every code has its entry, every link leads somewhere.
 
-Not run: `pip install`, `make` and `kubectl` lines, but for `kubectl bounce`. Their extras, targets and options are seen
+Not run: what installs, `make` and `kubectl` lines, but for `kubectl bounce`. Their extras, targets and options are seen
 to exist instead.
 """
 
@@ -15,10 +15,11 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,18 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from mecbounce import cli, errors
-from mecbounce.cli import next_commands as following
+from mecbounce import next_commands as following
 from mecbounce.cli import pages
 from mecbounce.cli.commands import app
 from mecbounce.cli.exits import ExitStatus
 from mecbounce.codes import DiagnosisCode
 from mecbounce.kubernetes_api import credentials, transport
 from mecbounce.machine import TRANSITIONS, Event, State
-from mecbounce.record import BounceRecord, BounceResult
+from mecbounce.record import BounceRecord
 from mecbounce.request import BounceRequest, NodeRef, Timeouts
+from mecbounce.result import BounceResult
 from mecbounce.sandbox import Sandbox
+from mecbounce.sandbox.fixture import marked_sandbox
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {
@@ -151,8 +154,8 @@ def performed(kind: type[Task], cluster: Sandbox) -> Any:
 def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
     """The reader's cluster, with the node that the documents speak of; an empty folder to work in."""
     with Sandbox(speed=20) as started:
-        for namespace in ("default", "mec"):
-            started.add_node("mec-0", namespace=namespace)
+        for name, namespace in (("mec-0", "default"), ("mec-0", "mec"), ("mec-1", "mec")):
+            started.add_node(name, namespace=namespace)
         monkeypatch.setenv("KUBECONFIG", str(started.kubeconfig))
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
         monkeypatch.chdir(tmp_path)
@@ -166,9 +169,14 @@ def test_every_block_is_of_a_language_that_is_looked_at(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in DOCUMENTS if blocks(name, "python")])
 def test_python_blocks_run_and_their_tasks_bounce_and_their_tests_pass(name: str, cluster: Sandbox) -> None:
-    """Block after block in one namespace: each task defined there is performed, each test called with its fixture."""
+    """Block after block in one namespace: each task defined there is performed, each test called with its fixture.
+
+    A test fails if, and as, the next block says.
+    """
     defined: dict[str, Any] = {"Task": Task, "__name__": "document"}
-    for block in blocks(name, "python"):
+    for block, after in zip_longest(every := blocks(name), every[1:]):
+        if block.language != "python":
+            continue
         before = dict(defined)
         exec(compile("\n" * block.line + block.text, name, "exec"), defined)  # noqa: S102 -- that is the test
         for what in [one for key, one in defined.items() if before.get(key) is not one]:
@@ -178,8 +186,27 @@ def test_python_blocks_run_and_their_tasks_bounce_and_their_tests_pass(name: str
                 assert (result.state, result.notices) == (State.DONE, ()), what
             elif inspect.isfunction(what) and what.__name__.startswith("test_"):
                 assert [*inspect.signature(what).parameters] == ["sandbox"]
-                with Sandbox(speed=20) as sandbox:  # as the fixture of that name gives one to each test
-                    what(sandbox)
+                with marked_sandbox(getattr(what, "pytestmark", [])) as sandbox:  # as the fixture of that name does
+                    assert failure(what, sandbox) == (shown_failure(after) if after else ""), what
+
+
+def failure(test: Callable[[Sandbox], None], sandbox: Sandbox) -> str:
+    """Give the message with which a test fails, with the UIDs made alike. Empty: it passes."""
+    try:
+        test(sandbox)
+    except AssertionError as error:
+        return alike(str(error))
+    return ""
+
+
+def shown_failure(block: Block) -> str:
+    """Give the message of a failure that pytest is shown to print. Empty: the block shows none."""
+    lines = [line.removeprefix("E").strip() for line in block.text.splitlines() if line.startswith("E ")]
+    return alike("\n".join(lines).removeprefix("AssertionError: "))
+
+
+def alike(text: str) -> str:
+    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UID", text)
 
 
 @pytest.mark.parametrize("name", [name for name in DOCUMENTS if blocks(name, "console")])
@@ -189,8 +216,10 @@ def test_console_commands_do_what_they_are_shown_for(
     """One after the other, in one folder."""
     assert cluster.kubeconfig.exists()
     for words in console(name):
-        if words[:2] == ["pip", "install"]:
-            assert_installable(words[2:])
+        if words[1:2] == ["install"] or words[:3] == ["uv", "tool", "install"]:
+            assert_installable(words[-1])
+        elif words[0] in ("git", "python3", "pip") or words[:2] == ["mecbounce", "demo"]:
+            continue  # demos: test_recordings.py
         elif words[0] == "make":
             assert set(words[1:]) <= targets(), words
         elif words[:3] == ["python", "-m", "mecbounce.sandbox"]:
@@ -209,10 +238,10 @@ def project() -> Any:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def assert_installable(words: list[str]) -> None:
-    [wanted] = [word for word in words if not word.startswith("-")]
+def assert_installable(wanted: str) -> None:
     what, _, extras = wanted.rstrip("]").partition("[")
-    assert what in (".", project()["name"])
+    wheel = f"dist/{project()['name']}-{project()['version']}-py3-none-any.whl"
+    assert what in (".", project()["name"], wheel)
     assert set(filter(None, extras.split(","))) <= set(project()["optional-dependencies"])
 
 
@@ -251,7 +280,7 @@ def options(subcommand: Any) -> set[str]:
 def test_kubectl_has_the_subcommands_and_options_that_are_shown() -> None:
     commands = [words for name in DOCUMENTS for words in (*console(name), *inline(name, "kubectl"))]
     for words in commands:
-        if words[0] == "kubectl" and words[1] != "bounce":
+        if words[0] == "kubectl" and "bounce" not in words[1:4]:
             known = kubectl(*words[1 : 3 if words[1] == "auth" else 2], "--help") + kubectl("options")
             for option in (word.partition("=")[0] for word in words if word.startswith("-")):
                 assert re.search(rf"(^|[\s]){option}[=,:]", known), words

@@ -23,8 +23,9 @@ from mecbounce.cli.exits import exit_status
 from mecbounce.errors import AccessDenied, Conflict, NotFound, Refused, Unreachable
 from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.machine import BEFORE_DELETION, TRANSITIONS, WAITING, Event, State, Transition
-from mecbounce.record import BounceRecord, BounceResult, Protection
+from mecbounce.record import BounceRecord, Protection
 from mecbounce.request import BounceRequest, NodeRef
+from mecbounce.result import BounceResult
 from mecbounce.task import advance, begin, cancel
 
 pytestmark = pytest.mark.no_cover  # to follow each line of all these steps takes twice as long as the steps

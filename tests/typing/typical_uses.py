@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, assert_type
@@ -26,6 +27,7 @@ from mecbounce import (
     Notice,
     Plan,
     PlanCluster,
+    Progress,
     Protection,
     ReadyWhen,
     ShutdownProtection,
@@ -79,6 +81,16 @@ class Runner:
     def should_stop(self) -> bool:
         return False
 
+    def show(self, progress: Progress) -> None:
+        assert_type(progress.state, State)
+        assert_type(progress.since, datetime)
+        assert_type(progress.deadline, datetime | None)
+        assert_type(progress.code, str)
+        assert_type(progress.fraction, float | None)
+
+    async def perform_in_a_thread(self, task: BounceTask) -> None:
+        assert_type(await asyncio.to_thread(task.perform), BounceResult)
+
     def perform(self, request: BounceRequest) -> str:
         cluster = KubernetesCluster.from_kubeconfig()
         assert_type(cluster, KubernetesCluster)
@@ -89,6 +101,7 @@ class Runner:
             protection=AnnotationProtection(cluster, "example.com/protected", "no"),
             notify=lambda notice: assert_type(notice, Notice),
             observe=lambda record: assert_type(record, BounceRecord),
+            progress=self.show,
             stop=self.should_stop,
             events=False,
         )
@@ -104,12 +117,16 @@ class Runner:
         assert_type(result.protection, Protection | None)
         assert_type(result.durations, Mapping[State, float])
         assert_type(result.notices, tuple[Notice, ...])
+        assert_type(result.next_commands, tuple[str, ...])
+        if result.reported_again:
+            assert_type(task.forget(), None)
         return result.message
 
     def perform_in_steps(self, task: BounceTask) -> None:
         step = task.advance()
         assert_type(step, Step)
         assert_type(step.wait, Wait | None)
+        assert_type(step.result, BounceResult | None)
         if step.wait is not None:
             assert_type(step.wait.seconds, float)
 
@@ -138,12 +155,14 @@ class Switch:
 
 
 class InMemory:
-    """A store of one's own is whatever has these two."""
+    """A store of one's own is whatever has these three."""
 
     def load(self) -> BounceRecord | None:
         return None
 
     def save(self, record: BounceRecord) -> None: ...
+
+    def clear(self) -> None: ...
 
 
 def fits(cluster: KubernetesCluster) -> None:

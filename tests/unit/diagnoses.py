@@ -9,6 +9,7 @@ from builders import NOW, later
 
 from mecbounce import absence
 from mecbounce.codes import DiagnosisCode
+from mecbounce.errors import NotFound
 from mecbounce.kubernetes_api.node import Node
 from mecbounce.kubernetes_api.objects import Pod, PodEvent
 from mecbounce.record import Diagnosis, PinnedPod
@@ -34,13 +35,11 @@ def fits_its_row(found: Diagnosis) -> bool:
     """Tell whether somebody must act whom the row names, and so the documents, with a name in place of `...`."""
     assert isinstance(found.code, DiagnosisCode)
     named = [re.escape(one).replace(re.escape("..."), ".+") for one in found.code.who]
-    if found.code.who == (OPERATOR,):  # of whatever else makes pods, as docs/operations.md says
-        named += [ADMINISTRATORS, "whoever made the pod"]
     return any(re.fullmatch(one, found.who) for one in named)
 
 
 def absent(
-    old: PinnedPod, pods: list[Pod], ref: NodeRef | None = None, node: Node | str | None = None, **seen: Any
+    old: PinnedPod, pods: list[Pod], ref: NodeRef | None = None, node: Node | NotFound | None = None, **seen: Any
 ) -> Diagnosis:
     return absence.not_recreated(old, absence.Absence(NOW, pods=tuple(pods), ref=ref, node=node, **seen))
 

@@ -8,6 +8,7 @@ import pytest
 from builders import NODE, later, pod, stamp
 
 from mecbounce import absence
+from mecbounce.errors import NotFound
 from mecbounce.kubernetes_api.node import Node
 from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.record import Diagnosis, PinnedPod
@@ -37,7 +38,7 @@ class TestNotRecreated:
         [
             (
                 [],
-                f"{REF} not found in default",
+                NotFound(f"{REF} not found in default", near="; did you mean mec-1?"),
                 Diagnosis(
                     code="node_missing",
                     evidence=f"{REF} not found in default",
@@ -85,7 +86,9 @@ class TestNotRecreated:
         ],
         ids=["node_missing", "node_down", "terminating", "other_controller", "unowned", "not_recreated"],
     )
-    def test_says_why_there_is_no_replacement(self, pods: list[Pod], node: Node | str, expected: Diagnosis) -> None:
+    def test_says_why_there_is_no_replacement(
+        self, pods: list[Pod], node: Node | NotFound, expected: Diagnosis
+    ) -> None:
         assert expected == absent(self.OLD, pods, NODE, node)
 
     @pytest.mark.parametrize("node", [Node(), Node(desired="up", activity="down"), None])
@@ -94,7 +97,7 @@ class TestNotRecreated:
 
     def test_without_a_ref_the_node_says_nothing(self) -> None:
         assert "not_recreated" == code(absent(self.OLD, [], None, Node(desired="down")))
-        assert "not_recreated" == code(absent(self.OLD, [], None, "not found"))
+        assert "not_recreated" == code(absent(self.OLD, [], None, NotFound("not found")))
         assert "not_recreated" == code(absent(self.OLD, [], None, None))
 
     DAEMON: dict[str, Any] = {"kind": "DaemonSet", "name": "ds", "uid": "ds-1", "controller": True}  # noqa: RUF012 -- a table
@@ -121,8 +124,17 @@ class TestNotRecreated:
     def test_neither_itself_nor_another_name_stands_in_its_place(self, pods: list[Pod]) -> None:
         assert "not_recreated" == code(absent(self.OLD, pods, NODE, self.UP))
 
-    @pytest.mark.parametrize(("node", "expected"), [("not found", "node_missing"), (Node(desired="down"), "node_down")])
-    def test_the_resource_explains_more_than_what_stands_in_its_place(self, node: Node | str, expected: str) -> None:
+    @pytest.mark.parametrize(
+        ("node", "expected"),
+        [
+            (NotFound("not found"), "node_missing"),
+            (NotFound("not served", served=False), "node_unserved"),
+            (Node(desired="down"), "node_down"),
+        ],
+    )
+    def test_the_resource_explains_more_than_what_stands_in_its_place(
+        self, node: Node | NotFound, expected: str
+    ) -> None:
         pods = [pod(uid="uid-2", deleted=20)]
         assert expected == code(absent(self.OLD, pods, NODE, node))
 

@@ -202,21 +202,17 @@ class TestInitChecks:
     def test_begins_with_its_title(self) -> None:
         assert ["---", "title: INIT_CHECKS, in order", "---", "flowchart TD"] == self.DRAWING.splitlines()[:4]
 
-    def test_begins_with_the_first_check_and_asks_each_question_in_order(self) -> None:
+    def test_begins_with_the_first_check_and_states_each_in_order(self) -> None:
         assert f"    start([INIT_CHECKS]) --> {self.CODES[0]}\n" in self.DRAWING
-        asked = re.findall(r'^    (\w+)\{\{"(.*)"\}\}$', self.DRAWING, flags=re.MULTILINE)
-        assert [(check.code, check.question) for check in CHECKS] == asked
+        stated = re.findall(r'^    (\w+)\{\{"(.*)"\}\}$', self.DRAWING, flags=re.MULTILINE)
+        assert [(check.code, check.statement) for check in CHECKS] == stated
 
-    def test_a_no_leads_to_the_next_check_and_the_last_one_onwards(self) -> None:
-        onwards = [
-            (source, dest) for source, label, dest in self.ARROWS if "no" in label.split(" ")[0] or "or no" in label
-        ]
+    def test_a_yes_leads_to_the_next_check_and_the_last_one_onwards(self) -> None:
+        onwards = [(source, dest) for source, label, dest in self.ARROWS if label.startswith("yes")]
         assert [*zip(self.CODES, (*self.CODES[1:], "checks_passed"), strict=True)] == onwards
 
-    def test_a_yes_ends_where_the_machine_leads(self) -> None:
-        drawn = re.findall(
-            r'-- "yes" --> (\w+)_end\(\["(\w+)<br/>(\w+)"\]\):::(\w+)$', self.DRAWING, flags=re.MULTILINE
-        )
+    def test_a_no_ends_where_the_machine_leads(self) -> None:
+        drawn = re.findall(r'-- "no" --> (\w+)_end\(\["(\w+)<br/>(\w+)"\]\):::(\w+)$', self.DRAWING, flags=re.MULTILINE)
         leads = {row.event: row.dest for row in TRANSITIONS if row.source is State.INIT_CHECKS}
         expected = [
             (check.code, check.event.value, dest.value, "bad" if dest is State.FAILED else "good")
@@ -226,16 +222,16 @@ class TestInitChecks:
         assert expected == drawn
 
     def test_tells_what_force_goes_past_and_what_only_earns_a_notice(self) -> None:
-        forced = [source for source, label, _ in self.ARROWS if label == "no, or yes with force: a notice"]
+        forced = [source for source, label, _ in self.ARROWS if label == "yes, or no with force: a notice"]
         assert [check.code for check in CHECKS if check.forced] == forced
-        noticed = [source for source, label, _ in self.ARROWS if label == "yes: go on with a notice, or no"]
+        noticed = [source for source, label, _ in self.ARROWS if label == "yes, or no: a notice"]
         assert [check.code for check in CHECKS if check.event is None] == noticed
 
     def test_every_answer_of_a_check_has_its_words(self) -> None:
         plain = [check for check in CHECKS if check.event is not None and not check.forced]
         for check in plain:
             labels = [label for source, label, _ in self.ARROWS if source == check.code]
-            assert ["no", "yes"] == labels
+            assert ["yes", "no"] == labels
 
     def test_ends_well_with_all_of_them_passed(self) -> None:
         assert '--> checks_passed(["checks_passed<br/>DISABLE_PROTECTION"])\n' in self.DRAWING

@@ -9,7 +9,7 @@ import pytest
 from builders import Mute
 
 from mecbounce import errors
-from mecbounce.errors import MecBounceError, NotFound, Unreachable, one_line
+from mecbounce.errors import MecBounceError, NotFound, Unreachable, did_you_mean, one_line
 
 CLASSES = [one for one in vars(errors).values() if isinstance(one, type) and one.__module__ == errors.__name__]
 
@@ -87,3 +87,26 @@ class Interrupts(Exception):
 )
 def test_any_error_can_be_told_in_one_line(error: BaseException, told: str) -> None:
     assert told == one_line(error)
+
+
+class TestDidYouMean:
+    @pytest.mark.parametrize(
+        ("typed", "known", "said"),
+        [
+            ("mec-3", ["mec-1", "mec-2"], "mec-1 or mec-2"),
+            ("mec-3", ["mec-4", "mec-2", "mec-1", "web"], "mec-1, mec-2 or mec-4"),
+            ("mec", ["mec-7d9f-x2k8q", "mec-7d9f-abcde", "db"], "mec-7d9f-abcde or mec-7d9f-x2k8q"),
+            ("expressnode", ["expressnodes", "leases"], "expressnodes"),
+            ("Prod", ["prod", "test"], "prod"),
+        ],
+    )
+    def test_names_at_most_three_the_nearest_first(self, typed: str, known: list[str], said: str) -> None:
+        assert did_you_mean(typed, known) == f"; did you mean {said}?"
+
+    @pytest.mark.parametrize("typed", ["mec-o", "mec-O", "mec_0", "MEC-0"])
+    def test_what_looks_the_same_is_meant_alone(self, typed: str) -> None:
+        assert did_you_mean(typed, ["mec-0", "mec-1", "mec-2"]) == "; did you mean mec-0?"
+
+    @pytest.mark.parametrize(("typed", "known"), [("zebra", ["mec-0"]), ("mec-0", []), ("", ["mec-0"])])
+    def test_says_nothing_where_nothing_is_near(self, typed: str, known: list[str]) -> None:
+        assert did_you_mean(typed, known) == ""

@@ -46,8 +46,8 @@ def record(*states: State, old: PinnedPod | None = OLD, protection: Protection |
     [
         (
             TASK,
-            "start a new bounce with an empty step state",
-            "start a new bounce with pod_uid=uid-1 and an empty step state",
+            "call the task's forget() and perform it again",
+            "call the task's forget() and perform one with pod_uid=uid-1",
         ),
         (COMMAND, "run the same command again", "run it again with --pod-uid uid-1"),
     ],
@@ -72,9 +72,9 @@ WAITED = (State.DISABLE_PROTECTION, State.DELETE_POD, State.AWAIT_TERMINATION, S
 @pytest.mark.parametrize(
     ("terms", "old", "limit", "how"),
     [
-        (TASK, OLD, None, "start a new bounce with pod_uid=uid-1 and an empty step state"),
-        (TASK, OLD, 600, "start a new bounce with pod_uid=uid-1 and an empty step state, with Timeouts(ready=1200)"),
-        (TASK, GENERATED, None, "start a new bounce with go_on(None, waits_on=record)"),
+        (TASK, OLD, None, "call the task's forget() and perform one with pod_uid=uid-1"),
+        (TASK, OLD, 600, "call the task's forget() and perform one with pod_uid=uid-1, with Timeouts(ready=1200)"),
+        (TASK, GENERATED, None, "call the task's go_on(None, waits_on=record)"),
         (COMMAND, OLD, None, "run the same command again while it is not back"),
         (COMMAND, OLD, 600, "run the same command again while it is not back, with --ready-timeout 20m"),
         (COMMAND, GENERATED, 0.2, "run the same command again, with --ready-timeout 0.4s"),
@@ -108,7 +108,8 @@ class TestWaitingOn:
             "replacement; nothing is deleted. "
         )
         assert messages.waits_on(self.ENDED, COMMAND) == f"{expected}--again begins a new bounce."
-        assert messages.waits_on(self.ENDED, TASK) == f"{expected}An empty step state begins a new bounce."
+        task = "To begin a new bounce, call the task's forget() and perform it again."
+        assert messages.waits_on(self.ENDED, TASK) == f"{expected}{task}"
 
     def test_it_does_not_claim_that_the_old_pod_runs_on(self) -> None:
         begun = begin(request(), NOW, waits_on=self.ENDED)
@@ -142,7 +143,7 @@ def test_once_a_delete_was_announced_it_is_not_said_that_nothing_was_deleted() -
     before = given_up(record(State.DISABLE_PROTECTION), denied, "403", TASK)
     assert before == (
         "403. Nothing was deleted: pod mec-0 ran on when last seen.",
-        "Have that right granted, or the credentials renewed. Then start a new bounce with an empty step state.",
+        "Have that right granted, or the credentials renewed. Then call the task's forget() and perform it again.",
     )
     announced = record(State.DISABLE_PROTECTION, State.DELETE_POD, protection=Protection.DISABLED)
     message, advised = given_up(announced, unreachable, "503", TASK)

@@ -11,16 +11,23 @@ from builders import STARTUP_PROBE, pod, request
 from fakes import FakeClock, FakeCluster
 from rich.console import Console
 
-from mecbounce.cli.plan_page import plan_page
+from mecbounce.again import Would
+from mecbounce.cli.layout import ASCII, SIGNS, Signs
+from mecbounce.cli.plan_page import plan_json, plan_page
 from mecbounce.errors import AccessDenied, Unreachable
 from mecbounce.kubernetes_api.objects import DisruptionBudget, Pod
 from mecbounce.machine import Event
 from mecbounce.planning import Plan, plan
 from mecbounce.protection import AnnotationProtection
 from mecbounce.record import PinnedPod
+from mecbounce.request import BounceRequest
 
 SLOW = {"startupProbe": {"periodSeconds": 30, "failureThreshold": 60}}
 SLOW_SUM = "container app's startup probe allows 60 × 30 s + 30 s = 1,830 s"  # noqa: RUF001 -- a product
+BRIEF = (
+    *("custom resource exists", "it is meant to be up", "pod exists", "it has an owner that recreates it"),
+    "node is not rebuilding",
+)
 PROTECTED = {"metadata": {"annotations": {"example.com/protected": "s3cr3t"}}}
 RIGHTS = [
     "may get expressnodes of express.example.com.default/mec-0",
@@ -41,9 +48,9 @@ def protection(off: str = "no") -> AnnotationProtection:
     return AnnotationProtection(None, "example.com/protected", off)  # type: ignore[arg-type] # it is only looked at
 
 
-def page(found: Plan, width: int = 80) -> str:
+def page(found: Plan, width: int = 80, *, verbose: bool = False, signs: Signs = SIGNS) -> str:
     console = Console(file=StringIO(), width=width, highlight=False, no_color=True)
-    console.print(plan_page(found, "mec-0 in default (sandbox)"))
+    console.print(plan_page(found, "mec-0 in default (sandbox)", verbose=verbose, signs=signs))
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
 
@@ -72,7 +79,7 @@ class TestPlan:
             *("goes_on", "event", "message", "advice", "checks", "pod", "writes", "dry_run", "refused"),
             *("termination", "ready", "rights", "eviction", "disruption_budgets", "notices"),
         ]
-        assert set(found["checks"][0]) == {"code", "question", "answer", "ends", "notice"}
+        assert set(found["checks"][0]) == {"code", "statement", "holds", "ends", "notice"}
         assert set(found["writes"][0]) == {"verb", "target", "terms"}
         assert set(found["ready"]) == {"seconds", "origin", "short"}
         assert set(found["rights"][0]) == {
@@ -337,58 +344,115 @@ class TestDisruptionBudgets:
 
 
 class TestPage:
-    @pytest.mark.parametrize("width", [80, 120])
-    def test_tells_all_and_keeps_its_width(self, width: int) -> None:
+    @pytest.mark.parametrize("asked", [request(), request(node=None)], ids=["node", "no node"])
+    def test_of_a_healthy_node_fits_a_screen_of_80_by_24(self, asked: BounceRequest) -> None:
+        metadata = PROTECTED["metadata"] | {"uid": "6d0c8f5e-3f0a-4a53-9d0b-2f8f1d7c5a10"}
+        found = plan(asked, cluster(metadata=metadata), protection())
+        lines = page(found).splitlines()
+        assert len(lines) <= 22
+        assert max(map(len, lines)) <= 80
+
+    def test_begins_with_the_verdict_and_names_what_passed_in_one_line(self) -> None:
+        lines = [line.rstrip() for line in page(plan(request(), cluster()), 200).splitlines()]
+        assert lines == [
+            "✔ A bounce would proceed.",
+            "  mec-0 in default (sandbox); nothing was changed",
+            "",
+            "It would",
+            "  POST    pod mec-0: Kubernetes Event Bouncing",
+            "  DELETE  pod mec-0: UID uid-1 as precondition, its own grace period of 30 s, propagation Background",
+            "  POST    ExpressNode mec-0: Kubernetes Event Bounced or BounceFailed",
+            "  wait    at most 600 s until it has gone, 600 s until its replacement is back",
+            "",
+            f"✔ 18 checks passed: {', '.join(BRIEF)}",
+            "✔ 7 rights granted",
+            "✔ dry run of the deletion accepted",
+        ]
+
+    @pytest.mark.parametrize("width", [40, 80, 120])
+    def test_tells_what_is_out_of_the_ordinary_and_keeps_its_width(self, width: int) -> None:
         asked = cluster(container=SLOW, **PROTECTED)
         asked.denied = {"watch pods"}
         asked.budgets = (budget(),)
-        text = page(plan(request(timeouts={"ready": 600}), asked, protection()), width)
+        text = page(plan(request(timeouts={"ready": 600}), asked, protection("s3cr3t")), width)
         assert max(len(line) for line in text.splitlines()) <= width
         flowed = " ".join(text.split())
         for told in (
-            "✔ no Is the node rebuilding?",
-            "PATCH pod mec-0: switches its annotation example.com/protected off",
-            "DELETE pod mec-0: UID uid-1 as precondition",
-            "propagation Background dry run accepted",
-            "✔ gone within 600 s the default; the pod's grace period is 30 s",
-            "! ready within 600 s as given, and too short: container app's startup probe allows 60 × 30 s",  # noqa: RUF001 -- a product
-            "✔ yes delete pods",
-            "! no watch pods",
-            "Notices ! No right to watch pods: a bounce looks every 2 s instead.",
-            "PodDisruptionBudget mec allows 0 more disruptions now",
             "A bounce would proceed.",
+            f"! At most 600 s until its replacement is back: as given, and too short: {SLOW_SUM}.",
+            "! No right to watch pods: a bounce looks every 2 s instead.",
+            "! PodDisruptionBudget mec allows 0 more disruptions now",
+            "· pod mec-0: its annotation example.com/protected is off already",
+            "✔ 7 rights granted",
         ):
             assert told in flowed
 
-    def test_marks_the_check_that_ends_it_and_those_that_were_not_asked(self) -> None:
+    def test_says_why_a_bounce_would_not_proceed_and_not_what_it_would_do(self) -> None:
         asked = cluster()
         asked.resource = {"spec": {"state": "up"}, "status": {"state": "rebuilding"}}
         text = " ".join(page(plan(request(), asked)).split())
-        assert "✘ yes Is the node rebuilding?" in text
-        assert "· - Is the node catching up? (not asked)" in text
-        assert "A bounce would not proceed. expressnodes.express.example.com/v1 mec-0 is rebuilding" in text
+        assert text.startswith(
+            "✘ A bounce would not proceed. expressnodes.express.example.com/v1 mec-0 is rebuilding; a bounce now "
+        )
+        assert "It would" not in text
+        assert "✔ 16 checks passed: custom resource exists, " in text
 
-    def test_marks_the_right_that_is_missing_and_the_one_that_could_not_be_asked(self) -> None:
+    def test_v_shows_each_check_each_right_and_where_each_deadline_comes_from(self) -> None:
+        asked = cluster()
+        asked.resource = {"spec": {"state": "up"}, "status": {"state": "rebuilding"}}
+        asked.denied = {"delete pods"}
+        text = " ".join(page(plan(request(), asked), verbose=True).split())
+        assert "✘ no node is not rebuilding" in text
+        assert "✔ yes custom resource exists" in text
+        assert "· - node is not catching up (not asked)" in text
+        assert "✘ no delete pods" in text
+        assert "No PodDisruptionBudget covers the pod." in text
+        assert "passed" not in text
+        waits = " ".join(page(plan(request(), cluster()), verbose=True).split())
+        assert "wait at most 600 s until it has gone: the default; the pod's grace period is 30 s" in waits
+
+    def test_a_right_that_is_missing_is_told_once(self) -> None:
         asked = cluster()
         asked.denied = {"delete pods"}
+        assert page(plan(request(), asked), 200).count("the right to delete pods") == 1
+        asked.resource = {"spec": {"state": "down"}}
+        assert "✘ The right to delete pods is missing." in page(plan(request(), asked))
+
+    def test_a_right_that_could_not_be_asked_is_told(self) -> None:
+        asked = cluster()
         asked.faults = [None] * 7 + [Unreachable("overloaded")]
-        text = " ".join(page(plan(request(), asked)).split())
-        assert "✘ no delete pods" in text
-        assert "! could not be asked list events: overloaded" in text
+        assert "! Could not be asked (overloaded): the right to list events." in page(plan(request(), asked))
 
     def test_lets_no_control_characters_through_that_others_wrote(self) -> None:
         asked = cluster()
         asked.faults = [None] * 9 + [AccessDenied("red \x1b[31m\a")]
         assert not {"\x1b", "\a"} & {*page(plan(request(), asked))}
 
-    def test_what_is_to_be_minded_stands_apart_from_the_rights(self) -> None:
-        """It may be about something else, such as a predecessor that is not ready."""
-        found = plan(request(), cluster()).model_copy(update={"notices": ("Mind this.",)})
-        assert "\n\nNotices\n! Mind this.\n" in page(found)
-
     def test_shows_what_the_checks_want_noticed(self) -> None:
         asked = cluster()
         asked.resource = {"status": {"state": "catchup"}}
         text = " ".join(page(plan(request(), asked)).split())
-        assert "has no spec.state (desired_path)" in text
-        assert "! yes Is the node catching up? The node is catching up" in text
+        assert "! expressnodes.express.example.com/v1 mec-0 has no spec.state (desired_path)" in text
+        assert "! The node is catching up" in text
+        assert "it is meant to be up" not in text
+
+    def test_has_ascii_signs_where_the_terminal_has_no_others(self) -> None:
+        text = page(plan(request(), cluster()), signs=ASCII)
+        assert text.isascii()
+        assert text.startswith("ok A bounce would proceed.")
+
+
+def test_for_programs_each_check_has_its_question_and_answer_of_0_2_0_too() -> None:
+    found = plan_json(plan(request(), cluster()), Would.RESUME, "resumes this")
+    assert (found["would"], found["resumes"]) == ("resume", "resumes this")
+    assert json.loads(json.dumps(found)) == found
+    assert plan_json(plan(request(), cluster()), Would.WAIT_ON, "waits on")["resumes"] == ""
+    assert found["checks"][1] == {
+        "code": "node_missing",
+        "statement": "custom resource exists",
+        "holds": True,
+        "ends": False,
+        "notice": "",
+        "question": "Is this untrue: custom resource exists?",
+        "answer": False,
+    }

@@ -510,6 +510,7 @@ class TestStartupProgress:
         assert progress is not None
         assert ("app", tries, 10) == (progress.container, progress.tries, progress.allowed)
         assert pytest.approx(left) == progress.left
+        assert pytest.approx(min(1.0, 1 - left / 27)) == progress.used
 
     @pytest.mark.parametrize(
         "seen",
@@ -546,6 +547,14 @@ class TestStartupProgress:
         progress = probes.startup_progress(seen, NOW)
         assert progress is not None
         assert progress.tries == 4
+
+    @pytest.mark.parametrize(("ran", "used"), [(0, 0), (0.5, 0.5), (4, 1)])
+    def test_a_budget_of_nothing_is_taken_for_a_second(self, ran: float, used: float) -> None:
+        probe = {"periodSeconds": 0, "timeoutSeconds": 0}
+        seen = pod(container={"startupProbe": probe}, ready=False, container_status=running(since=-ran))
+        progress = probes.startup_progress(seen, NOW)
+        assert progress is not None
+        assert progress.used == used
 
     def test_a_try_takes_as_long_as_its_timeout_where_that_is_longer_than_the_period(self) -> None:
         probe = {"periodSeconds": 1, "timeoutSeconds": 4, "failureThreshold": 10}

@@ -37,7 +37,6 @@ from mecbounce.kubernetes_api.objects import (
 from mecbounce.machine import Event, State
 from mecbounce.record import (
     BounceRecord,
-    BounceResult,
     Deletion,
     Diagnosis,
     Notice,
@@ -50,6 +49,7 @@ from mecbounce.record import (
     refuse_other_pod,
 )
 from mecbounce.request import BounceRequest, Timeouts
+from mecbounce.result import BounceResult
 
 UNCONTROLLED = {"kind": "ExpressNode", "name": "mec-0", "uid": "owner-1"}
 VM = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "name": "vm", "uid": "vm-1", "controller": True}
@@ -549,49 +549,11 @@ TO_DELETE = ((State.DISABLE_PROTECTION, Event.CHECKS_PASSED), (State.DELETE_POD,
 EXPIRED = (State.INIT_CHECKS, Event.INTENT_EXPIRED)
 
 
-class TestResult:
-    def test_sums_a_finished_record_up(self) -> None:
-        expected = BounceResult(
-            state=State.DONE,
-            event=Event.POD_STARTED,
-            failed_in=None,
-            message="Pod mec-0 was bounced.",
-            advice="Nothing to do.",
-            diagnosis=WHOLE.diagnosis,
-            old_pod=SeenPod(name="mec-0", uid="uid-1", images={"app": "app:1"}, host="host-1"),
-            new_pod=SeenPod(name="mec-0", uid="uid-2", images={"app": "app:2"}),
-            deletion=Deletion.OURS,
-            protection=Protection.DISABLED,
-            durations={
-                State.INIT_CHECKS: 0.5,
-                State.DISABLE_PROTECTION: 0.5,
-                State.DELETE_POD: 0.25,
-                State.AWAIT_TERMINATION: 29.75,
-                State.AWAIT_READY: 60.0,
-            },
-            notices=WHOLE.notices,
-        )
-        assert expected == BounceResult.of(WHOLE)
-        assert [*expected.durations] == [*BounceResult.of(WHOLE).durations]
-
-    def test_of_a_bounce_that_never_saw_a_pod_has_none(self) -> None:
-        result = BounceResult.of(record(path=passages((State.FAILED, Event.POD_MISSING, 1))))
-        assert (State.FAILED, Event.POD_MISSING, None, None) == (
-            result.state,
-            result.event,
-            result.old_pod,
-            result.new_pod,
-        )
-
+class TestHowItEnded:
     def test_a_clock_that_went_back_gives_no_negative_duration(self) -> None:
         path = passages((State.DISABLE_PROTECTION, Event.CHECKS_PASSED, -5), (State.FAILED, Event.CANCELLED, -3))
         expected = {State.INIT_CHECKS: 0.0, State.DISABLE_PROTECTION: 2.0}
-        assert expected == BounceResult.of(record(path=path)).durations
-
-    @pytest.mark.parametrize("path", [BOUNCED[:1], BOUNCED[:4], (StateEntry(state=State.DONE, at=NOW),)])
-    def test_there_is_none_before_the_end(self, path: tuple[StateEntry, ...]) -> None:
-        with pytest.raises(ValueError, match=f"the bounce is still in {path[-1].state}"):
-            BounceResult.of(record(path=path))
+        assert expected == record(path=path).durations
 
     @pytest.mark.parametrize(
         ("events", "expected"),
@@ -633,17 +595,6 @@ class TestResult:
         found = Diagnosis.model_validate_json(json.dumps({"code": code, "evidence": "e", "who": "w"}))
         assert type(found.code) is kind
         assert found.model_dump(mode="json")["code"] == code
-
-    def test_the_name_that_0_2_0_had_for_it_still_works(self) -> None:
-        with pytest.warns(DeprecationWarning, match="use deletion"):
-            assert BounceResult.of(WHOLE).deletion_was_possible
-
-    def test_reads_as_json(self) -> None:
-        result = BounceResult.of(WHOLE)
-        fields = ["state", "event", "failed_in", "message", "advice", "diagnosis", "old_pod", "new_pod", "deletion"]
-        fields += ["protection", "durations", "notices"]
-        assert fields == [*json.loads(result.model_dump_json())]
-        assert result == BounceResult.model_validate_json(result.model_dump_json())
 
 
 def test_times_keep_their_microseconds_and_zone_in_the_record() -> None:

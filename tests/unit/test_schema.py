@@ -14,14 +14,17 @@ from builders import NOW, later, pod, request
 from generate import schemas
 
 from mecbounce import BounceRecord, BounceRequest, BounceResult, NodeRef, Timeouts, begin
+from mecbounce import progress as of_progress
 from mecbounce import record as of_record
 from mecbounce import request as of_request
+from mecbounce import result as of_result
 from mecbounce.fields import Frozen
 from mecbounce.machine import Event, State
 from mecbounce.record import Diagnosis, Notice, PinnedPod, SeenPod, StateEntry, Trouble
 
 ROOT = Path(__file__).parents[2]
-EVERY = [one for one in (vars(of_request) | vars(of_record)).values() if isinstance(one, type)]
+MODULES = (of_request, of_record, of_result, of_progress)
+EVERY = dict.fromkeys(one for module in MODULES for one in vars(module).values() if isinstance(one, type))
 OURS = [one for one in EVERY if issubclass(one, Frozen) and one.model_fields]
 TIMES = {"termination", "ready", "api", "grace_period", "durations", "timeouts"}  # the fields that hold seconds
 INSTANTS = {"at", "since", "deadline", "delete_tried_at"}  # and those that hold a point in time
@@ -52,7 +55,7 @@ def test_help_tells_the_unit_of_each_time(asked: type[Frozen]) -> None:
 
 def test_every_time_is_held_to_tell_its_unit() -> None:
     """Whatever holds a number or a datetime is among the times, or no time."""
-    counts = {"revision", "tries", "count"}
+    counts = {"revision", "tries", "count", "fraction"}
     kinds = {
         name: str(field.annotation)
         for one in OURS

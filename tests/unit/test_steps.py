@@ -799,13 +799,13 @@ class TestDataGoneBack:
                 None,
                 "deletion_lost",
                 "without a deletionTimestamp",
-                "To try once more, start a new bounce with pod_uid=uid-1",
+                "To try once more, call the task's forget() and perform one with pod_uid=uid-1",
             ),
             (
                 20,
                 "terminating_again",
                 "being deleted",
-                "To keep waiting without deleting again, start a new bounce with pod_uid=",
+                "To keep waiting without deleting again, call the task's forget() and perform one with pod_uid=",
             ),
         ],
     )
@@ -1527,6 +1527,12 @@ class TestWhatTheChecksAreTold:
         cluster.faults = [NotFound("it is not there", served=served)]
         outcome = run(begin(request(), NOW), cluster)
         assert (outcome.event, outcome.message) == (event, "it is not there. Nothing was changed.")
+
+    @pytest.mark.parametrize("served", [True, False])
+    def test_what_may_have_been_meant_ends_the_sentence(self, cluster: FakeCluster, served: bool) -> None:
+        cluster.faults = [NotFound("it is not there", served=served, near="; did you mean mec-1?")]
+        outcome = run(begin(request(), NOW), cluster)
+        assert outcome.message == "it is not there; did you mean mec-1? Nothing was changed."
 
     @pytest.mark.parametrize(("terms", "said"), [(TASK, "use force=True."), (COMMAND, "use --force.")])
     def test_they_speak_as_the_reader_does(self, cluster: FakeCluster, terms: Terms, said: str) -> None:

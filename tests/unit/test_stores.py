@@ -77,6 +77,7 @@ ACTS: dict[str, Callable[[FileStore], object]] = {
     "load": FileStore.load,
     "save": lambda store: store.save(FIRST),
     "set_aside": FileStore.set_aside,
+    "clear": FileStore.clear,
 }
 
 
@@ -179,6 +180,32 @@ class TestEveryStore:
             store.save(SECOND)
         assert None is store.load()
 
+    def test_forgets_a_bounce_that_has_ended(self, kind: str, path: Path) -> None:
+        store = kept(kind, path)
+        for one in (FIRST, FINISHED):
+            store.save(one)
+        store.clear()
+        assert store.load() is None
+        store.clear()  # there is nothing to forget
+        store.save(NEW)
+        assert store.load() == NEW
+
+    def test_does_not_forget_a_bounce_that_has_not_ended(self, kind: str, path: Path) -> None:
+        store = kept(kind, path)
+        store.save(FIRST)
+        with pytest.raises(RecordError, match=r": the bounce of mec-0 has not ended, it is in INIT_CHECKS: .*resume"):
+            store.clear()
+        assert store.load() == FIRST
+
+    def test_a_runner_that_goes_on_with_a_forgotten_bounce_saves_nothing(self, kind: str, path: Path) -> None:
+        store = kept(kind, path)
+        for one in (FIRST, FINISHED):
+            store.save(one)
+        store.clear()
+        with pytest.raises(RecordNotSaved, match="no longer there"):
+            store.save(FINISHED.changed(untold=True))
+        assert store.load() is None
+
 
 class TestMappingStore:
     @staticmethod
@@ -255,6 +282,30 @@ class TestMappingStore:
         )
         assert isinstance(caught.value.__cause__, OSError)
         assert before == mapping
+
+    def test_to_forget_is_flushed_and_leaves_what_is_not_ours(self) -> None:
+        mapping: dict[str, Any] = {"theirs": 1, "mecbounce": FINISHED.model_dump(mode="json")}
+        flushed: list[str] = []
+        MappingStore(mapping, lambda: flushed.append(json.dumps(mapping))).clear()
+        assert flushed == ['{"theirs": 1}']
+
+    def test_if_its_flush_raises_nothing_is_forgotten(self) -> None:
+        mapping: dict[str, Any] = {"mecbounce": FINISHED.model_dump(mode="json")}
+        with pytest.raises(RecordNotSaved, match="is away"):
+            MappingStore(mapping, self.fail).clear()
+        assert MappingStore(mapping, lambda: None).load() == FINISHED
+
+    def test_a_flush_after_which_the_record_is_still_there_has_forgotten_nothing(self) -> None:
+        kept = FINISHED.model_dump(mode="json")
+        mapping: dict[str, Any] = {"mecbounce": kept}
+        with pytest.raises(RecordNotSaved, match=r"after flush\(\) the step state still has the record\. If flush"):
+            MappingStore(mapping, lambda: mapping.update(mecbounce=kept)).clear()
+
+    def test_a_damaged_record_is_not_forgotten(self) -> None:
+        mapping: dict[str, Any] = {"mecbounce": {"schema_version": 1}}
+        with pytest.raises(DamagedRecord):
+            MappingStore(mapping, lambda: None).clear()
+        assert mapping == {"mecbounce": {"schema_version": 1}}
 
     def test_a_step_state_that_fails_without_a_word_is_told_by_the_errors_type(self) -> None:
         def mute() -> None:
@@ -413,6 +464,13 @@ class TestFileStore:
             act(FileStore(path))
         mocker.patch("os.geteuid", return_value=4711)
         assert FIRST == FileStore(path).load()
+
+    def test_what_is_forgotten_is_set_aside(self, path: Path) -> None:
+        store = FileStore(path)
+        for one in (FIRST, FINISHED):
+            store.save(one)
+        store.clear()
+        assert FileStore(path.with_name("mec-0.json.last")).load() == FINISHED
 
     def test_is_named_by_its_whole_path(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(path.parent)

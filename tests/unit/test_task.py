@@ -25,6 +25,7 @@ from mecbounce.errors import (
     ForeignRecord,
     Interrupted,
     NotFound,
+    RecordError,
     RecordNotSaved,
     Refused,
     Superseded,
@@ -32,8 +33,10 @@ from mecbounce.errors import (
 )
 from mecbounce.kubernetes_api.objects import Pod, PodEvent
 from mecbounce.machine import Event, State
-from mecbounce.record import BounceRecord, BounceResult, Deletion, Notice, Protection, Trouble
+from mecbounce.progress import LastLook, Progress
+from mecbounce.record import BounceRecord, Deletion, Notice, Protection, Trouble
 from mecbounce.request import Timeouts
+from mecbounce.result import BounceResult
 from mecbounce.steps import LOOK_EVERY
 from mecbounce.stores import MappingStore
 from mecbounce.task import BounceTask, Step, Wait, advance, begin, cancel
@@ -56,7 +59,8 @@ class Bench:
         self.notices: list[Notice] = []
 
     def flush(self) -> None:
-        self.saved.append(self.state["mecbounce"]["path"][-1]["state"])
+        record = self.state.get("mecbounce")  # none: it was forgotten
+        self.saved.append(record["path"][-1]["state"] if record else "")
 
     def task(self, **options: Any) -> BounceTask:
         asked = options.pop("request", request())
@@ -88,6 +92,48 @@ def to_state(bench: Bench, state: State, **options: Any) -> BounceRecord:
     while record.state is not state:
         record = advance(record, bench.cluster, bench.clock.now, **options).record
     return record
+
+
+class TestForget:
+    def test_then_the_same_task_begins_anew(self) -> None:
+        bench = Bench()
+        bench.cluster.resource = None
+        task = bench.task()
+        assert (task.perform().event, task.perform().reported_again) == (Event.NODE_MISSING, True)
+        task.forget()
+        bench.replaced().cluster.resource = {"spec": {"state": "up"}}
+        result = task.perform()
+        assert (result.state, result.reported_again) == (State.DONE, False)
+        task.forget()
+        task.forget()  # there is nothing left
+        assert bench.state == {}
+
+    def test_it_does_not_take_a_corrected_node_for_another_bounce(self) -> None:
+        bench = Bench()
+        bench.cluster.resource = None
+        bench.task(request=request(node=NODE.model_copy(update={"name": "mec-typo"}))).perform()
+        with pytest.raises(ForeignRecord):
+            bench.task().perform()
+        bench.task().forget()
+        assert bench.state == {}
+
+    def test_the_bounce_of_another_pod_stays(self) -> None:
+        bench = Bench()
+        bench.cluster.resource = None
+        bench.task().perform()
+        with pytest.raises(ForeignRecord, match=r"request\.pod"):
+            bench.task(request=request(pod="mec-1")).forget()
+        assert bench.record.finished
+
+    def test_one_that_has_not_ended_stays_and_can_be_resumed(self) -> None:
+        bench = Bench().replaced()
+        with pytest.raises(Interrupted):
+            bench.task(stop=lambda: "AWAIT_TERMINATION" in bench.saved).perform()
+        task = bench.task()
+        with pytest.raises(RecordError, match="the bounce of mec-0 has not ended, it is in AWAIT_TERMINATION"):
+            task.forget()
+        assert task.perform().state is State.DONE
+        assert bench.cluster.deleted == ["uid-1"]
 
 
 class TestPerform:
@@ -154,8 +200,16 @@ class TestPerform:
         bench = Bench().replaced()
         first = bench.task().perform()
         calls = list(bench.cluster.calls)
-        assert bench.task().perform() == first
+        again = bench.task().perform()
+        assert (first.reported_again, again.reported_again) == (False, True)
+        assert again == first.model_copy(update={"reported_again": True})
         assert bench.cluster.calls == calls
+
+    def test_one_that_was_resumed_is_not_only_reported_again(self) -> None:
+        bench = Bench().replaced()
+        with pytest.raises(Interrupted):
+            bench.task(stop=lambda: "AWAIT_TERMINATION" in bench.saved).perform()
+        assert not bench.task().perform().reported_again
 
     def test_a_failure_is_a_result_not_an_exception(self) -> None:
         bench = Bench()
@@ -188,13 +242,58 @@ class TestPerform:
         assert told == stored
         assert [one.code for one in told if isinstance(one, Notice)] == ["node_catching_up", "resumed"]
 
-    def test_the_pods_of_each_look_are_handed_on_and_none_is_looked_at_for_that(self) -> None:
-        bench, seen = Bench().replaced(), list[tuple[Pod, ...]]()
-        bench.task(saw=seen.append).perform()
+    def test_progress_is_told_after_each_look_and_each_save_and_nothing_is_asked_for_that(self) -> None:
+        bench, told = Bench().replaced(), list[Progress]()
+        bench.cluster.keeps_time(3600)
+        bench.task(progress=told.append).perform()
         undisturbed = Bench().replaced()
+        undisturbed.cluster.keeps_time(3600)
         undisturbed.task().perform()
-        assert [pod.uid for pods in (seen[0], seen[-1]) for pod in pods] == ["uid-1", "uid-2"]
         assert bench.cluster.calls == undisturbed.cluster.calls
+        assert list(dict.fromkeys(one.state for one in told)) == [state for state in State if state is not State.FAILED]
+        assert [(one.since, one.text) for one in told if one.state is State.AWAIT_TERMINATION] == [
+            (NOW, ""),
+            (NOW, "container app still running, 30 s left of the grace period"),
+            (NOW, "container app still running, 28 s left of the grace period"),
+        ]
+        assert (told[0].look, told[-1].look) == (None, LastLook((NEW,), timedelta(hours=1)))
+
+    def test_progress_is_told_of_what_was_saved(self) -> None:
+        bench, told = Bench().replaced(), list[tuple[State, State]]()
+        bench.task(progress=lambda found: told.append((found.state, bench.record.state))).perform()
+        assert [shown for shown, _ in told] == [saved for _, saved in told]
+
+    def test_step_by_step_progress_has_the_pods_that_the_step_looked_at(self) -> None:
+        bench, told = Bench(), list[Progress]()
+        while bench.task(progress=told.append).advance().record.state is not State.AWAIT_TERMINATION:
+            pass
+        bench.clock.now = later(2)
+        bench.task(progress=told.append).advance()
+        assert told[-1].text == "container app still running, 28 s left of the grace period"
+        assert told[-1].look is not None
+        assert [one.uid for one in told[-1].look.pods] == ["uid-1"]
+
+    def test_progress_tells_of_an_api_server_that_gives_no_answer(self) -> None:
+        bench, told = Bench(), list[Progress]()
+        bench.cluster.faults = [LOST]
+        bench.task(progress=told.append).advance()
+        assert (told[-1].code, told[-1].text) == (
+            "trouble",
+            "no usable answer from the API server for 0 s, 1 try: connection lost",
+        )
+
+    def test_a_bounce_that_has_ended_has_no_progress(self) -> None:
+        bench, told = Bench(), list[Progress]()
+        bench.cluster.resource = None
+        bench.task().perform()
+        bench.task(progress=told.append).perform()
+        assert told == []
+
+    def test_what_0_2_0_told_of_each_look_is_still_told(self) -> None:
+        bench, seen = Bench().replaced(), list[tuple[Pod, ...]]()
+        with pytest.warns(DeprecationWarning, match="use progress, and the pods in its `look`"):
+            bench.task(saw=seen.append).perform()
+        assert [pod.uid for pods in (seen[0], seen[-1]) for pod in pods] == ["uid-1", "uid-2"]
 
     def test_a_callback_that_raises_does_not_end_the_bounce_nor_show_what_the_runner_holds(self) -> None:
         bench = Bench().replaced()
@@ -207,11 +306,11 @@ class TestPerform:
                 raise RuntimeError("s3cret")
 
         with capture_logs() as logs:
-            assert bench.task(observe=Runner().log, saw=Runner().log).perform().state is State.DONE
+            assert bench.task(observe=Runner().log, progress=Runner().log).perform().state is State.DONE
         assert "bounce.callback_failed" in {entry["event"] for entry in logs}
         assert "s3cret" not in repr(logs)
 
-    @pytest.mark.parametrize("callback", ["notify", "observe", "saw"])
+    @pytest.mark.parametrize("callback", ["notify", "observe", "progress"])
     def test_a_callback_that_would_exit_is_logged_and_what_a_signal_raises_goes_through(self, callback: str) -> None:
         class AtOnce(BaseException):
             pass
@@ -604,7 +703,7 @@ class TestAnOldIntent:
             "The DELETE that was announced before may still be carried out."
         )
         assert result.advice.endswith(
-            " Then start a new bounce with pod_uid=uid-1 and an empty step state: this can delete no other pod."
+            " Then call the task's forget() and perform one with pod_uid=uid-1: this can delete no other pod."
         )
 
     @pytest.mark.parametrize("fault", [LOST, AccessDenied("expired")], ids=["unreachable", "denied"])
@@ -623,7 +722,7 @@ class TestAnOldIntent:
             "The DELETE of pod mec-0 may or may not have been carried out. If it was not, the pod runs on, with its "
             "shutdown protection switched off."
         )
-        assert "start a new bounce with pod_uid=uid-1" in result.advice
+        assert "call the task's forget() and perform one with pod_uid=uid-1" in result.advice
 
     def test_the_checks_end_it_only_after_a_look_that_shows_that_no_delete_was_carried_out(
         self, mocker: MockerFixture
@@ -1253,7 +1352,7 @@ class TestTrouble:
             }[state]
         )
         assert ("without deleting again" in record.advice) is (state is State.AWAIT_READY)
-        assert "start a new bounce with pod_uid=uid-1" in record.advice
+        assert "call the task's forget() and perform one with pod_uid=uid-1" in record.advice
 
     def test_a_clock_that_was_set_back_makes_no_negative_times(self) -> None:
         bench = Bench().replaced()
@@ -1326,11 +1425,21 @@ class TestAdvance:
         record = to_state(bench, State.AWAIT_TERMINATION)
         assert advance(record, bench.cluster, later(599.5)).wait == Wait(0.5)
 
+    def test_step_by_step_its_result_says_whether_it_is_only_reported_again(self) -> None:
+        bench = Bench()
+        bench.cluster.resource = None
+        first, again = bench.task().advance().result, bench.task().advance().result
+        assert (first and first.event, first and first.reported_again) == (Event.NODE_MISSING, False)
+        assert (again and again.event, again and again.reported_again) == (Event.NODE_MISSING, True)
+
+    def test_before_its_end_a_step_has_no_result(self) -> None:
+        assert Bench().task().advance().result is None
+
     def test_a_finished_record_is_given_back(self) -> None:
         bench = Bench()
         bench.cluster.resource = None
         record = advance(begin(request(), NOW), bench.cluster, NOW).record
-        assert advance(record, bench.cluster, NOW) == Step(record, None)
+        assert advance(record, bench.cluster, NOW) == Step(record, None, reported_again=True)
 
     def test_stop_is_asked_before_each_step(self) -> None:
         bench = Bench()

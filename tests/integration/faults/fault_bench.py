@@ -22,7 +22,8 @@ from mecbounce.kubernetes_api import client, watch
 from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.machine import State
 from mecbounce.protection import AnnotationProtection
-from mecbounce.record import BounceRecord, BounceResult
+from mecbounce.record import BounceRecord
+from mecbounce.result import BounceResult
 from mecbounce.sandbox import Sandbox
 from mecbounce.sandbox.cluster import is_started
 from mecbounce.stores import MappingStore, Store

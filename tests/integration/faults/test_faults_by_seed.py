@@ -16,7 +16,8 @@ from fault_proxy import READ_FAULTS, STALE, WATCH_FAULTS, WRITE_FAULTS, Exchange
 from sampling import dice, forms
 
 from mecbounce.machine import Event
-from mecbounce.record import BounceRecord, BounceResult
+from mecbounce.record import BounceRecord
+from mecbounce.result import BounceResult
 from mecbounce.sandbox import Sandbox
 from mecbounce.sandbox.errors import ApiError
 from mecbounce.stores import MappingStore

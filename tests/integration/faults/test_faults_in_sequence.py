@@ -68,6 +68,9 @@ class Saved:
             assert record.old_pod.uid == before.old_pod.uid, "another incarnation was adopted"
         self.record = record
 
+    def clear(self) -> None:
+        raise AssertionError("nobody forgets this bounce")
+
 
 class Sequence(RuleBasedStateMachine):
     """Bounces one after the other on a cluster to which anything may happen, and what holds throughout."""

@@ -17,7 +17,8 @@ from mutations import ANY_JSON, EXAMPLES, TIMES, almost, as_bytes, mixed, outcom
 
 from mecbounce.errors import DamagedRecord, Superseded, UnknownSchema, Unreachable
 from mecbounce.machine import BEFORE_DELETION, Event, State
-from mecbounce.record import BounceRecord, BounceResult
+from mecbounce.record import BounceRecord
+from mecbounce.result import BounceResult
 from mecbounce.stores import FileStore, MappingStore
 from mecbounce.task import BounceTask, advance, begin, cancel
 

@@ -10,12 +10,12 @@ import pytest
 from builders import NODE, later
 from typer.main import get_command
 
-from mecbounce.cli import next_commands as following
+from mecbounce import next_commands as following
 from mecbounce.cli import pages
 from mecbounce.cli.commands import app
-from mecbounce.cli.next_commands import Given
 from mecbounce.cli.options import CommonOptions
 from mecbounce.machine import Event, State
+from mecbounce.next_commands import Given
 from mecbounce.record import BounceRecord, Diagnosis, Notice, Protection
 
 from .bounces import (
@@ -248,7 +248,9 @@ class TestChanged:
 
 def test_as_json_it_is_where_the_bounce_stands() -> None:
     notice = Notice(code="x", message="y", at=later(1))
-    found = pages.as_json(record(*PATH, notices=(notice,), protection=Protection.OFF), later(41.75), Given())
+    found = pages.as_json(
+        record(*PATH, notices=(notice,), protection=Protection.OFF), later(41.75), Given(recorded=True)
+    )
     assert json.loads(json.dumps(found)) == {
         "state": "AWAIT_READY",
         "finished": False,

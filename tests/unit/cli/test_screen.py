@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,9 +13,10 @@ from rich.console import Console
 from mecbounce.cli import pages, screen
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import Event, State
+from mecbounce.progress import LastLook, Progress
 from mecbounce.record import Notice, Protection, Trouble
 
-from .bounces import DONE, EXPIRED, GIVEN, NEW, NEW_UID, OLD, OLD_UID, PATH, PIPED, failed, record, shown
+from .bounces import EXPIRED, GIVEN, NEW, NEW_UID, OLD, PATH, PIPED, failed, record, shown
 
 
 def replacement(**fields: Any) -> Pod:
@@ -33,7 +33,7 @@ class TestScreen:
         waiting = record(*PATH, new_pod=NEW, notices=self.NOTICED)
         started = {"state": {"running": {"startedAt": stamp(40)}}}
         pods = (replacement(container_status=started),)
-        assert shown(screen.screen(waiting, later(52.5), 80, where="prod", look=screen.LastLook(pods))) == [
+        assert shown(screen.screen(waiting, later(52.5), 80, where="prod", look=LastLook(pods))) == [
             "mec-0 in default (prod)",
             "node   expressnodes.express.example.com/v1 mec-0",
             "pod    mec-0 aaaaaaaa on host-1 → mec-0 bbbbbbbb on host-2",
@@ -62,7 +62,7 @@ class TestScreen:
         )
         waiting = record(*PATH, new_pod=NEW, notices=(long,))
         assert (
-            max(line.cell_len for line in screen.screen(waiting, later(60), width, look=screen.LastLook(pods)).split())
+            max(line.cell_len for line in screen.screen(waiting, later(60), width, look=LastLook(pods)).split())
             <= width
         )
 
@@ -183,124 +183,6 @@ class TestTheWayRound:
         assert lines[-2:] == ["·  DELETE_POD        86,400.0 s", "✘  FAILED: node_down"]
 
 
-class TestWaitingFor:
-    STARTED = {"state": {"running": {"startedAt": stamp(40)}}}  # noqa: RUF012 -- a table
-
-    @pytest.mark.parametrize(
-        ("pods", "said"),
-        [
-            (None, None),
-            ((), "nothing has recreated the pod yet"),
-            (
-                (pod(uid=OLD_UID, deleted=30),),
-                "the old pod had gone, and the API server shows it again, being deleted",
-            ),
-            ((replacement(spec={"nodeName": ""}),), "no scheduler has looked at it"),
-            (
-                (replacement(container_status=STARTED),),
-                "startup probe of app: 20 of at most 30 tries used up, 10 s left of its budget",
-            ),
-            ((pod(uid=NEW_UID, container={"startupProbe": STARTUP_PROBE}),), None),
-        ],
-        ids=["no look yet", "none", "the old one", "unscheduled", "probed", "back"],
-    )
-    def test_in_await_ready(self, pods: tuple[Pod, ...] | None, said: str | None) -> None:
-        found = screen.waiting_for(record(*PATH), None if pods is None else screen.LastLook(pods), later(60.9))
-        assert (found and found[1]) == said
-
-    @pytest.mark.parametrize(
-        ("pods", "said"),
-        [
-            ((pod(uid=OLD_UID),), None),
-            ((), None),
-            ((pod(uid=OLD_UID, deleted=30),), "container app still running, 20 s left of the grace period"),
-            (
-                (pod(uid=OLD_UID, deleted=30, container_status={"state": {}}, metadata={"finalizers": ["x.io/y"]}),),
-                "no container runs any more; finalizers left: x.io/y",
-            ),
-        ],
-        ids=["not deleted yet", "gone", "in its grace period", "finalizers"],
-    )
-    def test_in_await_termination(self, pods: tuple[Pod, ...], said: str | None) -> None:
-        found = screen.waiting_for(record(*PATH[:3]), screen.LastLook(pods), later(10))
-        assert (found and found[1]) == said
-
-    NOT_REMOVED = "no container runs any more and no finalizer is left; its kubelet has not removed it"
-
-    @pytest.mark.parametrize("skew", [-3600, 0, 3600])
-    @pytest.mark.parametrize(
-        ("ended", "deleted", "now", "told"),
-        [
-            ([10], 30, 39.9, False),
-            ([10], 30, 40, True),
-            ([10, 25], 30, 54.9, False),
-            ([10, 25], 30, 55, True),
-            ([None], 30, 29.9, False),
-            ([None], 30, 30, True),
-            ([], 30, 29.9, False),
-            ([], 30, 30, True),
-            ([-900], 30, 29.9, False),
-            ([-900], 30, 30, True),
-        ],
-        ids=[
-            "just_ended",
-            "ended_30_s_ago",
-            "the_last_just_ended",
-            "the_last_30_s_ago",
-            "nobody_knows_when_but_just_deleted",
-            "nobody_knows_when_and_deleted_30_s_ago",
-            "never_ran_and_just_deleted",
-            "never_ran_and_deleted_30_s_ago",
-            "ended_long_before_it_was_deleted",
-            "ended_long_before_it_was_deleted_30_s_ago",
-        ],
-    )
-    def test_that_a_kubelet_takes_its_time_to_remove_an_ended_pod_is_told_after_30_s(
-        self, ended: list[float | None], deleted: float, now: float, told: bool, skew: float
-    ) -> None:
-        """Its grace period of 30 s ends at `deleted`. Whatever the kind of container, and by the cluster's clock."""
-        statuses = [
-            {"name": f"c{n}", "state": {"terminated": {"exitCode": 0, "finishedAt": at and stamp(skew + at)}}}
-            for n, at in enumerate(ended)
-        ]
-        kinds = {"containerStatuses": statuses[:1], "ephemeralContainerStatuses": statuses[1:]}
-        left = pod(uid=OLD_UID, deleted=skew + deleted, status=kinds)
-        sight = screen.LastLook((left,), timedelta(seconds=skew))
-        found = screen.waiting_for(record(*PATH[:3]), sight, later(now))
-        assert (found and found[1]) == (self.NOT_REMOVED if told else None)
-
-    @pytest.mark.parametrize("skew", [-3600, 0, 3600])
-    def test_what_the_cluster_times_is_told_by_its_clock(self, skew: float) -> None:
-        """How much of a grace period is left, and of a startup probe's budget."""
-        ahead = timedelta(seconds=skew)
-        going = screen.LastLook((pod(uid=OLD_UID, deleted=skew + 30),), ahead)
-        found = screen.waiting_for(record(*PATH[:3]), going, later(10))
-        assert found == ("grace_period_running", "container app still running, 20 s left of the grace period")
-        runs = {"state": {"running": {"startedAt": stamp(skew + 40)}}}
-        starting = screen.LastLook((replacement(container_status=runs),), ahead)
-        found = screen.waiting_for(record(*PATH), starting, later(60.9))
-        assert found is not None
-        assert found[1] == "startup probe of app: 20 of at most 30 tries used up, 10 s left of its budget"
-
-    def test_a_container_between_two_crashes_is_waited_for(self) -> None:
-        runs = {"restartCount": 2, "ready": True, "started": True, "state": {"running": {"startedAt": stamp(50)}}}
-        last = {"lastState": {"terminated": {"exitCode": 1}}}
-        seen = screen.LastLook((pod(uid=NEW_UID, container_status=runs | last),))
-        found = screen.waiting_for(record(*PATH), seen, later(59))
-        assert found is not None
-        assert found[1] == "container app, restart count 2, last exit code 1"
-        assert screen.waiting_for(record(*PATH), seen, later(60)) is None
-
-    def test_an_api_server_that_gives_no_answer_is_what_is_waited_for(self) -> None:
-        troubled = record(*PATH, trouble=Trouble(since=later(40), tries=3, what="connection refused"))
-        found = screen.waiting_for(troubled, screen.LastLook(()), later(52))
-        assert found == ("trouble", "no usable answer from the API server for 12 s, 3 tries: connection refused")
-
-    def test_before_the_deletion_and_after_the_end_there_is_nothing_to_wait_for(self) -> None:
-        assert screen.waiting_for(record(*PATH[:1]), screen.LastLook(()), later(1)) is None
-        assert screen.waiting_for(record(*PATH, DONE), screen.LastLook(()), later(100)) is None
-
-
 class TestProgressLines:
     def test_are_told_of_what_lasts_and_again_after_half_a_minute(self) -> None:
         lines, waiting = screen.ProgressLines(), record(*PATH)
@@ -308,7 +190,7 @@ class TestProgressLines:
         told = [
             (at, line)
             for at in range(32, 122)
-            if (line := lines.line(waiting, screen.LastLook((seen,) if at >= 40 else ()), later(at)))
+            if (line := lines.line(Progress.of(waiting, LastLook((seen,) if at >= 40 else ()), later(at)), later(at)))
         ]
         assert [at for at, _ in told] == [33, 41, 71, 101]
         assert told[0][1] == "waiting, 1 s of at most 600 s: nothing has recreated the pod yet"
@@ -316,9 +198,11 @@ class TestProgressLines:
     def test_leave_out_what_passes_at_once(self) -> None:
         lines, waiting, seen = screen.ProgressLines(), record(*PATH), replacement(status={"phase": "Pending"})
         looks = [(32.0, ()), (32.5, (seen,)), (33.2, ()), (33.9, (seen,)), (35.0, (seen,))]
-        assert [at for at, pods in looks if lines.line(waiting, screen.LastLook(pods), later(at))] == [35.0]
+        assert [at for at, pods in looks if lines.line(Progress.of(waiting, LastLook(pods), later(at)), later(at))] == [
+            35.0
+        ]
 
     def test_trouble_that_a_notice_has_told_waits_its_half_minute(self) -> None:
         lines = screen.ProgressLines()
         troubled = record(trouble=Trouble(since=NOW, tries=1, what="connection refused"))
-        assert [at for at in range(90) if lines.line(troubled, None, later(at))] == [30, 60]
+        assert [at for at in range(90) if lines.line(Progress.of(troubled, None, later(at)), later(at))] == [30, 60]

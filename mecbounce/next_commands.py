@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mecbounce.again import still_waits_on
-from mecbounce.cli.typed import written
 from mecbounce.codes import ADMINISTRATORS, OLD_POD_EXISTS, OPERATOR, DiagnosisCode
 from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.machine import Event, State
@@ -26,6 +26,8 @@ class Given:
     protection: str = ""
     state: str = ""
     no_events: bool = False
+    recorded: bool = False
+    """True if our command finds the record of this bounce: then the pod's name is enough to resume or to wait on."""
 
 
 def diagnosis_code(record: BounceRecord) -> str:
@@ -33,7 +35,7 @@ def diagnosis_code(record: BounceRecord) -> str:
     return record.diagnosis.code if record.diagnosis else ""
 
 
-# Each command: its purpose, and its words with fields in braces. Our own are {run}, {plan}, {this_one} and {same}: run
+# Each command: its purpose, and its words with fields in braces. Our own are {run}, {plan}, {this_one} and {same}: run,
 # without the options that the record has.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "accounts": ("See which accounts there are", "kubectl get serviceaccounts -n {namespace}"),
@@ -68,10 +70,22 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "ask_again": ("Once the cause is fixed, ask again without deleting", "{plan}"),
     "bounce_anyway": ("Bounce it anyway", "{run}"),
     "once_more": ("Try once more: deletes this incarnation only", "{this_one}"),
+    "if_it_exists": ("Then see whether it still exists", "kubectl get pod {pod} -n {namespace}"),
     "resume": ("Resume it", "{same}"),
     "that_one": ("Then bounce that incarnation, and no other", "{this_one}"),
     "wait_on": ("Keep waiting; deletes nothing, unless its replacement is back by then", "{same}"),
     "wait_or_delete": ("Keep waiting; deletes this incarnation only, if it still exists", "{this_one}"),
+    # The same where our command does not find the record.
+    "wait_by_uid": ("Keep waiting; deletes nothing", "{this_one}"),
+    "wait_gone": (
+        "Keep waiting; deletes nothing",
+        "kubectl wait --for=delete pod/{pod} -n {namespace} --timeout={timeout}",
+    ),
+    "wait_pods": ("Keep waiting; deletes nothing", "kubectl get pods -n {namespace} --watch"),
+    "wait_ready": (
+        "Keep waiting; deletes nothing",
+        "kubectl wait --for=condition=Ready pod/{pod} -n {namespace} --timeout={timeout}",
+    ),
 }
 
 CALLER = "whoever began this bounce"
@@ -97,13 +111,26 @@ FAILURES: Mapping[Event, tuple[str, str]] = {
     Event.ACCESS_DENIED: (ADMINISTRATORS, "rights"),
     Event.CLUSTER_UNREACHABLE: (ADMINISTRATORS, "api_server"),
 }
+# The same where no custom resource is known: then nobody can say that an operator makes the pod.
+WITHOUT_NODE: Mapping[Event, tuple[str, str]] = {Event.POD_MISSING: (CALLER, "pods")}
 # The replacement has a name that this bounce can't know: there is nothing to wait on for.
-_BY_OTHER_NAME = (DiagnosisCode.NAME_GENERATED, DiagnosisCode.ROLLED_OUT)
+_UNKNOWN_NAME = (DiagnosisCode.NAME_GENERATED, DiagnosisCode.ROLLED_OUT)
+# It has another name, and the record is not where our command looks for it: only kubectl can wait for that.
+_BY_OTHER_NAME = {
+    Event.TERMINATION_TIMEOUT: "wait_gone",
+    Event.NOT_RECREATED: "wait_pods",
+    Event.READY_TIMEOUT: "wait_ready",
+}
 
 
-def who_must_act(event: Event) -> str:
+def who_must_act(record: BounceRecord) -> str:
     """Name who must act after a failure without a diagnosis."""
-    return FAILURES[event][0]
+    return _failure(record, record.ended_by)[0]
+
+
+def _failure(record: BounceRecord, event: Event) -> tuple[str, str]:
+    known = FAILURES if record.request.node else {**FAILURES, **WITHOUT_NODE}
+    return known[event]
 
 
 def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[str]]]:
@@ -112,25 +139,35 @@ def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[st
         return []
     if not record.finished:
         return [_filled("resume", record, given)]
-    found = [] if diagnosis_code(record) in _BY_OTHER_NAME else [_going_on(record, record.ended_by)]
+    found = [] if diagnosis_code(record) in _UNKNOWN_NAME else [_going_on(record, record.ended_by, given)]
     if record.diagnosis is not None:
         code = record.diagnosis.code
         found.insert(0, code.look if isinstance(code, DiagnosisCode) else "pod")
     if record.deletion is Deletion.UNKNOWN:
-        found.append("that_one")
+        found.append("that_one" if given.recorded or not record.by_other_name else "if_it_exists")
     return [_filled(key, record, given) for key in found]
 
 
-def _going_on(record: BounceRecord, event: Event) -> str:
+def shell_lines(record: BounceRecord, given: Given) -> tuple[str, ...]:
+    """Give what to run next as lines for a shell."""
+    return tuple(shlex.join(words) for _, words in next_commands(record, given))
+
+
+def _going_on(record: BounceRecord, event: Event, given: Given) -> str:
     """Choose how to go on after a failure."""
     code = diagnosis_code(record)
     if code == DiagnosisCode.DELETION_LOST:
         return "once_more"
-    if event is Event.CANCELLED and still_waits_on(record):
-        return "wait_on"
-    if (event, code) == (Event.TERMINATION_TIMEOUT, DiagnosisCode.CLUSTER_UNREACHABLE):
+    renamed = record.by_other_name and not given.recorded
+    if (event, code) == (Event.TERMINATION_TIMEOUT, DiagnosisCode.CLUSTER_UNREACHABLE) and not renamed:
         return "wait_or_delete"
-    return FAILURES[event][1]
+    key = "wait_on" if event is Event.CANCELLED and still_waits_on(record) else _failure(record, event)[1]
+    if key != "wait_on" or given.recorded:
+        return key
+    if not renamed:
+        return "wait_by_uid"
+    # A pod that has ended never gets ready: wait for another one.
+    return "wait_pods" if code == DiagnosisCode.POD_ENDED else _BY_OTHER_NAME.get(event, "wait_pods")
 
 
 def _filled(key: str, record: BounceRecord, given: Given) -> tuple[str, list[str]]:
@@ -143,6 +180,7 @@ def _filled(key: str, record: BounceRecord, given: Given) -> tuple[str, list[str
         "{plan}": ("plan", request.pod_uid),
         "{this_one}": ("run", old.uid if old else request.pod_uid),
     }
+    longer = longer_timeout(record.failed_in, record.limit_passed)
     if command == "{same}":
         return purpose, _same(record, given)
     if command in ours:
@@ -157,6 +195,7 @@ def _filled(key: str, record: BounceRecord, given: Given) -> tuple[str, list[str
         "group": node.group if node else "",
         "node": f"{kind}/{node.name}" if node else "",
         "controller": _named(old.controller) if old and old.controller else "",
+        "timeout": duration(longer[1] if longer else 600),
     }
     if any(not value and f"{{{name}}}" in command for name, value in fields.items()):
         purpose, command = COMMANDS["events"]
@@ -174,7 +213,7 @@ def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -
     """Write our command with all options that it was given."""
     request, timeouts = record.request, record.request.timeouts
     options: dict[str, str | bool | None] = {
-        "--node": written(request.node) if request.node else "",
+        "--node": f"{node.group}/{node.version}/{node.plural}/{node.name}" if (node := request.node) else "",
         "--gitops": request.cluster_type is ClusterType.K8S_GITOPS,
         "--force": request.force,
         "--pod-uid": uid,
@@ -187,6 +226,8 @@ def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -
 
 def _same(record: BounceRecord, given: Given) -> list[str]:
     """Write `run` with what the record does not know, and with a longer time where one has proved too short."""
+    if not given.recorded:
+        return _mecbounce("run", record, given, record.request.pod_uid)
     return _written("run", record, given, _longer(record))
 
 

@@ -10,17 +10,18 @@ import pytest
 from builders import NODE, NOW, later, request
 from typer.main import get_command
 
-from mecbounce.cli import next_commands as following
+from mecbounce import next_commands as following
 from mecbounce.cli import pages
 from mecbounce.cli.commands import app
-from mecbounce.cli.next_commands import Given
 from mecbounce.codes import DiagnosisCode
 from mecbounce.machine import TRANSITIONS, Event, State
+from mecbounce.next_commands import Given
 from mecbounce.record import BounceRecord, StateEntry
 from mecbounce.request import BounceRequest, Timeouts
 
-from .bounces import DONE, GIVEN, NEW, OLD, OLD_UID, PATH, PIPED, REQUEST, failed, record
+from .cli.bounces import DONE, GIVEN, NEW, OLD, OLD_UID, PATH, PIPED, REQUEST, failed, record
 
+RECORDED = Given(recorded=True)  # by the command; a runner keeps its records elsewhere
 LOOK_ONLY = ("rolled_out", "name_generated")  # a replacement that no bounce can find
 CANCELLED_AT_ONCE = (
     StateEntry(state=State.INIT_CHECKS, at=NOW),
@@ -28,7 +29,7 @@ CANCELLED_AT_ONCE = (
 )
 
 
-def commands(of: BounceRecord, given: Given = Given()) -> list[str]:  # noqa: B008 -- frozen
+def commands(of: BounceRecord, given: Given = RECORDED) -> list[str]:
     return [shlex.join(words) for _, words in following.next_commands(of, given)]
 
 
@@ -63,7 +64,18 @@ class TestNextCommand:
         "event", [row.event for row in TRANSITIONS if row.dest is State.FAILED and row.source is State.INIT_CHECKS]
     )
     def test_who_must_act_is_told_without_a_diagnosis_too(self, event: Event) -> None:
-        assert following.who_must_act(event)
+        assert following.who_must_act(failed(event))
+
+    def test_without_a_custom_resource_a_missing_pod_names_no_operator(self) -> None:
+        missing = failed(Event.POD_MISSING, request=request(node=None))
+        assert following.who_must_act(missing) == "whoever began this bounce"
+        assert commands(missing) == ["kubectl get pods -n default"]
+        assert following.who_must_act(failed(Event.POD_MISSING)) == "the owners of the operator"
+
+    def test_a_type_that_is_no_longer_served_is_not_listed(self) -> None:
+        """`kubectl get` of it would fail."""
+        gone = failed(Event.NOT_RECREATED, "node_unserved")
+        assert commands(gone)[0] == "kubectl api-resources --api-group=express.example.com"
 
     @pytest.mark.parametrize("generated", [True, False])
     @pytest.mark.parametrize("event", [Event.TERMINATION_TIMEOUT, Event.NOT_RECREATED, Event.READY_TIMEOUT])
@@ -91,6 +103,43 @@ class TestNextCommand:
         ended = ended.model_copy(update={"deadline": ended.path[-2].at + timedelta(seconds=waited)})
         assert commands(ended)[-1] == f"mecbounce run mec-0 -n default {option}"
 
+    @pytest.mark.parametrize(
+        ("event", "code", "generated", "expected"),
+        [
+            (Event.TERMINATION_TIMEOUT, "unknown", False, f"mecbounce run mec-0 -n default --pod-uid {OLD_UID}"),
+            (Event.NOT_RECREATED, "unknown", False, f"mecbounce run mec-0 -n default --pod-uid {OLD_UID}"),
+            (
+                Event.TERMINATION_TIMEOUT,
+                "unknown",
+                True,
+                "kubectl wait --for=delete pod/mec-0 -n default --timeout=20m",
+            ),
+            (Event.NOT_RECREATED, "unknown", True, "kubectl get pods -n default --watch"),
+            (
+                Event.READY_TIMEOUT,
+                "unknown",
+                True,
+                "kubectl wait --for=condition=Ready pod/mec-0 -n default --timeout=20m",
+            ),
+            (Event.READY_TIMEOUT, "pod_ended", True, "kubectl get pods -n default --watch"),  # it never gets ready
+        ],
+    )
+    def test_of_a_runners_record_the_command_knows_nothing_so_the_incarnation_is_named(
+        self, event: Event, code: str, generated: bool, expected: str
+    ) -> None:
+        """A bare `mecbounce run` would find no record there, and delete the late replacement."""
+        old = OLD.model_copy(update={"generated_name": generated})
+        ended = failed(event, code, old_pod=old, request=request(node=None))
+        ended = ended.model_copy(update={"deadline": ended.path[-2].at + timedelta(seconds=600)})
+        assert commands(ended, Given())[-1].startswith(expected)
+        assert "0m" in commands(ended, Given())[-1] or "--watch" in expected
+
+    def test_of_a_runners_record_whose_delete_had_no_answer_too(self) -> None:
+        generated = OLD.model_copy(update={"generated_name": True})
+        unknown = failed(Event.CLUSTER_UNREACHABLE, old_pod=generated)
+        assert commands(unknown, Given())[1] == "kubectl get pod mec-0 -n default"
+        assert f"--pod-uid {OLD_UID}" in commands(unknown)[1]
+
     def test_nor_by_a_command_that_may_delete(self) -> None:
         asked = REQUEST.model_copy(update={"timeouts": Timeouts(termination=90, ready=700)})
         lost = failed(Event.TERMINATION_TIMEOUT, "deletion_lost", request=asked)
@@ -99,7 +148,7 @@ class TestNextCommand:
 
     def test_one_that_was_stopped_while_it_waited_on_waits_on_again(self) -> None:
         stopped = failed(Event.CANCELLED, waits_on="b-0").model_copy(update={"path": CANCELLED_AT_ONCE})
-        assert following.next_commands(stopped, Given())[-1][0].startswith("Keep waiting; deletes nothing")
+        assert following.next_commands(stopped, RECORDED)[-1][0].startswith("Keep waiting; deletes nothing")
 
     @pytest.mark.parametrize("event", [Event.TERMINATION_TIMEOUT, Event.NOT_RECREATED, Event.READY_TIMEOUT])
     @pytest.mark.parametrize("generated", [True, False])
@@ -138,9 +187,11 @@ class TestNextCommand:
 
     def test_an_unfinished_bounce_is_resumed_by_its_name_and_what_its_record_does_not_have(self) -> None:
         waiting = record(*PATH, request=REQUEST)
-        assert commands(waiting, Given(state="r.json")) == ["mecbounce run mec-0 -n default --state r.json"]
+        assert commands(waiting, Given(state="r.json", recorded=True)) == [
+            "mecbounce run mec-0 -n default --state r.json"
+        ]
         before = record(*PATH[:1], request=REQUEST)
-        assert commands(before, Given(protection="p=off")) == [
+        assert commands(before, Given(protection="p=off", recorded=True)) == [
             "mecbounce run mec-0 -n default --protection-annotation p=off"
         ]
         assert "Deadline: 2026-01-01 12:10:31 UTC\n" in pages.ending(waiting, Given(), PIPED).plain
