@@ -108,8 +108,7 @@ def _event(event: Event) -> str:
 
 
 def _diagnosis(code: DiagnosisCode) -> str:
-    *others, last = code.who
-    who, command = f"{', '.join(others)}{' or ' if others else ''}{last}", _command(example(Event.READY_TIMEOUT, code))
+    who, command = " or ".join(code.who), _command(example(Event.READY_TIMEOUT, code))
     return f"| `{code}` | {CODES[code.name]} | {who} | {command} |\n"
 
 

@@ -7,6 +7,7 @@ runner has taken the bounce over; 75 interrupted: run again to resume; 1 anythin
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import os
@@ -29,6 +30,7 @@ except ImportError as error:
     ) from None
 
 from mecbounce.cli.exits import ExitStatus, StoppedImmediately, discard, exit_status_of_error
+from mecbounce.cli.layout import nearest_in_ascii
 from mecbounce.errors import MecBounceError, RecordError
 from mecbounce.quoting import printable
 
@@ -63,8 +65,7 @@ def _main(command: typer.Typer, name: str) -> NoReturn:
     """Run a command. Every foreseen error is one line on standard error."""
     log_to_stderr(verbose=False)
     warnings.filterwarnings("ignore", message="Unverified HTTPS request")  # the kubeconfig asks for it
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without our marks must not end a bounce
+    _write_what_can_be_shown()
     try:
         status_code = command(sys.argv[1:] or ["--help"], prog_name=name, standalone_mode=False) or ExitStatus.DONE
         if status_code == _CTRL_C:
@@ -81,6 +82,15 @@ def _main(command: typer.Typer, name: str) -> NoReturn:
         where = "standard output can't be written: " if error.errno in (errno.ENOSPC, errno.EIO) else ""
         status_code = _complain(name, f"{where}{error}", ExitStatus.OTHER)
     sys.exit(status_code)
+
+
+def _write_what_can_be_shown() -> None:
+    """Let no sign of ours end a bounce. In a C locale write ASCII alone, although Python would write UTF-8 there."""
+    codecs.register_error("mecbounce", nearest_in_ascii)
+    c_locale = (os.environ.get("LC_ALL") or os.environ.get("LANG")) in ("C", "POSIX")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="ascii" if c_locale else None, errors="mecbounce")
 
 
 def _usage_fault(error: typer.TyperException) -> str:

@@ -59,8 +59,8 @@ def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
                 if begun is not None and begun.finished:
                     _tell_late(terminal, begun)
         except Interrupted:
-            terminal.sum_up()
-            raise
+            terminal.interrupted()
+            return ExitStatus.INTERRUPTED
         except StoppedImmediately as stopped:
             raise StoppedImmediately(_what_is_recorded(terminal.record or begun)) from stopped
         except RecordNotSaved as error:

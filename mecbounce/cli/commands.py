@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,10 +18,11 @@ from mecbounce.again import Would
 from mecbounce.cli import pages, screen
 from mecbounce.cli.bouncing import bounce, start_of
 from mecbounce.cli.exits import ExitStatus, UsageProblem
+from mecbounce.cli.layout import signs_for
 from mecbounce.cli.naming import refuse_mistyped
 from mecbounce.cli.options import BounceOptions, CommonOptions, Output, with_options
 from mecbounce.cli.plan_page import plan_json, plan_page, says_first
-from mecbounce.cli.terminal import BounceInTerminal
+from mecbounce.cli.terminal import BounceInTerminal, console_of
 from mecbounce.machine import Event
 from mecbounce.messages import COMMAND
 from mecbounce.planning import plan
@@ -77,7 +79,8 @@ def show_plan(options: BounceOptions) -> int:
         if found.event in (Event.POD_MISSING, Event.ACCESS_DENIED):
             refuse_mistyped(asked)
         title = screen.heading(asked.request, asked.cluster.context)
-        _print_page(plan_page(found, title, first, verbose=options.verbose))
+        signs = signs_for(sys.stdout.encoding)
+        _print_page(plan_page(found, title, first, verbose=options.verbose, signs=signs))
     return ExitStatus.DONE if found.goes_on else ExitStatus.REFUSED
 
 
@@ -98,9 +101,9 @@ def status(options: CommonOptions) -> int:
     if options.output is Output.JSON:
         print(json.dumps(pages.as_json(record, now, given), indent=2))
         return ExitStatus.DONE
-    console = Console(highlight=False)
-    width = console.width if console.is_terminal else None
-    console.print(screen.screen(record, now, width or WIDE, where=record.server), soft_wrap=True)
+    console = console_of()
+    width, signs = console.width if console.is_terminal else None, signs_for(console.encoding)
+    console.print(screen.screen(record, now, width or WIDE, where=record.server, signs=signs), soft_wrap=True)
     console.print()
     console.print(pages.ending(record, given, width), soft_wrap=True)
     return ExitStatus.DONE
@@ -135,7 +138,7 @@ def _stored(path: Path) -> BounceRecord:
 
 def _print_page(page: RenderableType) -> None:
     """Print a page: in a terminal fitted to its width, elsewhere each row as one line."""
-    console = Console(highlight=False)
+    console = console_of()
     if console.is_terminal:
         console.print(page)
         return

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from enum import IntEnum
+from types import FrameType
 from typing import IO
 
 from mecbounce.errors import ClusterError, ImpossibleEvent, Interrupted, MecBounceError, RecordNotSaved, Superseded
@@ -85,6 +86,47 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def job_control(terminal: IO[str], leave: Callable[[], object], come_back: Callable[[], object]) -> Iterator[None]:
+    """Call `leave` before Ctrl-Z stops this process, and `come_back` when it is in the foreground again.
+
+    Each may be called twice in a row, and must do nothing the second time.
+    """
+
+    def stop(number: int, _frame: object) -> None:
+        leave()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)  # stops here, until SIGCONT
+        signal.signal(number, stop)
+        go_on()
+
+    def go_on(*_: object) -> None:
+        if in_foreground(terminal):
+            come_back()
+
+    wanted: dict[signal.Signals, Callable[[int, FrameType | None], object]]
+    wanted = {signal.SIGTSTP: stop, signal.SIGCONT: go_on}
+    # A shell without job control ignores SIGTSTP: that stays so.
+    before = {number: signal.signal(number, wanted[number]) for number in wanted if _is_handled(number)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_handled(number: signal.Signals) -> bool:
+    return signal.getsignal(number) != signal.SIG_IGN
+
+
+def in_foreground(terminal: IO[str]) -> bool:
+    """Tell whether this process may draw on its terminal: not while a shell runs it in the background."""
+    try:
+        return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:  # it is no terminal, or none of this session
+        return True
 
 
 def discard(file: IO[str]) -> None:

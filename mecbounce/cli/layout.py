@@ -27,6 +27,7 @@ class Signs:
     aside: str = "·"
     done: str = "━"
     left: str = "─"
+    then: str = "→"
     columns: int = 3
 
     def before(self, sign: str) -> str:
@@ -35,7 +36,24 @@ class Signs:
 
 
 SIGNS = Signs()
-ASCII = Signs(good="ok", bad="FAIL", here="*", aside=".", done="=", left="-", columns=5)
+ASCII = Signs(good="ok", bad="FAIL", here="*", aside=".", done="=", left="-", then="->", columns=5)
+_IN_ASCII = {"→": "->", "…": "...", "×": "x", "✔": "ok", "✘": "FAIL", "·": ".", "●": "*", "━": "=", "─": "-"}  # noqa: RUF001 -- a product
+
+
+def signs_for(encoding: str) -> Signs:
+    """Choose the signs that a stream with this encoding can show."""
+    try:
+        SIGNS.good.encode(encoding)
+    except (LookupError, UnicodeEncodeError):
+        return ASCII
+    return SIGNS
+
+
+def nearest_in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """Write what a stream can't show in ASCII: an error handler for `codecs.register_error`."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_IN_ASCII.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
 
 
 def plain(text: str) -> str:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from rich.text import Text
 
-from mecbounce.cli.layout import LABEL, labelled, plain, short_uid, wrapped
+from mecbounce.cli.layout import LABEL, SIGNS, Signs, labelled, plain, short_uid, wrapped
 from mecbounce.cli.pages import codes
 from mecbounce.machine import FINAL, State
 from mecbounce.progress import LastLook, Progress, whole_seconds
@@ -15,30 +15,38 @@ from mecbounce.record import BounceRecord, Notice
 from mecbounce.request import BounceRequest
 
 SHORTEST_BAR, LONGEST_BAR = 8, 40  # columns
-INDENT = " " * 3  # of what belongs to a state
 
 
-def screen(record: BounceRecord, now: datetime, width: int, *, where: str = "", look: LastLook | None = None) -> Text:
+def screen(
+    record: BounceRecord,
+    now: datetime,
+    width: int,
+    *,
+    where: str = "",
+    look: LastLook | None = None,
+    signs: Signs = SIGNS,
+) -> Text:
     """Lay out where a bounce stands: its pod, then each state with its time and its notices."""
     request = record.request
     lines = [Text(heading(request, where), style="bold")]
     if request.node is not None:
         lines += labelled("node", str(request.node), width, LABEL // 2)
     if record.old_pod is not None:
-        lines += labelled("pod", _incarnations(record), width, LABEL // 2)
+        lines += labelled("pod", _incarnations(record, signs), width, LABEL // 2)
     lines.append(Text())
     passed, notices = {**record.durations, record.state: record.elapsed(now)}, _notices(record)
     for state in State:
         # After `intent_expired` a state that was passed comes once more.
         to_come = not record.finished and [*State].index(state) > [*State].index(record.state)
         if state in passed and not to_come:
-            lines.append(_row(record, state, passed[state], width))
+            lines.append(_row(record, state, passed[state], width, signs))
+            indent = " " * signs.columns
             for notice in notices.get(state, []):
-                lines += wrapped(notice.message, width, first=f"{INDENT}! ", style="yellow")
+                lines += wrapped(notice.message, width, first=f"{indent}{signs.mind} ", style="yellow")
             if state is record.state and (waiting := Progress.of(record, look, now).text):
-                lines += wrapped(waiting, width, first=INDENT, style="cyan")
+                lines += wrapped(waiting, width, first=indent, style="cyan")
         elif state not in FINAL and not record.finished:
-            lines.append(Text(f"·  {state}", style="dim"))
+            lines.append(Text(f"{signs.before(signs.aside)}{state}", style="dim"))
     return Text("\n").join(lines)
 
 
@@ -47,9 +55,11 @@ def heading(request: BounceRequest, where: str = "") -> str:
     return f"{request.pod} in {request.namespace}" + (f" ({plain(where)})" if where else "")
 
 
-def _incarnations(record: BounceRecord) -> str:
+def _incarnations(record: BounceRecord, signs: Signs) -> str:
     known = [pod for pod in (record.old_pod, record.new_pod) if pod is not None]
-    return " → ".join(f"{pod.name} {short_uid(pod.uid)}{f' on {pod.host}' if pod.host else ''}" for pod in known)
+    return f" {signs.then} ".join(
+        f"{pod.name} {short_uid(pod.uid)}{f' on {pod.host}' if pod.host else ''}" for pod in known
+    )
 
 
 def _notices(record: BounceRecord) -> dict[State, list[Notice]]:
@@ -61,17 +71,17 @@ def _notices(record: BounceRecord) -> dict[State, list[Notice]]:
     return found
 
 
-def _row(record: BounceRecord, state: State, took: float, width: int) -> Text:
+def _row(record: BounceRecord, state: State, took: float, width: int, signs: Signs) -> Text:
     failed_here = state is record.failed_in
     if state is State.FAILED or failed_here:
-        mark, style = "✘", "red"
+        mark, style = signs.bad, "red"
     elif state is record.state and state is not State.DONE:
-        mark, style = "●", "cyan"
+        mark, style = signs.here, "cyan"
     elif all(entry.state is not state for entry in record.since_checks):
-        mark, style = "·", "dim"  # passed before the intent expired: it may come once more
+        mark, style = signs.aside, "dim"  # passed before the intent expired: it may come once more
     else:
-        mark, style = "✔", "green"
-    row = Text.assemble((mark, style), "  ", (f"{state:18}", style if state is record.state else ""))
+        mark, style = signs.good, "green"
+    row = Text.assemble((signs.before(mark), style), (f"{state:18}", style if state is record.state else ""))
     if state in FINAL:
         row.rstrip()
         if state is State.FAILED:
@@ -84,8 +94,8 @@ def _row(record: BounceRecord, state: State, took: float, width: int) -> Text:
         room = min(LONGEST_BAR, width - row.cell_len - len(said) - 2)
         if room >= SHORTEST_BAR:
             filled = min(room, int(room * took / limit)) if limit > 0 else room
-            row.append("  ").append("━" * filled, style).append("─" * (room - filled), "dim")
-        row.append(said)
+            row.append("  ").append(signs.done * filled, style).append(signs.left * (room - filled), "dim")
+        row.append(said if row.cell_len + len(said) <= width else f" / {limit:,.0f} s")
     return row
 
 

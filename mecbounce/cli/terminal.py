@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
+from shutil import get_terminal_size
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 from rich.text import Text
 
 from mecbounce.cli import screen
-from mecbounce.cli.exits import discard, unless_unwritable
-from mecbounce.cli.layout import plain
+from mecbounce.cli.exits import discard, in_foreground, job_control, unless_unwritable
+from mecbounce.cli.layout import plain, signs_for
 from mecbounce.cli.options import Output
 from mecbounce.cli.pages import codes, ending
 from mecbounce.machine import State
@@ -20,6 +24,16 @@ from mecbounce.progress import LastLook, Progress
 from mecbounce.record import BounceRecord, Notice
 from mecbounce.request import BounceRequest
 from mecbounce.result import BounceResult
+
+REFRESHES = 4  # a second, of the live screen
+
+
+def console_of(*, stderr: bool = False) -> Console:
+    """Open standard output, or standard error: a terminal or not."""
+    console = _ConsoleWithoutReader(highlight=False, stderr=stderr)
+    if console.is_dumb_terminal:  # rich takes each for 80 columns wide, and a narrow one would break within words
+        console.size = ConsoleDimensions(*get_terminal_size())
+    return console
 
 
 class _ConsoleWithoutReader(Console):
@@ -40,36 +54,53 @@ class BounceInTerminal:
         self._context = context
         self._given = given
         self._output = output
-        self._console = _ConsoleWithoutReader(highlight=False, stderr=output is Output.JSON)
+        self._console = console_of(stderr=output is Output.JSON)
         self._console.soft_wrap = not self._console.is_terminal  # a log line is one line
+        self._signs = signs_for(self._console.encoding)
         self.record: BounceRecord | None = None
         """The last record that was saved, as far as is known."""
         self._look: LastLook | None = None
-        live = live and self._console.is_terminal and not self._console.is_dumb_terminal
-        self._live = Live(self, console=self._console, refresh_per_second=4) if live else None
+        self._is_live = live and self._console.is_terminal and not self._console.is_dumb_terminal
+        self._live: Live | None = None  # while the live screen is drawn
+        self._ending = ExitStack()
         self._progress = screen.ProgressLines()
 
     def __rich__(self) -> Text:
         if self.record is None:
             return Text()
         now = datetime.now(UTC)
-        return screen.screen(self.record, now, self._console.width, where=self._context, look=self._look)
+        width = self._console.width - len("^C")  # which a terminal echoes: at its edge, that begins another line
+        return screen.screen(self.record, now, width, where=self._context, look=self._look, signs=self._signs)
 
     def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
+        if self._is_live:
+            self._ending.enter_context(job_control(self._console.file, self._leave, self._draw))
+            if in_foreground(self._console.file):
+                self._draw()
         else:  # if this can't be printed, the bounce does not begin
             self._line(screen.heading(self._request, self._context))
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ending.close()
+        self._leave()
+
+    def _draw(self) -> None:
+        """Draw the live screen below what the terminal shows, and keep it current."""
+        if self._live is None:
+            self._live = Live(self, console=self._console, refresh_per_second=REFRESHES)
+            self._live.start()
+
+    def _leave(self) -> None:
+        """Leave the terminal as a shell wants it: the screen as it is now, and the cursor below it."""
         if self._live is not None:
             self._live.stop()
+            self._live = None
 
     def observe(self, record: BounceRecord) -> None:
         """Show a saved record; the live screen does at its next refresh."""
         before, self.record = self.record, record
-        if self._live is not None:
+        if self._is_live:
             return
         if before is None or record.state is not before.state:
             limit = f", at most {record.limit:.0f} s" if record.limit is not None else ""
@@ -78,17 +109,17 @@ class BounceInTerminal:
     def progress(self, found: Progress) -> None:
         """Show what the bounce waits for; the live screen does at its next refresh."""
         self._look = found.look
-        if self._live is None and (line := self._progress.line(found, datetime.now(UTC))):
+        if not self._is_live and (line := self._progress.line(found, datetime.now(UTC))):
             self._line(line)
 
     def notify(self, notice: Notice) -> None:
         """Print a notice, unless the live screen shows it."""
-        if self._live is None:
+        if not self._is_live:
             self._line(f"notice: {plain(notice.message)}")
 
     def say(self, text: str) -> None:
         """Print a line that belongs to no record."""
-        if self._live is not None:
+        if self._is_live:
             self._console.print()
         self._line(text)
 
@@ -98,9 +129,17 @@ class BounceInTerminal:
             self.sum_up()
             return
         with unless_unwritable():
-            if self.record is not None:  # with the options that were given, which the result does not know
-                result = result.model_copy(update={"next_commands": shell_lines(self.record, self._given)})
-            print(result.model_dump_json(indent=2), flush=True)
+            if self.record is not None:  # with the options that were given; not with what a protection is given, as
+                given = replace(self._given, protection="")  # programs keep this, and that may be a secret
+                result = result.model_copy(update={"next_commands": shell_lines(self.record, given)})
+            print(json.dumps(result.model_dump(mode="json"), indent=2), flush=True)
+
+    def interrupted(self) -> None:
+        """Print that a signal interrupted it, and how to go on."""
+        if self.record is not None:
+            with unless_unwritable():
+                self.say(f"Interrupted in {self.record.state}.")
+        self.sum_up()
 
     def sum_up(self) -> None:
         """Print how it ended, or how to go on."""
@@ -108,7 +147,7 @@ class BounceInTerminal:
             return
         width = self._console.width if self._console.is_terminal else None
         with unless_unwritable():
-            if self._live is not None:
+            if self._is_live:
                 self._console.print()
             self._console.print(ending(self.record, self._given, width), soft_wrap=True)
 

@@ -15,6 +15,7 @@ from mecbounce.sandbox.requests import MEDIA_TYPES, Call, DeleteOptions
 from mecbounce.sandbox.resources import EVENTS, LEASES, PODS, Key, Object, ResourceType
 from mecbounce.sandbox.routes import ACCESS_REVIEWS, POD_SUBRESOURCES, Routes, Target
 from mecbounce.sandbox.store import Store
+from mecbounce.sandbox.tables import table
 from mecbounce.sandbox.watches import WatchStream
 
 OPENAPI_PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
@@ -58,7 +59,10 @@ class Api:
             raise ApiError(406, f"only the following media types are accepted: {MEDIA_TYPES}")
         if verb == "watch":
             return WatchStream(self.store, call, target, self._bookmark_every)
-        return self._answer_about_resource(call, target)
+        answer = self._answer_about_resource(call, target)
+        if verb in ("get", "list") and call.accepts_table:
+            return Answer(answer.status, table(target.resource, answer.body, call.included))
+        return answer
 
     def _answer_about_resource(self, call: Call, target: Target) -> Answer:
         resource, key = target.resource, target.key

@@ -14,7 +14,6 @@ from mecbounce.cli.bouncing import bounce
 from mecbounce.cli.exits import ExitStatus, UsageProblem
 from mecbounce.cli.options import BounceOptions, Output
 from mecbounce.cli.terminal import BounceInTerminal
-from mecbounce.errors import Interrupted
 from mecbounce.machine import WAITING
 from mecbounce.next_commands import next_commands
 from mecbounce.request import NodeRef
@@ -51,14 +50,12 @@ def show(scenario: str, output: Output) -> int:
             [(_, words)] = next_commands(begin(asked.request, datetime.now(UTC)), replace(given, recorded=False))
             _kill_while_waiting([*words[1:], "-o", output.value], asked.store)
             terminal.say("Killed by SIGKILL. The same command again:")
-        try:
-            status = bounce(terminal, asked)
-        except Interrupted:
-            status = ExitStatus.INTERRUPTED
+        status = bounce(terminal, asked)
     if status and output is Output.TEXT:
         again = f"python -m mecbounce.sandbox --scenario {scenario}"
-        print("(The embedded cluster has stopped, and its records are gone.")
-        print(f"To try these commands, start it again and use the kubeconfig that it prints: {again})")
+        print("(The embedded cluster has stopped, and its records are gone. To try these")
+        print("commands, start it again and use the kubeconfig that it prints:")
+        print(f"  {again})")
     return status
 
 

@@ -94,6 +94,16 @@ class Call:
         return not accept or any(kind in accept for kind in (JSON, "application/*", "*/*"))
 
     @property
+    def accepts_table(self) -> bool:
+        """Whether the client prefers a table, as `kubectl get` does."""
+        return "as=Table" in self.headers.get("Accept", "").partition(",")[0]
+
+    @property
+    def included(self) -> str:
+        """What each row of a table has of its object: Object, Metadata or None."""
+        return self.request.query.get("includeObject") or "Metadata"
+
+    @property
     def content_type(self) -> str:
         return self.headers.get("Content-Type", "").partition(";")[0].strip()
 

@@ -13,6 +13,7 @@ from mecbounce.sandbox.errors import ApiError
 from mecbounce.sandbox.requests import Call, flag
 from mecbounce.sandbox.resources import Object
 from mecbounce.sandbox.routes import Target
+from mecbounce.sandbox.tables import table
 
 if TYPE_CHECKING:
     from mecbounce.sandbox.connection import Connection
@@ -29,6 +30,7 @@ class WatchStream:
         self._selects = call.selector(target.resource)
         self._since = call.since()
         self._timeout = float(query.get("timeoutSeconds") or "inf") or math.inf
+        self._table = call.included if call.accepts_table else ""
         self._bookmark_every = bookmark_every if flag(query, "allowWatchBookmarks") else math.inf
 
     def __call__(self, connection: Connection) -> None:
@@ -41,9 +43,20 @@ class WatchStream:
             return
         try:
             with connection.server.watching(connection.connection):
-                connection.send_stream(self._events(connection, watch, present))
+                connection.send_stream(self._as_asked(self._events(connection, watch, present)))
         finally:
             self._store.unwatch(watch)
+
+    def _as_asked(self, events: Iterator[Object]) -> Iterator[Object]:
+        """Give each object as a table, if that was asked for; only the first one describes its columns."""
+        described = False
+        for event in events:
+            if not self._table or event["type"] == "BOOKMARK":
+                yield event
+                continue
+            shown = table(self._target.resource, event["object"], self._table, described=described)
+            yield {**event, "object": shown}
+            described = True
 
     def _events(self, connection: Connection, watch: Watch, present: list[Object]) -> Iterator[Object]:
         for obj in present:

@@ -6,7 +6,9 @@ import errno
 import json
 import math
 import os
+import pty
 import re
+import select
 import shlex
 import signal
 import subprocess
@@ -77,6 +79,7 @@ def command(
     monkeypatch.setenv("KUBECONFIG", str(sandbox.kubeconfig))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
     return Command(capsys, monkeypatch)
 
 
@@ -660,9 +663,9 @@ class TestTerminal:
         assert "\nChanged  UID " in drawn
 
     def test_is_refreshed_at_most_four_times_a_second(self) -> None:
-        terminal = BounceInTerminal(request(), "c", Given(), options.Output.TEXT)
-        assert terminal._live is not None
-        assert terminal._live.refresh_per_second == 4
+        with BounceInTerminal(request(), "c", Given(), options.Output.TEXT) as terminal:
+            assert terminal._live is not None
+            assert terminal._live.refresh_per_second == 4
 
     def test_a_burst_of_records_draws_nothing_by_itself(self, capsys: pytest.CaptureFixture[str]) -> None:
         terminal = BounceInTerminal(request(), "c", Given(), options.Output.TEXT)
@@ -689,15 +692,61 @@ class TestTerminal:
         assert re.search(r"\x1b\[3\dm", command.out) is None
 
 
-def test_a_terminal_that_lacks_the_marks_does_not_end_a_bounce(sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("setting", [("PYTHONIOENCODING", "latin-1"), ("LC_ALL", "C")], ids=lambda pair: pair[0])
+def test_a_terminal_that_lacks_the_marks_gets_ascii(sandbox: Sandbox, tmp_path: Path, setting: tuple[str, str]) -> None:
     sandbox.add_node("mec-0")
     arguments = [sys.executable, "-m", "mecbounce", "run", "mec-0", "--kubeconfig", str(sandbox.kubeconfig)]
     arguments += ["--state", str(tmp_path / "r.json")]
-    ran = subprocess.run(
-        arguments, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True, check=False, timeout=PATIENCE
-    )
+    environment = {**os.environ, setting[0]: setting[1]}
+    ran = subprocess.run(arguments, env=environment, capture_output=True, check=False, timeout=PATIENCE)
     assert (ran.returncode, ran.stderr) == (0, b"")
-    assert b"Changed: UID " in ran.stdout
+    assert re.search(rb"Changed: UID \S+ -> \S+, same image", ran.stdout)
+
+
+SHELL = """
+import fcntl, os, signal, subprocess, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+job = subprocess.Popen(sys.argv[1:], process_group=0)
+os.tcsetpgrp(0, job.pid)
+_, status = os.waitpid(job.pid, os.WUNTRACED)
+os.tcsetpgrp(0, os.getpgrp())
+print("STOPPED" if os.WIFSTOPPED(status) else "ENDED", flush=True)
+os.tcsetpgrp(0, job.pid)
+os.killpg(job.pid, signal.SIGCONT)
+sys.exit(job.wait())
+"""
+
+
+def test_ctrl_z_shows_the_cursor_and_fg_draws_the_screen_again(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.add_node("mec-0")
+    sandbox.behave(Behaviour(stops_after=PATIENCE))
+    terminal, its_end = pty.openpty()
+    words = ["run", "mec-0", "--kubeconfig", sandbox.kubeconfig, "--state", tmp_path / "r.json"]
+    command = [sys.executable, "-c", SHELL, sys.executable, "-m", "mecbounce", *map(str, words)]
+    environment = {**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", "COLUMNS": "80"}
+    shown = b""
+
+    def until(said: bytes) -> bytes:
+        nonlocal shown
+        while said not in shown:
+            assert select.select([terminal], [], [], PATIENCE)[0], shown
+            shown += os.read(terminal, 65536)
+        before, _, shown = shown.partition(said)
+        return before + said
+
+    with subprocess.Popen(
+        command, stdin=its_end, stdout=its_end, stderr=its_end, env=environment, start_new_session=True
+    ) as shell:
+        until(b"of at most 600 s")
+        os.write(terminal, b"\x1a")
+        assert until(b"STOPPED").rpartition(b"\x1b[?25")[2][:1] == b"h"  # the cursor is shown
+        assert until(b"of at most 600 s").rpartition(b"\x1b[?25")[2][:1] == b"l"
+        os.write(terminal, b"\x03")
+        assert until(b"mecbounce run mec-0").count(b"Interrupted in AWAIT_TERMINATION.") == 1
+        assert shell.wait(PATIENCE) == 75
+    os.close(terminal)
+    os.close(its_end)
 
 
 class TestInterruption:
@@ -722,11 +771,9 @@ class TestInterruption:
                 assert running.poll() is None
             running.send_signal(number)
             assert running.wait(PATIENCE) == 75
-            assert running.stderr.read() == (
-                f"mecbounce: Bounce of mec-0 left in {state}, its record was saved in {tmp_path / 'r.json'}. "
-                "Run again to resume it.\n"
-            )
-            words = shlex.split(running.stdout.read().splitlines()[-1])
+            told = running.stdout.read()
+            assert (told.count(f"Z Interrupted in {state}.\n"), running.stderr.read()) == (1, "")
+            words = shlex.split(told.splitlines()[-1])
         sandbox.behave(Behaviour())
         assert words[:5] == ["mecbounce", "run", "mec-0", "-n", "default"]
         assert set(arguments[7:]) == set(words[5:])  # all but the node, which the record has

@@ -385,7 +385,11 @@ def test_an_event_sends_to_whom_the_failure_page_sends_and_shows_its_command(row
     event = Event(row[0].strip("`"))
     waiting = event in (Event.TERMINATION_TIMEOUT, Event.NOT_RECREATED, Event.READY_TIMEOUT)
     record = example(event, "unknown" if waiting or event is Event.DELETE_REFUSED else "")
-    assert f"\nWho must act: {row[2]}\n" in pages.ending(record, following.Given(), None).plain
+    who, _, without = row[2].partition("; without a custom resource, ")
+    assert f"\nWho must act: {who}\n" in pages.ending(record, following.Given(), None).plain
+    if without:
+        alone = record.model_copy(update={"request": record.request.model_copy(update={"node": None})})
+        assert f"\nWho must act: {without}\n" in pages.ending(alone, following.Given(), None).plain
     if waiting:
         assert "(#keep-waiting)" in row[3]
     elif event is not Event.DELETE_REFUSED:

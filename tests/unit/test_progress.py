@@ -182,4 +182,5 @@ class TestWhatIsWaitedFor:
 
     def test_before_the_deletion_and_after_the_end_there_is_nothing_to_wait_for(self) -> None:
         assert Progress.of(record(*PATH[:1]), LastLook(()), later(1)).code == ""
-        assert Progress.of(record(*PATH, DONE), LastLook(()), later(100)).code == ""
+        ended = record(*PATH, DONE, trouble=Trouble(since=later(40), tries=3, what="connection refused"))
+        assert Progress.of(ended, LastLook(()), later(100)).code == ""

@@ -258,6 +258,14 @@ class TestPerform:
         ]
         assert (told[0].look, told[-1].look) == (None, LastLook((NEW,), timedelta(hours=1)))
 
+    def test_progress_is_told_last_of_a_save(self) -> None:
+        """So it may use what `notify` and `observe` have kept of it."""
+        bench, told = Bench(), list[str]()
+        bench.cluster.resource = CATCHING_UP
+        kinds = {kind: lambda _, kind=kind: told.append(kind) for kind in ("notify", "observe", "progress")}
+        bench.task(stop=lambda: "DISABLE_PROTECTION" in bench.saved, **kinds).perform()
+        assert told[2:5] == ["notify", "observe", "progress"]
+
     def test_progress_is_told_of_what_was_saved(self) -> None:
         bench, told = Bench().replaced(), list[tuple[State, State]]()
         bench.task(progress=lambda found: told.append((found.state, bench.record.state))).perform()
@@ -850,8 +858,11 @@ class TestAnOldIntent:
 
 class TestBounds:
     def test_a_replacement_that_is_replaced_again_and_again_leaves_the_record_small(self) -> None:
-        """Of notices of one code the first and the last are kept; what nothing hangs on is saved once a second."""
-        bench = Bench()
+        """Of notices of one code the first and the last are kept; what nothing hangs on is saved once a second.
+
+        Progress shows each of them.
+        """
+        bench, shown = Bench(), list[Progress]()
         bench.cluster.script = [(3, lambda: bench.cluster.gone("uid-1"))]
 
         def again(number: int) -> Callable[[], None]:
@@ -863,13 +874,30 @@ class TestBounds:
 
         bench.cluster.script += [(4 + number / 50, again(number)) for number in range(500)]
         bench.cluster.script += [(20, lambda: bench.cluster.add(NEW)), (20, lambda: bench.cluster.gone("new-499"))]
-        assert bench.task().perform().state is State.DONE
+        assert bench.task(progress=shown.append).perform().state is State.DONE
         told = [notice for notice in bench.record.notices if notice.code == "replaced_again"]
         assert len(told) == 2
         assert told[0].count == 1
         assert told[1].count > 5
         assert len(bench.saved) < 40
         assert len(json.dumps(bench.state)) < 10_000
+        assert {f"new-{number}" for number in range(500)} <= {
+            pod.uid for one in shown if one.look for pod in one.look.pods
+        }
+
+    def test_step_by_step_each_step_is_saved_also_within_a_second(self) -> None:
+        """A runner that calls again makes a new task each time, or not."""
+        bench = Bench()
+        bench.state["mecbounce"] = to_state(bench, State.AWAIT_TERMINATION).model_dump(mode="json")
+        bench.cluster.gone("uid-1")
+        task = bench.task()
+        task.advance()
+        for uid in ("new-1", "new-2", "new-3"):
+            bench.cluster.add(pod(uid=uid, ready=False))
+            assert task.advance().record == bench.record
+            assert bench.record.new_pod is not None
+            assert bench.record.new_pod.uid == uid
+            bench.cluster.gone(uid)
 
     def test_each_notice_is_told_once_though_an_older_one_gives_way(self) -> None:
         bench = Bench().replaced()

@@ -22,7 +22,6 @@ from .wire import NOBODY, Api
 EXPRESS_SITES = ResourceType("express.example.com", "v1", "expresssites", "ExpressSite", namespaced=False)
 
 DIFFERENCES: Mapping[str, str] = {
-    "test_kubectl_can_ask_for_a_table": "it returns no tables; kubectl makes its own from the JSON",
     "test_there_is_protobuf_of_pods": "it answers only in JSON, which every client accepts too",
     "test_an_unknown_token_is_refused": "it accepts every client on loopback; a token is only a user name",
     "test_a_pod_can_be_evicted": "it has no disruption controller, so it serves no evictions",

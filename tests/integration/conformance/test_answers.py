@@ -99,6 +99,9 @@ def test_kubectl_can_ask_for_a_table(things: Things) -> None:
     table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
     answer = things.api.ask("GET", things.collection, headers={"Accept": table})
     assert (200, "Table") == (answer.status, answer["kind"])
+    columns = [one["name"] for one in answer["columnDefinitions"]]
+    expected = ["Name", "Ready", "Status", "Restarts", "Age"] if things.kind.plural == "pods" else ["Name", "Age"]
+    assert expected == columns[: len(expected)]
 
 
 def test_there_is_no_protobuf_of_custom_resources(nodes: Things) -> None:

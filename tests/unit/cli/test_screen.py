@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
 from typing import Any
@@ -11,6 +12,7 @@ from builders import NOW, STARTUP_PROBE, later, pod, request, stamp
 from rich.console import Console
 
 from mecbounce.cli import pages, screen
+from mecbounce.cli.layout import ASCII, SIGNS, Signs, nearest_in_ascii, signs_for
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import Event, State
 from mecbounce.progress import LastLook, Progress
@@ -53,6 +55,22 @@ class TestScreen:
         row = shown(screen.screen(record(*PATH), later(331.75), width))[-1]
         assert (row.count("━"), row.count("─")) == (bar // 2, bar - bar // 2)
         assert "300 s" in row
+
+    def test_in_ascii_it_is_this(self) -> None:
+        failing = failed(Event.READY_TIMEOUT, "image_pull", new_pod=NEW)
+        text = screen.screen(failing, later(99), 80, signs=ASCII)
+        assert text.plain.isascii()
+        lines = shown(text)
+        assert "pod    mec-0 aaaaaaaa on host-1 -> mec-0 bbbbbbbb on host-2" in lines
+        assert lines[-2].startswith("FAIL AWAIT_READY ")
+        assert lines[-3].startswith("ok   AWAIT_TERMINATION ")
+        assert lines[-1] == "FAIL FAILED: ready_timeout, image_pull"
+        present = shown(screen.screen(record(*PATH), later(331.75), 80, signs=ASCII))[-1]
+        assert present.startswith("*    AWAIT_READY ")
+        assert present.count("=") == present.count("-")
+
+    def test_at_40_columns_the_limit_stays_on_its_line(self) -> None:
+        assert shown(screen.screen(record(*PATH), later(52.75), 40))[-1] == "●  AWAIT_READY            21 s / 600 s"
 
     @pytest.mark.parametrize("width", [60, 80, 120])
     def test_no_line_is_wider_than_the_terminal(self, width: int) -> None:
@@ -206,3 +224,15 @@ class TestProgressLines:
         lines = screen.ProgressLines()
         troubled = record(trouble=Trouble(since=NOW, tries=1, what="connection refused"))
         assert [at for at in range(90) if lines.line(Progress.of(troubled, None, later(at)), later(at))] == [30, 60]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "signs"), [("utf-8", SIGNS), ("ascii", ASCII), ("latin-1", ASCII), ("unheard-of", ASCII)]
+)
+def test_signs_are_those_that_the_terminal_can_show(encoding: str, signs: Signs) -> None:
+    assert signs_for(encoding) is signs
+
+
+def test_what_ascii_lacks_is_written_with_its_signs() -> None:
+    codecs.register_error("test-nearest", nearest_in_ascii)
+    assert "✔ a → b… 3 × é".encode("ascii", "test-nearest") == b"ok a -> b... 3 x ?"  # noqa: RUF001 -- a product
