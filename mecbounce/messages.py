@@ -5,7 +5,7 @@ Those of a check are in its row (`checks.py`), the evidence of a diagnosis is ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -242,9 +242,12 @@ def _wait_on(record: BounceRecord, terms: Terms) -> str:
     return terms.wait_on.format(uid=record.pinned_uid)
 
 
+_TIMEOUTS: Mapping[State | None, str] = {State.AWAIT_TERMINATION: "termination", State.AWAIT_READY: "ready"}
+
+
 def longer_timeout(state: State | None, limit: float | None) -> tuple[str, float] | None:
     """Name the timeout that has just proved too short, with a longer time in seconds. None: none has."""
-    which = {State.AWAIT_TERMINATION: "termination", State.AWAIT_READY: "ready"}.get(state) if state else None
+    which = _TIMEOUTS.get(state)
     return (which, probes.longer(limit)) if which and limit else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from builders import NOW, OTHER, REPLICA_SET, later, pod, request
+from builders import NOW, OTHER, REPLICA_SET, STARTUP_PROBE, later, pod, request
 
 from mecbounce.again import is_late, left_waiting, still_waits_on, waits_on
 from mecbounce.kubernetes_api.objects import Pod
@@ -91,15 +91,22 @@ class TestFixedName:
     def test_is_not_waited_for_where_the_bounce_deleted_nothing_or_is_done(self, event: Event, passed: int) -> None:
         assert not waits_on(ended(event, passed), [LATE], NOW)
 
-    def test_what_counts_as_back_is_as_the_request_says(self) -> None:
-        asked = request(node=None, ready_when="started")
-        assert not waits_on(ended(request=asked), [pod(uid="new", created=0, container_status={"ready": True})], NOW)
-        assert waits_on(ended(request=asked), [pod(uid="new", created=0, ready=False)], NOW)
+    @pytest.mark.parametrize(("ready_when", "expected"), [("auto", False), ("started", False), ("ready", True)])
+    def test_what_counts_as_back_is_as_the_request_says(self, ready_when: str, *, expected: bool) -> None:
+        probed = {"container": {"startupProbe": STARTUP_PROBE}, "container_status": {"started": True}}
+        started = pod(uid="new", created=0, ready=False, **probed)
+        assert waits_on(ended(request=request(node=None, ready_when=ready_when)), [started], NOW) is expected
+
+    @pytest.mark.parametrize(("seconds", "expected"), [(9, True), (11, False)])
+    def test_one_that_was_restarted_is_back_once_it_runs_steadily(self, seconds: float, *, expected: bool) -> None:
+        restarted = pod(uid="new", created=0, container_status={"restartCount": 1})
+        assert waits_on(ended(), [restarted], later(seconds)) is expected
 
     def test_an_unfinished_bounce_is_resumed_and_not_waited_for(self) -> None:
         begun = begin(request(), NOW)
         assert not left_waiting(begun)
         assert not is_late(begun, [], NOW)
+        assert not is_late(ended(Event.POD_STARTED), [], NOW)
 
 
 class TestGeneratedName:

@@ -89,6 +89,18 @@ def test_to_wait_on_takes_a_longer_time_than_the_one_that_was_too_short(
     assert said == f"To act: somebody. To keep waiting without deleting again, {how}."
 
 
+def test_the_time_for_the_old_pod_to_go_is_named_as_such() -> None:
+    waiting = record(*WAITED[:3]).model_copy(update={"deadline": later(602)})
+    assert advice(waiting, WHY, COMMAND).endswith(", with --termination-timeout 20m.")
+
+
+def test_a_replacement_whose_name_is_not_known_is_looked_for() -> None:
+    unseen = record(State.AWAIT_READY, old=PinnedPod(name="mec-x4k2p", uid="uid-1"))
+    path = (unseen.path[0], unseen.path[1].model_copy(update={"event": Event.ALREADY_REPLACED}))
+    unseen = unseen.model_copy(update={"path": path, "request": request(pod="mec-x4k2p", node=None)})
+    assert advice(unseen, WHY, COMMAND).endswith("look at the newest pods of its controller.")
+
+
 @pytest.mark.parametrize(("seconds", "said"), [(0.4, "0.4s"), (90, "90s"), (120, "2m"), (604800, "10080m")])
 def test_a_duration_is_one_that_the_command_takes(seconds: float, said: str) -> None:
     assert duration(seconds) == said
