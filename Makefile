@@ -28,10 +28,11 @@ proof: setup $(BIN)/mutmut ## the same at full length, without coverage, and a s
 	$(BIN)/pytest $(PARALLEL) -m 'not e2e and not short'
 	$(BIN)/python tools/mutation.py --sample
 
-lint: setup ## ruff and mypy
+lint: setup ## ruff, mypy, and whether the diagrams are current
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mecbounce diagram --check
 
 diagram: setup ## write diagrams/, docs/schema/, the README's copy and the tables of docs/operations.md from the code
 	$(BIN)/python tools/generate.py

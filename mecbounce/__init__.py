@@ -11,7 +11,7 @@ from mecbounce.machine import Event, State
 from mecbounce.planning import Plan, plan
 from mecbounce.progress import Progress
 from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection, ShutdownProtection
-from mecbounce.record import BounceRecord, Deletion, Diagnosis, Notice, Protection
+from mecbounce.record import BounceRecord, Deletion, Diagnosis, Notice, Protection, Runner
 from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
 from mecbounce.result import BounceResult
 from mecbounce.stores import FileStore, MappingStore, Store
@@ -49,6 +49,7 @@ __all__ = [
     "Protection",
     "ReadyWhen",
     "RecordError",
+    "Runner",
     "ShutdownProtection",
     "State",
     "Step",

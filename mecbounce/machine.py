@@ -45,11 +45,14 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
-    """What a handler found or did. Those that end in FAILED say what they mean for the node, for docs/operations.md."""
+    """What a handler found or did, each with its text for docs/operations.md."""
 
     CHECKS_PASSED = "checks_passed"
+    """The pod may be bounced, and its identity is pinned."""
     ALREADY_TERMINATING = "already_terminating"
+    """Somebody else is deleting the pod: the bounce sends no DELETE and waits with them."""
     ALREADY_REPLACED = "already_replaced"
+    """The pinned incarnation has gone already: the bounce deletes nothing and waits for the replacement."""
     NODE_UNSERVED = "node_unserved"
     """The node was not checked: the API server does not know the resource type. Correct the node, or have that type
     installed."""
@@ -87,20 +90,28 @@ class Event(StrEnum):
     """It runs until its work is done, as a Job's pod does. Once deleted, its work starts again, or counts as failed.
     Let it end. Use `force` if its work may start again."""
     PROTECTION_DISABLED = "protection_disabled"
+    """The shutdown protection is switched off now."""
     PROTECTION_UNUSED = "protection_unused"
+    """There was nothing to switch off: no protection is configured, the pod has none, or it is off already."""
     PROTECTION_KEPT = "protection_kept"
+    """The shutdown protection could not be switched off. A notice says why; the bounce goes on."""
     DELETE_ACCEPTED = "delete_accepted"
+    """The API server has accepted the DELETE: the pod is shutting down."""
     DELETE_REFUSED = "delete_refused"
     """It runs on, perhaps with its shutdown protection off (the message says so): the API server refused the DELETE, or
     answered it with errors for the API timeout, and a last look showed the pod. Fix the cause first."""
     INTENT_EXPIRED = "intent_expired"
+    """The DELETE was announced too long ago and not sent: the checks are made again first. The UID stays pinned."""
     POD_GONE = "pod_gone"
+    """The pinned incarnation no longer exists."""
     TERMINATION_TIMEOUT = "termination_timeout"
     """Its pod was deleted and has not gone: it is out of service, or soon will be. It was not forced. Fix the cause,
     then keep waiting. `deletion_lost`: the pod runs on. `cluster_unreachable`: not known. A forced deletion is your
     decision: on a lost Kubernetes node two of it may then run."""
     POD_STARTED = "pod_started"
+    """All long-running containers of the replacement have started."""
     POD_READY = "pod_ready"
+    """The Ready condition of the replacement is true."""
     NOT_RECREATED = "not_recreated"
     """It is out of service, and has no new pod; its old one may exist again. Fix the cause, then keep waiting."""
     READY_TIMEOUT = "ready_timeout"

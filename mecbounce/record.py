@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mecbounce.codes import DiagnosisCode
 from mecbounce.errors import ForeignRecord
-from mecbounce.fields import Frozen, Instant
+from mecbounce.fields import Frozen, Instant, Words
 from mecbounce.kubernetes_api.objects import _LONG_AGO, Container, Owner, Pod
 from mecbounce.machine import FINAL, JOINING, KNOWN_NOT_DELETED, TRANSITIONS, WAITING, Event, State
 from mecbounce.request import BounceRequest
@@ -234,6 +234,20 @@ class StateEntry(Frozen):
     """The event that led to it. None: the bounce began."""
 
 
+class Runner(Frozen):
+    """Who drives a bounce, as of the last save."""
+
+    who: Words
+    """The name of the runner: user@host, or as `BounceTask(runner=...)` says."""
+    process: int = Field(ge=1)
+    """The id of its process, on its own machine or in its own container."""
+    saved_at: Instant
+    """When it last saved the record, in UTC."""
+
+    def __str__(self) -> str:
+        return f"{self.who}, process {self.process}"
+
+
 class Trouble(Frozen):
     """Requests that failed in a row, up to now."""
 
@@ -272,6 +286,8 @@ class BounceRecord(Frozen):
     """True once the deadline has been counted again, from the start of the containers."""
     server: str = ""
     """The address of its API server. Empty: not known."""
+    runner: Runner | None = None
+    """Who drives it, or did at the last save. None: not known."""
     resource: Owner | None = None
     """The custom resource. None: none was read."""
     old_pod: PinnedPod | None = None

@@ -1,6 +1,6 @@
 """One handler for each state. It looks, decides, does at most one write, and names the event that happened.
 
-The diagram shows the first line of a handler's docstring under its state. What a handler finds out is saved together
+The diagram shows a handler's docstring under its state. What a handler finds out is saved together
 with its event. A ClusterError that a handler does not catch is dealt with in `task.py`.
 """
 
@@ -132,7 +132,10 @@ STILL_WAITING = Outcome()
 
 
 def init_checks(context: Context) -> Outcome:
-    """May the pod be bounced? Pin its identity."""
+    """May the pod be bounced? Pin its identity.
+
+    Writes nothing.
+    """
     record, request = context.record, context.request
     facts, pods = gather(request, context.cluster, context.look, record.old_pod, context.terms)
     announced = record.deletion_was_possible  # a DELETE was announced before, and that intent has expired
@@ -223,7 +226,10 @@ def _controllers_above(pod: Pod, named: Owner, namespace: str, cluster: Cluster)
 
 
 def disable_protection(context: Context) -> Outcome:
-    """Try to switch its shutdown protection off; go on either way."""
+    """Try to switch its shutdown protection off; go on either way.
+
+    Writes to the pod once, if it has a protection.
+    """
     record = context.record
 
     def outcome(event: Event, found: Protection, *notices: tuple[str, str]) -> Outcome:
@@ -266,7 +272,10 @@ def _protection_before_try(context: Context) -> Protection | None:
 
 
 def delete_pod(context: Context) -> Outcome:
-    """Delete that one incarnation, with its UID as precondition."""
+    """Delete that one incarnation, with its UID as precondition.
+
+    Writes one DELETE.
+    """
     old, pods = context.old, context.pods()
     if done := _deleted(old, pods):
         return done
@@ -309,7 +318,10 @@ def _not_accepted(context: Context, error: ClusterError) -> Outcome:
 
 
 def await_termination(context: Context) -> Outcome:
-    """Wait until that incarnation has gone; never force."""
+    """Wait until that incarnation has gone; never force.
+
+    Writes nothing. Deadline: 10 min, or its grace period + 1 min.
+    """
     pods = context.pods()
     pod = context.old.find_in(pods)
     if pod is None:
@@ -322,7 +334,10 @@ def await_termination(context: Context) -> Outcome:
 
 
 def await_ready(context: Context) -> Outcome:
-    """Wait until its replacement has started."""
+    """Wait until its replacement has started.
+
+    Writes nothing. Deadline: 10 min, or its startup budget + 5 min.
+    """
     record, old, pods = context.record, context.old, context.pods()
     if again := old.find_in(pods):  # a backup was restored, or a cache is old: nothing can count as its replacement
         return failed(context, diagnosis.exists_again(again)) if context.overdue else STILL_WAITING

@@ -30,6 +30,7 @@ LOCK_WAIT = 10.0  # seconds; another runner may hang in the middle of a save
 _LOCK_AGAIN = 0.02  # seconds
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _ROOM = 64 * 1024  # bytes; more than any record needs
+_shown: set[int] = set()  # this process's locks that show its runners alive
 
 
 class Store(Protocol):
@@ -136,6 +137,9 @@ class FileStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
+        self._runner_file = self.path.with_name(f".{self.path.name}.runner")
+        self._runners = 0  # in this process
+        self._sign: int | None = None  # the lock that shows it
 
     def __str__(self) -> str:
         return str(self.path)
@@ -160,8 +164,50 @@ class FileStore:
         resumes = ". The step after it was not taken. Make room, then run again: it resumes."
         with self._locked(self.path.parent, where_full=resumes if record.revision > 1 else "") as folder:
             _refuse_stale(self.load(), record)
+            if self._runners and self._sign is None:
+                self._sign = self._show_runner()
             self._replace(data)
+            if record.finished:  # nobody drives it any more
+                with suppress(OSError):
+                    self._runner_file.unlink()
             os.fsync(folder)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """From the next save on, show others that this bounce has a runner: `held`.
+
+        It is a lock, which the kernel frees when this process ends, killed or not. The next runner's save takes it
+        away, as it takes the bounce.
+        """
+        self._runners += 1
+        try:
+            yield
+        finally:
+            self._runners -= 1
+            if not self._runners and self._sign is not None:
+                _let_go(self._sign)
+                self._sign = None
+
+    def held(self) -> bool:
+        """True if the process that last saved within `hold` still does so. One that is stopped does."""
+        try:
+            descriptor = _plain_file(str(self._runner_file), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # no locks here: nothing can be saved here either
+            return False
+        finally:
+            os.close(descriptor)
+        return False
+
+    @property
+    def aside(self) -> FileStore:
+        """Where `set_aside` puts a finished record: FILE.last."""
+        return FileStore(f"{self.path}.last")
 
     def set_aside(self, *, copy: bool = False) -> Path | None:
         """Rename a finished record to FILE.last; give its new path. None: there is no finished record.
@@ -174,11 +220,17 @@ class FileStore:
             record = self.load()
             if record is None or not record.finished:
                 return None
-            last = self.path.with_name(f"{self.path.name}.last")
             if not copy:
-                return self.path.replace(last)
-            FileStore(last)._replace(_as_json(record))
-            return last
+                return self.path.replace(self.aside.path)
+            self.aside._replace(_as_json(record))
+            return self.aside.path
+
+    def remove_told(self) -> None:
+        """Remove the record of a bounce that has ended and whose end was told; leave any other."""
+        with self._locked(self.path.parent):
+            record = self.load()
+            if record is not None and record.finished and not record.untold:
+                self.path.unlink()
 
     def clear(self) -> None:
         """Set a finished record aside. Raises RecordError if the bounce has not ended; its record stays."""
@@ -196,8 +248,38 @@ class FileStore:
             os.fsync(file.fileno())
             os.fsync(descriptor)
 
+    def look(self) -> tuple[BounceRecord | None, bool]:
+        """Load the record, and say whether its bounce has a runner that is alive: both of one moment."""
+        record = self.load()
+        while record is not None and not record.finished:
+            alive, before = self.held(), record
+            record = self.load()
+            if alive or record == before:
+                return record, alive
+        return record, False
+
     def _replace(self, data: bytes) -> None:
         aside = self.path.with_name(f".{self.path.name}.new")
+        with os.fdopen(self._new_file(aside), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(self.path)
+
+    def _show_runner(self) -> int:
+        """Put a locked file in the place of the last runner's, whose lock thereby shows nothing any more."""
+        aside = self._runner_file.with_name(f"{self._runner_file.name}.new")
+        descriptor = self._new_file(aside)
+        _shown.add(descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody else knows this file
+            aside.replace(self._runner_file)
+        except BaseException:
+            _let_go(descriptor)
+            raise
+        return descriptor
+
+    def _new_file(self, aside: Path) -> int:
         if os.path.lexists(aside):  # left by a killed save, or somebody else's file or link
             try:
                 aside.unlink(missing_ok=True)
@@ -206,12 +288,7 @@ class FileStore:
                     f"{self}: the record can't be written: the file beside it, {aside}, can't be removed: "
                     f"{_os_reason(error)}. Remove it, then run again."
                 ) from error
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with os.fdopen(os.open(aside, flags, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self.path)
+        return os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     @contextmanager
     def _locked(self, folder: Path, *, where_full: str = "") -> Iterator[int]:
@@ -249,6 +326,21 @@ class FileStore:
 
 def _as_json(record: BounceRecord) -> bytes:
     return record.model_dump_json(indent=1).encode() + b"\n"
+
+
+def _let_go(lock: int) -> None:
+    if lock in _shown:  # not so in a child that was forked
+        _shown.remove(lock)
+        os.close(lock)
+
+
+def _forget_locks() -> None:
+    """Close a forked child's copies of its parent's locks: it drives no bounce, and may outlive its parent."""
+    for lock in [*_shown]:
+        _let_go(lock)
+
+
+os.register_at_fork(after_in_child=_forget_locks)
 
 
 def _make_folder(folder: Path) -> None:
@@ -291,8 +383,9 @@ def _refuse_stale(stored: BounceRecord | None, record: BounceRecord) -> None:
     if stored is not None and stored.finished and record.revision == 1 and record.waits_on == stored.bounce_id:
         return
     if found != expected:
+        who = f" ({stored.runner})" if stored and stored.runner else ""
         raise Superseded(
-            f"Another runner has taken over the bounce of {record.request.pod}; it goes on there, this one stops."
+            f"Another runner{who} has taken over the bounce of {record.request.pod}; it goes on there, this one stops."
         )
 
 

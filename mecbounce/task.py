@@ -6,12 +6,13 @@ The saved state is the intent: a bounce saves what it will do before it does it.
 
 from __future__ import annotations
 
+import getpass
 import os
 import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from mecbounce.record import (
     Notice,
     PinnedPod,
     Protection,
+    Runner,
     StateEntry,
     refuse_other_bounce,
     refuse_other_pod,
@@ -176,6 +178,9 @@ class BounceTask:
 
     `terms`: the words in which messages tell what to do next. `events`: write a Kubernetes Event before the DELETE and
     one at the end (`mecbounce.events`). Best effort: a failure is logged, and a resumed bounce may miss or repeat one.
+
+    `runner`: this runner's name in the record, for whoever else looks at it; None: user@host. While `perform` runs, the
+    hold of a store that has one (`FileStore.hold`) shows that the runner is alive.
     """
 
     def __init__(
@@ -192,6 +197,7 @@ class BounceTask:
         stop: Callable[[], bool] | None = None,
         events: bool = True,
         terms: Terms = TASK,
+        runner: str | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._request = request
@@ -209,6 +215,7 @@ class BounceTask:
         self._stop = stop or (lambda: False)
         self._events = events
         self._terms = terms
+        self._who = _present_user() if runner is None else runner
         self._clock = clock
         self._announced_by = NOBODY  # the process that announced every DELETE of the record, and its last revision
         self._calls = threading.Lock()  # held by the first call; those of other threads do not wait for it
@@ -229,7 +236,8 @@ class BounceTask:
         None begins a new bounce; with `waits_on`, one that waits on for what that record left: see `begin`. If the
         store's record has changed since it was loaded, raises Superseded.
         """
-        with self._first_call() as first:
+        hold = getattr(self._store, "hold", nullcontext)  # a store of the runner's own need not have it
+        with self._first_call() as first, hold():
             reported_again = record is not None and record.finished
             if record is None:
                 record = self._begun(waits_on)
@@ -258,8 +266,7 @@ class BounceTask:
                 return Step(self._cancel_or_interrupt(_mark_protection_unknown(record), announced=announced), None)
             if record.state is State.DELETE_POD and not announced:
                 # The runner that announced the DELETE may be paused: it must end Superseded, and not send it.
-                before, record = record, record.model_copy(update={"revision": record.revision + 1})
-                self._save(before, record)
+                record = self._save(record, record.model_copy(update={"revision": record.revision + 1}))
             return self._step(record, None)
 
     def forget(self) -> None:
@@ -297,9 +304,7 @@ class BounceTask:
 
     def _begun(self, waits_on: BounceRecord | None = None) -> BounceRecord:
         now, server = self._clock(), self._cluster.server
-        record = begin(self._request, now, server=server, waits_on=waits_on, terms=self._terms)
-        self._save(None, record)
-        return record
+        return self._save(None, begin(self._request, now, server=server, waits_on=waits_on, terms=self._terms))
 
     def _resumed(self, record: BounceRecord) -> BounceRecord:
         """Take the bounce over: a runner that still has it ends with Superseded."""
@@ -311,8 +316,7 @@ class BounceTask:
         trouble = record.trouble.model_copy(update={"since": now, "tries": 0}) if record.trouble else None
         update = {"notices": notices, "trouble": trouble, "revision": record.revision + 1}
         after = _mark_protection_unknown(record).model_copy(update=update)
-        self._save(record.model_copy(update={"notices": kept}), after)
-        return after
+        return self._save(record.model_copy(update={"notices": kept}), after)
 
     def _step(self, record: BounceRecord, watch: PodWatch | None) -> Step:
         def look(name: str | None) -> tuple[Pod, ...]:
@@ -327,8 +331,7 @@ class BounceTask:
                 self._show(record)
                 return Step(record, step.wait)  # the next look shows the same details
             self._saved_detail_at = now
-        self._save(record, step.record)
-        return step
+        return replace(step, record=self._save(record, step.record))
 
     def _seen(self, pods: tuple[Pod, ...]) -> tuple[Pod, ...]:
         now = self._clock()
@@ -351,14 +354,15 @@ class BounceTask:
                 f"Bounce of {record.request.pod} left in {record.state}, its record was saved in {self._store}. "
                 "Run again to resume it."
             )
-        self._save(record, step.record)
-        return step.record
+        return self._save(record, step.record)
 
-    def _save(self, before: BounceRecord | None, after: BounceRecord) -> None:
-        """Save the record if it has changed, then tell of it."""
+    def _save(self, before: BounceRecord | None, after: BounceRecord) -> BounceRecord:
+        """Save the record if it has changed, with this runner's name, then tell of it. Gives what was saved."""
         if after is before:
             self._show(after)
-            return
+            return after
+        runner = Runner(who=self._who, process=os.getpid(), saved_at=self._clock())
+        after = after.model_copy(update={"runner": runner})
         alone = before is None or not before.deletion_was_possible or self._announced(before)
         self._store.save(after)
         self._announced_by = (os.getpid(), after.revision) if alone else NOBODY
@@ -366,6 +370,7 @@ class BounceTask:
         self._show(after)
         if self._events and before is not None and after.state is not before.state:
             self._tell_kubernetes(after)
+        return after
 
     def _tell_kubernetes(self, record: BounceRecord) -> None:
         """Write the Event that is due, if any. A failure is no notice and is not tried again."""
@@ -409,6 +414,15 @@ class BounceTask:
             elif watch.wait(min(remaining, STOP_EVERY)):
                 return
             remaining -= STOP_EVERY
+
+
+def _present_user() -> str:
+    """Name whoever runs this process: user@host."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user often has no name
+        user = str(os.getuid())
+    return f"{user}@{os.uname().nodename}"
 
 
 def _mark_protection_unknown(record: BounceRecord) -> BounceRecord:

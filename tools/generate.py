@@ -66,8 +66,8 @@ def replaced(document: str, name: str, text: str) -> str:
 
 
 def in_readme(readme: str) -> str:
-    """Give the README with its copy of the diagram drawn anew."""
-    return replaced(readme, "diagram", f"```mermaid\n{diagram.bounce()}```\n")
+    """Give the README with its drawing of the happy path made anew."""
+    return replaced(readme, "diagram", f"```mermaid\n{diagram.happy_path()}```\n")
 
 
 def in_operations(operations: str) -> str:
@@ -79,7 +79,8 @@ def in_operations(operations: str) -> str:
         )
         head = f"| {columns} | who must act | where to look |\n| --- | --- | --- | --- |\n"
         operations = replaced(operations, name, f"{head}{''.join(lines)}")
-    return operations
+    leading_on = "".join(f"| {_anchored(event)} | {EVENTS[event.name]} |\n" for event in Event if event not in FAILURES)
+    return replaced(operations, "other events", f"| event | what it means |\n| --- | --- |\n{leading_on}")
 
 
 def example(event: Event, code: str = "") -> BounceRecord:
@@ -104,7 +105,12 @@ def _event(event: Event) -> str:
     if event in WITHOUT_NODE:
         who += f"; without a custom resource, {WITHOUT_NODE[event][0]}"
     shown = THEN.get(command) or _command(example(event))
-    return f"| `{event}` | {EVENTS[event.name]} | {who or 'as the diagnosis says'} | {shown} |\n"
+    return f"| {_anchored(event)} | {EVENTS[event.name]} | {who or 'as the diagnosis says'} | {shown} |\n"
+
+
+def _anchored(event: Event) -> str:
+    """Give the name of an event, as a place that the diagrams link to."""
+    return f'<a id="event-{event}"></a>`{event}`'
 
 
 def _diagnosis(code: DiagnosisCode) -> str:
@@ -147,8 +153,7 @@ def files(root: Path) -> dict[Path, str]:
     """Each file under `root` that is generated, or has a generated part, and what it should hold."""
     readme, operations = root / "README.md", root / "docs" / "operations.md"
     return {
-        root / "diagrams" / "bounce.mmd": diagram.bounce(),
-        root / "diagrams" / "init_checks.mmd": diagram.init_checks(),
+        **{root / "diagrams" / name: drawing for name, drawing in diagram.files().items()},
         readme: in_readme(readme.read_text(encoding="utf-8")),
         operations: in_operations(operations.read_text(encoding="utf-8")),
         **{

@@ -3,136 +3,105 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable
+from functools import partial
 
-from mecbounce.again import Would, left_waiting, waits_on
+from mecbounce.again import Would, left_waiting
 from mecbounce.cli.exits import ExitStatus, StoppedImmediately, UsageProblem, exit_status, stop_signals
+from mecbounce.cli.following import StoppedFollowing, follow
 from mecbounce.cli.options import Asked
+from mecbounce.cli.start import Start, loaded, start_of
 from mecbounce.cli.terminal import BounceInTerminal
-from mecbounce.cli.typed import contradictions, is_other_node, with_typed
-from mecbounce.errors import ClusterError, Interrupted, RecordError, RecordNotSaved, Superseded
-from mecbounce.kubernetes_api.objects import Pod
+from mecbounce.errors import Interrupted, RecordError, RecordNotSaved, Superseded
 from mecbounce.messages import COMMAND, utc
-from mecbounce.next_commands import next_commands
-from mecbounce.record import BounceRecord, PinnedPod, refuse_other_bounce, refuse_other_pod
-from mecbounce.request import BounceRequest
+from mecbounce.record import BounceRecord
+from mecbounce.result import BounceResult
 from mecbounce.stores import FileStore
 from mecbounce.task import BounceTask
 
 
-@dataclass(frozen=True)
-class Start:
-    """What `run` does first, with which request; `last`: the record of the last bounce, if it goes on from that."""
-
-    would: Would
-    request: BounceRequest
-    last: BounceRecord | None = None
-
-
 def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
-    """Bounce, go on from what an earlier run left, and tell how it ended."""
-    begun: BounceRecord | None = None
+    """Bounce, go on from what an earlier run left, or follow the run that drives it, and tell how it ended."""
+    earlier: BounceRecord | None = None
+    followed = False
     with stop_signals() as stop:
         try:
             with terminal:
                 start = start_of(asked)
-                begun = start.last if start.would in (Would.RESUME, Would.TELL) else None
-                if begun is None:
-                    asked.store.set_aside(copy=start.would is Would.WAIT_ON)
-                elif asked.again:
-                    terminal.say("--again: the last bounce has not ended, so it is resumed.")
-                task = BounceTask(
-                    start.request,
-                    asked.cluster,
-                    asked.store,
-                    protection=asked.protection,
-                    notify=terminal.notify,
-                    observe=terminal.observe,
-                    progress=terminal.progress,
-                    stop=stop,
-                    events=asked.events,
-                    terms=COMMAND,
-                )
-                result = task.go_on(begun, waits_on=start.last if start.would is Would.WAIT_ON else None)
-                if begun is not None and begun.finished:
-                    _tell_late(terminal, begun)
+                earlier = _taken_up(asked, start, terminal)
+                waits_on = start.last if start.would is Would.WAIT_ON else None
+                drive = partial(_task(asked, start, terminal, stop).go_on, waits_on=waits_on)
+                if earlier is not None and earlier.finished:
+                    result = drive(earlier)
+                    _tell_late(terminal, earlier)
+                else:
+                    result, followed = _driven_or_followed(asked, earlier, drive, terminal, stop)
+        except StoppedFollowing as stopped:
+            terminal.say(str(stopped))
+            return ExitStatus.INTERRUPTED
         except Interrupted:
             terminal.interrupted()
             return ExitStatus.INTERRUPTED
         except StoppedImmediately as stopped:
-            raise StoppedImmediately(_what_is_recorded(terminal.record or begun)) from stopped
+            raise StoppedImmediately(str(stopped) or _what_is_recorded(terminal.record or earlier)) from stopped
         except RecordNotSaved as error:
-            if terminal.record is None and begun is None:
+            if terminal.record is None and earlier is None:
                 raise UsageProblem(f"--state: {error}") from error
             raise
     terminal.end(result)
-    _mark_told(asked.store)
+    if not followed:  # whoever began it is told by its own run, or by the next one
+        _mark_told(asked.store)
     return exit_status(result)
 
 
-def start_of(asked: Asked) -> Start:
-    """Say how `run` starts: by the record of the last bounce and, if its replacement was late, by one look at the pods.
-
-    Raises what `run` would raise of that record.
-    """
-    last = _loaded(asked)
-    if last is None or (last.finished and (asked.again or _is_another(last, asked))):
-        return Start(Would.BEGIN, asked.request)
-    if not last.finished:
-        return Start(Would.RESUME, asked.request, last)
-    if last.untold:
-        return Start(Would.TELL, asked.request, last)
-    if last.old_pod is None or not left_waiting(last):
-        return Start(Would.BEGIN, asked.request)
-    return _after_failure(asked, last, last.old_pod)
-
-
-def _after_failure(asked: Asked, last: BounceRecord, old: PinnedPod) -> Start:
-    """Wait on with the options of the last bounce and those that were typed, or begin a new bounce."""
-    pods = _look(asked, old)
-    request = with_typed(last.request, {**asked.typed, "pod_uid": old.uid})
-    last = last.model_copy(update={"request": request})
-    now = asked.cluster.server_time or datetime.now(UTC)
-    gone = pods is not None and old.find_in(pods) is None
-    # Where no look can be had, waiting on is safe; `--pod-uid` of the old pod asks for it.
-    if pods is None or waits_on(last, pods, now) or (gone and asked.request.pod_uid):
-        return Start(Would.WAIT_ON, request, last)
-    if gone:
-        return Start(Would.BEGIN, asked.request)
-    # It was not deleted after all. Pinned, so that nothing else is deleted if that happens at this moment.
-    return Start(Would.BEGIN, asked.request.model_copy(update={"pod_uid": old.uid}))
-
-
-def _look(asked: Asked, old: PinnedPod) -> tuple[Pod, ...] | None:
-    """Look at the pods that may be the old one or its replacement. None: no usable answer."""
-    try:
-        return asked.cluster.pods(asked.request.namespace, None if old.generated_name else old.name)
-    except ClusterError:
+def _taken_up(asked: Asked, start: Start, terminal: BounceInTerminal) -> BounceRecord | None:
+    """Give the record to go on with, or to tell the end of; set one aside that a new bounce takes the place of."""
+    if start.last is None or start.would is Would.WAIT_ON:
+        asked.store.set_aside(copy=start.would is Would.WAIT_ON)
         return None
+    if asked.again:
+        terminal.say("--again: the last bounce has not ended, so it goes on.")
+    return start.last
 
 
-def _loaded(asked: Asked) -> BounceRecord | None:
-    """Load the record of the last bounce. Raises ForeignRecord or UsageProblem if `run` can't go on from it."""
-    last, where = asked.store.load(), str(asked.store)
-    if last is None:
-        return None
-    refuse_other_pod(last, asked.request, where)
-    if not last.finished:
-        if faults := [*contradictions(asked.typed, last)]:
-            [(_, resume)] = next_commands(last, asked.given)
-            raise UsageProblem(f"{'; '.join(faults)}. To resume it as it began: {shlex.join(resume)}")
-        refuse_other_bounce(last, last.request, where, server=asked.cluster.server)
-    return last
+def _task(asked: Asked, start: Start, terminal: BounceInTerminal, stop: Callable[[], bool]) -> BounceTask:
+    return BounceTask(
+        start.request,
+        asked.cluster,
+        asked.store,
+        protection=asked.protection,
+        notify=terminal.notify,
+        observe=terminal.observe,
+        progress=terminal.progress,
+        stop=stop,
+        events=asked.events,
+        terms=COMMAND,
+    )
 
 
-def _is_another(last: BounceRecord, asked: Asked) -> bool:
-    """True if a bounce that has ended is not the one that is asked for: of another node, incarnation or API server."""
-    mine, theirs, server = asked.request, last.request, asked.cluster.server
-    other_node = bool(mine.node and theirs.node) and is_other_node(mine.node, theirs.node)
-    other_pod = mine.pod_uid not in (None, last.pinned_uid)
-    return other_node or other_pod or (last.server or server) != server
+def _driven_or_followed(
+    asked: Asked,
+    earlier: BounceRecord | None,
+    drive: Callable[[BounceRecord | None], BounceResult],
+    terminal: BounceInTerminal,
+    stop: Callable[[], bool],
+) -> tuple[BounceResult, bool]:
+    """Drive a bounce to its end, or follow the runner that does. Gives the result, and whether it was followed."""
+    while True:
+        if earlier is not None and (earlier.finished or (asked.store.held() and not asked.take_over)):
+            earlier = follow(asked.store, earlier, terminal, stop)
+            if earlier.finished:
+                return BounceResult.of(earlier), True
+            terminal.gone(earlier, then="this run takes the bounce over")
+        before = terminal.record
+        try:
+            return drive(earlier), False
+        except Superseded:
+            if terminal.record is not before:  # this run has driven it
+                raise
+            earlier = loaded(asked)  # another run was faster
+            if earlier is None:
+                raise
 
 
 def _tell_late(terminal: BounceInTerminal, ended: BounceRecord) -> None:

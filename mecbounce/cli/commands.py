@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console, RenderableType
 
 from mecbounce import diagram as drawing
 from mecbounce.again import Would
-from mecbounce.cli import pages, screen
-from mecbounce.cli.bouncing import bounce, start_of
+from mecbounce.cli import screen, status
+from mecbounce.cli.bouncing import bounce
 from mecbounce.cli.exits import ExitStatus, UsageProblem
 from mecbounce.cli.layout import signs_for
 from mecbounce.cli.naming import refuse_mistyped
-from mecbounce.cli.options import BounceOptions, CommonOptions, Output, with_options
+from mecbounce.cli.options import BounceOptions, Output, RunOptions, StatusOptions, with_options
 from mecbounce.cli.plan_page import plan_json, plan_page, says_first
-from mecbounce.cli.terminal import BounceInTerminal, console_of
+from mecbounce.cli.record_files import prune
+from mecbounce.cli.start import start_of
+from mecbounce.cli.terminal import BounceInTerminal, print_page
 from mecbounce.machine import Event
 from mecbounce.messages import COMMAND
 from mecbounce.planning import plan
 from mecbounce.record import BounceRecord
 from mecbounce.stores import FileStore
 
-WIDE = 2000  # columns: wider than any line
 HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(name="mecbounce", rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=HELP)
 plugin = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
@@ -52,15 +51,18 @@ def common(
 
 @plugin.command(context_settings=HELP)
 @app.command()
-@with_options(BounceOptions)
-def run(options: BounceOptions) -> int:
-    """Bounce a pod, or resume a bounce that was interrupted."""
+@with_options(RunOptions)
+def run(options: RunOptions) -> int:
+    """Bounce a pod, go on with the last bounce of it, or follow the one that another run drives."""
     asked = options.asked()
     if options.output is Output.TEXT:
         refuse_mistyped(asked)
     context, live = asked.cluster.context, not options.verbose
     terminal = BounceInTerminal(asked.request, context, asked.given, options.output, live=live)
-    return bounce(terminal, asked)
+    ended = bounce(terminal, asked)
+    if options.state is None:
+        prune(datetime.now(UTC))
+    return ended
 
 
 @app.command("plan")
@@ -80,42 +82,51 @@ def show_plan(options: BounceOptions) -> int:
             refuse_mistyped(asked)
         title = screen.heading(asked.request, asked.cluster.context)
         signs = signs_for(sys.stdout.encoding)
-        _print_page(plan_page(found, title, first, verbose=options.verbose, signs=signs))
+        print_page(plan_page(found, title, first, verbose=options.verbose, signs=signs))
     return ExitStatus.DONE if found.goes_on else ExitStatus.REFUSED
 
 
-@app.command()
-@with_options(CommonOptions)
-def status(options: CommonOptions) -> int:
-    """Show where the bounce of POD, or that of --state, stands. Reads its record; sends the API server nothing."""
-    if (options.pod is None) is (options.state is None):
-        raise UsageProblem("expected either POD or --state")
-    state = options.state
-    if state is None:
-        state = BounceOptions(**asdict(options)).asked().store.path
-        if not state.exists():
-            raise UsageProblem(
-                f"no bounce of {options.pod} is recorded in {state}; if it ran with --state, give the same file"
-            )
-    record, now, given = _stored(state), datetime.now(UTC), options.given()
-    if options.output is Output.JSON:
-        print(json.dumps(pages.as_json(record, now, given), indent=2))
-        return ExitStatus.DONE
-    console = console_of()
-    width, signs = console.width if console.is_terminal else None, signs_for(console.encoding)
-    console.print(screen.screen(record, now, width or WIDE, where=record.server, signs=signs), soft_wrap=True)
-    console.print()
-    console.print(pages.ending(record, given, width), soft_wrap=True)
-    return ExitStatus.DONE
+@app.command("status")
+@with_options(StatusOptions)
+def show_status(options: StatusOptions) -> int:
+    """Show where the bounce of POD, or of --state, stands; without either, list this cluster's recorded bounces.
+
+    Reads records; sends the API server nothing, but for -l.
+    """
+    return status.show(options)
 
 
 @app.command()
 def diagram(
-    state: Annotated[Path | None, typer.Option(metavar="FILE", help="mark the path that this bounce took")] = None,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the diagrams to --check")] = Path("diagrams"),
+    state: Annotated[Path | None, typer.Option(metavar="FILE", help="colour the path that this bounce took")] = None,
+    taken: Annotated[bool, typer.Option("--taken", help="draw the path of --state alone")] = False,
+    check: Annotated[bool, typer.Option("--check", help="tell what has changed since FOLDER's were drawn")] = False,
 ) -> int:
-    """Print the machine as a Mermaid diagram."""
-    print(drawing.bounce(_stored(state) if state else None), end="")
+    """Print the machine as a Mermaid diagram, or compare committed diagrams with it."""
+    if check:
+        return _check_diagrams(folder)
+    if taken and state is None:
+        raise UsageProblem("--taken: it needs --state, which names the bounce")
+    print(drawing.bounce(_stored(state) if state else None, taken=taken), end="")
     return ExitStatus.DONE
+
+
+def _check_diagrams(folder: Path) -> int:
+    """Compare the diagrams of a folder with those that would be drawn now: 1 if one differs."""
+    found = [(path, drawn) for name, drawn in drawing.files().items() if (path := folder / name).exists()]
+    if not found:
+        raise UsageProblem(f"FOLDER: {folder} has none of {', '.join(drawing.files())}")
+    status = ExitStatus.DONE
+    for path, drawn in found:
+        committed = path.read_text(encoding="utf-8")
+        if committed == drawn:
+            continue
+        status = ExitStatus.OTHER
+        changes = drawing.changes(committed, drawn)
+        print(f"{path}: {'it says the same, but was drawn by another version' if not changes else 'out of date'}")
+        print("".join(f"{line}\n" for line in changes), end="")
+    return status
 
 
 @app.command()
@@ -134,16 +145,3 @@ def _stored(path: Path) -> BounceRecord:
     if record is None:
         raise UsageProblem(f"--state: there is no record {path}")
     return record
-
-
-def _print_page(page: RenderableType) -> None:
-    """Print a page: in a terminal fitted to its width, elsewhere each row as one line."""
-    console = console_of()
-    if console.is_terminal:
-        console.print(page)
-        return
-    wide = Console(highlight=False, width=WIDE)
-    with wide.capture() as laid_out:
-        wide.print(page)
-    for line in laid_out.get().splitlines():
-        print(line.rstrip())

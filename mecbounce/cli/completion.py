@@ -16,6 +16,7 @@ import typer
 import mecbounce
 from mecbounce.cli.kube import cluster_of
 from mecbounce.cli.naming import POD_KIND
+from mecbounce.cli.record_files import recorded
 
 if TYPE_CHECKING:
     from mecbounce import KubernetesCluster
@@ -62,6 +63,12 @@ def pods(typed: Typed, incomplete: str) -> Iterable[str]:
     kind = POD_KIND.match(incomplete)
     found = cluster.pods(typed["namespace"] or cluster.namespace)
     return [f"{kind[0] if kind else ''}{pod.name}" for pod in found]
+
+
+def bounced_pods(typed: Typed, _incomplete: str) -> Iterable[str]:
+    """Name the pods of which a bounce is recorded."""
+    cluster = _cluster(typed)
+    return {one.record.request.pod for one in recorded(cluster, typed["namespace"] or cluster.namespace) if one.record}
 
 
 def _cluster(typed: Typed) -> KubernetesCluster:

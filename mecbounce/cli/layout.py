@@ -61,6 +61,14 @@ def plain(text: str) -> str:
     return printable(" ".join(text.split()))
 
 
+def span(seconds: float) -> str:
+    """Write a length of time for people: 3 s, 12 min, 5 h, 3 days."""
+    for most, unit, name in ((120, 1, "s"), (120 * 60, 60, "min"), (48 * 3600, 3600, "h")):
+        if seconds < most:
+            return f"{max(0, int(seconds / unit))} {name}"
+    return f"{int(seconds / 86400)} days"
+
+
 def short_uid(uid: str) -> str:
     """Give the beginning of a UID, for people. The commands and `-o json` have it whole."""
     return uid[:8] if re.fullmatch(WHOLE_UID, uid) else uid

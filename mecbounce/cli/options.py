@@ -18,7 +18,7 @@ import typer
 from pydantic import ValidationError
 
 from mecbounce.again import is_late
-from mecbounce.cli.completion import completion, contexts, namespaces, pods
+from mecbounce.cli.completion import bounced_pods, completion, contexts, namespaces, pods
 from mecbounce.cli.exits import UsageProblem
 from mecbounce.cli.kube import cluster_of
 from mecbounce.cli.naming import near_pods, pod_named
@@ -82,6 +82,7 @@ class Asked:
     """What the request has because it was typed."""
     given: Given
     again: bool = False
+    take_over: bool = False
 
     def try_place(self) -> None:
         """Try whether a record can be kept in its place. Raises UsageProblem."""
@@ -93,7 +94,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class CommonOptions:
-    """Which pod of which cluster, as which user to ask, and where the record is: the options of `status`."""
+    """Which pod of which cluster, as which user to ask, and where the record is."""
 
     pod: Annotated[
         str | None,
@@ -256,6 +257,43 @@ class BounceOptions(CommonOptions):
             return None
         key, _, value = self.protection_annotation.partition("=")
         return AnnotationProtection(cluster, key, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(BounceOptions):
+    """What is done about another runner, too: the options of `run`."""
+
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="take the bounce over, even if its runner is alive; default: follow it")
+    ] = False
+
+    def asked(self) -> Asked:
+        return replace(super().asked(), take_over=self.take_over)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusOptions(CommonOptions):
+    """Which bounces to show, and for how long: the options of `status`."""
+
+    pod: Annotated[
+        str | None,
+        typer.Argument(metavar="[POD]", help="its pod; default: list all", autocompletion=completion(bounced_pods)),
+    ] = None
+    all_namespaces: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="list the bounces of all namespaces")
+    ] = False
+    selector: Annotated[
+        str | None,
+        typer.Option(
+            "--selector", "-l", metavar="LABELS", parser=label_selector, help="list the bounces of pods with labels"
+        ),
+    ] = None
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="follow the bounce until it has ended or its runner has gone")
+    ] = False
+    exit_status: Annotated[
+        bool, typer.Option("--exit-status", help="exit as `run` of that bounce does; 75: it is unfinished")
+    ] = False
 
 
 def _stored(path: Path) -> BounceRecord | None:

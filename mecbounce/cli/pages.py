@@ -10,7 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from mecbounce.again import left_waiting, still_waits_on
-from mecbounce.cli.layout import LABEL, labelled, pasteable, short_uid, wrapped
+from mecbounce.cli.layout import LABEL, labelled, pasteable, short_uid, span, wrapped
 from mecbounce.codes import DiagnosisCode
 from mecbounce.machine import State
 from mecbounce.messages import COMMAND, happened, protection_tried, utc
@@ -24,17 +24,40 @@ def codes(record: BounceRecord) -> str:
     return ", ".join(dict.fromkeys(found))  # not_recreated is both
 
 
-def ending(record: BounceRecord, given: Given, width: int | None) -> Text:
-    """Sum a success up, explain a failure, or say how to resume an unfinished bounce."""
+def ending(record: BounceRecord, given: Given, width: int | None, *, alive: bool = False) -> Text:
+    """Sum a success up, explain a failure, or say how to resume an unfinished bounce, or follow one that is driven."""
     if record.state is State.DONE:
         lines = _summary(record, width)
     elif record.state is State.FAILED:
         lines = _page(record, width)
     else:
-        lines = _resumable(record, width)
+        lines = _unfinished(record, width, alive=alive)
     for purpose, command in next_commands(record, given):
-        lines += [Text(f"{purpose}:"), *pasteable(command, width)]
+        lines += [Text(f"{'Follow it' if alive else purpose}:"), *pasteable(command, width)]
     return Text("\n").join(lines)
+
+
+def dates(record: BounceRecord, now: datetime, *, alive: bool) -> dict[str, str]:
+    """Say when a bounce began and ended, and who drives it or did: short labels, each with its text."""
+
+    def told(at: datetime) -> str:
+        return f"{utc(at)}, {span((now - at).total_seconds())} ago"
+
+    said = {"begun": told(record.path[0].at)}
+    if record.finished:
+        said["ended"] = told(record.entered_at)
+    if record.runner is not None:
+        said["runner"] = str(record.runner) if record.finished else last_saved(record, now)
+        if not record.finished and not alive:
+            said["runner"] += "; it has gone"
+    return said
+
+
+def last_saved(record: BounceRecord, now: datetime) -> str:
+    """Name the runner of a bounce, and how long ago it saved the record."""
+    if record.runner is None:
+        return "a runner without a name"
+    return f"{record.runner}, last saved {span((now - record.runner.saved_at).total_seconds())} ago"
 
 
 def _happened(record: BounceRecord, width: int | None) -> str:
@@ -94,9 +117,10 @@ def _page(record: BounceRecord, width: int | None) -> list[Text]:
     return _rows(rows, width)
 
 
-def _resumable(record: BounceRecord, width: int | None) -> list[Text]:
+def _unfinished(record: BounceRecord, width: int | None, *, alive: bool) -> list[Text]:
     saves = "once" if record.revision == 1 else f"{record.revision} times"
-    rows = {"Changed": _changed(record), "Record": f"unfinished, saved {saves}: it can be resumed"}
+    then = "its runner is alive" if alive else "it can be resumed"
+    rows = {"Changed": _changed(record), "Record": f"unfinished, saved {saves}: {then}"}
     if record.deadline is not None:
         rows = {"Deadline": utc(record.deadline), **rows}
     return _rows(rows, width)
@@ -131,18 +155,21 @@ def _changed(record: BounceRecord) -> str:
     return said[record.deletion] + protection_tried(record)
 
 
-def as_json(record: BounceRecord, now: datetime, given: Given) -> dict[str, Any]:
-    """Describe a bounce for programs: times in UTC, durations in seconds."""
+def as_json(record: BounceRecord, now: datetime, given: Given, *, alive: bool) -> dict[str, Any]:
+    """Describe a bounce for programs: times in UTC, durations in seconds. `alive`: whether it has a runner now."""
     kept = {"bounce_id", "revision", "deadline", "new_pod", "protection", "trouble", "notices", "message", "advice"}
     stored = record.model_dump(mode="json", include=kept | {"diagnosis"})
-    old = record.old_pod
+    old, runner, entries = record.old_pod, record.runner, record.model_dump(mode="json", include={"path"})["path"]
     return {
         "state": record.state,
         "finished": record.finished,
         "namespace": record.request.namespace,
         "pod": record.request.pod,
         "node": str(record.request.node) if record.request.node else None,
-        "entered_at": record.path[-1].model_dump(mode="json")["at"],
+        "started_at": entries[0]["at"],
+        "entered_at": entries[-1]["at"],
+        "ended_at": entries[-1]["at"] if record.finished else None,
+        "runner": {**runner.model_dump(mode="json"), "alive": alive} if runner else None,
         "elapsed": None if record.finished else record.elapsed(now),
         "durations": record.durations,
         "old_pod": old.model_dump(mode="json", include={"name", "uid", "images", "host"}) if old else None,

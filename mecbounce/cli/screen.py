@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -25,14 +26,20 @@ def screen(
     where: str = "",
     look: LastLook | None = None,
     signs: Signs = SIGNS,
+    about: Mapping[str, str] = {},
 ) -> Text:
-    """Lay out where a bounce stands: its pod, then each state with its time and its notices."""
+    """Lay out where a bounce stands: its pod, what else to tell `about` it, each state with its time and its notices.
+
+    `about` has short labels, each with its text.
+    """
     request = record.request
     lines = [Text(heading(request, where), style="bold")]
     if request.node is not None:
         lines += labelled("node", str(request.node), width, LABEL // 2)
     if record.old_pod is not None:
         lines += labelled("pod", _incarnations(record, signs), width, LABEL // 2)
+    for label, text in about.items():
+        lines += labelled(label, text, width, LABEL // 2)
     lines.append(Text())
     passed, notices = {**record.durations, record.state: record.elapsed(now)}, _notices(record)
     for state in State:

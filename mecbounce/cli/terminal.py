@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from shutil import get_terminal_size
 from typing import Self
 
-from rich.console import Console, ConsoleDimensions
+from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -17,7 +17,7 @@ from mecbounce.cli import screen
 from mecbounce.cli.exits import discard, in_foreground, job_control, unless_unwritable
 from mecbounce.cli.layout import plain, signs_for
 from mecbounce.cli.options import Output
-from mecbounce.cli.pages import codes, ending
+from mecbounce.cli.pages import codes, ending, last_saved
 from mecbounce.machine import State
 from mecbounce.next_commands import Given, shell_lines
 from mecbounce.progress import LastLook, Progress
@@ -26,6 +26,7 @@ from mecbounce.request import BounceRequest
 from mecbounce.result import BounceResult
 
 REFRESHES = 4  # a second, of the live screen
+WIDE = 2000  # columns: wider than any line
 
 
 def console_of(*, stderr: bool = False) -> Console:
@@ -34,6 +35,19 @@ def console_of(*, stderr: bool = False) -> Console:
     if console.is_dumb_terminal:  # rich takes each for 80 columns wide, and a narrow one would break within words
         console.size = ConsoleDimensions(*get_terminal_size())
     return console
+
+
+def print_page(page: RenderableType) -> None:
+    """Print a page: in a terminal fitted to its width, elsewhere each row as one line."""
+    console = console_of()
+    if console.is_terminal:
+        console.print(page)
+        return
+    wide = Console(highlight=False, width=WIDE)
+    with wide.capture() as laid_out:
+        wide.print(page)
+    for line in laid_out.get().splitlines():
+        print(line.rstrip())
 
 
 class _ConsoleWithoutReader(Console):
@@ -60,6 +74,7 @@ class BounceInTerminal:
         self.record: BounceRecord | None = None
         """The last record that was saved, as far as is known."""
         self._look: LastLook | None = None
+        self._follows = ""  # the runner that drives it, if this run does not
         self._is_live = live and self._console.is_terminal and not self._console.is_dumb_terminal
         self._live: Live | None = None  # while the live screen is drawn
         self._ending = ExitStack()
@@ -68,9 +83,13 @@ class BounceInTerminal:
     def __rich__(self) -> Text:
         if self.record is None:
             return Text()
-        now = datetime.now(UTC)
+        now, about = datetime.now(UTC), {}
+        if self._follows:
+            about = {"runner": f"{last_saved(self.record, now)}: followed"}
         width = self._console.width - len("^C")  # which a terminal echoes: at its edge, that begins another line
-        return screen.screen(self.record, now, width, where=self._context, look=self._look, signs=self._signs)
+        return screen.screen(
+            self.record, now, width, where=self._context, look=self._look, signs=self._signs, about=about
+        )
 
     def __enter__(self) -> Self:
         if self._is_live:
@@ -122,6 +141,22 @@ class BounceInTerminal:
         if self._is_live:
             self._console.print()
         self._line(text)
+
+    def follow(self, record: BounceRecord) -> None:
+        """Show a bounce that another runner drives."""
+        if not self._is_live and str(record.runner) != self._follows and not record.finished:
+            self._line(f"Followed: driven by {plain(last_saved(record, datetime.now(UTC)))}")
+        self._follows = str(record.runner)
+        told = self.record.notices if self.record is not None else ()
+        for notice in record.notices:
+            if notice not in told:
+                self.notify(notice)
+        self.observe(record)
+
+    def gone(self, record: BounceRecord, then: str) -> None:
+        """Say that the runner that was followed has gone, and what that means."""
+        self._follows = ""
+        self.say(f"Its runner ({plain(str(record.runner or 'without a name'))}) has gone: {then}.")
 
     def end(self, result: BounceResult) -> None:
         """Print how it ended."""

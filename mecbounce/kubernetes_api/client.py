@@ -263,11 +263,16 @@ class KubernetesCluster:
     def pods(self, namespace: str, name: str | None = None) -> tuple[Pod, ...]:
         return self.list_pods(namespace, name)[0]
 
-    def selected_pods(self, namespace: str, labels: str) -> tuple[Pod, ...]:
-        """List the pods that a label selector selects, such as `app=mec`. Raises Refused if it is malformed."""
-        return read_pod_list(
-            self._json(lambda **raw: self._core.list_namespaced_pod(namespace, label_selector=labels, **raw))
-        )[0]
+    def selected_pods(self, namespace: str | None, labels: str) -> tuple[Pod, ...]:
+        """List the pods that a label selector selects, such as `app=mec`; namespace None: those of all namespaces.
+
+        Raises Refused if the selector is malformed.
+        """
+        if namespace is None:
+            listed = self._json(lambda **raw: self._core.list_pod_for_all_namespaces(label_selector=labels, **raw))
+        else:
+            listed = self._json(lambda **raw: self._core.list_namespaced_pod(namespace, label_selector=labels, **raw))
+        return read_pod_list(listed)[0]
 
     def namespaces(self) -> tuple[str, ...]:
         """List the names of all namespaces."""

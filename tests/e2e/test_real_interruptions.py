@@ -57,12 +57,14 @@ def test_the_same_command_again_ends_what_a_signal_interrupted(
     assert [len(audit.deletions(site.namespace, name)) for name in INTERRUPTIONS] == [1, 1, 1]
 
 
-def test_a_second_run_takes_the_bounce_over_and_the_first_stops(site: Site, command: Command, audit: Audit) -> None:
+def test_a_second_run_that_is_told_to_takes_the_bounce_over_and_the_first_stops(
+    site: Site, command: Command, audit: Audit
+) -> None:
     """Exit 6 for the first; both keep the record where the command keeps it by default."""
     old = str(site.node(site.gated()).metadata.uid)  # no bounce ends before the first has stopped
     first = command.start("run", *site.words())
     till("the deletion", lambda: audit.deletions(site.namespace))
-    second = command.start("run", *site.words())
+    second = command.start("run", *site.words(), "--take-over")
     assert command.finish(first).status == 6
     site.let_go("mec-0", old)
     ended = command.finish(second)

@@ -13,8 +13,8 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,19 +27,19 @@ from sandbox_api import workload
 from test_real_world import made
 
 from mecbounce import cli
-from mecbounce.cli import commands, options
+from mecbounce.cli import bouncing, commands, following, options
 from mecbounce.cli.exits import stop_signals
 from mecbounce.cli.kube import cluster_of
 from mecbounce.cli.record_files import default_record
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.cli.values import duration
-from mecbounce.errors import ImpossibleEvent, RecordNotSaved
+from mecbounce.errors import ImpossibleEvent, RecordNotSaved, Superseded
 from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.kubernetes_api.kubeconfig import Kubeconfig
 from mecbounce.machine import Event, State
 from mecbounce.next_commands import Given
 from mecbounce.progress import Progress
-from mecbounce.record import BounceRecord, PinnedPod, StateEntry
+from mecbounce.record import BounceRecord, PinnedPod, Runner, SeenPod, StateEntry
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.sandbox.scenarios import PROTECTION, SCENARIOS
 from mecbounce.stores import FileStore
@@ -269,6 +269,25 @@ class TestRecords:
         folder = Path(os.environ["XDG_STATE_HOME"]) / "mecbounce"
         assert {path.suffix for path in folder.iterdir()} == {".json", ".last"}
 
+    @pytest.mark.parametrize("words", [(), ("--state",)])
+    def test_a_run_in_the_default_folder_removes_records_that_are_long_over(
+        self,
+        command: Command,
+        sandbox: Sandbox,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        words: tuple[str, ...],
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        SCENARIOS["down"].set_up(sandbox)
+        old = default_record(cluster_of(sandbox.kubeconfig, None), "default", "mec-9")
+        old.parent.mkdir(parents=True)
+        ended = ended_in(State.AWAIT_READY, Event.POD_STARTED, GONE)
+        old.write_text(ended.model_copy(update={"untold": False}).model_dump_json())
+        os.utime(old, (0, 0))
+        assert command("run", "mec-0", "--node", NODE, *words, *(tmp_path / "r.json" for _ in words)) == 3
+        assert old.exists() is bool(words)
+
     @pytest.mark.parametrize(
         ("event", "state", "status"),
         [
@@ -361,11 +380,12 @@ class TestRecords:
         def taken_over(self: BounceInTerminal, record: BounceRecord) -> None:
             observe(self, record)
             if record.state is State.DELETE_POD:
-                FileStore(path).save(record.changed(message="another runner was here"))
+                taking = Runner(who="ci@build-7", process=4711, saved_at=NOW)
+                FileStore(path).save(record.changed(runner=taking))
 
         monkeypatch.setattr(BounceInTerminal, "observe", taken_over)
         assert command("run", "mec-0", "--state", path) == 6
-        assert command.err.startswith("mecbounce: Another runner has taken over")
+        assert command.err.startswith("mecbounce: Another runner (ci@build-7, process 4711) has taken over the bounce")
 
     def test_a_record_that_vanishes_on_the_way_is_not_called_one_of_usage(
         self, command: Command, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -413,10 +433,64 @@ class TestRecords:
         assert command("status", "mec-1") == 2
         assert command.err.startswith("mecbounce: no bounce of mec-1 is recorded in ")
 
-    @pytest.mark.parametrize("words", [(), ("mec-0", "--state", "r.json")])
-    def test_status_is_of_a_pod_or_of_a_file(self, command: Command, words: tuple[str, ...]) -> None:
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("mec-0", "--state", "r.json"), "expected either POD or --state"),
+            (("mec-0", "-A"), "--selector and --all-namespaces list bounces: give neither POD nor --state with them"),
+            (("--watch",), "--watch and --exit-status are about one bounce: give POD or --state with them"),
+            (("-l", "a b c"), "--selector: unable to parse requirement: found 'a b c'"),
+        ],
+    )
+    def test_status_is_of_one_bounce_or_of_all(self, command: Command, words: tuple[str, ...], said: str) -> None:
         assert command("status", *words) == 2
-        assert command.err == "mecbounce: expected either POD or --state\n"
+        assert command.err == f"mecbounce: {said}\n"
+
+    def test_status_lists_what_is_recorded_the_newest_first(self, command: Command, sandbox: Sandbox) -> None:
+        assert command("status") == 0
+        assert (command.out, command.err) == ("", "No bounce is recorded for namespace default of context sandbox.\n")
+        cluster = cluster_of(sandbox.kubeconfig, None)
+        for seconds, (pod, namespace) in enumerate((("mec-0", "default"), ("mec-1", "default"), ("mec-2", "mec"))):
+            one = begin(request(pod=pod, namespace=namespace, node=None), NOW + timedelta(seconds=seconds))
+            FileStore(default_record(cluster, namespace, pod)).save(one)
+        default_record(cluster, "default", "mec-3").write_text("{")
+
+        def listed(*words: str) -> list[str]:
+            assert command("status", *words) == 0
+            return [line.split()[0] for line in command.out.splitlines()]
+
+        assert listed() == ["POD", "mec-1", "mec-0", "!"]
+        assert listed("-n", "mec") == ["POD", "mec-2"]
+        assert listed("-A") == ["POD", "mec-2", "mec-1", "mec-0", "!"]
+        assert command("status", "-o", "json") == 0
+        *read, damaged = json.loads(command.out)
+        assert [one["pod"] for one in read] == ["mec-1", "mec-0"]
+        assert "not a complete record" in damaged["error"]
+        assert sandbox.requests == ()
+
+    @pytest.mark.parametrize("words", [(), ("-A",)])
+    def test_status_lists_the_bounces_of_pods_with_labels_and_those_that_these_replaced(
+        self, command: Command, sandbox: Sandbox, words: tuple[str, ...]
+    ) -> None:
+        cluster = cluster_of(sandbox.kubeconfig, None)
+        for pod, new in (("mec-0", None), ("gone-1", "mec-1"), ("gone-2", "mec-2")):
+            seen = SeenPod(name=new, uid=GONE) if new else None
+            one = begin(request(pod=pod, node=None), NOW).model_copy(update={"new_pod": seen})
+            FileStore(default_record(cluster, "default", pod)).save(one)
+        for name in ("mec-0", "mec-1"):
+            sandbox.add_node(name, labels={"app": "mec"})
+        assert command("status", "-l", "app=mec", *words) == 0
+        assert {line.split()[0] for line in command.out.splitlines()} == {"POD", "mec-0", "gone-1"}
+        assert [one.verb for one in sandbox.requests] == ["list"]
+
+    @pytest.mark.parametrize(("event", "status"), [(Event.POD_STARTED, 0), (Event.READY_TIMEOUT, 5), (None, 75)])
+    def test_status_has_the_exit_status_of_the_bounce_if_it_is_asked_to(
+        self, command: Command, tmp_path: Path, event: Event | None, status: int
+    ) -> None:
+        path = tmp_path / "r.json"
+        FileStore(path).save(ended_in(State.AWAIT_READY, event, GONE) if event else begin(request(), NOW))
+        assert command("status", "--state", path) == 0
+        assert command("status", "--state", path, "--exit-status") == status
 
     def test_a_record_of_another_cluster_is_not_resumed_and_status_tells_of_which_it_is(
         self, command: Command, sandbox: Sandbox, tmp_path: Path
@@ -639,8 +713,125 @@ class TestTyped:
         sandbox.add_node("mec-0")
         self.left(tmp_path / "r.json")
         assert command("run", "mec-0", "--again", "--state", tmp_path / "r.json") == 0
-        assert "Z --again: the last bounce has not ended, so it is resumed.\n" in command.out
+        assert "Z --again: the last bounce has not ended, so it goes on.\n" in command.out
         assert deletes(sandbox) == 1
+
+
+class TestTwoRunners:
+    """`run` on a bounce that another runner drives."""
+
+    @pytest.fixture
+    def driver(self, sandbox: Sandbox, tmp_path: Path) -> Iterator[FileStore]:
+        """Another runner, which waits for the replacement and is alive."""
+        sandbox.add_node("mec-0")
+        ended = ended_in(State.AWAIT_READY, Event.READY_TIMEOUT, GONE)
+        store = FileStore(tmp_path / "r.json")
+        runner = Runner(who="ci@build-7", process=4711, saved_at=NOW)
+        deadline = datetime.now(UTC) + timedelta(minutes=10)
+        waiting = {"path": ended.path[:4], "deadline": deadline, "untold": False, "runner": runner}
+        with store.hold():
+            store.save(ended.model_copy(update=waiting))
+            yield store
+
+    @staticmethod
+    def ends(driver: FileStore) -> None:
+        record = driver.load()
+        assert record is not None
+        entries = [
+            StateEntry(state=State.AWAIT_READY, at=NOW, event=Event.POD_GONE),
+            StateEntry(state=State.FAILED, at=NOW, event=Event.READY_TIMEOUT),
+        ]
+        driver.save(record.changed(path=(*record.path, *entries), deadline=None, message="It ended.", untold=True))
+
+    @pytest.mark.parametrize("output", ["text", "json"])
+    def test_it_is_followed_and_ends_as_that_bounce_ends(
+        self, command: Command, sandbox: Sandbox, driver: FileStore, monkeypatch: pytest.MonkeyPatch, output: str
+    ) -> None:
+        monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: self.ends(driver)))
+        again = ("run", "mec-0", "--state", driver.path, "-o", output)
+        assert command(*again) == 5
+        assert "Followed: driven by ci@build-7, process 4711, last saved " in command.out + command.err
+        assert output == "text" or json.loads(command.out)["event"] == "ready_timeout"
+        assert sandbox.requests == ()
+        record = driver.load()
+        assert record is not None
+        assert record.untold  # its own runner tells it, or the next run of whoever began it
+
+    def test_it_is_taken_over_once_its_runner_has_gone(
+        self, command: Command, driver: FileStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        alive = [True, False, False]
+        monkeypatch.setattr(FileStore, "held", lambda _: alive.pop(0))
+        assert command("run", "mec-0", "--state", driver.path) == 0
+        said = "Its runner (ci@build-7, process 4711) has gone: this run takes the bounce over."
+        assert [line for line in command.out.splitlines() if line.endswith(said)] != []
+        assert "notice: Resumed bounce" in command.out
+
+    def test_take_over_takes_it_at_once_and_the_other_is_told_who_has_it(
+        self, command: Command, driver: FileStore
+    ) -> None:
+        before = driver.load()
+        assert before is not None
+        assert command("run", "mec-0", "--state", driver.path, "--take-over") == 0
+        assert "Followed" not in command.out
+        with pytest.raises(Superseded, match=rf"^Another runner \(.*@.*, process {os.getpid()}\) has taken over"):
+            driver.save(before.changed(message="I am late."))
+
+    def test_of_two_that_begin_at_once_the_slower_follows(
+        self, command: Command, sandbox: Sandbox, driver: FileStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It looked for a record before the other had saved one."""
+        monkeypatch.setattr(bouncing, "_taken_up", lambda _: None)
+        monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: self.ends(driver)))
+        assert command("run", "mec-0", "--state", driver.path) == 5
+        assert "Followed: driven by ci@build-7" in command.out
+        assert deletes(sandbox) == 0
+
+    @pytest.mark.parametrize("output", ["text", "json"])
+    def test_status_follows_it_too(
+        self, command: Command, sandbox: Sandbox, driver: FileStore, monkeypatch: pytest.MonkeyPatch, output: str
+    ) -> None:
+        monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: self.ends(driver)))
+        assert command("status", "--state", driver.path, "--watch", "--exit-status", "-o", output) == 5
+        assert "Followed: driven by ci@build-7" in command.out + command.err
+        assert "FAILED: ready_timeout" in command.out + command.err
+        assert output == "text" or json.loads(command.out)["ended_at"] == "2026-01-01T12:00:00Z"
+        assert sandbox.requests == ()
+
+    @pytest.mark.parametrize("looks", [0, 1], ids=["gone_before", "gone_meanwhile"])
+    def test_status_never_takes_it_over(
+        self, command: Command, sandbox: Sandbox, driver: FileStore, monkeypatch: pytest.MonkeyPatch, looks: int
+    ) -> None:
+        alive = [True] * looks
+        monkeypatch.setattr(FileStore, "held", lambda _: bool(alive and alive.pop()))
+        before = driver.path.read_bytes()
+        assert command("status", "--state", driver.path, "--watch") == 0
+        assert "has gone" in command.out
+        assert f"Resume it:\n  mecbounce run mec-0 -n default --state {driver.path}\n" in command.out
+        assert (driver.path.read_bytes(), sandbox.requests) == (before, ())
+
+    @pytest.mark.parametrize(
+        ("words", "status"), [(("run", "mec-0"), 75), (("status", "-w"), 0), (("status", "-w", "--exit-status"), 75)]
+    )
+    def test_a_signal_ends_the_following_and_not_the_bounce(
+        self,
+        command: Command,
+        driver: FileStore,
+        monkeypatch: pytest.MonkeyPatch,
+        words: tuple[str, ...],
+        status: int,
+    ) -> None:
+        before = driver.path.read_bytes()
+        signalled = SimpleNamespace(sleep=lambda _: signal.raise_signal(signal.SIGINT))
+        monkeypatch.setattr(following, "time", signalled)
+        assert command(*words, "--state", driver.path) == status
+        said = "Stopped following: the bounce of mec-0 goes on, driven by ci@build-7, process 4711."
+        assert (said in command.out, command.err, driver.path.read_bytes()) == (True, "", before)
+        assert "Resume it" not in command.out
+
+    def test_another_incarnation_is_refused_and_not_followed(self, command: Command, driver: FileStore) -> None:
+        assert command("run", "mec-0", "--state", driver.path, "--pod-uid", f"f{GONE[1:]}") == 2
+        assert "field request.pod_uid" in command.err
 
 
 class TestTerminal:
@@ -1327,6 +1518,26 @@ class TestHelp:
     def test_the_diagram_is_the_committed_one(self, command: Command) -> None:
         assert command("diagram") == 0
         assert command.out == Path("diagrams/bounce.mmd").read_text()
+        assert command("diagram", "--check") == 0
+        assert command.out == ""
+
+    def test_a_diagram_that_is_out_of_date_is_told_by_its_rows(self, command: Command, tmp_path: Path) -> None:
+        committed = Path("diagrams/bounce.mmd").read_text()
+        old = tmp_path / "bounce.mmd"
+        old.write_text("".join(line for line in committed.splitlines(keepends=True) if "intent_expired" not in line))
+        assert command("diagram", "--check", tmp_path) == 1
+        assert command.out == f"{old}: out of date\n+ DELETE_POD --intent_expired--> INIT_CHECKS\n"
+        old.write_text(committed.replace("Writes nothing", "Reads"))
+        assert command("diagram", "--check", tmp_path) == 1
+        assert command.out == f"{old}: it says the same, but was drawn by another version\n"
+
+    def test_a_folder_without_diagrams_and_a_path_of_no_bounce_are_usage(
+        self, command: Command, tmp_path: Path
+    ) -> None:
+        assert command("diagram", "--check", tmp_path) == 2
+        assert command.err == f"mecbounce: FOLDER: {tmp_path} has none of bounce.mmd, init_checks.mmd\n"
+        assert command("diagram", "--taken") == 2
+        assert "--state" in command.err
 
 
 @pytest.mark.parametrize(

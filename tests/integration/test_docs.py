@@ -90,6 +90,7 @@ def table(name: str, heading: str) -> list[list[str]]:
     section = f"\n{prose(name)}".partition(f"\n{heading}\n")[2]
     assert section, f"{name} has no {heading!r}"
     section = re.split(rf"^#{{1,{len(level)}}} ", section, maxsplit=1, flags=re.MULTILINE)[0]
+    section = re.sub(r'<a id="[\w-]+"></a>', "", section)  # the diagrams link to these rows
     rows = [line for line in section.splitlines() if line.startswith("| `")]
     return [re.split(r"\s*\|\s*", row.strip("| ")) for row in rows]
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import runpy
+from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote
 
 import generate
 import pytest
 from builders import NOW, later, request
 
-from mecbounce import diagram
+from mecbounce import diagram, probes
 from mecbounce.checks import CHECKS
-from mecbounce.machine import FINAL, TRANSITIONS, Event, State
+from mecbounce.machine import TRANSITIONS, Event, State
 from mecbounce.record import BounceRecord, Diagnosis, StateEntry
 from mecbounce.steps import HANDLERS
 from mecbounce.task import begin
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- diagram: begin -->", "<!-- diagram: end -->"
-OPERATIONS = "\n".join(f"<!-- {name}: begin -->\nstale\n<!-- {name}: end -->" for name in generate.TABLES)
+OPERATIONS = "\n".join(
+    f"<!-- {name}: begin -->\nstale\n<!-- {name}: end -->" for name in (*generate.TABLES, "other events")
+)
 README = f"before\n{BEGIN}\nstale\n{END}\nafter\n"
 
 
@@ -37,13 +42,34 @@ EXPIRED = (State.INIT_CHECKS, Event.INTENT_EXPIRED)
 WHOLE = [PASSED, UNUSED, ACCEPTED, GONE]
 
 
+def bare(drawing: str) -> str:
+    """Give a drawing without its HTML, but for line breaks."""
+    return re.sub(r"<(?!br/)[^>]*>", "", drawing)
+
+
 def arrows(drawing: str) -> list[tuple[str, str, str]]:
-    """Give each (from, to, label) of a state diagram."""
-    return re.findall(r"^    (\S+) --> (\S+)(?: : (.*))?$", drawing, flags=re.MULTILINE)
+    """Give each (from, label, to) of a drawing of the machine."""
+    return re.findall(r'^    (\w+) -->\|"(.*)"\| (\w+)$', bare(drawing), flags=re.MULTILINE)
+
+
+def boxes(drawing: str) -> dict[str, list[str]]:
+    """Give the lines of each state's box."""
+    found = re.findall(r'^ +([A-Z_]+)\(?\["(.*)"\]\)?$', bare(drawing), flags=re.MULTILINE)
+    return {state: text.split("<br/>") for state, text in found}
 
 
 def marks(drawing: str) -> dict[str, str]:
     return dict(re.findall(r"^    class (\w+) (\w+)$", drawing, flags=re.MULTILINE))
+
+
+def coloured(drawing: str) -> dict[tuple[str, str], str]:
+    """Give the colour of each arrow that has one of its own, by its ends."""
+    ends = [("begin", "INIT_CHECKS"), *((source, dest) for source, _, dest in arrows(drawing))]
+    styles = re.findall(r"^    linkStyle (\d+) stroke:(#\w+),", drawing, flags=re.MULTILINE)
+    return {ends[int(number)]: colour for number, colour in styles}
+
+
+GREEN, RED = "#2e9e4f", "#d1453b"
 
 
 @pytest.mark.parametrize("path", generate.files(ROOT), ids=lambda path: path.name)
@@ -55,9 +81,9 @@ def test_what_is_committed_is_what_the_code_draws(path: Path) -> None:
     )
 
 
-def test_the_readme_shows_one_copy() -> None:
+def test_the_readme_shows_the_happy_path_once() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert (1, 1, 1) == (readme.count(BEGIN), readme.count(END), readme.count(diagram.bounce()))
+    assert (1, 1, 1) == (readme.count(BEGIN), readme.count(END), readme.count(diagram.happy_path()))
 
 
 def test_files_are_these() -> None:
@@ -68,7 +94,7 @@ def test_files_are_these() -> None:
 
 
 def test_the_readme_keeps_all_but_its_copy() -> None:
-    expected = f"before\n{BEGIN}\n```mermaid\n{diagram.bounce()}```\n{END}\nafter\n"
+    expected = f"before\n{BEGIN}\n```mermaid\n{diagram.happy_path()}```\n{END}\nafter\n"
     assert expected == generate.in_readme(README)
     assert expected == generate.in_readme(expected)
 
@@ -87,45 +113,94 @@ class TestBounce:
     DRAWING = diagram.bounce()
 
     def test_begins_with_its_title(self) -> None:
-        assert ["---", "title: One bounce", "---", "stateDiagram-v2"] == self.DRAWING.splitlines()[:4]
+        assert ["---", "title: One bounce"] == self.DRAWING.splitlines()[:2]
+        assert "flowchart TD" in self.DRAWING.splitlines()
 
-    def test_draws_every_row_of_the_table_and_no_other(self) -> None:
-        drawn = [
-            (source, event, dest)
-            for source, dest, label in arrows(self.DRAWING)
-            if "[*]" not in (source, dest)
-            for event in label.split("<br/>")
-        ]
-        assert sorted((row.source.value, row.event.value, row.dest.value) for row in TRANSITIONS) == sorted(drawn)
+    def test_shows_every_row_of_the_table_and_no_other(self) -> None:
+        """An arrow shows its rows. One of a group shows what each of its states ends with, and with ✘ what only one."""
+        found = set()
+        groups = {name: states for name, (_, states) in diagram.GROUPS.items()}
+        for source, label, dest in arrows(self.DRAWING):
+            for state in groups.get(source, (source,)):
+                own = boxes(self.DRAWING)[state][-4:] if label.startswith("✘") else []
+                fails = ", ".join(own).partition("✘ ")[2].split(", ") if own else []
+                events = [*label.replace("✘", "").split("<br/>"), *fails]
+                found |= {(str(state), event, dest) for event in events if event}
+        assert {(row.source.value, row.event.value, row.dest.value) for row in TRANSITIONS} == found
 
     def test_draws_one_arrow_from_a_state_to_another(self) -> None:
-        pairs = [(source, dest) for source, dest, _ in arrows(self.DRAWING)]
+        pairs = [(source, dest) for source, _, dest in arrows(self.DRAWING)]
         assert len(set(pairs)) == len(pairs)
 
-    def test_has_a_beginning_and_an_end_for_every_final_state(self) -> None:
-        outside = [(source, dest) for source, dest, _ in arrows(self.DRAWING) if "[*]" in (source, dest)]
-        assert [("[*]", "INIT_CHECKS"), *((state.value, "[*]") for state in FINAL)] == outside
+    def test_what_each_state_of_a_group_can_end_with_is_one_arrow_of_the_group(self) -> None:
+        failures = [(source, label) for source, label, dest in arrows(self.DRAWING) if dest == "FAILED"]
+        assert [("before", "✘<br/>cancelled<br/>access_denied<br/>cluster_unreachable"), ("after", "✘")] == failures
+
+    def test_two_groups_show_the_point_of_no_return(self) -> None:
+        groups = re.findall(
+            r'^    subgraph \w+ \["(.*)"\]\n((?:        .*\n)+)    end$', self.DRAWING, flags=re.MULTILINE
+        )
+        members = {title: re.findall(r"^ +([A-Z_]+)", body, flags=re.MULTILINE) for title, body in groups}
+        assert members == {
+            "Nothing is deleted yet": ["INIT_CHECKS", "DISABLE_PROTECTION", "DELETE_POD"],
+            "Deleted: can only be resumed": ["AWAIT_TERMINATION", "AWAIT_READY"],
+        }
 
     @pytest.mark.parametrize("state", HANDLERS)
-    def test_says_under_each_state_what_its_handler_does(self, state: State) -> None:
-        lines = re.findall(rf"^    {state} : (.*)$", self.DRAWING, flags=re.MULTILINE)
-        promise = (HANDLERS[state].__doc__ or "").splitlines()[0]
-        assert [state.value, promise.rstrip(".").replace(";", ",")] == lines
-        assert re.search(r"\w", lines[1])
+    def test_says_of_each_state_what_its_handler_does_and_writes(self, state: State) -> None:
+        name, promise, writes, *_ = boxes(self.DRAWING)[state]
+        said, _, more = (inspect.getdoc(HANDLERS[state]) or "").partition("\n\n")
+        assert (state, said.rstrip(".").replace(";", ",")) == (name, promise)
+        assert writes.startswith("Writes ")
+        assert more.startswith(writes)
 
-    def test_says_nothing_that_mermaid_would_take_for_its_own(self) -> None:
-        described = re.findall(r"^    \w+ : (.*)$", self.DRAWING, flags=re.MULTILINE)
-        assert [] == [text for text in described if set(text) & set(";:#{}")]
+    @pytest.mark.parametrize(
+        ("state", "margin", "of"),
+        [
+            (State.AWAIT_TERMINATION, probes.GRACE_MARGIN, "grace period"),
+            (State.AWAIT_READY, probes.BUDGET_MARGIN, "startup budget"),
+        ],
+    )
+    def test_the_deadline_in_a_box_is_the_default(self, state: State, margin: float, of: str) -> None:
+        said = f"Deadline: {probes.DEFAULT_TIMEOUT / 60:.0f} min, or its {of} + {margin / 60:.0f} min"
+        assert said in boxes(self.DRAWING)[state]
+
+    def test_each_event_links_to_its_row_in_the_documents(self) -> None:
+        linked = re.findall(
+            r"<a href='\.\./(docs/operations\.md)#([\w-]+)' style='color:inherit'>(\w+)</a>", self.DRAWING
+        )
+        document = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+        assert {event.value for event in Event} == {event for _, _, event in linked}
+        for _, place, event in linked:
+            assert f'| <a id="{place}"></a>`{event}` |' in document
+
+    def test_each_state_links_to_its_handler(self) -> None:
+        links: dict[str, str] = dict(
+            re.findall(r'^    click (\w+) href "\.\./(.*?)" "its handler"$', self.DRAWING, flags=re.MULTILINE)
+        )
+        assert {*HANDLERS} == {*links}
+        for state, link in links.items():
+            file, _, text = link.partition("#:~:text=")
+            assert f"\n{unquote(text)}(context" in (ROOT / file).read_text(encoding="utf-8"), state
 
     def test_marks_the_good_end_and_the_bad_one(self) -> None:
         assert {"DONE": "good", "FAILED": "bad"} == marks(self.DRAWING)
+
+    def test_colours_no_arrow(self) -> None:
+        assert "linkStyle" not in self.DRAWING
 
     def test_defines_every_style_that_it_uses(self) -> None:
         for drawing in (self.DRAWING, diagram.bounce(record(*WHOLE))):
             assert set() == set(marks(drawing).values()) - set(re.findall(r"classDef (\w+) ", drawing))
 
+    def test_no_quotation_mark_ends_a_text_early(self) -> None:
+        for text in re.findall(r'"(.*)"', self.DRAWING.partition("    click")[0]):
+            assert '"' not in text
+
 
 class TestBounceOfARecord:
+    FAILED = record(*WHOLE, (State.FAILED, Event.READY_TIMEOUT))
+
     @pytest.mark.parametrize(
         ("steps", "expected"),
         [
@@ -133,31 +208,41 @@ class TestBounceOfARecord:
             (
                 WHOLE[:3],
                 {
-                    "INIT_CHECKS": "passed",
-                    "DISABLE_PROTECTION": "passed",
-                    "DELETE_POD": "passed",
+                    "INIT_CHECKS": "good",
+                    "DISABLE_PROTECTION": "good",
+                    "DELETE_POD": "good",
                     "AWAIT_TERMINATION": "present",
                 },
             ),
             (
                 [(State.AWAIT_READY, Event.ALREADY_REPLACED), (State.DONE, Event.POD_READY)],
-                {"INIT_CHECKS": "passed", "AWAIT_READY": "passed", "DONE": "good"},
+                {"INIT_CHECKS": "good", "AWAIT_READY": "good", "DONE": "good"},
             ),
             ([(State.FAILED, Event.NODE_DOWN)], {"INIT_CHECKS": "bad", "FAILED": "bad"}),
+            ([PASSED, UNUSED, EXPIRED], {"INIT_CHECKS": "present", "DISABLE_PROTECTION": "good", "DELETE_POD": "good"}),
         ],
-        ids=["begun", "waiting", "done", "failed"],
+        ids=["begun", "waiting", "done", "failed", "came back"],
     )
-    def test_marks_the_states_that_it_passed_and_the_present_one(
+    def test_marks_the_states_that_it_passed_and_the_present_one_and_makes_the_others_pale(
         self, steps: list[tuple[State, Event]], expected: dict[str, str]
     ) -> None:
-        assert expected == marks(diagram.bounce(record(*steps)))
+        pale: dict[str, str] = {state.value: "pale" for state in State}
+        assert pale | expected == marks(diagram.bounce(record(*steps)))
+        assert expected == marks(diagram.bounce(record(*steps), taken=True))
 
-    def test_a_state_that_it_came_back_to_is_the_present_one_and_no_more_a_passed_one(self) -> None:
-        drawing = diagram.bounce(record(PASSED, UNUSED, EXPIRED))
-        assert {"INIT_CHECKS": "present", "DISABLE_PROTECTION": "passed", "DELETE_POD": "passed"} == marks(drawing)
-        assert 3 == len(re.findall(r"^    class ", drawing, flags=re.MULTILINE))
-        assert "    DELETE_POD --> INIT_CHECKS : <b>✔ intent_expired</b>\n" in drawing
-        assert "Pin its identity<br/><b>here since 2026-01-01 12#58;00#58;02 UTC</b>\n" in drawing
+    def test_colours_the_arrows_that_were_taken_and_makes_the_others_pale(self) -> None:
+        way = [("begin", "INIT_CHECKS"), *pairwise(state.value for state in HANDLERS)]
+        assert {**dict.fromkeys(way, GREEN), ("after", "FAILED"): RED} == coloured(diagram.bounce(self.FAILED))
+        assert "    linkStyle default stroke:#999999,color:#999999\n" in diagram.bounce(self.FAILED)
+
+    @pytest.mark.parametrize("event", [Event.CANCELLED, Event.NODE_DOWN])
+    def test_a_failure_before_the_deletion_takes_the_arrow_of_that_group(self, event: Event) -> None:
+        drawing = diagram.bounce(record((State.FAILED, event)))
+        assert {("begin", "INIT_CHECKS"): GREEN, ("before", "FAILED"): RED} == coloured(drawing)
+        assert [event.value] == re.findall(r"<b><a [^>]*>(\w+)</a></b>", drawing)
+
+    def test_a_way_back_is_one_of_its_arrows(self) -> None:
+        assert coloured(diagram.bounce(record(PASSED, UNUSED, EXPIRED)))["DELETE_POD", "INIT_CHECKS"] == GREEN
 
     def test_a_state_that_was_passed_twice_has_the_time_of_both(self) -> None:
         drawing = diagram.bounce(record(PASSED, UNUSED, EXPIRED, *WHOLE))
@@ -167,31 +252,83 @@ class TestBounceOfARecord:
         assert "title: Bounce b-1 of mec-0" == diagram.bounce(record()).splitlines()[1]
 
     def test_draws_the_same_machine(self) -> None:
-        drawn = re.sub(r"<b>[✔✘] (\w+)</b>", r"\1", diagram.bounce(record(*WHOLE)))
-        assert arrows(diagram.bounce()) == arrows(drawn)
+        assert arrows(diagram.bounce()) == arrows(diagram.bounce(record(*WHOLE)))
 
     def test_tells_how_long_each_state_took_and_since_when_the_present_one_lasts(self) -> None:
-        waiting = record(*WHOLE[:3]).changed(deadline=later(602))
-        drawing = diagram.bounce(waiting)
+        drawing = diagram.bounce(record(*WHOLE[:3]).changed(deadline=later(602)))
         assert ["0.0", "1.0", "1.0"] == re.findall(r"<b>passed in ([\d.]+) s</b>", drawing)
-        assert "never force<br/><b>here since 2026-01-01 12#58;00#58;02 UTC, at most 600 s</b>\n" in drawing
+        assert "here since 2026-01-01 12:00:02 UTC, at most 600 s" in boxes(drawing)["AWAIT_TERMINATION"]
 
     def test_a_failure_is_told_where_it_happened_and_what_it_was(self) -> None:
         why = Diagnosis(code="image_pull", evidence="not found", who="somebody")
-        drawing = diagram.bounce(record(*WHOLE, (State.FAILED, Event.READY_TIMEOUT)).changed(diagnosis=why))
-        assert "has started<br/><b>failed after 1.0 s</b>\n" in drawing
-        assert "    FAILED : <b>image_pull, after 4.0 s</b>\n" in drawing
+        drawing = diagram.bounce(self.FAILED.changed(diagnosis=why))
+        assert "failed after 1.0 s" in boxes(drawing)["AWAIT_READY"]
+        assert ["FAILED", "image_pull, after 4.0 s"] == boxes(drawing)["FAILED"]
 
     def test_marks_the_events_that_were_taken_and_no_other(self) -> None:
-        drawing = diagram.bounce(record(*WHOLE, (State.FAILED, Event.READY_TIMEOUT)))
-        expected = ["checks_passed", "protection_unused", "delete_accepted", "pod_gone"]
-        assert expected == re.findall(r"<b>✔ (\w+)</b>", drawing)
-        assert ["ready_timeout"] == re.findall(r"<b>✘ (\w+)</b>", drawing)
+        expected = {"checks_passed", "protection_unused", "delete_accepted", "pod_gone", "ready_timeout"}
+        assert expected == {*re.findall(r"<b><a [^>]*>(\w+)</a></b>", diagram.bounce(self.FAILED))}
 
-    def test_says_nothing_of_its_own_that_mermaid_would_take_for_its_own(self) -> None:
-        drawing = diagram.bounce(record(*WHOLE[:3]).changed(deadline=later(602))).replace("#58;", "")
-        described = re.findall(r"^    \w+ : (.*)$", drawing, flags=re.MULTILINE)
-        assert [] == [text for text in described if set(text) & set(";:#{}")]
+
+class TestTheTakenPathAlone:
+    def test_has_its_states_and_events_and_no_other(self) -> None:
+        drawing = diagram.bounce(record(PASSED, (State.FAILED, Event.CANCELLED)), taken=True)
+        assert ["INIT_CHECKS", "DISABLE_PROTECTION", "FAILED"] == [*boxes(drawing)]
+        expected = [("INIT_CHECKS", "checks_passed", "DISABLE_PROTECTION"), ("before", "✘<br/>cancelled", "FAILED")]
+        assert expected == arrows(drawing)
+        assert "subgraph after" not in drawing
+
+    def test_of_the_events_of_an_arrow_and_of_a_box_only_those_are_left(self) -> None:
+        drawing = diagram.bounce(record(*WHOLE, (State.FAILED, Event.READY_TIMEOUT)), taken=True)
+        assert ("DISABLE_PROTECTION", "protection_unused", "DELETE_POD") in arrows(drawing)
+        assert "✘ ready_timeout" == boxes(drawing)["AWAIT_READY"][-1]
+        assert "node_down" not in drawing
+
+
+class TestTheHappyPath:
+    DRAWING = diagram.happy_path()
+
+    def test_has_the_states_in_order_with_one_arrow_each(self) -> None:
+        order = [state.value for state in State if state is not State.FAILED]
+        assert [*pairwise(order)] == [(source, dest) for source, _, dest in arrows(self.DRAWING)]
+
+    def test_has_the_rows_of_the_table_for_these(self) -> None:
+        for source, label, dest in arrows(self.DRAWING):
+            events = [row.event for row in TRANSITIONS if (row.source, row.dest) == (source, dest)]
+            assert " or<br/>".join(events) == label
+
+
+class TestChanges:
+    """What `mecbounce diagram --check` tells."""
+
+    DRAWING = diagram.bounce()
+
+    def test_none(self) -> None:
+        for drawing in diagram.files().values():
+            assert [] == diagram.changes(drawing, drawing)
+
+    def test_of_a_drawing_that_only_looks_different(self) -> None:
+        assert [] == diagram.changes(self.DRAWING.replace("Writes nothing", "reads only"), self.DRAWING)
+
+    def test_a_row_that_is_new(self) -> None:
+        without = re.sub(r"^    DELETE_POD -->.*\| INIT_CHECKS\n", "", self.DRAWING, flags=re.MULTILINE)
+        assert without != self.DRAWING
+        assert ["+ DELETE_POD --intent_expired--> INIT_CHECKS"] == diagram.changes(without, self.DRAWING)
+
+    def test_a_row_that_is_gone(self) -> None:
+        more = self.DRAWING.replace("delete_refused</a>", "delete_refused</a>, <a>delete_doubted</a>")
+        assert ["- DELETE_POD --delete_doubted--> FAILED"] == diagram.changes(more, self.DRAWING)
+
+    def test_an_event_of_a_whole_group_is_a_row_for_each_of_its_states(self) -> None:
+        before = re.sub(r"<br/><a [^>]*>cancelled</a>", "", self.DRAWING)
+        states = ("INIT_CHECKS", "DISABLE_PROTECTION", "DELETE_POD")
+        assert [f"+ {state} --cancelled--> FAILED" for state in states] == diagram.changes(before, self.DRAWING)
+
+    def test_of_the_checks_each_line(self) -> None:
+        checks = diagram.init_checks()
+        before = checks.replace("custom resource exists", "custom resource is there")
+        expected = ['+ node_missing{{"custom resource exists"}}', '- node_missing{{"custom resource is there"}}']
+        assert expected == diagram.changes(before, checks)
 
 
 class TestInitChecks:

@@ -27,7 +27,7 @@ MODULES = (of_request, of_record, of_result, of_progress)
 EVERY = dict.fromkeys(one for module in MODULES for one in vars(module).values() if isinstance(one, type))
 OURS = [one for one in EVERY if issubclass(one, Frozen) and one.model_fields]
 TIMES = {"termination", "ready", "api", "grace_period", "durations", "timeouts"}  # the fields that hold seconds
-INSTANTS = {"at", "since", "deadline", "delete_tried_at"}  # and those that hold a point in time
+INSTANTS = {"at", "since", "deadline", "delete_tried_at", "saved_at"}  # and those that hold a point in time
 EACH = pytest.mark.parametrize("asked", OURS, ids=lambda one: one.__name__)
 
 
@@ -55,7 +55,7 @@ def test_help_tells_the_unit_of_each_time(asked: type[Frozen]) -> None:
 
 def test_every_time_is_held_to_tell_its_unit() -> None:
     """Whatever holds a number or a datetime is among the times, or no time."""
-    counts = {"revision", "tries", "count", "fraction"}
+    counts = {"revision", "tries", "count", "fraction", "process"}
     kinds = {
         name: str(field.annotation)
         for one in OURS

@@ -7,6 +7,7 @@ import fcntl
 import json
 import math
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from pytest_mock import MockerFixture
 
 from mecbounce.errors import DamagedRecord, RecordError, RecordNotSaved, Superseded, UnknownSchema
 from mecbounce.machine import Event, State
-from mecbounce.record import BounceRecord, PinnedPod, StateEntry
+from mecbounce.record import BounceRecord, PinnedPod, Runner, StateEntry
 from mecbounce.stores import FileStore, MappingStore, Store
 
 FIRST = BounceRecord(
@@ -205,6 +206,16 @@ class TestEveryStore:
         with pytest.raises(RecordNotSaved, match="no longer there"):
             store.save(FINISHED.changed(untold=True))
         assert store.load() is None
+
+
+def test_who_took_a_bounce_over_is_named(path: Path) -> None:
+    FileStore(path).save(FIRST)
+    runner = Runner(who="ci@build-7", process=4711, saved_at=NOW)
+    FileStore(path).save(SECOND.model_copy(update={"runner": runner}))
+    with pytest.raises(Superseded) as caught:
+        FileStore(path).save(SECOND)
+    expected = "Another runner (ci@build-7, process 4711) has taken over the bounce of mec-0; it goes on there, this"
+    assert f"{expected} one stops." == str(caught.value)
 
 
 class TestMappingStore:
@@ -1029,3 +1040,128 @@ class TestTwoRunners:
         ends = [runner.communicate(timeout=60)[0].strip() for runner in runners]
         assert ["lost", "won"] == sorted(ends)
         assert records[ends.index("won")] == FileStore(path).load()
+
+
+class TestHold:
+    """Whether a runner is alive: told by a lock that the kernel frees, never by the id of a process."""
+
+    def test_is_shown_from_the_first_save_on_until_it_ends(self, path: Path) -> None:
+        ours, theirs = FileStore(path), FileStore(path)
+        with ours.hold():
+            assert not theirs.held()
+            ours.save(FIRST)
+            assert theirs.held()
+            ours.save(SECOND)
+            assert theirs.held()
+        assert not theirs.held()
+        assert mode(path.with_name(".mec-0.json.runner")) == 0o600
+
+    def test_a_save_without_it_shows_no_runner(self, path: Path) -> None:
+        FileStore(path).save(FIRST)
+        assert not FileStore(path).held()
+        assert [path] == [*path.parent.iterdir()]
+
+    def test_a_refused_save_does_not_take_it(self, path: Path) -> None:
+        FileStore(path).save(FIRST)
+        late = FileStore(path)
+        with late.hold(), pytest.raises(Superseded):
+            late.save(FIRST)
+        assert [path] == [*path.parent.iterdir()]
+
+    def test_whoever_takes_the_bounce_over_takes_it_too(self, path: Path) -> None:
+        """The first runner may wait for long before it finds out."""
+        first, second = FileStore(path), FileStore(path)
+        with first.hold():
+            first.save(FIRST)
+            with second.hold():
+                second.save(SECOND)
+                assert FileStore(path).held()
+            assert not FileStore(path).held()
+
+    def test_the_end_of_the_one_that_was_taken_over_changes_nothing(self, path: Path) -> None:
+        first, second = FileStore(path), FileStore(path)
+        with second.hold():
+            with first.hold():
+                first.save(FIRST)
+                second.save(SECOND)
+            assert FileStore(path).held()
+
+    def test_of_two_threads_with_one_store_the_first_to_leave_does_not_end_it(self, path: Path) -> None:
+        store = FileStore(path)
+        with store.hold():
+            with store.hold():
+                store.save(FIRST)
+            assert FileStore(path).held()
+        assert not FileStore(path).held()
+
+    def test_an_ended_bounce_has_no_runner_and_leaves_no_file(self, path: Path) -> None:
+        store = FileStore(path)
+        with store.hold():
+            store.save(FIRST)
+            store.save(FINISHED)
+            assert not FileStore(path).held()
+        assert [path] == [*path.parent.iterdir()]
+
+    def test_what_stands_in_its_place_is_neither_followed_nor_kept(self, path: Path, tmp_path: Path) -> None:
+        elsewhere, sign = tmp_path / "elsewhere", path.with_name(".mec-0.json.runner")
+        for link in (sign, sign.with_name(f"{sign.name}.new")):
+            link.symlink_to(elsewhere)
+        assert not FileStore(path).held()
+        store = FileStore(path)
+        with store.hold():
+            store.save(FIRST)
+            assert FileStore(path).held()
+        assert not elsewhere.exists()
+
+    @pytest.mark.parametrize("then", [SECOND, FINISHED], ids=["taken_over", "ended"])
+    def test_one_that_changes_hands_during_a_look_is_looked_at_again(
+        self, path: Path, mocker: MockerFixture, then: BounceRecord
+    ) -> None:
+        """Else the old record would be shown with the new runner, or the new record with the old one."""
+        FileStore(path).save(FIRST)
+        other, held, looks = FileStore(path), FileStore.held, list[bool]()
+
+        def then_saved(store: FileStore) -> bool:
+            looks.append(held(store))
+            if len(looks) == 1:
+                other.save(then)
+            return looks[-1]
+
+        mocker.patch.object(FileStore, "held", autospec=True, side_effect=then_saved)
+        with other.hold():
+            assert (then, then is SECOND) == FileStore(path).look()
+
+    def test_a_file_system_that_forgets_its_locks_shows_nobody(self, path: Path, mocker: MockerFixture) -> None:
+        store = FileStore(path)
+        with store.hold():
+            store.save(FIRST)
+            mocker.patch("fcntl.flock", side_effect=OSError(errno.ENOLCK, "No locks available"))
+            assert not FileStore(path).held()
+
+    def test_a_stopped_runner_is_alive_and_a_killed_one_is_not_whatever_it_leaves_running(self, path: Path) -> None:
+        """Its children, such as a credential plugin, may outlive it."""
+        code = """if True:
+            import os, subprocess, sys
+            from mecbounce.record import BounceRecord
+            from mecbounce.stores import FileStore
+            store = FileStore(sys.argv[1])
+            with store.hold():
+                store.save(BounceRecord.model_validate_json(sys.argv[2]))
+                forked = os.fork()
+                if forked == 0:
+                    sys.stdin.read()
+                    os._exit(0)
+                subprocess.Popen(["cat"], close_fds=False)
+                print("up", flush=True)
+                sys.stdin.read()
+        """
+        words = [sys.executable, "-c", code, str(path), FIRST.model_dump_json()]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as runner:
+            assert runner.stdout is not None
+            assert b"up\n" == runner.stdout.readline()
+            assert FileStore(path).held()
+            runner.send_signal(signal.SIGSTOP)
+            assert FileStore(path).held()
+            runner.kill()
+            runner.wait(60)
+            assert not FileStore(path).held()

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,11 +35,11 @@ from mecbounce.errors import (
 from mecbounce.kubernetes_api.objects import Pod, PodEvent
 from mecbounce.machine import Event, State
 from mecbounce.progress import LastLook, Progress
-from mecbounce.record import BounceRecord, Deletion, Notice, Protection, Trouble
+from mecbounce.record import BounceRecord, Deletion, Notice, Protection, Runner, Trouble
 from mecbounce.request import Timeouts
 from mecbounce.result import BounceResult
 from mecbounce.steps import LOOK_EVERY
-from mecbounce.stores import MappingStore
+from mecbounce.stores import FileStore, MappingStore
 from mecbounce.task import BounceTask, Step, Wait, advance, begin, cancel
 
 OLD = pod(container={"startupProbe": STARTUP_PROBE})
@@ -377,6 +378,47 @@ class TestPerform:
         result = bench.task(request=request(pod="web-a", node=None)).perform()
         assert result.new_pod is not None
         assert (result.event, result.new_pod.uid, bench.cluster.deleted) == (Event.POD_STARTED, "c", [])
+
+
+class TestRunner:
+    def test_each_save_names_who_made_it_and_when(self) -> None:
+        bench = Bench().replaced()
+        bench.task(runner="ci-job-4711").perform()
+        assert bench.record.runner == Runner(who="ci-job-4711", process=os.getpid(), saved_at=bench.clock.now)
+
+    def test_its_name_costs_no_save(self) -> None:
+        bench = Bench().replaced()
+        bench.task().perform()
+        assert bench.saved == [*(state for state in State if state is not State.FAILED)]
+
+    @pytest.mark.parametrize("name", ["ci", None])
+    def test_without_a_name_it_is_the_user_and_the_host(self, name: str | None, mocker: MockerFixture) -> None:
+        """In a container the user often has none."""
+        mocker.patch(
+            "getpass.getuser", **({"return_value": name} if name else {"side_effect": KeyError("uid not found")})
+        )
+        bench = Bench()
+        bench.task().advance()
+        assert bench.record.runner is not None
+        assert bench.record.runner.who == f"{name or os.getuid()}@{os.uname().nodename}"
+
+    def test_a_name_that_could_not_be_shown_is_made_safe(self) -> None:
+        bench = Bench()
+        bench.task(runner="ci\x1b[2J\udcff\n7").advance()
+        assert bench.record.runner is not None
+        assert bench.record.runner.who == "ci�[2J� 7"
+
+    def test_perform_holds_a_store_that_can_show_its_runner_alive(self, tmp_path: Path) -> None:
+        bench, store, held = Bench().replaced(), FileStore(tmp_path / "r.json"), list[bool]()
+        task = BounceTask(
+            request(),
+            bench.cluster,
+            store,
+            clock=bench.clock,
+            observe=lambda _: held.append(FileStore(store.path).held()),
+        )
+        task.perform()
+        assert held == [True] * 5 + [False]
 
 
 class TestResume:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mecbounce.cli.options import BounceOptions
 from mecbounce.machine import TRANSITIONS, Event, State
-from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, SeenPod, StateEntry
+from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Runner, SeenPod, StateEntry
 from mecbounce.task import begin
 
 OLD_UID, NEW_UID = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002"
@@ -24,6 +24,7 @@ PATH = (
 )
 EXPIRED = (State.INIT_CHECKS, Event.INTENT_EXPIRED, 40.0)
 DONE = (State.DONE, Event.POD_STARTED, 91.75)
+RUNNER = Runner(who="ci@build-7", process=4711, saved_at=later(31.75))
 REQUEST = request(
     cluster_type="k8s_gitops", force=True, ready_when="started", timeouts={"termination": 90.5, "ready": 700}
 )

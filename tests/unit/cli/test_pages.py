@@ -30,6 +30,7 @@ from .bounces import (
     PATH,
     PIPED,
     REQUEST,
+    RUNNER,
     failed,
     record,
     shown,
@@ -116,6 +117,7 @@ class TestPage:
         given = {name: value for name, value in context.params.items() if name not in ("kubeconfig", "state")}
         assert {"output", "verbose"} <= given.keys()
         assert {name: value for name, value in given.items() if name not in ("output", "verbose")} == {
+            "take_over": False,
             "pod": "mec-0",
             "selector": None,
             "namespace": "default",
@@ -249,7 +251,10 @@ class TestChanged:
 def test_as_json_it_is_where_the_bounce_stands() -> None:
     notice = Notice(code="x", message="y", at=later(1))
     found = pages.as_json(
-        record(*PATH, notices=(notice,), protection=Protection.OFF), later(41.75), Given(recorded=True)
+        record(*PATH, notices=(notice,), protection=Protection.OFF, runner=RUNNER),
+        later(41.75),
+        Given(recorded=True),
+        alive=True,
     )
     assert json.loads(json.dumps(found)) == {
         "state": "AWAIT_READY",
@@ -257,7 +262,10 @@ def test_as_json_it_is_where_the_bounce_stands() -> None:
         "namespace": "default",
         "pod": "mec-0",
         "node": "expressnodes.express.example.com/v1 mec-0",
+        "started_at": "2026-01-01T12:00:00Z",
         "entered_at": "2026-01-01T12:00:31.750000Z",
+        "ended_at": None,
+        "runner": {"who": "ci@build-7", "process": 4711, "saved_at": "2026-01-01T12:00:31.750000Z", "alive": True},
         "elapsed": 10.0,
         "durations": {"INIT_CHECKS": 0.02, "DISABLE_PROTECTION": 0.18, "DELETE_POD": 0.05, "AWAIT_TERMINATION": 31.5},
         "old_pod": {"name": "mec-0", "uid": OLD_UID, "images": {"app": "app:1"}, "host": "host-1"},
@@ -273,3 +281,35 @@ def test_as_json_it_is_where_the_bounce_stands() -> None:
         "diagnosis": None,
         "next_commands": ["mecbounce run mec-0 -n default"],
     }
+
+
+BEGUN = {"begun": "2026-01-01 12:00:00 UTC, 13 min ago"}
+
+
+@pytest.mark.parametrize(
+    ("of", "alive", "said"),
+    [
+        (record(*PATH, runner=RUNNER), True, {"runner": "ci@build-7, process 4711, last saved 12 min ago"}),
+        (
+            record(*PATH, runner=RUNNER),
+            False,
+            {"runner": "ci@build-7, process 4711, last saved 12 min ago; it has gone"},
+        ),
+        (
+            record(*PATH, DONE, runner=RUNNER),
+            False,
+            {"ended": "2026-01-01 12:01:31 UTC, 11 min ago", "runner": "ci@build-7, process 4711"},
+        ),
+        (record(*PATH), False, {}),
+    ],
+    ids=["alive", "gone", "ended", "older"],
+)
+def test_when_it_was_and_who_drives_it(of: BounceRecord, alive: bool, said: dict[str, str]) -> None:
+    assert pages.dates(of, later(780), alive=alive) == BEGUN | said
+
+
+def test_a_driven_bounce_is_to_be_followed_and_not_resumed() -> None:
+    of = record(*PATH, runner=RUNNER)
+    driven, left = (pages.ending(of, Given(), PIPED, alive=alive).plain for alive in (True, False))
+    assert "Record: unfinished, saved once: its runner is alive\nFollow it:\n  mecbounce run mec-0" in driven
+    assert "Record: unfinished, saved once: it can be resumed\nResume it:\n  mecbounce run mec-0" in left

@@ -1,0 +1,146 @@
+"""Following a bounce that another runner drives: to its end, or until that runner has gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from builders import later, request
+
+from mecbounce.cli.exits import StoppedImmediately
+from mecbounce.cli.following import StoppedFollowing, follow
+from mecbounce.cli.options import Output
+from mecbounce.cli.terminal import BounceInTerminal
+from mecbounce.errors import RecordError
+from mecbounce.machine import Event, State
+from mecbounce.next_commands import Given
+from mecbounce.record import BounceRecord, Notice, StateEntry
+from mecbounce.stores import FileStore
+
+from .bounces import PATH, RUNNER, record
+
+WAITING = record(*PATH[:3], runner=RUNNER)
+BACK = WAITING.changed(
+    path=(*WAITING.path, StateEntry(state=State.AWAIT_READY, at=later(31.75), event=Event.POD_GONE)),
+    deadline=later(631.75),
+    notices=(Notice(code="clock_skew", message="The clocks differ.", at=later(31.75)),),
+)
+DONE = BACK.changed(
+    path=(*BACK.path, StateEntry(state=State.DONE, at=later(91.75), event=Event.POD_STARTED)), deadline=None
+)
+
+
+class Driver:
+    """Another runner. Between two looks of the follower it does what is next on its list."""
+
+    def __init__(self, path: Path) -> None:
+        self.store = FileStore(path)
+        self.follower = FileStore(path)
+        self.does: list[Callable[[], object]] = []
+        self.lives = ExitStack()
+        self.lives.enter_context(self.store.hold())
+        self.store.save(WAITING)
+        self.terminal = BounceInTerminal(request(), "prod", Given(), Output.TEXT)
+
+    def goes(self) -> None:
+        self.lives.close()
+
+    def followed(self, stop: Callable[[], bool] = lambda: False) -> BounceRecord:
+        return follow(self.follower, WAITING, self.terminal, stop)
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
+    made = Driver(tmp_path / "r.json")
+    monkeypatch.setattr("time.sleep", lambda _: made.does.pop(0)())
+    yield made
+    made.goes()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [line.partition("Z ")[2] for line in capsys.readouterr().out.splitlines()]
+
+
+def test_it_shows_what_is_saved_and_ends_as_the_bounce_ends(driver: Driver, capsys: pytest.CaptureFixture[str]) -> None:
+    driver.does = [lambda: None, lambda: driver.store.save(BACK), lambda: driver.store.save(DONE)]
+    assert driver.followed() == DONE
+    first, *then = lines(capsys)
+    assert first.startswith("Followed: driven by ci@build-7, process 4711, last saved ")
+    assert [line for line in then if not line.startswith("waiting, ")] == [
+        "AWAIT_TERMINATION, at most 600 s",
+        "notice: The clocks differ.",
+        "AWAIT_READY, at most 600 s",
+        "DONE",
+    ]
+
+
+def test_it_gives_the_bounce_as_it_stands_once_its_runner_has_gone(driver: Driver) -> None:
+    driver.does = [lambda: driver.store.save(BACK), driver.goes]
+    assert driver.followed() == BACK
+
+
+def test_another_runner_that_takes_the_bounce_over_is_followed(
+    driver: Driver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = FileStore(driver.store.path)
+    taken = BACK.model_copy(update={"runner": RUNNER.model_copy(update={"who": "me@laptop", "process": 7})})
+    with other.hold():
+        driver.does = [lambda: other.save(taken), driver.goes, lambda: other.save(DONE)]
+        assert driver.followed() == DONE
+    assert [line.partition(", last")[0] for line in lines(capsys) if "Followed" in line] == [
+        "Followed: driven by ci@build-7, process 4711",
+        "Followed: driven by me@laptop, process 7",
+    ]
+
+
+def test_one_that_takes_over_right_after_the_lock_was_looked_at_is_not_called_gone(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two runs would take the bounce from each other in turns."""
+    held, looks = FileStore.held, list[bool]()
+
+    def then_taken_over(store: FileStore) -> bool:
+        looks.append(len(looks) > 0 and held(store))
+        if len(looks) == 1:
+            driver.store.save(BACK)
+        return looks[-1]
+
+    monkeypatch.setattr(FileStore, "held", then_taken_over)
+    driver.does = [lambda: driver.store.save(DONE)]
+    assert driver.followed() == DONE
+
+
+def test_an_end_that_a_new_bounce_has_set_aside_is_found(driver: Driver) -> None:
+    def ended_and_begun_anew() -> None:
+        driver.store.save(BACK)
+        driver.store.save(DONE)
+        driver.store.set_aside()
+        driver.store.save(record().model_copy(update={"bounce_id": "b-2"}))
+
+    driver.does = [ended_and_begun_anew]
+    assert driver.followed() == DONE
+
+
+def test_a_record_that_is_removed_is_told(driver: Driver) -> None:
+    driver.does = [driver.store.path.unlink]
+    with pytest.raises(RecordError, match="has been removed while this run followed it in AWAIT_TERMINATION"):
+        driver.followed()
+
+
+def test_asked_to_stop_it_says_that_the_bounce_goes_on(driver: Driver) -> None:
+    with pytest.raises(StoppedFollowing) as stopped:
+        driver.followed(lambda: True)
+    assert str(stopped.value) == (
+        "Stopped following: the bounce of mec-0 goes on, driven by ci@build-7, process 4711. Run again to follow it."
+    )
+    assert driver.store.load() == WAITING
+
+
+def test_stopped_immediately_it_does_not_speak_of_a_bounce_of_its_own(driver: Driver) -> None:
+    def signalled() -> bool:
+        raise StoppedImmediately
+
+    with pytest.raises(StoppedImmediately, match="This run only followed: the bounce of mec-0 goes on, driven by ci@"):
+        driver.followed(signalled)
