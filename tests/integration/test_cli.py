@@ -781,7 +781,7 @@ class TestTwoRunners:
         self, command: Command, sandbox: Sandbox, driver: FileStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It looked for a record before the other had saved one."""
-        monkeypatch.setattr(bouncing, "_taken_up", lambda _: None)
+        monkeypatch.setattr(bouncing, "_taken_up", lambda *_: None)
         monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: self.ends(driver)))
         assert command("run", "mec-0", "--state", driver.path) == 5
         assert "Followed: driven by ci@build-7" in command.out
@@ -831,7 +831,7 @@ class TestTwoRunners:
 
     def test_another_incarnation_is_refused_and_not_followed(self, command: Command, driver: FileStore) -> None:
         assert command("run", "mec-0", "--state", driver.path, "--pod-uid", f"f{GONE[1:]}") == 2
-        assert "field request.pod_uid" in command.err
+        assert f"--pod-uid f{GONE[1:]}: the unfinished bounce of mec-0 began with {GONE}" in command.err
 
 
 class TestTerminal:
