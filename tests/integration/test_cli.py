@@ -834,7 +834,7 @@ class TestTwoRunners:
         before = driver.path.read_bytes()
         assert command("status", "--state", driver.path, "--watch") == 0
         assert "has gone" in command.out
-        assert f"Resume it:\n  mecbounce run mec-0 -n default --no-node --state {driver.path}\n" in command.out
+        assert f"Resume it:\n  mecbounce run mec-0 -n default --state {driver.path}\n" in command.out
         assert (driver.path.read_bytes(), sandbox.requests) == (before, ())
 
     @pytest.mark.parametrize(
