@@ -12,7 +12,7 @@ from mecbounce.planning import Plan, plan
 from mecbounce.progress import Progress
 from mecbounce.protection import AnnotationProtection, ExecProtection, HttpProtection, ShutdownProtection
 from mecbounce.record import BounceRecord, Deletion, Diagnosis, Notice, Protection, Runner
-from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
+from mecbounce.request import BounceRequest, ClusterType, NodeFields, NodeRef, ReadyWhen, Timeouts
 from mecbounce.result import BounceResult
 from mecbounce.stores import FileStore, MappingStore, Store
 from mecbounce.task import BounceTask, Step, Wait, advance, begin, cancel
@@ -41,6 +41,7 @@ __all__ = [
     "KubernetesCluster",
     "MappingStore",
     "MecBounceError",
+    "NodeFields",
     "NodeRef",
     "Notice",
     "Plan",

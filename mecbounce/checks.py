@@ -15,7 +15,7 @@ from mecbounce.kubernetes_api.objects import Owner, Pod
 from mecbounce.machine import JOINING, Event
 from mecbounce.messages import TASK, Terms
 from mecbounce.record import looks_generated
-from mecbounce.request import BounceRequest
+from mecbounce.request import BounceRequest, NodeRef
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Facts:
     `missing` and `unreadable` say what is wrong with the custom resource, if anything; `served` is False where the API
     server does not know its type. `above` are the controllers above the pod, lowest first, up to one of the resource's
     type; `unread` says why they could not be followed. `pinned_uid`: the UID that this bounce has pinned earlier.
+    `found`: the custom resource that was found, if the request asks for that; `unasked` says why it could not be found
+    or read.
     """
 
     request: BounceRequest
@@ -37,6 +39,8 @@ class Facts:
     unread: str = ""
     pinned_uid: str | None = None
     terms: Terms = TASK
+    found: NodeRef | None = None
+    unasked: str = ""
 
     @property
     def pod_uid(self) -> str | None:
@@ -44,8 +48,13 @@ class Facts:
         return self.pinned_uid or self.request.pod_uid
 
     @property
+    def ref(self) -> NodeRef | None:
+        """The custom resource that the checks judge: the request's, or the one that was found. None: there is none."""
+        return self.request.given_node or (None if self.unasked else self.found)
+
+    @property
     def named(self) -> Owner | None:
-        """The custom resource that the request names, if it was read."""
+        """The custom resource as the owner references of other objects name it, if it was read."""
         return self.node.reference if self.node else None
 
     @property
@@ -67,15 +76,16 @@ class Facts:
     def runs_until_done(self) -> bool:
         """True for a Job's pod, and for one that need not be kept running, such as a step of a workflow.
 
-        Kubernetes' other controllers only make pods with restartPolicy Always. An operator whose resource is named is
-        trusted to recreate its pod.
+        Kubernetes' other controllers only make pods with restartPolicy Always. An operator whose resource the request
+        names is trusted to recreate its pod.
         """
         if self.pod is None or self.maker is None:
             return False
         if (self.maker.group, self.maker.kind) == ("batch", "Job"):
             return True
-        made_by_named = self.named is not None and self.named.uid == self.maker.uid
-        return self.pod.spec.restart_policy != "Always" and not made_by_named
+        given = self.named if self.request.given_node else None
+        made_by_given = given is not None and given.uid == self.maker.uid
+        return self.pod.spec.restart_policy != "Always" and not made_by_given
 
     @property
     def owners(self) -> str:
@@ -84,7 +94,7 @@ class Facts:
 
     @property
     def desired_path(self) -> str:
-        return self.request.node.desired_path if self.request.node else ""
+        return self.ref.desired_path if self.ref else ""
 
     @property
     def who(self) -> str:
@@ -114,7 +124,7 @@ class Facts:
     @property
     def down(self) -> bool:
         """True if the node is meant to be down."""
-        return self.node is not None and self.request.node is not None and self.node.is_down(self.request.node)
+        return self.node is not None and self.ref is not None and self.node.is_down(self.ref)
 
     def active(self, values: frozenset[str]) -> bool:
         return self.node is not None and (self.node.activity or "").casefold() in values
@@ -126,7 +136,8 @@ class Check:
 
     `applies` is true where the statement is not. `code`: the event that then ends the checks, or any other text: then
     there is only a notice. `forced` is the notice where `force` goes on all the same; None: `force` changes nothing.
-    `needs`: check it only if this was given, "node" or "pod_uid". `brief`: a plan names it among those that passed.
+    `needs`: check it only if there is this: a "node", one of which "desired" is said or expected, a "search" for the
+    node, or a "pod_uid". `brief`: a plan names it among those that passed.
     """
 
     code: Event | str
@@ -199,7 +210,7 @@ def _down_advice(facts: Facts) -> str:
     path = facts.desired_path
     if facts.request.is_k8s_gitops():
         return f"To start it, change {path} in Git, where this cluster's resources come from, and let it be applied."
-    return f"To start it, change {path} of {facts.request.node}."
+    return f"To start it, change {path} of {facts.ref}."
 
 
 def _controller(facts: Facts) -> str:
@@ -220,13 +231,16 @@ def _phase(facts: Facts) -> str:
 
 
 def _missing_advice(facts: Facts) -> str:
-    ref = facts.request.node
+    ref = facts.ref
     said = f"The operator of {ref.plural}.{ref.group} should have made it: look at its log and Events. " if ref else ""
     if looks_generated(facts.request.pod):
         said = f"If {facts.request.pod} was a generated name, its controller has made another pod or wants none. "
-    elif ref is None:
-        return "If the name or the namespace is wrong, correct it. If not, whatever makes the pod has not made it."
-    return f"{said}If the name or the namespace is wrong, correct it."
+    said += "If the name or the namespace is wrong, correct it."
+    if ref is None and not looks_generated(facts.request.pod):
+        said += " If not, whatever makes the pod has not made it."
+    if ref is None and facts.request.node == "auto":
+        said += f" To see whether it is meant to be down, name its custom resource with {facts.terms.name_node}."
+    return said
 
 
 def _replaced_message(facts: Facts) -> str:
@@ -242,7 +256,28 @@ def _replaced_message(facts: Facts) -> str:
     return said
 
 
+def _of_found(found: str, given: str) -> Callable[[Facts], str]:
+    """Say one thing of a custom resource that was found, and another of one that the request names."""
+    return lambda facts: (given if facts.request.given_node else found).format(
+        ref=facts.ref,
+        missing=_sentence(facts.missing),
+        no_node=facts.terms.no_node,
+        fields=facts.terms.node_types.format(type=facts.ref.type_name if facts.ref else ""),
+    )
+
+
 CHECKS: tuple[Check, ...] = (
+    Check(
+        code="node_unasked",
+        statement="its custom resource, if it has one, was read",
+        needs="search",
+        applies=lambda facts: bool(facts.unasked),
+        message=lambda facts: (
+            f"Not checked: whether the node is down, is being deleted or is rebuilding ({facts.unasked}). "
+            + ("See that it can be read" if facts.found else f"Name its custom resource with {facts.terms.name_node}")
+            + f", or use {facts.terms.no_node} if none is to be checked."
+        ),
+    ),
     Check(
         code=Event.NODE_UNSERVED,
         statement="the API server knows the resource type",
@@ -257,16 +292,23 @@ CHECKS: tuple[Check, ...] = (
         brief=True,
         needs="node",
         applies=lambda facts: bool(facts.missing),
-        message=lambda facts: _sentence(facts.missing),
-        advice=lambda _: "Check the namespace and the node's group, version, plural and name.",
+        message=_of_found("The pod is made from {ref}, which does not exist.", "{missing}"),
+        advice=_of_found(
+            "Its pod would not be recreated. If the node is still wanted, create that resource again. To bounce the "
+            "pod whatever its resource says, use {no_node}.",
+            "Check the namespace and the node's group, version, plural and name.",
+        ),
     ),
     Check(
         code=Event.NODE_UNREADABLE,
         statement="its state is text",
         needs="node",
         applies=lambda facts: bool(facts.unreadable),
-        message=lambda facts: f"{facts.request.node}: {facts.unreadable}.",
-        advice=lambda _: "Check desired_path and activity_path of the NodeRef, or correct the resource.",
+        message=lambda facts: f"{facts.ref}: {facts.unreadable}.",
+        advice=_of_found(
+            "Say in {fields} which fields hold its state. To bounce the pod whatever its resource says, use {no_node}.",
+            "Check desired_path and activity_path of the NodeRef, or correct the resource.",
+        ),
     ),
     Check(
         code=Event.NODE_DELETING,
@@ -274,7 +316,7 @@ CHECKS: tuple[Check, ...] = (
         needs="node",
         applies=lambda facts: facts.node is not None and facts.node.deleting,
         message=lambda facts: (
-            f"{facts.request.node} is being deleted, so its operator would not recreate the pod. It is not bounced "
+            f"{facts.ref} is being deleted, so its operator would not recreate the pod. It is not bounced "
             f"({facts.terms.force} does not change that)."
         ),
         advice=lambda _: "If the node is still wanted, create its resource again once it has gone.",
@@ -285,8 +327,7 @@ CHECKS: tuple[Check, ...] = (
         needs="node",
         applies=lambda facts: facts.down,
         message=lambda facts: (
-            f"{facts.request.node} is meant to be down, so it is not bounced "
-            f"({facts.terms.force} does not change that)."
+            f"{facts.ref} is meant to be down, so it is not bounced ({facts.terms.force} does not change that)."
         ),
         advice=_down_advice,
     ),
@@ -294,11 +335,9 @@ CHECKS: tuple[Check, ...] = (
         code="node_silent",
         statement="it is meant to be up",
         brief=True,
-        needs="node",
+        needs="desired",
         applies=lambda facts: facts.node is not None and not facts.node.desired,
-        message=lambda facts: (
-            f"{facts.request.node} has no {facts.desired_path} (desired_path): treated as meant to be up."
-        ),
+        message=lambda facts: f"{facts.ref} has no {facts.desired_path} (desired_path): treated as meant to be up.",
     ),
     Check(
         code=Event.ALREADY_REPLACED,
@@ -314,7 +353,7 @@ CHECKS: tuple[Check, ...] = (
         applies=lambda facts: facts.pod is None,
         message=lambda facts: (
             f"{facts.who} does not exist"
-            + (f", although {facts.request.node} is not meant to be down" if facts.request.node else "")
+            + (f", although {facts.ref} is not meant to be down" if facts.ref else "")
             + "."
         ),
         advice=_missing_advice,
@@ -356,7 +395,7 @@ CHECKS: tuple[Check, ...] = (
         needs="node",
         applies=lambda facts: facts.pod is not None and facts.pod.controller is None and facts.maker is not None,
         message=lambda facts: (
-            f"{facts.request.node} owns the pod without `controller: true`: its operator is trusted to recreate it."
+            f"{facts.ref} owns the pod without `controller: true`: its operator is trusted to recreate it."
         ),
     ),
     Check(
@@ -364,10 +403,11 @@ CHECKS: tuple[Check, ...] = (
         statement="pod is made from no other custom resource",
         needs="node",
         applies=lambda facts: facts.other_resource is not None,
-        message=lambda facts: f"{facts.who} is made from {facts.other_resource}, not from {facts.request.node}.",
-        advice=lambda _: (
+        message=lambda facts: f"{facts.who} is made from {facts.other_resource}, not from {facts.ref}.",
+        advice=_of_found(
+            "That resource was recreated under its name: its operator must replace the pod.",
             "Name the node that the pod is made from. If that resource was recreated under its name, its operator must "
-            "replace the pod."
+            "replace the pod.",
         ),
     ),
     Check(
@@ -376,7 +416,7 @@ CHECKS: tuple[Check, ...] = (
         needs="node",
         applies=lambda facts: bool(facts.unverified),
         message=lambda facts: (
-            f"Not verified: whether {facts.who} is made from {facts.request.node} ({facts.unverified}). "
+            f"Not verified: whether {facts.who} is made from {facts.ref} ({facts.unverified}). "
             "Its state is checked anyway."
         ),
     ),
@@ -425,8 +465,8 @@ CHECKS: tuple[Check, ...] = (
         statement="node is not rebuilding",
         brief=True,
         needs="node",
-        applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.rebuilding_values),
-        message=lambda facts: f"{facts.request.node} is rebuilding; a bounce now would make it begin again.",
+        applies=lambda facts: facts.ref is not None and facts.active(facts.ref.rebuilding_values),
+        message=lambda facts: f"{facts.ref} is rebuilding; a bounce now would make it begin again.",
         advice=lambda facts: f"Wait until it has rebuilt. To bounce it anyway, use {facts.terms.force}.",
         forced=lambda facts: (
             f"The node is rebuilding; going on because of {facts.terms.force}. It will begin to rebuild again."
@@ -436,7 +476,7 @@ CHECKS: tuple[Check, ...] = (
         code="node_catching_up",
         statement="node is not catching up",
         needs="node",
-        applies=lambda facts: facts.request.node is not None and facts.active(facts.request.node.catchup_values),
+        applies=lambda facts: facts.ref is not None and facts.active(facts.ref.catchup_values),
         message=lambda _: "The node is catching up; it goes on catching up after the bounce.",
     ),
 )
@@ -444,13 +484,20 @@ CHECKS: tuple[Check, ...] = (
 
 def judge(facts: Facts, unchanged: str = "Nothing was changed.") -> Verdict:
     """Make the checks in order, until one ends them. The message of a refusal ends with `unchanged`."""
-    given = {"node": facts.request.node, "pod_uid": facts.pod_uid}
+    request = facts.request
+    there_is = {
+        "": True,
+        "node": facts.ref is not None,
+        "desired": request.given_node is not None or (facts.node is not None and bool(facts.node.desired)),
+        "search": request.node == "auto",
+        "pod_uid": facts.pod_uid is not None,
+    }
     findings: list[Finding] = []
     for check in CHECKS:
-        if check.needs and given[check.needs] is None:
+        if not there_is[check.needs]:
             continue
         applies = check.applies(facts)
-        goes_on = check.message if check.event is None else check.forced if facts.request.force else None
+        goes_on = check.message if check.event is None else check.forced if request.force else None
         notice = goes_on(facts) if applies and goes_on else ""
         ends = check.event if applies and goes_on is None else None
         findings.append(
@@ -461,5 +508,12 @@ def judge(facts: Facts, unchanged: str = "Nothing was changed.") -> Verdict:
             if ends not in JOINING:
                 message = f"{message} {unchanged}"
             return Verdict(ends, message, check.advice(facts), tuple(findings))
-    without_node = "" if facts.request.node else " that can be asked without a custom resource (node)"
-    return Verdict(Event.CHECKS_PASSED, f"All checks passed{without_node}.", "", tuple(findings))
+    return Verdict(Event.CHECKS_PASSED, f"All checks passed{_without_node(facts)}.", "", tuple(findings))
+
+
+def _without_node(facts: Facts) -> str:
+    if facts.ref:
+        return ""
+    if facts.request.node is None or facts.unasked:
+        return " that can be asked without a custom resource (node)"
+    return "; no custom resource controls the pod"

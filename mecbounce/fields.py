@@ -45,6 +45,9 @@ _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _LETTERS = "lower case letters, digits and '-', a letter or digit at both ends"
 Label = Annotated[str, _Matching(_LABEL, 63, f"a name of {_LETTERS}")]
 ObjectName = Annotated[str, _Matching(rf"{_LABEL}(\.{_LABEL})*", 253, f"a name of {_LETTERS}, in parts joined by '.'")]
+TypeName = Annotated[
+    str, _Matching(rf"{_LABEL}(\.{_LABEL})+", 253, "a plural and its group, such as expressnodes.express.example.com")
+]
 Uid = Annotated[str, _Matching(r"[A-Za-z0-9-]+", 128, "a UID of letters, digits and '-'")]
 FieldPath = Annotated[str, _Matching(r"[^.\s]+(\.[^.\s]+)*", 253, "a dotted path such as spec.state")]
 Words = Annotated[str, AfterValidator(quoted)]  # text that another program wrote for people

@@ -57,10 +57,11 @@ class Event(StrEnum):
     """The node was not checked: the API server does not know the resource type. Correct the node, or have that type
     installed."""
     NODE_MISSING = "node_missing"
-    """It was not found under that name. Correct the namespace or the node."""
+    """It was not found under that name. Correct the namespace or the node. If it was found above its pod, it has been
+    removed, and nothing would recreate the pod."""
     NODE_UNREADABLE = "node_unreadable"
     """Not known whether it may be bounced: a field of its state holds something other than text. Correct `desired_path`
-    or `activity_path`, or the resource."""
+    or `activity_path` of its type, or the resource."""
     NODE_DELETING = "node_deleting"
     """It runs on, and its custom resource is being deleted: nothing would recreate its pod. `force` does not change
     that. The finalizers tell what the deletion waits for. If the node is still wanted, create its resource again once

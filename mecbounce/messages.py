@@ -37,6 +37,12 @@ class Terms:
     """What begins a new bounce where the replacement of the last one is not back: a sentence."""
     force: str
     """How `force` is written."""
+    name_node: str
+    """How to name the custom resource."""
+    no_node: str
+    """How to have no custom resource checked."""
+    node_types: str
+    """Where it is written which fields of a resource that was found hold its state. `{type}` is its type."""
     uid: Callable[[str], str] = str
     """How a UID is written in what happened. What to do always has the whole UID."""
     evidence: bool = True
@@ -51,6 +57,9 @@ TASK = Terms(
     timeout="Timeouts({which}={seconds:g})",
     anew="To begin a new bounce, call the task's forget() and perform it again.",
     force="force=True",
+    name_node="node=NodeRef(...)",
+    no_node="node=None",
+    node_types='node_types["{type}"]',
 )
 COMMAND = Terms(
     bounce_again="run the same command again",
@@ -60,6 +69,9 @@ COMMAND = Terms(
     timeout="--{which}-timeout {time}",
     anew="--again begins a new bounce.",
     force="--force",
+    name_node="--node GROUP/VERSION/PLURAL/NAME",
+    no_node="--no-node",
+    node_types='[node."{type}"] of mecbounce\'s config.toml',
 )
 
 

@@ -129,7 +129,7 @@ def who_must_act(record: BounceRecord) -> str:
 
 
 def _failure(record: BounceRecord, event: Event) -> tuple[str, str]:
-    known = FAILURES if record.request.node else {**FAILURES, **WITHOUT_NODE}
+    known = FAILURES if record.node else {**FAILURES, **WITHOUT_NODE}
     return known[event]
 
 
@@ -173,7 +173,7 @@ def _going_on(record: BounceRecord, event: Event, given: Given) -> str:
 def _filled(key: str, record: BounceRecord, given: Given) -> tuple[str, list[str]]:
     """Fill the fields of a command. Where one is not known, look at the namespace's Events."""
     request, old, new = record.request, record.old_pod, record.new_pod
-    node, about = request.node, old if diagnosis_code(record) in OLD_POD_EXISTS else new or old
+    node, about = record.node, old if diagnosis_code(record) in OLD_POD_EXISTS else new or old
     purpose, command = COMMANDS[key]
     ours = {
         "{run}": ("run", request.pod_uid),
@@ -212,8 +212,10 @@ def _named(owner: Owner) -> str:
 def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -> list[str]:
     """Write our command with all options that it was given."""
     request, timeouts = record.request, record.request.timeouts
+    node = record.node if uid else request.given_node  # without a pod above which to find it, it must be named
     options: dict[str, str | bool | None] = {
-        "--node": f"{node.group}/{node.version}/{node.plural}/{node.name}" if (node := request.node) else "",
+        "--node": f"{node.group}/{node.version}/{node.plural}/{node.name}" if node else "",
+        "--no-node": request.node is None,
         "--gitops": request.cluster_type is ClusterType.K8S_GITOPS,
         "--force": request.force,
         "--pod-uid": uid,

@@ -16,7 +16,7 @@ from mecbounce.machine import JOINING, Event, State, follow
 from mecbounce.messages import TASK, Terms
 from mecbounce.probes import Deadline
 from mecbounce.protection import AnnotationProtection, ShutdownProtection
-from mecbounce.record import PinnedPod, SeenPod
+from mecbounce.record import BounceRecord, PinnedPod, SeenPod
 from mecbounce.request import BounceRequest
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class Plan(Frozen):
     """The same for people, or what prevents the bounce."""
     advice: str
     """Who must do what, if anything."""
+    node: str | None = None
+    """The custom resource that was checked: its type, version and name. None: none was."""
     checks: tuple[Finding, ...] = ()
     """The checks that were made, in order."""
     pod: SeenPod | None = None
@@ -105,19 +107,20 @@ def plan(
     *,
     events: bool = True,
     terms: Terms = TASK,
-    pinned: PinnedPod | None = None,
+    record: BounceRecord | None = None,
 ) -> Plan:
     """Make every check, ask for every right, dry-run the DELETE. Changes nothing. A ClusterError becomes a part of it.
 
-    Give it the `protection`, `events` and `terms` that the `BounceTask` will get; no protection is called. `pinned`:
-    the old pod of the bounce that it would wait on for.
+    Give it the `protection`, `events` and `terms` that the `BounceTask` will get; no protection is called. `record`:
+    the first record of a bounce that would wait on (`begin`).
     """
+    pinned = record.old_pod if record else None
 
     def look(name: str | None) -> tuple[Pod, ...]:
         return cluster.pods(request.namespace, name)
 
     try:
-        facts, _ = steps.gather(request, cluster, look, pinned, terms)
+        facts, _ = steps.gather(request, cluster, look, record, terms)
     except AccessDenied as error:
         needed = _rights(checks.Facts(request), protection, writes=True, events=events, pinned=pinned)
         rights = _ask_for(request, cluster, needed)
@@ -145,6 +148,7 @@ def plan(
         event=verdict.event,
         message=message,
         advice=advice,
+        node=str(facts.ref) if facts.ref else None,
         checks=verdict.findings,
         pod=SeenPod.of(pod) if pod else None,
         writes=tuple(_writes(facts, verdict.event, protection, events=events)),
@@ -241,9 +245,12 @@ def _rights(
     request, pod = facts.request, facts.pod
     generated = pinned.generated_name if pinned else facts.has_generated_name
     name = "" if generated else request.pod
-    if (ref := request.node) is not None:
-        namespaced = facts.node is None or not facts.node.cluster_scoped
-        yield Right(verb="get", resource=ref.plural, group=ref.group, name=ref.name, namespaced=namespaced)
+    unasked = "" if request.given_node else "whether the node is down or rebuilding is not checked"
+    if (ref := request.given_node or facts.found) is not None:
+        scoped = facts.node is None or not facts.node.cluster_scoped
+        yield Right(
+            verb="get", resource=ref.plural, group=ref.group, name=ref.name, otherwise=unasked, namespaced=scoped
+        )
     yield Right(verb="list", resource="pods", name=name)
     yield Right(
         verb="watch", resource="pods", name=name, otherwise=f"a bounce looks every {steps.LOOK_EVERY:.0f} s instead"
@@ -259,10 +266,12 @@ def _rights(
     yield Right(verb="list", resource="events", otherwise=less)
     host = pod.spec.node_name if pod else ""
     yield Right(verb="get", resource="nodes", name=host, namespaced=False, otherwise=less)
-    if facts.maker is not None and (plural := facts.maker.built_in_plural):
-        yield Right(verb="get", resource=plural, group=facts.maker.group, name=facts.maker.name, otherwise=less)
+    for owner in facts.above or ((facts.maker,) if facts.maker else ()):
+        if plural := owner.built_in_plural:
+            lost = f"{unasked}, and {less}" if request.node == "auto" else less
+            yield Right(verb="get", resource=plural, group=owner.group, name=owner.name, otherwise=lost)
         if plural == "replicasets":
-            yield Right(verb="list", resource=plural, group=facts.maker.group, otherwise=less)
+            yield Right(verb="list", resource=plural, group=owner.group, otherwise=less)
 
 
 def _ask_for(request: BounceRequest, cluster: PlanCluster, rights: Iterator[Right]) -> tuple[Right, ...]:

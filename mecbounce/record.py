@@ -16,7 +16,7 @@ from mecbounce.errors import ForeignRecord
 from mecbounce.fields import Frozen, Instant, Words
 from mecbounce.kubernetes_api.objects import _LONG_AGO, Container, Owner, Pod
 from mecbounce.machine import FINAL, JOINING, KNOWN_NOT_DELETED, TRANSITIONS, WAITING, Event, State
-from mecbounce.request import BounceRequest
+from mecbounce.request import BounceRequest, NodeRef
 
 # A generated name ends in five of these letters and digits: apimachinery's util/rand.
 _GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}$")
@@ -286,6 +286,8 @@ class BounceRecord(Frozen):
     """True once the deadline has been counted again, from the start of the containers."""
     server: str = ""
     """The address of its API server. Empty: not known."""
+    found_node: NodeRef | None = None
+    """The custom resource that was found, where the request asks for that. None: none was found."""
     runner: Runner | None = None
     """Who drives it, or did at the last save. None: not known."""
     resource: Owner | None = None
@@ -419,8 +421,13 @@ class BounceRecord(Frozen):
         old = self.old_pod
         if old is None:
             return False
-        guessed = not old.images and self.found_replaced and self.request.node is None and looks_generated(old.name)
+        guessed = not old.images and self.found_replaced and self.node is None and looks_generated(old.name)
         return old.generated_name or guessed
+
+    @property
+    def node(self) -> NodeRef | None:
+        """The custom resource that the checks judge: the request's, or the one that was found. None: there is none."""
+        return self.request.given_node or self.found_node
 
     @property
     def limit(self) -> float | None:
@@ -459,8 +466,10 @@ def refuse_other_pod(record: BounceRecord, request: BounceRequest, where: str) -
 def refuse_other_bounce(record: BounceRecord, request: BounceRequest, where: str, *, server: str = "") -> None:
     """The same, also if it is of another node, of another incarnation than `pod_uid`, or of another API server."""
     refuse_other_pod(record, request, where)
-    theirs, mine = (str(one.node or "no node") for one in (record.request, request))  # without its paths and values
-    _refuse_other(record, where, "request.node", theirs, mine)
+    if request.node != "auto":  # else whichever node that bounce has is right
+        theirs = record.node or ("a node to be found" if record.request.node == "auto" else "no node")
+        mine = str(request.node or "no node")  # without paths and values
+        _refuse_other(record, where, "request.node", str(theirs), mine)
     if request.pod_uid is not None:
         _refuse_other(record, where, "request.pod_uid", record.pinned_uid or ANY_INCARNATION, request.pod_uid)
     if server and record.server:  # at another one its pod would seem to have gone

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from typing import Annotated, Any, Literal
 
-from pydantic import StrictBool, field_validator
+from pydantic import StrictBool, ValidationError, WrapValidator, field_validator
 
-from mecbounce.fields import FieldPath, Frozen, Label, ObjectName, Seconds, Uid
+from mecbounce.fields import FieldPath, Frozen, Label, ObjectName, Seconds, TypeName, Uid
 
 
 class ClusterType(StrEnum):
@@ -24,17 +26,9 @@ class ReadyWhen(StrEnum):
     READY = "ready"
 
 
-class NodeRef(Frozen):
-    """The custom resource of an application node, and which of its fields hold the node's state."""
+class NodeFields(Frozen):
+    """Where the custom resources of a type hold the state of their node, and which words they use for it."""
 
-    group: ObjectName
-    """Its API group, such as express.example.com."""
-    version: Label
-    """Its API version, such as v1."""
-    plural: Label
-    """Its type as in a URL, such as expressnodes."""
-    name: ObjectName
-    """Its own name."""
     desired_path: FieldPath = "spec.state"
     """The field that holds the desired state: a dotted path."""
     activity_path: FieldPath = "status.state"
@@ -51,8 +45,36 @@ class NodeRef(Frozen):
     def _without_case(cls, values: frozenset[str]) -> frozenset[str]:
         return frozenset(value.casefold() for value in values)
 
+
+class NodeRef(NodeFields):
+    """The custom resource of an application node, and which of its fields hold the node's state."""
+
+    group: ObjectName
+    """Its API group, such as express.example.com."""
+    version: Label
+    """Its API version, such as v1."""
+    plural: Label
+    """Its type as in a URL, such as expressnodes."""
+    name: ObjectName
+    """Its own name."""
+
+    @property
+    def type_name(self) -> str:
+        """Its plural and group, such as expressnodes.express.example.com."""
+        return f"{self.plural}.{self.group}"
+
     def __str__(self) -> str:
-        return f"{self.plural}.{self.group}/{self.version} {self.name}"
+        return f"{self.type_name}/{self.version} {self.name}"
+
+
+def _node(value: Any, read: Callable[[Any], Any]) -> Any:
+    """Read `BounceRequest.node`, with an error that names the field of a NodeRef and not the alternatives."""
+    if isinstance(value, Mapping):
+        return NodeRef.model_validate(value)
+    try:
+        return read(value)
+    except ValidationError:
+        raise ValueError("expected a NodeRef, 'auto' or None") from None
 
 
 class Timeouts(Frozen):
@@ -75,8 +97,12 @@ class BounceRequest(Frozen):
     """The namespace of the pod, and of its custom resource unless that is cluster-scoped."""
     pod: ObjectName
     """The name of the pod to bounce."""
-    node: NodeRef | None = None
-    """The custom resource that the pod is made from. None: there is none to check."""
+    node: Annotated[NodeRef | Literal["auto"] | None, WrapValidator(_node)] = "auto"
+    """The custom resource that the pod is made from. `auto`: it is found, by following the pod's controllers. None:
+    there is none to check."""
+    node_types: Mapping[TypeName, NodeFields] = {}
+    """Where a resource that is found holds its state, by its plural and group, such as
+    expressnodes.express.example.com. A type that is not named here has the defaults of `NodeFields`."""
     cluster_type: ClusterType = ClusterType.K8S
     """Where the cluster's resources are changed: `k8s_gitops` if in Git."""
     force: StrictBool = False
@@ -90,6 +116,11 @@ class BounceRequest(Frozen):
     ready_when: ReadyWhen = ReadyWhen.AUTO
     """When the replacement counts as back: `started` (every container has started, by its startup probe), `ready` (its
     Ready condition is true), or `auto` (`started` if the pod has a startup probe, else `ready`)."""
+
+    @property
+    def given_node(self) -> NodeRef | None:
+        """The custom resource that it names. None: it is to be found, or there is none to check."""
+        return self.node if isinstance(self.node, NodeRef) else None
 
     def is_k8s_gitops(self) -> bool:
         """True if the cluster's resources are changed in Git."""

@@ -39,6 +39,8 @@ class BounceResult(Frozen):
     """How long each state took, in seconds, in order."""
     notices: tuple[Notice, ...]
     """What is worth knowing but did not stop it, in order."""
+    node: str | None = None
+    """The custom resource that was checked: its type, version and name. None: none was."""
     next_commands: tuple[str, ...] = ()
     """What to run next, as lines for a shell: where to look, then how to go on. Empty if it is DONE."""
     reported_again: bool = False
@@ -61,6 +63,7 @@ class BounceResult(Frozen):
             protection=record.protection,
             durations=record.durations,
             notices=record.notices,
+            node=str(record.node) if record.node else None,
             next_commands=shell_lines(record, Given()),
             reported_again=reported_again,
         )

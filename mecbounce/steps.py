@@ -22,7 +22,7 @@ from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEv
 from mecbounce.machine import JOINING, Event, State
 from mecbounce.protection import ShutdownProtection, switch_off
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod
-from mecbounce.request import BounceRequest
+from mecbounce.request import BounceRequest, NodeFields, NodeRef
 
 if TYPE_CHECKING:
     from mecbounce.kubernetes_api import Cluster
@@ -35,6 +35,7 @@ DATE_HEADER_PRECISION = timedelta(seconds=2)  # it has whole seconds: a smaller 
 # After so many expired intents, send the DELETE even if the list of the other pods is not saved yet.
 MOST_HELD_BACK = 2
 MOST_CONTROLLERS = 3  # between a pod and its custom resource, such as a ReplicaSet and a Deployment
+MOST_TO_FIND_NODE = 2  # the same, if the resource is to be found: each one is a request
 EVENTS_LAST = timedelta(hours=1)  # the API server's default time to keep Events
 
 
@@ -137,7 +138,7 @@ def init_checks(context: Context) -> Outcome:
     Writes nothing.
     """
     record, request = context.record, context.request
-    facts, pods = gather(request, context.cluster, context.look, record.old_pod, context.terms)
+    facts, pods = gather(request, context.cluster, context.look, record, context.terms)
     announced = record.deletion_was_possible  # a DELETE was announced before, and that intent has expired
     waits_on = again.still_waits_on(record)
     unchanged = messages.perhaps_deleted(record) if announced else messages.untouched(record) if waits_on else None
@@ -148,6 +149,8 @@ def init_checks(context: Context) -> Outcome:
             return done
         advice = messages.then_bounce_only(advice, context.old, context.terms)
     record_changes: dict[str, Any] = {"resource": facts.named}
+    if request.node == "auto":
+        record_changes["found_node"] = facts.ref
     notices = [(finding.code, finding.notice) for finding in verdict.findings if finding.notice]
     if event in JOINING and not waits_on:  # else its first notice says so
         notices.append((event.value, verdict.message))
@@ -177,39 +180,93 @@ def gather(
     request: BounceRequest,
     cluster: Cluster,
     look: Look,
-    pinned: PinnedPod | None = None,
+    record: BounceRecord | None = None,
     terms: messages.Terms = messages.TASK,
 ) -> tuple[checks.Facts, tuple[Pod, ...]]:
     """Look at the custom resource and the pod: give what the checks judge, and the pods beside it.
 
-    `pinned`: the pod that this bounce has pinned earlier.
+    `record`: the bounce, which may have pinned the pod and found the resource earlier. None: only a plan is made.
     """
-    facts = checks.Facts(request, pinned_uid=pinned.uid if pinned else None, terms=terms)
-    if request.node is not None:
-        try:
-            facts = replace(facts, node=Node.read(cluster.node(request.namespace, request.node), request.node))
-        except NotFound as error:
-            return replace(facts, missing=f"{one_line(error)}{error.near}", served=error.served), ()
-        except UnreadableField as error:
-            return replace(facts, unreadable=str(error)), ()
+    pinned, found = (record.old_pod, record.found_node) if record else (None, None)
+    facts = checks.Facts(request, pinned_uid=pinned.uid if pinned else None, terms=terms, found=found)
+    facts = _with_node(facts, cluster, request.namespace)
+    if facts.missing or facts.unreadable:
+        return facts, ()
     pods: tuple[Pod, ...] = ()
     for name in (request.pod, None):
         pods = look(name)
         facts = replace(facts, pod=next((pod for pod in pods if pod.name == request.pod), None))
         if not facts.has_generated_name:  # else its replacement gets another name: look at all pods
             break
-    if facts.pod is not None and facts.named is not None:
-        above, unread = _controllers_above(facts.pod, facts.named, request.namespace, cluster)
-        facts = replace(facts, above=above, unread=unread)
-    return facts, pods
+    return _with_controllers(facts, cluster), pods
 
 
-def _controllers_above(pod: Pod, named: Owner, namespace: str, cluster: Cluster) -> tuple[tuple[Owner, ...], str]:
-    """Follow the controllers above the pod up to one of the named object's type; or say why that failed."""
+def _with_node(facts: checks.Facts, cluster: Cluster, namespace: str) -> checks.Facts:
+    """Read the custom resource, if there is one. One that was found is not needed: it may be forbidden to read it."""
+    ref = facts.ref
+    if ref is None:
+        return facts
+    try:
+        return replace(facts, node=Node.read(cluster.node(namespace, ref), ref))
+    except NotFound as error:
+        return replace(facts, missing=f"{one_line(error)}{error.near}", served=error.served)
+    except UnreadableField as error:
+        return replace(facts, unreadable=str(error))
+    except Unreachable:
+        raise
+    except ClusterError as error:
+        if facts.request.given_node:
+            raise
+        return replace(facts, unasked=f"{ref} could not be read: {one_line(error)}")
+
+
+def _with_controllers(facts: checks.Facts, cluster: Cluster) -> checks.Facts:
+    """Find the custom resource above the pod; or, if it is known, see whether the pod is made from it."""
+    if facts.pod is None:
+        return facts
+    if facts.request.node == "auto" and facts.found is None:
+        return _with_node_found(facts, facts.pod, cluster)
+    if facts.named is None:
+        return facts
+    above, unread = _controllers_above(facts.pod, facts.request.namespace, cluster, facts.named)
+    return replace(facts, above=above, unread=unread)
+
+
+def _with_node_found(facts: checks.Facts, pod: Pod, cluster: Cluster) -> checks.Facts:
+    """Find and read the custom resource that the pod is made from: its first controller that is not Kubernetes' own."""
+    request = facts.request
+    above, unread = _controllers_above(pod, request.namespace, cluster)
+    facts = replace(facts, above=above, unasked=unread)
+    if unread or not above or not above[-1].custom:
+        return facts
+    top = above[-1]
+    group, _, version = top.api_version.rpartition("/")
+    try:
+        served = cluster.type_of(top)
+        if served is None:
+            unasked = f"it is made from {top.called}, and the API server does not serve {top.kind} in {top.api_version}"
+            return replace(facts, unasked=unasked)
+        fields = request.node_types.get(f"{served.plural}.{group}", NodeFields())
+        ref = NodeRef(group=group, version=version, plural=served.plural, name=top.name, **dict(fields))
+    except Unreachable:  # it may pass: the checks are made again
+        raise
+    except (ClusterError, ValidationError) as error:
+        return replace(facts, unasked=f"the type of {top.called} could not be asked: {one_line(error)}")
+    return _with_node(replace(facts, found=ref), cluster, request.namespace if served.namespaced else "")
+
+
+def _controllers_above(
+    pod: Pod, namespace: str, cluster: Cluster, named: Owner | None = None
+) -> tuple[tuple[Owner, ...], str]:
+    """Follow the controllers above the pod, up to one of the named object's type, or else to a custom resource.
+
+    Gives them, and why they could not be followed to the end; empty if they could.
+    """
     above = [pod.controller] if pod.controller else []
-    while above and above[-1].built_in_plural and not above[-1].same_type(named):
-        if len(above) > MOST_CONTROLLERS:
-            return tuple(above), f"more than {MOST_CONTROLLERS} controllers are between them"
+    most = MOST_CONTROLLERS if named else MOST_TO_FIND_NODE
+    while above and above[-1].built_in_plural and not (named and above[-1].same_type(named)):
+        if len(above) > most:
+            return tuple(above), f"more than {most} controllers are above the pod"
         try:
             found = Controller.read(cluster.controller(namespace, above[-1]))
         except Unreachable:  # it may pass: the checks are made again
@@ -413,7 +470,7 @@ def _not_recreated(context: Context, pods: tuple[Pod, ...]) -> Outcome:
         came=context.record.new_pod,
         since=since.replace(microsecond=0),  # an Event's time has whole seconds
         pods=pods,
-        ref=context.request.node,
+        ref=context.record.node,
         node=node,
         controller=controller,
         events=_events_of(context, uid) if uid else (),
@@ -450,7 +507,7 @@ def failed(
 
 def _node_now(context: Context) -> tuple[Node | NotFound | None, Mapping[str, Any] | None]:
     """Read the custom resource again: give its state, or why it no longer exists; and its JSON."""
-    ref = context.request.node
+    ref = context.record.node
     if ref is None:
         return None, None
     try:

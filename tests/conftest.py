@@ -13,6 +13,8 @@ import structlog
 from hypothesis import settings
 from sampling import SEED, VARIABLE, mark_what_is_left_out
 
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent"  # a developer's own file must not change what a test sees
+
 pytest_plugins = ["mecbounce.sandbox.fixture", "real_cluster"]
 
 # Hypothesis' examples are of the same seed as all that is sampled; none is kept for the next run.

@@ -10,7 +10,7 @@ from typing import Any
 from builders import NOW, host
 
 from mecbounce.errors import Conflict, NotFound
-from mecbounce.kubernetes_api.objects import Controller, DisruptionBudget, Host, Owner, Pod, PodEvent
+from mecbounce.kubernetes_api.objects import Controller, DisruptionBudget, Host, Owner, Pod, PodEvent, ServedType
 from mecbounce.request import NodeRef
 
 
@@ -28,8 +28,10 @@ class FakeCluster:
     """What a bounce needs of Kubernetes, in memory. It is its own PodWatch.
 
     `script` holds (seconds after NOW, action) pairs, carried out as time passes; `faults` are raised, one a call;
-    `calls` tells what was asked, in order. `controllers` are JSON, by name (None: gone). `refuse_delete` answers each
-    DELETE. A deleted pod stays, terminating, until the script takes it away.
+    `calls` tells what was asked, in order, `asked_in` in
+    which namespace for the custom resource. `controllers` are JSON, by name (None: gone). `refuse_delete` answers each
+    DELETE. `types` are those that custom controllers have, by kind (None: not served). A deleted pod stays,
+    terminating, until the script takes it away.
     """
 
     server = "https://fake.example.com"
@@ -38,6 +40,7 @@ class FakeCluster:
         self.clock = clock
         self.present = {pod.uid: pod for pod in pods}
         self.resource: dict[str, Any] | None = {"spec": {"state": "up"}, "status": {"state": "running"}}
+        self.types: dict[str, ServedType | None] = {}
         self.hosts = {"host-1": host()}
         self.told: tuple[PodEvent, ...] = ()
         self.skew: timedelta | None = None
@@ -49,6 +52,7 @@ class FakeCluster:
         self.faults: list[Exception | None] = []
         self.refuse_delete: Exception | None = None
         self.calls: list[str] = []
+        self.asked_in: list[str] = []
         self.deleted: list[str] = []
         self.written: list[Mapping[str, Any]] = []
 
@@ -68,9 +72,14 @@ class FakeCluster:
 
     def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:
         self._called("node")
+        self.asked_in.append(namespace)
         if self.resource is None:
             raise NotFound(f"{ref} not found in {namespace}")
         return self.resource
+
+    def type_of(self, owner: Owner) -> ServedType | None:
+        self._called(f"type of {owner.api_version}/{owner.kind}")
+        return self.types.get(owner.kind, ServedType(f"{owner.kind.lower()}s", namespaced=True))
 
     def controller(self, namespace: str, owner: Owner) -> Mapping[str, Any]:
         self._called(f"controller {namespace}/{owner.kind}/{owner.name}")

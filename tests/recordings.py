@@ -20,6 +20,7 @@ from pathlib import Path
 
 import structlog
 from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from mecbounce import BounceRequest, BounceTask, FileStore, KubernetesCluster, NodeRef, State
@@ -34,7 +35,8 @@ TRANSCRIPTS = ROOT / "tests" / "transcripts"
 STILLS = ROOT / "docs" / "stills"
 COMMAND = Path(sys.executable).with_name("mecbounce")
 LONGEST_DEMO = 600.0  # seconds; they run side by side, and on a busy machine 98 were seen
-COLUMNS = 100
+COLUMNS = 80
+FREE = (0, 2, 1, 0)  # above, right, below, left of a still: where its font is another one, nothing is cut off
 UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 VARIES = (
     (re.compile(r"^\d\d:\d\d:\d\dZ", re.MULTILINE), "hh:mm:ssZ"),
@@ -134,8 +136,8 @@ _SVG = """\
 
 
 def svg(title: str, shown: RenderableType) -> str:
-    console = Console(width=COLUMNS, record=True, file=StringIO(), force_terminal=True, highlight=False)
-    console.print(shown)
+    console = Console(width=COLUMNS + FREE[1], record=True, file=StringIO(), force_terminal=True, highlight=False)
+    console.print(Padding(shown, FREE))
     return console.export_svg(title=title, code_format=_SVG, unique_id="still")
 
 

@@ -83,7 +83,7 @@ def refuse_mistyped(asked: Asked) -> None:
     """
     request, record = asked.request, asked.store.load()
     known = record is not None and (not record.finished or record.old_pod is not None)
-    if known or request.node is not None or request.pod_uid is not None:
+    if known or request.given_node is not None or request.pod_uid is not None:
         return
     with suppress(ClusterError):  # a bounce tells it, and tries again
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from mecbounce.again import is_late
 from mecbounce.cli.completion import bounced_pods, completion, contexts, namespaces, pods
+from mecbounce.cli.config_file import node_types
 from mecbounce.cli.exits import UsageProblem
 from mecbounce.cli.kube import cluster_of
 from mecbounce.cli.naming import near_pods, pod_named
@@ -30,7 +31,7 @@ from mecbounce.fields import first_fault
 from mecbounce.next_commands import Given
 from mecbounce.protection import AnnotationProtection
 from mecbounce.record import BounceRecord
-from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen
+from mecbounce.request import BounceRequest, ClusterType, NodeFields, NodeRef, ReadyWhen
 from mecbounce.stores import FileStore
 
 if TYPE_CHECKING:
@@ -143,8 +144,11 @@ class BounceOptions(CommonOptions):
     ] = None
     node: Annotated[
         NodeRef | None,
-        typer.Option(metavar="GROUP/VERSION/PLURAL/NAME", parser=node_ref, help="the custom resource behind the pod"),
+        typer.Option(
+            metavar="GROUP/VERSION/PLURAL/NAME", parser=node_ref, help="its custom resource; default: it is found"
+        ),
     ] = None
+    no_node: Annotated[bool, typer.Option("--no-node", help="check no custom resource")] = False
     gitops: Annotated[bool, typer.Option("--gitops", help="this cluster is managed from Git")] = False
     force: Annotated[
         bool, typer.Option("--force", help="bounce a node that rebuilds, a pod that no controller owns, or a Job's")
@@ -185,6 +189,9 @@ class BounceOptions(CommonOptions):
         """
         if (self.pod is None) is (self.selector is None):
             raise UsageProblem("expected either POD or --selector")
+        if self.node is not None and self.no_node:
+            raise UsageProblem("--no-node: --node is given too")
+        types = {} if self.no_node else node_types()
         cluster = cluster_of(self.kubeconfig, self.context, self.as_user, self.as_groups, self.as_uid)
         namespace = cluster.namespace if self.namespace is None else self.namespace
         if self.selector:
@@ -192,7 +199,9 @@ class BounceOptions(CommonOptions):
         else:
             pod = pod_named(self.pod or "", cluster, namespace, self.given().cluster)
         try:
-            request = with_typed(BounceRequest(namespace=namespace, pod=pod), self._typed())
+            typed = self._typed(types)
+            untyped = BounceRequest(namespace=namespace, pod=pod, node_types={} if self.node else types)
+            request = with_typed(untyped, typed)
         except ValidationError as error:
             field, fault = first_fault(error)
             if field == "pod":
@@ -209,14 +218,16 @@ class BounceOptions(CommonOptions):
             store=store,
             protection=self._protection(cluster),
             events=not self.no_events,
-            typed=self._typed(),
+            typed=typed,
             given=self.given(),
             again=self.again,
         )
 
-    def _typed(self) -> Typed:
+    def _typed(self, types: Mapping[str, NodeFields]) -> Typed:
+        """Give what was typed; the resource of --node with the fields that are set for its type."""
+        fields = types.get(self.node.type_name) if self.node else None
         options = {
-            "node": self.node,
+            "node": self.node.model_copy(update=dict(fields)) if self.node and fields else self.node,
             "cluster_type": ClusterType.K8S_GITOPS if self.gitops else None,
             "force": self.force or None,
             "pod_uid": self.pod_uid,
@@ -224,7 +235,8 @@ class BounceOptions(CommonOptions):
             "ready": self.ready_timeout,
             "ready_when": self.ready_when,
         }
-        return {name: value for name, value in options.items() if value is not None}
+        typed = {name: value for name, value in options.items() if value is not None}
+        return {**typed, "node": None} if self.no_node else typed
 
     def _selected(self, cluster: KubernetesCluster, namespace: str, selector: str) -> str:
         """Name the one pod with these labels. A terminating one counts too: it may be the one that is meant.

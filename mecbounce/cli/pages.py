@@ -165,7 +165,7 @@ def as_json(record: BounceRecord, now: datetime, given: Given, *, alive: bool) -
         "finished": record.finished,
         "namespace": record.request.namespace,
         "pod": record.request.pod,
-        "node": str(record.request.node) if record.request.node else None,
+        "node": str(record.node) if record.node else None,
         "started_at": entries[0]["at"],
         "entered_at": entries[-1]["at"],
         "ended_at": entries[-1]["at"] if record.finished else None,

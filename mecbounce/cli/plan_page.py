@@ -56,7 +56,7 @@ def plan_page(
                 page += ["", Text(heading, style="bold"), table]
     asides = _table()
     for sign, style, text in _asides(found, verbose, signs):
-        _row(asides, (sign, style), text)
+        asides.add_row(Text(sign, style=style), Text(plain(text), style="" if sign == signs.good else style))
     if asides.row_count:
         page += ["", asides]
     return Group(*page)
@@ -73,6 +73,8 @@ def _verdict(found: Plan, title: str, first: str, signs: Signs) -> Table:
     if not good or found.event is not Event.CHECKS_PASSED:
         table.add_row("", Text(plain(f"{found.message} {found.advice}")))
     table.add_row("", Text(plain(f"{title}; nothing was changed" if good else title), style="dim"))
+    if found.node:
+        table.add_row("", Text(plain(f"custom resource: {found.node}"), style="dim"))
     return table
 
 

@@ -34,8 +34,8 @@ def screen(
     """
     request = record.request
     lines = [Text(heading(request, where), style="bold")]
-    if request.node is not None:
-        lines += labelled("node", str(request.node), width, LABEL // 2)
+    if record.node is not None:
+        lines += labelled("node", str(record.node), width, LABEL // 2)
     if record.old_pod is not None:
         lines += labelled("pod", _incarnations(record, signs), width, LABEL // 2)
     for label, text in about.items():

@@ -71,7 +71,8 @@ def _store(options: StatusOptions) -> FileStore:
     """Find the record of POD, or that of --state."""
     if options.state is not None:
         return FileStore(options.state)
-    store = BounceOptions(**{one.name: getattr(options, one.name) for one in fields(CommonOptions)}).asked().store
+    common = {one.name: getattr(options, one.name) for one in fields(CommonOptions)}
+    store = BounceOptions(**common, no_node=True).asked().store  # the file of the resource types is not needed
     if not store.path.exists():
         raise UsageProblem(f"no bounce of {options.pod} is recorded in {store}; if it ran with --state, give that file")
     return store

@@ -121,6 +121,8 @@ class BounceInTerminal:
         before, self.record = self.record, record
         if self._is_live:
             return
+        if record.node is not None and (before is None or before.node is None):
+            self._line(f"node {record.node}")
         if before is None or record.state is not before.state:
             limit = f", at most {record.limit:.0f} s" if record.limit is not None else ""
             self._line(f"{record.state}: {codes(record)}" if record.state is State.FAILED else f"{record.state}{limit}")

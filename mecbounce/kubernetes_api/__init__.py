@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
-from mecbounce.kubernetes_api.objects import Controller, DisruptionBudget, Host, Owner, Pod, PodEvent
+from mecbounce.kubernetes_api.objects import Controller, DisruptionBudget, Host, Owner, Pod, PodEvent, ServedType
 from mecbounce.request import NodeRef
 
 
@@ -41,7 +41,14 @@ class Cluster(Protocol):
         ...
 
     def node(self, namespace: str, ref: NodeRef) -> Mapping[str, Any]:
-        """Read the custom resource, as JSON. NotFound has `served=False` if its type is not served."""
+        """Read the custom resource, as JSON. NotFound has `served=False` if its type is not served.
+
+        The namespace is empty for a resource that is known to be cluster-scoped; otherwise that is found out.
+        """
+        ...
+
+    def type_of(self, owner: Owner) -> ServedType | None:
+        """Find the type of the object that an owner reference names; None if the API server does not serve it."""
         ...
 
     def controller(self, namespace: str, owner: Owner) -> Mapping[str, Any]:

@@ -38,7 +38,16 @@ from mecbounce.kubernetes_api import PodWatch
 from mecbounce.kubernetes_api.access import Access, access_in_cluster, access_of
 from mecbounce.kubernetes_api.answers import as_cluster_errors, error_of_answer, read_items, read_pod_list, readable
 from mecbounce.kubernetes_api.kubeconfig import Kubeconfig
-from mecbounce.kubernetes_api.objects import Controller, DisruptionBudget, Host, LabelSelector, Owner, Pod, PodEvent
+from mecbounce.kubernetes_api.objects import (
+    Controller,
+    DisruptionBudget,
+    Host,
+    LabelSelector,
+    Owner,
+    Pod,
+    PodEvent,
+    ServedType,
+)
 from mecbounce.kubernetes_api.pod_exec import EXEC_PROTOCOL, as_exec_errors, exit_code
 from mecbounce.kubernetes_api.transport import ServerClock, Wire
 from mecbounce.kubernetes_api.watch import SILENCE, WATCH_SECONDS, KubernetesPodWatch
@@ -197,6 +206,11 @@ class KubernetesCluster:
             return True if missing.served else None
         return next((served["namespaced"] for served in types if served["name"] == ref.plural), None)
 
+    def type_of(self, owner: Owner) -> ServedType | None:
+        group, _, version = owner.api_version.rpartition("/")
+        found = (served for served in self._types(group, version) if served["kind"] == owner.kind)
+        return next((ServedType(served["name"], served["namespaced"]) for served in found), None)
+
     def _near_type(self, ref: NodeRef) -> str:
         """Name the resource types that may be meant, as the end of an error: of this group and version, or others."""
         with suppress(ClusterError):
@@ -224,10 +238,10 @@ class KubernetesCluster:
         if not group and not plural:
             raise Refused(f"{owner.called} is no controller of pods")
         if not plural:  # not one of Kubernetes' own: ask for the plural
-            found = next((served for served in self._types(group, version) if served["kind"] == owner.kind), None)
+            found = self.type_of(owner)
             if found is None:
                 raise Refused(f"the API server has no resource type {owner.kind} in {owner.api_version}")
-            plural, namespaced = found["name"], found["namespaced"]
+            plural, namespaced = found
         try:
             return self._object(group, version, namespace if namespaced else "", plural, owner.name)
         except NotFound as error:

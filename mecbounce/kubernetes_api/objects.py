@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import starmap
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import AliasPath, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -71,12 +71,26 @@ class Owner(FromApi):
         return own.get((self.group, self.kind), "")
 
     @property
+    def custom(self) -> bool:
+        """True unless its type is one of Kubernetes' own: only their API groups have no dot."""
+        return "." in self.group
+
+    @property
     def called(self) -> str:
         """Its kind and name, for messages."""
         return f"{self.kind} {self.name}"
 
     def same_type(self, other: Owner) -> bool:
         return (self.group, self.kind) == (other.group, other.kind)
+
+
+class ServedType(NamedTuple):
+    """A type of objects, as the API server serves it."""
+
+    plural: str
+    """Its name in a URL, such as expressnodes."""
+    namespaced: bool
+    """False if its objects belong to no namespace."""
 
 
 class Metadata(FromApi):

@@ -53,9 +53,9 @@ def show(scenario: str, output: Output) -> int:
         status = bounce(terminal, asked)
     if status and output is Output.TEXT:
         again = f"python -m mecbounce.sandbox --scenario {scenario}"
-        print("(The embedded cluster has stopped, and its records are gone. To try these")
+        print("The embedded cluster has stopped, and its records are gone. To try these")
         print("commands, start it again and use the kubeconfig that it prints:")
-        print(f"  {again})")
+        print(f"  {again}")
     return status
 
 

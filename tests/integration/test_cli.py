@@ -78,6 +78,7 @@ def command(
 ) -> Command:
     monkeypatch.setenv("KUBECONFIG", str(sandbox.kubeconfig))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     return Command(capsys, monkeypatch)
@@ -113,20 +114,21 @@ class TestRun:
     def test_a_bounce_ends_with_0_and_tells_its_states_in_plain_lines(self, command: Command, sandbox: Sandbox) -> None:
         sandbox.add_node("mec-0")
         before = uid(sandbox)
-        assert command("run", "mec-0", "--node", NODE) == 0
+        assert command("run", "mec-0") == 0
         assert uid(sandbox) != before
         lines = [line.split("Z ", 1)[-1] for line in command.out.splitlines()]
         lines = [line for line in lines if not line.startswith("waiting, ")]
         assert lines[0] == "mec-0 in default (sandbox)"
-        assert lines[1:7] == [
+        assert lines[1:8] == [
             "INIT_CHECKS",
+            "node expressnodes.express.example.com/v1 mec-0",
             "DISABLE_PROTECTION",
             "DELETE_POD",
             "AWAIT_TERMINATION, at most 600 s",
             "AWAIT_READY, at most 600 s",
             "DONE",
         ]
-        assert lines[7].startswith("Pod mec-0 was bounced: mec-0 (")
+        assert lines[8].startswith("Pod mec-0 was bounced: mec-0 (")
         assert command.err == ""
 
     @pytest.mark.parametrize(("options", "written"), [((), 2), (("--no-events",), 0)])
@@ -146,8 +148,9 @@ class TestRun:
     def test_json_is_the_result_alone_on_standard_output(self, command: Command, sandbox: Sandbox) -> None:
         sandbox.add_node("mec-0")
         before = uid(sandbox)
-        assert command("run", "mec-0", "--node", NODE, "-o", "json") == 0
+        assert command("run", "mec-0", "-o", "json") == 0
         result = json.loads(command.out)
+        assert result["node"] == "expressnodes.express.example.com/v1 mec-0"
         assert {
             "state",
             "event",
@@ -174,6 +177,7 @@ class TestRun:
             ("down", (), 3, ""),
             ("rebuilding", (), 3, ""),
             ("rebuilding", ("--force",), 0, ""),
+            ("rebuilding", ("--no-node",), 0, ""),
             ("catch-up", (), 0, ""),
             ("no-startup-probe", ("--gitops",), 0, ""),
             ("stuck-finalizer", ("--termination-timeout", "0.3"), 4, "finalizers"),
@@ -188,7 +192,8 @@ class TestRun:
         self, command: Command, sandbox: Sandbox, name: str, options: tuple[str, ...], status: int, code: str
     ) -> None:
         SCENARIOS[name].set_up(sandbox)
-        assert command("run", "mec-0", "--node", NODE, "-o", "json", *options) == status
+        node = ("--node", NODE) if name == "down" else ()  # it has no pod, above which it could be found
+        assert command("run", "mec-0", *node, "-o", "json", *options) == status
         diagnosis = json.loads(command.out)["diagnosis"]
         assert (diagnosis["code"] if diagnosis else "") == code
         assert deletes(sandbox) == (0 if status == 3 else 1)
@@ -198,6 +203,28 @@ class TestRun:
         assert command("run", "mec-0", "--termination-timeout", "0.2s") == 4
         assert "finalizers left: express.example.com/drain" in command.out
         assert "Who must act: the owners of finalizer express.example.com/drain\n" in command.out
+
+    def test_a_teams_file_says_where_a_type_holds_its_state(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        """For a node that is found and for one that is named; a fault in the file is told before anything is asked."""
+        sandbox.add_node("mec-0")
+        sandbox.patch("expressnodes", "mec-0", {"spec": {"power": "Parked"}})
+        config = tmp_path / "config" / "mecbounce" / "config.toml"
+        config.parent.mkdir(parents=True)
+        table = '[node."expressnodes.express.example.com"]\ndesired_path = "spec.power"\n'
+        config.write_text(f'{table}down_values = ["parked"]\n')
+        for named in ((), ("--node", NODE)):
+            assert command("run", "mec-0", *named) == 3
+            assert "is meant to be down" in command.out
+            assert "change spec.power of" in command.out
+        before = len(sandbox.requests)
+        config.write_text(f'{table}down_values = "parked"\n')
+        assert command("run", "mec-0") == 2
+        where = 'node."expressnodes.express.example.com".down_values'
+        assert command.err == f'mecbounce: {config}: {where}: expected a list of texts, such as ["down"]\n'
+        assert len(sandbox.requests) == before
+        assert command("status", "mec-0") == 0
 
     def test_a_notice_is_a_line_of_its_own(self, command: Command, sandbox: Sandbox) -> None:
         SCENARIOS["catch-up"].set_up(sandbox)
@@ -690,7 +717,7 @@ class TestTyped:
             ),
             (("--force",), "--force: the unfinished bounce of mec-0 began without it"),
             (("--ready-when", "auto"), "--ready-when auto: the unfinished bounce of mec-0 began with started"),
-            (("--node", f"{NODE}9"), f"--node {NODE}9: the unfinished bounce of mec-0 began with {NODE}"),
+            (("--node", f"{NODE}9"), f"--node {NODE}9: the unfinished bounce of mec-0 began with --node {NODE}"),
         ],
     )
     def test_one_that_contradicts_is_refused_with_the_command_that_resumes(
@@ -1194,6 +1221,7 @@ class TestBadInput:
             (("mec-0", "--pod-uid", "6d0c8f5e"), "jsonpath={.metadata.uid} prints it"),
             (("mec-0", "--pod-uid", GONE.upper()), f"--pod-uid: '{GONE.upper()}' is not a whole UID"),
             (("mec-0", "--node", "a/b/c"), "--node: 'a/b/c' is not of the form"),
+            (("mec-0", "--node", NODE, "--no-node"), "--no-node: --node is given too"),
             (("mec-0", "--node", "A/v1/x/y"), "--node: group: 'A' is not a name"),
             (("mec-0", "--ready-timeout", "10x"), "--ready-timeout: '10x' is not a duration"),
             (("mec-0", "--ready-timeout", "١m"), "--ready-timeout: '١m' is not a duration"),  # noqa: RUF001 -- a digit, not ASCII's
@@ -1291,8 +1319,9 @@ class TestBadInput:
     ) -> None:
         sandbox.add_node("mec-0")
         sandbox.patch("expressnodes", "mec-0", {"status": {"state": value}}, subresource="status")
-        assert command("run", "mec-0", "--node", NODE) == 3
+        assert command("run", "mec-0") == 3
         assert "status.state holds " in command.out
+        assert "use --no-node" in command.out
         assert deletes(sandbox) == 0
 
     @pytest.mark.parametrize(
@@ -1418,15 +1447,17 @@ class TestPlan:
     def test_every_request_reads_reviews_or_runs_dry(self, command: Command, sandbox: Sandbox) -> None:
         SCENARIOS["protected"].set_up(sandbox)
         before = sandbox.get("pods", "mec-0"), sandbox.get("expressnodes", "mec-0")
-        assert command("plan", "mec-0", "--node", NODE, "--protection-annotation", f"{PROTECTION}=disabled") == 0
+        assert command("plan", "mec-0", "--protection-annotation", f"{PROTECTION}=disabled") == 0
         assert command.out.startswith("✔ A bounce would proceed.\n")
+        assert "custom resource: expressnodes.express.example.com/v1 mec-0\n" in command.out
         assert "pod exists, it has an owner that recreates it, node is not rebuilding\n" in command.out
         assert uid(sandbox) in command.out
         assert (sandbox.get("pods", "mec-0"), sandbox.get("expressnodes", "mec-0")) == before
         asked = [(one.verb, one.path.rpartition("/")[2]) for one in sandbox.requests]
         assert asked == [
-            ("get", "mec-0"),
             ("list", "pods"),
+            ("get", "v1"),  # the type of its custom resource
+            ("get", "mec-0"),
             *[("create", "selfsubjectaccessreviews")] * 8,
             ("delete", "mec-0"),  # dry, or the pod's metadata would tell
             ("get", "poddisruptionbudgets"),  # policy/v1, which a server of 1.20 has not
@@ -1676,5 +1707,5 @@ def test_a_demo_that_is_interrupted_does_not_say_that_it_can_be_run_again() -> N
             assert running.poll() is None
         running.send_signal(signal.SIGTERM)
         assert running.wait(PATIENCE) == 75
-        assert "(The embedded cluster has stopped, and its records are gone." in running.stdout.read()
+        assert "The embedded cluster has stopped, and its records are gone." in running.stdout.read()
         assert running.stderr.read() == ""

@@ -63,6 +63,8 @@ class TestRequests:
         self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str
     ) -> None:
         kubernetes.node("default", NODE)
+        owner = Owner(api_version="express.example.com/v1", kind="ExpressNode", name="mec-0", uid="any")
+        assert kubernetes.type_of(owner) == ("expressnodes", True)
         kubernetes.pods("default", "mec-0")
         kubernetes.selected_pods("default", "app=mec")
         kubernetes.namespaces()
@@ -71,10 +73,17 @@ class TestRequests:
         kubernetes.events("default", uid)
         kubernetes.tell("default", event_about(uid))
         assert [one.verb for one in sandbox.requests] == [
-            *("get", "list", "list", "list"),
+            *("get", "get", "list", "list", "list"),
             *("delete", "get", "list", "create"),
         ]
         assert {one.user_agent for one in sandbox.requests} == {f"mecbounce/{version('mecbounce')}"}
+
+    @pytest.mark.parametrize(
+        "change", [{"kind": "Lost"}, {"api_version": "express.example.com/v2"}, {"api_version": "lost.example.com/v1"}]
+    )
+    def test_a_type_that_is_not_served_is_none(self, kubernetes: KubernetesCluster, change: dict[str, str]) -> None:
+        owner = Owner(api_version="express.example.com/v1", kind="ExpressNode", name="mec-0", uid="any")
+        assert kubernetes.type_of(owner.model_copy(update=change)) is None
 
     def test_a_custom_resource_comes_as_json(self, kubernetes: KubernetesCluster, uid: str) -> None:
         assert kubernetes.node("default", NODE)["spec"]["state"] == "up"
@@ -703,6 +712,21 @@ class TestWholeBounce:
         sandbox.wait_for(are_ready)
         return sorted(pod.name for pod in found)
 
+    def test_a_node_that_is_found_takes_one_more(
+        self, sandbox: Sandbox, kubernetes: KubernetesCluster, uid: str
+    ) -> None:
+        """Six, with the protection's: its type is asked for. One that is to be asked for nothing is not read."""
+        sandbox.patch("pods", "mec-0", {"metadata": {"annotations": {"example.com/protected": "on"}}})
+        protection = AnnotationProtection(kubernetes, "example.com/protected", "off")
+        result = self.bounce(sandbox, request(node="auto"), protection=protection, events=False)
+        assert (result.state, result.node) == (State.DONE, str(NODE))
+        assert [(one.verb, one.path.rpartition("/")[2]) for one in sandbox.requests if one.verb == "get"] == [
+            ("get", "v1"),
+            ("get", "mec-0"),
+        ]
+        assert len(sandbox.requests) == 6
+        assert uid
+
     def test_a_generated_name_takes_two_more(self, sandbox: Sandbox) -> None:
         """A list of all pods beside that of its name, and one right before the DELETE."""
         names = self.two_of_a_kind(sandbox)
@@ -713,7 +737,7 @@ class TestWholeBounce:
         assert sorted(one.verb for one in sandbox.requests[before:]) == ["delete", "list", "list", "list", "watch"]
 
     def test_the_most_that_it_takes_without_trouble(self, sandbox: Sandbox, kubernetes: KubernetesCluster) -> None:
-        """Seven for a generated name with a custom resource and an annotation; one for the controller in between."""
+        """Eight for a generated name with a resource to be found and an annotation; one for the controller between."""
         sandbox.add_node("mec-0")
         node = sandbox.get("expressnodes", "mec-0")
         assert node is not None
@@ -721,11 +745,11 @@ class TestWholeBounce:
         names = self.two_of_a_kind(sandbox, {"apiVersion": node["apiVersion"], "kind": node["kind"], **owner})
         before = len(sandbox.requests)
         protection = AnnotationProtection(kubernetes, "example.com/protected", "off")
-        result = self.bounce(sandbox, request(pod=names[-1]), protection=protection, events=False)
+        result = self.bounce(sandbox, request(pod=names[-1], node="auto"), protection=protection, events=False)
         assert (result.state, result.notices) == (State.DONE, ())
         asked = [(one.verb, one.path.partition("/default/")[2].partition("/")[0]) for one in sandbox.requests[before:]]
         assert sorted(map(" ".join, asked)) == [
-            *("delete pods", "get expressnodes", "get replicasets"),
+            *("delete pods", "get ", "get expressnodes", "get replicasets"),  # the one without a namespace: its type
             *("list pods", "list pods", "list pods", "patch pods", "watch pods"),
         ]
 

@@ -34,12 +34,13 @@ from mecbounce import cli, errors
 from mecbounce import next_commands as following
 from mecbounce.cli import pages
 from mecbounce.cli.commands import app
+from mecbounce.cli.config_file import node_types
 from mecbounce.cli.exits import ExitStatus
 from mecbounce.codes import DiagnosisCode
 from mecbounce.kubernetes_api import credentials, transport
 from mecbounce.machine import TRANSITIONS, Event, State
 from mecbounce.record import BounceRecord
-from mecbounce.request import BounceRequest, NodeRef, Timeouts
+from mecbounce.request import BounceRequest, NodeFields, NodeRef, Timeouts
 from mecbounce.result import BounceResult
 from mecbounce.sandbox import Sandbox
 from mecbounce.sandbox.fixture import marked_sandbox
@@ -55,7 +56,8 @@ DOCUMENTS = {
     )
 }
 PACKAGE = ROOT / "mecbounce"
-LANGUAGES = {"python", "console", "yaml", "json", "mermaid", "text"}  # diagrams: test_diagram.py; text is no code
+# Diagrams: test_diagram.py; text is no code.
+LANGUAGES = {"python", "console", "yaml", "json", "toml", "mermaid", "text"}
 COMMAND: Any = get_command(app)
 MODELS: dict[str, type[BaseModel]] = {"": BounceRequest, "node.": NodeRef, "timeouts.": Timeouts}
 
@@ -290,6 +292,17 @@ def test_kubectl_has_the_subcommands_and_options_that_are_shown() -> None:
 @cache
 def kubectl(*words: str) -> str:
     return subprocess.run(["kubectl", *words], check=True, capture_output=True, text=True).stdout  # noqa: S607 -- the reader's own
+
+
+def test_the_configuration_file_that_is_shown_says_the_defaults(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (block,) = blocks("configuration.md", "toml")
+    (tmp_path / "mecbounce").mkdir()
+    (tmp_path / "mecbounce" / "config.toml").write_text(block.text)
+    assert node_types() == {NODE.type_name: NodeFields()}
+    assert all(f"\n{name} = " in block.text for name in NodeFields.model_fields)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

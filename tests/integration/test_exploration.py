@@ -21,7 +21,7 @@ from sampling import forms, sampled
 
 from mecbounce.cli.exits import exit_status
 from mecbounce.errors import AccessDenied, Conflict, NotFound, Refused, Unreachable
-from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
+from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent, ServedType
 from mecbounce.machine import BEFORE_DELETION, TRANSITIONS, WAITING, Event, State, Transition
 from mecbounce.record import BounceRecord, Protection
 from mecbounce.request import BounceRequest, NodeRef
@@ -56,6 +56,9 @@ WRITING = (State.DISABLE_PROTECTION, State.DELETE_POD)
 OF_READS = (Fault.NONE, Fault.LOST_BEFORE, Fault.DENIED)
 LONGEST = 28  # steps to the end for a runner that calls seldom: each expired intent costs three, and then lives longer
 MOST_EXPIRIES = 1  # that are told apart: after more of them a bounce goes on as after one
+
+
+MADE_BY = {"ExpressNode": "express.example.com/v1", "Job": "batch/v1"}  # apiVersions
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class Model:
             ready=self.life in (Life.PRESENT, Life.STARTED),
             deleted=30 if self.life is Life.TERMINATING else None,
             container={"startupProbe": {"periodSeconds": 1}} if self.probed else {},
-            owner=owner | {"apiVersion": "batch/v1" if self.maker == "Job" else ""} if self.maker else None,
+            owner=owner | {"apiVersion": MADE_BY.get(self.maker, "v1")} if self.maker else None,
             metadata={"generateName": "mec-"} if self.ended else {},
             status={"phase": "Failed"} if self.ended else {},
         )
@@ -139,6 +142,10 @@ class Asked:
         if found is None:
             raise NotFound("no such resource", served=self.model.served)
         return found
+
+    def type_of(self, owner: Owner) -> ServedType | None:
+        served: ServedType | None = self._answer(lambda: ServedType(f"{owner.kind.lower()}s", namespaced=True))
+        return served
 
     def pods(self, namespace: str, name: str | None = None) -> tuple[Pod, ...]:  # noqa: ARG002 -- a Cluster
         pods: tuple[Pod, ...] = self._answer(lambda: self.model.pods)
@@ -206,7 +213,7 @@ class Place:
         return (
             record.state,
             (record.path[-1].event, record.deletion_was_possible) if record.finished else None,
-            record.request.force if asking else None,
+            (record.request.force, record.request.node == "auto", record.node) if asking else None,
             record.old_pod.uid if record.old_pod else record.request.pod_uid,
             record.new_pod and record.new_pod.uid,
             record.deadline_from_start,
@@ -290,7 +297,12 @@ def beginnings() -> Iterator[Place]:
         {"spec": {"state": "up"}, "status": {"state": "rebuilding"}},
         {"spec": {"state": 1}},
         {"metadata": {"deletionTimestamp": "2026-01-01T12:00:00Z"}, "spec": {"state": "up"}},
-        {"kind": "ExpressNode", "metadata": {"uid": "owner-2"}, "spec": {"state": "up"}},
+        {
+            "apiVersion": "express.example.com/v1",
+            "kind": "ExpressNode",
+            "metadata": {"uid": "owner-2"},
+            "spec": {"state": "up"},
+        },
         None,
     )
     for asked in requests.values():
@@ -302,6 +314,8 @@ def beginnings() -> Iterator[Place]:
         yield _beginning(asked, Model(probed=False))
     for refused in (Model(maker="Node"), Model(maker="Job"), Model(ended=True), Model(resource=None, served=False)):
         yield _beginning(request(), refused)
+    for resource in ({"spec": {"state": "up"}}, {"spec": {"state": 1}}, None):
+        yield _beginning(request(node="auto"), Model(resource=resource, probed=False))
     for protection in ("on", "off"):
         yield _beginning(request(), Model(protection=protection))
 

@@ -269,6 +269,19 @@ class TestCompletion:
         sandbox.forbid("*", "*")
         assert offered("") == offered("-n", "") == [":4"]
 
+    def test_after_status_they_are_those_of_which_a_bounce_is_recorded(
+        self, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The API server is not asked: the pod may have gone."""
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        for pod in ("mec-0", "web-0"):
+            record = begin(request(pod=pod, node=None), NOW)
+            FileStore(default_record(cluster_of(None, None), "default", pod)).save(record)
+        group: Any = get_command(commands.app)
+        context = group.commands["status"].make_context("status", [], resilient_parsing=True)
+        assert sorted(completion.completion(completion.bounced_pods)(context, "")) == ["mec-0", "web-0"]
+        assert sandbox.requests == ()
+
     def test_an_answer_that_is_late_is_not_waited_for(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from mecbounce import (
     AnnotationProtection,
@@ -59,7 +59,8 @@ def asks() -> BounceRequest:
         ready_when=ReadyWhen.STARTED,
     )
     assert_type(request.namespace, str)
-    assert_type(request.node, NodeRef | None)
+    assert_type(request.node, NodeRef | Literal["auto"] | None)
+    assert_type(request.given_node, NodeRef | None)
     assert_type(request.timeouts.ready, float | None)
     assert_type(request.timeouts.api, float)
     assert_type(request.is_k8s_gitops(), bool)

@@ -27,6 +27,9 @@ RENAME = (
 )
 WAIT_ON = "the bounce only waits for a replacement of that name."
 WAIT_FOR_ITS_OWN = "the bounce only waits for its replacement."
+NOT_MADE = "If the name or the namespace is wrong, correct it. If not, whatever makes the pod has not made it."
+SKIP = "To bounce the pod whatever its resource says, use --no-node."
+IN_FILE = '[node."expressnodes.express.example.com"] of mecbounce\'s config.toml'
 SHOULD_HAVE = "should have made it: look at its log and Events. If the name or the namespace is wrong, correct it."
 
 TO_AN_END = (
@@ -35,6 +38,7 @@ TO_AN_END = (
 )
 
 ORDER = [
+    ("node_unasked", None),
     ("node_unserved", Event.NODE_UNSERVED),
     ("node_missing", Event.NODE_MISSING),
     ("node_unreadable", Event.NODE_UNREADABLE),
@@ -77,6 +81,7 @@ NODES = {
 
 # For each check, facts that make its statement untrue and every earlier one true.
 UNTRUE: dict[str, dict[str, Any]] = {
+    "node_unasked": {"search": True, "found": None, "unasked": "StatefulSet mec could not be read: forbidden"},
     "node_unserved": {"missing": "The API server does not serve it", "served": False},
     "node_missing": {"missing": f"{REF} not found"},
     "node_unreadable": {"unreadable": "spec.state holds a number, expected text"},
@@ -99,13 +104,18 @@ UNTRUE: dict[str, dict[str, Any]] = {
 }
 
 
-SEEN = ("node", "missing", "served", "unreadable", "pod", "above", "unread", "pinned_uid", "terms")
+SEEN = ("node", "missing", "served", "unreadable", "pod", "above", "unread", "pinned_uid", "terms", "found", "unasked")
 
 
 def facts(**given: Any) -> Facts:
-    """Give the facts of a sound bounce, but for what is given: fields of the facts, or of the request."""
+    """Give the facts of a sound bounce, but for what is given: fields of the facts, or of the request.
+
+    `search`: the request names no node, but wants it to be found.
+    """
     seen: dict[str, Any] = {"node": UP, "pod": pod()}
     seen |= {name: given.pop(name) for name in SEEN if name in given}
+    if given.pop("search", False):
+        seen, given = {"found": NODE} | seen, {"node": "auto"} | given
     return Facts(request(**given), **seen)
 
 
@@ -166,7 +176,7 @@ def test_force_counts_for_these_alone() -> None:
 def test_a_sound_node_and_pod_pass_every_check() -> None:
     verdict = judge(facts())
     assert (Event.CHECKS_PASSED, "All checks passed.", "") == (verdict.event, verdict.message, verdict.advice)
-    asked = [code for code, _ in ORDER if code != "already_replaced"]  # of no incarnation in particular
+    asked = [code for code, _ in ORDER if code not in ("node_unasked", "already_replaced")]
     assert asked == [finding.code for finding in verdict.findings]
     assert {(True, False, "")} == {(finding.holds, finding.ends, finding.notice) for finding in verdict.findings}
 
@@ -478,8 +488,12 @@ def test_of_a_generated_name_that_has_gone_it_says_what_waiting_can_not_find(
 
 @pytest.mark.parametrize(
     ("unasked", "given"),
-    [({"already_replaced"}, {"pod_uid": None}), (NODES, {"node": None})],
-    ids=["no_uid", "no_node"],
+    [
+        ({"already_replaced", "node_unasked"}, {"pod_uid": None}),
+        (NODES | {"node_unasked"}, {"node": None}),
+        (NODES, {"node": "auto"}),
+    ],
+    ids=["no_uid", "no_node", "none_found"],
 )
 def test_what_the_request_gives_no_hold_for_is_not_asked(unasked: set[str], given: dict[str, Any]) -> None:
     verdict = judge(Facts(request(**{"pod_uid": "uid-1"} | given), pod=pod()))
@@ -489,6 +503,95 @@ def test_what_the_request_gives_no_hold_for_is_not_asked(unasked: set[str], give
 def test_without_a_resource_it_does_not_say_that_all_passed() -> None:
     verdict = judge(Facts(request(node=None), pod=pod()))
     assert "All checks passed that can be asked without a custom resource (node)." == verdict.message
+
+
+class TestNodeThatWasFound:
+    """Its resource is judged as if it had been given, but for what only a person can mean."""
+
+    @pytest.mark.parametrize(
+        "code", [code for code, event in ORDER if code in NODES and event not in (None, Event.NODE_UNSERVED)]
+    )
+    def test_it_is_judged_as_if_it_had_been_given(self, code: str) -> None:
+        given, found = judge(facts(**UNTRUE[code])), judge(facts(**UNTRUE[code], search=True))
+        assert (given.event, given.findings[-1].code) == (found.event, found.findings[-1].code) == (code, code)
+        assert REF in found.message
+
+    def test_a_yes_to_a_check_that_was_not_made_is_told_with_what_to_do(self) -> None:
+        verdict = judge(facts(**UNTRUE["node_unasked"], terms=COMMAND))
+        told = (
+            "Not checked: whether the node is down, is being deleted or is rebuilding (StatefulSet mec could not be "
+            "read: forbidden). Name its custom resource with --node GROUP/VERSION/PLURAL/NAME, or use --no-node if "
+            "none is to be checked."
+        )
+        passed = "All checks passed that can be asked without a custom resource (node)."
+        assert (verdict.event, verdict.message) == (Event.CHECKS_PASSED, passed)
+        assert {"node_unasked": told} == notices(verdict)
+        task = notices(judge(facts(**UNTRUE["node_unasked"])))["node_unasked"]
+        assert "with node=NodeRef(...), or use node=None if" in task
+
+    def test_what_could_not_be_read_is_not_judged(self) -> None:
+        verdict = judge(facts(search=True, unasked="it is forbidden", node=None))
+        assert "(it is forbidden). See that it can be read, or use node=None if" in notices(verdict)["node_unasked"]
+        assert NODES == {check.code for check in CHECKS} - {one.code for one in verdict.findings} - {"already_replaced"}
+
+    def test_where_only_kubernetes_own_controllers_are_above_nothing_is_missed(self) -> None:
+        verdict = judge(facts(search=True, found=None, node=None))
+        told = "All checks passed; no custom resource controls the pod."
+        assert (told, {}) == (verdict.message, notices(verdict))
+
+    @pytest.mark.parametrize(("desired", "asked"), [("up", True), (None, False)])
+    def test_that_it_does_not_say_what_is_wanted_of_it_is_nothing_to_tell(
+        self, desired: str | None, asked: bool
+    ) -> None:
+        """Nor is it said that it is meant to be up."""
+        verdict = judge(facts(search=True, node=Node(desired=desired, activity="running")))
+        assert {} == notices(verdict)
+        assert asked is ("node_silent" in {finding.code for finding in verdict.findings})
+
+    @pytest.mark.parametrize(("search", "expected"), [(True, Event.POD_OF_JOB), (False, Event.CHECKS_PASSED)])
+    def test_only_a_person_can_say_that_its_operator_recreates_what_runs_until_it_is_done(
+        self, search: bool, expected: Event
+    ) -> None:
+        """A step of a workflow is controlled by a custom resource too, and is not made again."""
+        step = pod(owner=WORKFLOW, spec={"restartPolicy": "Never"})
+        node = Node(desired="up", reference=Owner.model_validate(WORKFLOW))
+        assert expected is judge(facts(search=search, node=node, pod=step)).event
+
+    @pytest.mark.parametrize(
+        ("code", "message", "advice"),
+        [
+            (
+                "node_missing",
+                f"The pod is made from {REF}, which does not exist. Nothing was changed.",
+                f"Its pod would not be recreated. If the node is still wanted, create that resource again. {SKIP}",
+            ),
+            (
+                "node_unreadable",
+                f"{REF}: spec.state holds a number, expected text. Nothing was changed.",
+                f"Say in {IN_FILE} which fields hold its state. {SKIP}",
+            ),
+            (
+                "pod_foreign",
+                f"{POD} is made from ExpressNode mec-0 (owner-1), not from {REF}. Nothing was changed.",
+                "That resource was recreated under its name: its operator must replace the pod.",
+            ),
+        ],
+    )
+    def test_the_advice_is_for_somebody_who_has_not_named_it(self, code: str, message: str, advice: str) -> None:
+        verdict = judge(facts(**UNTRUE[code], search=True, terms=COMMAND))
+        assert (message, advice) == (verdict.message, verdict.advice)
+
+    def test_for_a_task_the_advice_names_fields_of_its_request(self) -> None:
+        advice = judge(facts(**UNTRUE["node_unreadable"], search=True)).advice
+        assert 'Say in node_types["expressnodes.express.example.com"] which' in advice
+        assert advice.endswith("use node=None.")
+
+    def test_without_a_pod_its_resource_is_asked_for(self) -> None:
+        verdict = judge(facts(search=True, found=None, node=None, pod=None, terms=COMMAND))
+        asked = (
+            " To see whether it is meant to be down, name its custom resource with --node GROUP/VERSION/PLURAL/NAME."
+        )
+        assert (Event.POD_MISSING, f"{NOT_MADE}{asked}") == (verdict.event, verdict.advice)
 
 
 def test_force_may_go_past_two_checks_with_a_notice_each() -> None:

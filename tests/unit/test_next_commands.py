@@ -129,7 +129,7 @@ class TestNextCommand:
     ) -> None:
         """A bare `mecbounce run` would find no record there, and delete the late replacement."""
         old = OLD.model_copy(update={"generated_name": generated})
-        ended = failed(event, code, old_pod=old, request=request(node=None))
+        ended = failed(event, code, old_pod=old, request=request(node="auto"))
         ended = ended.model_copy(update={"deadline": ended.path[-2].at + timedelta(seconds=600)})
         assert commands(ended, Given())[-1].startswith(expected)
         assert "0m" in commands(ended, Given())[-1] or "--watch" in expected
@@ -196,6 +196,18 @@ class TestNextCommand:
         ]
         assert "Deadline: 2026-01-01 12:10:31 UTC\n" in pages.ending(waiting, Given(), PIPED).plain
 
+    def test_a_node_is_named_where_it_was_given_and_where_no_pod_may_be_left_to_find_it_by(self) -> None:
+        asked = request(node="auto")
+        found = failed(Event.NOT_RECREATED, "unknown", request=asked, found_node=NODE)
+        named = "--node express.example.com/v1/expressnodes/mec-0"
+        assert f"mecbounce run mec-0 -n default {named} --pod-uid {OLD_UID}" in commands(found, Given())
+        assert commands(record(*PATH, request=asked, found_node=NODE), Given()) == ["mecbounce run mec-0 -n default"]
+        without = record(*PATH, request=request(node=None))
+        assert commands(without, Given()) == ["mecbounce run mec-0 -n default --no-node"]
+        assert commands(without) == ["mecbounce run mec-0 -n default"]  # its record knows
+        looked = commands(failed(Event.NODE_DOWN, request=asked, found_node=NODE))
+        assert looked == ["kubectl get expressnodes.v1.express.example.com/mec-0 -n default -o yaml"]
+
     def test_a_success_has_none(self) -> None:
         assert commands(record(*PATH, DONE)) == []
 
@@ -204,7 +216,9 @@ class TestNextCommand:
         assert commands(failed(Event.TERMINATION_TIMEOUT, "host_lost", old_pod=old))[0].startswith("kubectl get events")
 
     @pytest.mark.parametrize("pod_uid", [None, OLD_UID])
-    @pytest.mark.parametrize("asked", [request(node=None), REQUEST], ids=["least", "most"])
+    @pytest.mark.parametrize(
+        "asked", [request(node="auto"), request(node=None), REQUEST], ids=["least", "none", "most"]
+    )
     def test_of_ours_each_is_one_that_the_command_takes_and_keeps_the_incarnation_that_was_asked_for(
         self, asked: BounceRequest, pod_uid: str | None
     ) -> None:

@@ -7,7 +7,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from builders import STARTUP_PROBE, pod, request
+from builders import NODE, NOW, OPERATOR, STARTUP_PROBE, pod, request
 from fakes import FakeClock, FakeCluster
 from rich.console import Console
 
@@ -21,6 +21,7 @@ from mecbounce.planning import Plan, plan
 from mecbounce.protection import AnnotationProtection
 from mecbounce.record import PinnedPod
 from mecbounce.request import BounceRequest
+from mecbounce.task import begin
 
 SLOW = {"startupProbe": {"periodSeconds": 30, "failureThreshold": 60}}
 SLOW_SUM = "container app's startup probe allows 60 × 30 s + 30 s = 1,830 s"  # noqa: RUF001 -- a product
@@ -76,7 +77,7 @@ class TestPlan:
     def test_its_json_has_these_keys(self) -> None:
         found = json.loads(plan(request(), cluster()).model_dump_json())
         assert list(found) == [
-            *("goes_on", "event", "message", "advice", "checks", "pod", "writes", "dry_run", "refused"),
+            *("goes_on", "event", "message", "advice", "node", "checks", "pod", "writes", "dry_run", "refused"),
             *("termination", "ready", "rights", "eviction", "disruption_budgets", "notices"),
         ]
         assert set(found["checks"][0]) == {"code", "statement", "holds", "ends", "notice"}
@@ -232,7 +233,8 @@ class TestRights:
         """Its generated name has gone: without that pin the right to list all pods would not be asked for."""
         asked = FakeCluster(FakeClock())
         old = PinnedPod.of(pod(), []).model_copy(update={"generated_name": True})
-        found = plan(request(node=None, pod_uid="uid-1"), asked, pinned=old, events=False)
+        waiting = begin(request(node=None), NOW).model_copy(update={"old_pod": old, "waits_on": "b-0"})
+        found = plan(request(node=None, pod_uid="uid-1"), asked, record=waiting, events=False)
         assert (found.goes_on, found.event, found.writes) == (True, Event.ALREADY_REPLACED, ())
         assert "only waits for its replacement" in found.message
         assert "may list pods of default/*" in asked.calls
@@ -242,6 +244,51 @@ class TestRights:
         plan(request(), asked)
         assert {"may list pods of default/*", "may watch pods of default/*"} <= set(asked.calls)
         assert "may delete pods of default/mec-0" in asked.calls
+
+
+class TestNodeThatIsFound:
+    EXPRESS_NODE = OPERATOR | {"apiVersion": "express.example.com/v1"}
+
+    def planned(self, asked: FakeCluster) -> Plan:
+        return plan(request(node="auto"), asked)
+
+    def test_is_named_and_its_right_is_asked_for(self) -> None:
+        asked = cluster(owner=self.EXPRESS_NODE)
+        found = self.planned(asked)
+        looks = ["pods default/mec-0", "type of express.example.com/v1/ExpressNode", "node"]
+        assert asked.calls[: len(looks) + len(RIGHTS)] == [*looks, *RIGHTS]
+        assert (found.goes_on, found.node) == (True, str(NODE))
+        assert f"custom resource: {NODE}" in page(found)
+
+    def test_may_be_forbidden_to_read(self) -> None:
+        """A bounce goes on, so a plan does."""
+        asked = cluster(owner=self.EXPRESS_NODE)
+        asked.faults = [None, None, AccessDenied("no right")]
+        asked.denied = {"get expressnodes"}
+        found = self.planned(asked)
+        assert (found.goes_on, found.node) == (True, None)
+        lost = (
+            "No right to get expressnodes.express.example.com: whether the node is down or rebuilding is not checked."
+        )
+        assert found.notices == (lost,)
+        assert "custom resource:" not in page(found)
+
+    def test_needs_the_rights_to_read_the_controllers_below_it(self) -> None:
+        """Each of Kubernetes' own, and what is lost without it; without a search, a diagnosis alone says less."""
+        sets = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "rs", "controller": True}
+        deployment = sets | {"kind": "Deployment", "name": "mec", "uid": "dep"}
+        asked = cluster(owner=sets)
+        asked.controllers["rs"] = {**sets, "metadata": {**sets, "ownerReferences": [deployment]}}
+        less = "the diagnosis of a failure says less"
+        lost = f"whether the node is down or rebuilding is not checked, and {less}"
+        ours = {(str(one), one.name): one.otherwise for one in self.planned(asked).rights if one.group == "apps"}
+        assert ours == {
+            ("get replicasets.apps", "rs"): lost,
+            ("list replicasets.apps", ""): less,
+            ("get deployments.apps", "mec"): lost,
+        }
+        rights = plan(request(node=None), asked).rights
+        assert {one.otherwise for one in rights if one.group == "apps"} == {less}
 
 
 class TestWrites:
@@ -357,6 +404,7 @@ class TestPage:
         assert lines == [
             "✔ A bounce would proceed.",
             "  mec-0 in default (sandbox); nothing was changed",
+            f"  custom resource: {NODE}",
             "",
             "It would",
             "  POST    pod mec-0: Kubernetes Event Bouncing",

@@ -628,11 +628,24 @@ def test_a_daemon_sets_pod_whose_kubernetes_node_is_not_known_is_replaced_on_any
         ({"namespace": "b"}, {"namespace": "c"}, ("request.namespace", "b", "c")),
         ({"pod": "mec-1"}, {"pod": "mec-2"}, ("request.pod", "mec-1", "mec-2")),
         ({"node": None}, {}, ("request.node", "no node", str(NODE))),
+        ({}, {"node": None}, ("request.node", str(NODE), "no node")),
+        ({"node": "auto"}, {}, ("request.node", "a node to be found", str(NODE))),
+        ({"node": "auto"}, {"node": None}, ("request.node", "a node to be found", "no node")),
         ({}, {"pod_uid": "2"}, ("request.pod_uid", "whichever incarnation it finds", "2")),
         ({"pod_uid": "1"}, {"pod_uid": "2"}, ("request.pod_uid", "1", "2")),
         ({"server": "https://a"}, {"server": "https://b"}, ("server", "https://a", "https://b")),
     ],
-    ids=["namespace", "pod", "node", "an_incarnation", "another_incarnation", "server"],
+    ids=[
+        "namespace",
+        "pod",
+        "node",
+        "no_node",
+        "to_be_found",
+        "not_to_be_found",
+        "an_incarnation",
+        "another_incarnation",
+        "server",
+    ],
 )
 def test_the_record_of_another_bounce_is_refused_with_what_differs(
     theirs: dict[str, Any], mine: dict[str, Any], differ: tuple[str, str, str]
@@ -675,6 +688,34 @@ def test_a_name_is_guessed_to_be_generated_only_of_a_pod_that_was_never_seen(old
     path = passages((State.AWAIT_READY, Event.ALREADY_REPLACED, 1))
     asked = request(pod="mec-x4k2p", node=None)
     assert record(path=path, old_pod=old, request=asked).by_other_name is guessed
+
+
+@pytest.mark.parametrize("theirs", [{}, {"node": None}, {"node": "auto"}])
+def test_a_request_that_leaves_its_node_to_be_found_goes_on_with_the_node_of_the_record(theirs: dict[str, Any]) -> None:
+    """A record of 0.2.0 has none, where none was given."""
+    refuse_other_bounce(record(request=request(**theirs)), request(node="auto"), "bounce.json")
+
+
+def test_a_node_that_was_found_may_be_named_later_and_no_other() -> None:
+    saved = record(request=request(node="auto"), found_node=NODE)
+    refuse_other_bounce(saved, request(node=NODE), "bounce.json")
+    with pytest.raises(ForeignRecord, match=f"the record is of {NODE}, this bounce is of .* mec-1"):
+        refuse_other_bounce(saved, request(node=NODE.model_copy(update={"name": "mec-1"})), "bounce.json")
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "expected"), [(NODE, None, NODE), ("auto", NODE, NODE), ("auto", None, None), (None, None, None)]
+)
+def test_the_node_is_the_one_that_was_given_or_found(asked: Any, found: Any, expected: Any) -> None:
+    assert expected == record(request=request(node=asked), found_node=found).node
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_record_of_an_older_mecbounce_without_a_node_stays_without_one(version: int) -> None:
+    saved = record(request=request(node=None)).model_dump(mode="json", exclude={"found_node"})
+    del saved["request"]["node_types"]
+    read = BounceRecord.model_validate(saved | {"schema_version": version})
+    assert (read.request.node, read.node) == (None, None)
 
 
 @pytest.mark.parametrize(("theirs", "mine"), [("", "https://a"), ("https://a", ""), ("https://a", "https://a")])

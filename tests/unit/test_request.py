@@ -9,7 +9,7 @@ from builders import (
     request,
 )
 
-from mecbounce.request import BounceRequest, ClusterType, NodeRef, ReadyWhen, Timeouts
+from mecbounce.request import BounceRequest, ClusterType, NodeFields, NodeRef, ReadyWhen, Timeouts
 
 WEEK = 7 * 24 * 3600.0
 
@@ -17,7 +17,7 @@ WEEK = 7 * 24 * 3600.0
 class TestRequest:
     def test_asks_for_little_unless_told(self) -> None:
         asked = BounceRequest(namespace="mec", pod="mec-0")
-        assert (None, ClusterType.K8S, False, None, ReadyWhen.AUTO) == (
+        assert ("auto", ClusterType.K8S, False, None, ReadyWhen.AUTO) == (
             asked.node,
             asked.cluster_type,
             asked.force,
@@ -25,6 +25,36 @@ class TestRequest:
             asked.ready_when,
         )
         assert Timeouts(termination=None, ready=None, api=30.0) == asked.timeouts
+        assert ({}, None) == (asked.node_types, asked.given_node)
+
+    @pytest.mark.parametrize(
+        ("value", "field", "fault"),
+        [
+            ({"group": "example.com", "version": "v1", "plural": "Nodes", "name": "a"}, "node.plural", "is not a name"),
+            ({"group": "example.com"}, "node.version", "Field required"),
+            ("mec-0", "node", "expected a NodeRef, 'auto' or None"),
+            (7, "node", "expected a NodeRef, 'auto' or None"),
+        ],
+    )
+    def test_a_node_that_can_not_be_used_is_named_by_its_field(self, value: object, field: str, fault: str) -> None:
+        (found, message), *_ = faults(BounceRequest, request().model_dump() | {"node": value})
+        assert (field, True) == (found, fault in message)
+
+    @pytest.mark.parametrize("node", [NODE, "auto", None])
+    def test_its_node_is_kept_in_json(self, node: object) -> None:
+        asked = request(node=node)
+        assert asked == BounceRequest.model_validate_json(asked.model_dump_json())
+        assert asked.given_node == (node if node is NODE else None)
+
+    def test_the_fields_of_a_type_are_kept_by_its_plural_and_group(self) -> None:
+        asked = request(node="auto", node_types={"kafkas.kafka.strimzi.io": {"down_values": ["Paused"]}})
+        assert NodeFields(down_values=frozenset({"paused"})) == asked.node_types["kafkas.kafka.strimzi.io"]
+        assert asked == BounceRequest.model_validate_json(asked.model_dump_json())
+
+    @pytest.mark.parametrize("name", ["expressnodes", "Kafkas.strimzi.io", "", "kafkas."])
+    def test_a_type_without_a_group_is_refused(self, name: str) -> None:
+        ((_, message),) = faults(BounceRequest, request().model_dump() | {"node_types": {name: {}}})
+        assert "is not a plural and its group" in message
 
     @pytest.mark.parametrize(("kind", "expected"), [("k8s", False), ("k8s_gitops", True)])
     def test_answers_whether_the_cluster_is_run_from_git(self, kind: str, expected: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .things import Things, of
-from .wire import JSON, MERGE, Api, Json
+from .wire import JSON, MERGE, NOBODY, Api, Json
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
@@ -326,6 +326,14 @@ def test_the_types_are_listed(api: Api, path: str, resources: dict[str, str]) ->
         answer["groupVersion"],
     )
     assert resources.items() <= {each["name"]: each["kind"] for each in answer["resources"]}.items()
+
+
+def test_a_kind_tells_its_plural_even_to_somebody_without_rights(api: Api) -> None:
+    """Its subresources are of the same kind, with a slash in their names."""
+    answer = api.ask("GET", "/apis/express.example.com/v1", headers={"Impersonate-User": NOBODY})
+    named = [each["name"] for each in answer["resources"] if each["kind"] == "ExpressNode"]
+    assert (200, ["expressnodes"]) == (answer.status, [name for name in named if "/" not in name])
+    assert "expressnodes/status" in named
 
 
 def test_pods_are_listed_with_their_short_name_and_verbs(api: Api) -> None:

@@ -26,6 +26,7 @@ from mecbounce.machine import Event, State
 from mecbounce.planning import plan
 from mecbounce.protection import AnnotationProtection
 from mecbounce.record import BounceRecord, PinnedPod, StateEntry
+from mecbounce.request import BounceRequest
 from mecbounce.task import advance, begin
 
 
@@ -200,9 +201,12 @@ def answers(*parts: str) -> st.SearchStrategy[Answers]:
     return st.sampled_from(parts).flatmap(lambda part: st.builds(Answers, **USUAL | {part: PARTS[part]}))
 
 
-def may_be_deleted(answers: Answers, uid: str) -> bool:
-    """Read off the raw answers, without the models, whether the bounce's terms allow to delete that incarnation."""
-    resource: Any = json.loads(answers.resource)
+def may_be_deleted(answers: Answers, uid: str, *, with_node: bool) -> bool:
+    """Read off the raw answers, without the models, whether the bounce's terms allow to delete that incarnation.
+
+    `with_node`: a custom resource was named, or found.
+    """
+    resource: Any = json.loads(answers.resource) if with_node else {}
     desired, activity = ((resource.get(part) or {}).get("state") or "" for part in ("spec", "status"))
     if not isinstance(desired, str) or not isinstance(activity, str):
         return False
@@ -222,16 +226,19 @@ def whole(record: BounceRecord) -> BounceRecord:
 def test_a_bounce_takes_any_answer_and_deletes_only_what_its_terms_allow_and_a_plan_nothing(
     examples: int, figure: Callable[[str], None]
 ) -> None:
-    tried = {"steps": 0, "deletions": 0, "checks that ended it": 0, "trouble": 0}
+    tried = {"steps": 0, "deletions": 0, "checks that ended it": 0, "trouble": 0, "found": 0}
 
     @settings(max_examples=100 * examples)
-    @given(answers=answers("resource", "pods", "pods", "written", "refused", "review", "budgets"))
-    def holds(answers: Answers) -> None:
+    @given(
+        answers=answers("resource", "pods", "pods", "written", "refused", "review", "budgets", "types"),
+        asked=st.sampled_from([REQUEST, request(node="auto")]),
+    )
+    def holds(answers: Answers, asked: BounceRequest) -> None:
         cluster = CannedCluster(answers)
         with suppress(ClusterError):
-            plan(REQUEST, cluster, AnnotationProtection(cluster, "protect", "off"))
+            plan(asked, cluster, AnnotationProtection(cluster, "protect", "off"))
         assert answers.deletes == answers.patches == []
-        record = begin(REQUEST, NOW)
+        record = begin(asked, NOW)
         protection = AnnotationProtection(cluster, "protect", "off")
         for now in (0, 1, 2, 3, 40, 5000, 10_000):
             step = advance(whole(record), cluster, later(now), protection=protection)
@@ -243,7 +250,8 @@ def test_a_bounce_takes_any_answer_and_deletes_only_what_its_terms_allow_and_a_p
         assert all(namespace == "default" and name == "mec-0" for namespace, name, _ in answers.deletes)
         uids = {body["preconditions"]["uid"] for _, _, body in answers.deletes}
         assert len(uids) <= 1
-        assert all(may_be_deleted(answers, uid) for uid in uids)
+        assert all(may_be_deleted(answers, uid, with_node=record.node is not None) for uid in uids)
+        tried["found"] += record.found_node is not None
         # A DELETE that was refused, or answered with no JSON object, is sent again.
         assert len(answers.deletes) <= 1 or isinstance(answers.refused, ApiException) or answers.written != b"{}"
         assert not answers.patches or record.path[1].state is State.DISABLE_PROTECTION

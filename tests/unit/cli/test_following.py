@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -69,6 +70,7 @@ def test_it_shows_what_is_saved_and_ends_as_the_bounce_ends(driver: Driver, caps
     first, *then = lines(capsys)
     assert first.startswith("Followed: driven by ci@build-7, process 4711, last saved ")
     assert [line for line in then if not line.startswith("waiting, ")] == [
+        "node expressnodes.express.example.com/v1 mec-0",
         "AWAIT_TERMINATION, at most 600 s",
         "notice: The clocks differ.",
         "AWAIT_READY, at most 600 s",
@@ -127,6 +129,21 @@ def test_a_record_that_is_removed_is_told(driver: Driver) -> None:
     driver.does = [driver.store.path.unlink]
     with pytest.raises(RecordError, match="has been removed while this run followed it in AWAIT_TERMINATION"):
         driver.followed()
+
+
+def test_the_live_screen_says_who_drives_it_until_that_runner_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm-256color"), ("COLUMNS", "120")):
+        monkeypatch.setenv(name, value)
+    terminal = BounceInTerminal(request(), "prod", Given(), Output.TEXT)
+
+    def said() -> list[str]:
+        return [line for line in terminal.__rich__().plain.splitlines() if line.startswith("runner ")]
+
+    terminal.follow(WAITING)
+    [shown] = said()
+    assert re.fullmatch(r"runner ci@build-7, process 4711, last saved \d+ days ago: followed", shown)
+    terminal.gone(WAITING, then="this run takes the bounce over")
+    assert said() == []
 
 
 def test_asked_to_stop_it_says_that_the_bounce_goes_on(driver: Driver) -> None:

@@ -126,6 +126,7 @@ class TestPage:
             "as_groups": ["mec", "on call"],
             "as_uid": "u-1",
             "node": NODE,
+            "no_node": False,
             "gitops": True,
             "force": True,
             "pod_uid": OLD_UID,

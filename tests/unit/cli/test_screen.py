@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from builders import NOW, STARTUP_PROBE, later, pod, request, stamp
+from builders import NODE, NOW, STARTUP_PROBE, later, pod, request, stamp
 from rich.console import Console
 
 from mecbounce.cli import pages, screen
@@ -49,6 +49,12 @@ class TestScreen:
             "   ! The replacement runs other images.",
             "   startup probe of app: 12 of at most 30 tries used up, 18 s left of its budget",
         ]
+
+    @pytest.mark.parametrize(("asked", "named"), [(NODE, True), ("auto", True), (None, False)])
+    def test_the_custom_resource_is_named_whether_it_was_given_or_found(self, asked: Any, named: bool) -> None:
+        known = record(*PATH, request=request(node=asked), found_node=NODE if asked == "auto" else None)
+        assert named is (f"node   {NODE}" in shown(screen.screen(known, NOW, 80)))
+        assert pages.as_json(known, NOW, GIVEN, alive=False)["node"] == (str(NODE) if named else None)
 
     @pytest.mark.parametrize(("width", "bar"), [(40, 0), (80, 30), (120, 40), (300, 40)])
     def test_the_bar_takes_the_room_that_there_is(self, width: int, bar: int) -> None:
