@@ -717,7 +717,7 @@ class TestTyped:
             ),
             (("--force",), "--force: the unfinished bounce of mec-0 began without it"),
             (("--ready-when", "auto"), "--ready-when auto: the unfinished bounce of mec-0 began with started"),
-            (("--node", f"{NODE}9"), f"--node {NODE}9: the unfinished bounce of mec-0 began with {NODE}"),
+            (("--node", f"{NODE}9"), f"--node {NODE}9: the unfinished bounce of mec-0 began with --node {NODE}"),
         ],
     )
     def test_one_that_contradicts_is_refused_with_the_command_that_resumes(
