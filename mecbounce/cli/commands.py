@@ -28,7 +28,6 @@ from mecbounce.messages import COMMAND
 from mecbounce.planning import plan
 from mecbounce.record import BounceRecord
 from mecbounce.stores import FileStore
-from mecbounce.task import begin
 
 HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(name="mecbounce", rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=HELP)
