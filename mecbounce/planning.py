@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from mecbounce import absence, checks, probes, steps
 from mecbounce.checks import Finding
 from mecbounce.errors import AccessDenied, ClusterError, Refused, Unreachable, one_line
+from mecbounce.facts import gather
 from mecbounce.fields import Frozen
 from mecbounce.kubernetes_api.objects import Controller, Pod
 from mecbounce.machine import JOINING, Event, State, follow
@@ -120,7 +121,7 @@ def plan(
         return cluster.pods(request.namespace, name)
 
     try:
-        facts, _ = steps.gather(request, cluster, look, waits_on, terms)
+        facts, _ = gather(request, cluster, look, waits_on, terms)
     except AccessDenied as error:
         needed = _rights(checks.Facts(request), protection, writes=True, events=events, pinned=pinned)
         rights = _ask_for(request, cluster, needed)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from mecbounce import diagnosis, events, messages, probes, retry, steps
 from mecbounce.errors import AccessDenied, ClusterError, Interrupted, one_line
+from mecbounce.facts import Look
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.logs import EventLog
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
@@ -37,7 +38,7 @@ from mecbounce.record import (
 )
 from mecbounce.request import BounceRequest
 from mecbounce.result import BounceResult
-from mecbounce.steps import HANDLERS, Context, Look, Outcome
+from mecbounce.steps import HANDLERS, Context, Outcome
 
 if TYPE_CHECKING:
     from mecbounce.kubernetes_api import Cluster, PodWatch
