@@ -73,7 +73,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "if_it_exists": ("Then see whether it still exists", "kubectl get pod {pod} -n {namespace}"),
     "resume": ("Resume it", "{same}"),
     "that_one": ("Then bounce that incarnation, and no other", "{this_one}"),
-    "wait_on": ("Keep waiting; deletes nothing, unless its replacement is back by then", "{same}"),
+    "wait_on": ("Keep waiting; deletes nothing", "{same}"),
     "wait_or_delete": ("Keep waiting; deletes this incarnation only, if it still exists", "{this_one}"),
     # The same where our command does not find the record.
     "wait_by_uid": ("Keep waiting; deletes nothing", "{this_one}"),
@@ -230,7 +230,9 @@ def _same(record: BounceRecord, given: Given) -> list[str]:
     """Write `run` with what the record does not know, and with a longer time where one has proved too short."""
     if not given.recorded:
         return _mecbounce("run", record, given, record.request.pod_uid)
-    return _written("run", record, given, _longer(record))
+    # Once the replacement is back, only the UID keeps this command from bouncing it.
+    uid = record.old_pod.uid if record.finished and record.old_pod else None
+    return _written("run", record, given, {"--pod-uid": uid, **_longer(record)})
 
 
 def _longer(record: BounceRecord) -> dict[str, str | bool | None]:

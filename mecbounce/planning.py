@@ -107,20 +107,20 @@ def plan(
     *,
     events: bool = True,
     terms: Terms = TASK,
-    record: BounceRecord | None = None,
+    waits_on: BounceRecord | None = None,
 ) -> Plan:
     """Make every check, ask for every right, dry-run the DELETE. Changes nothing. A ClusterError becomes a part of it.
 
-    Give it the `protection`, `events` and `terms` that the `BounceTask` will get; no protection is called. `record`:
-    the first record of a bounce that would wait on (`begin`).
+    Give it the `protection`, `events` and `terms` that the `BounceTask` will get; no protection is called.
+    `waits_on`: the record of the bounce that it would wait on for.
     """
-    pinned = record.old_pod if record else None
+    pinned = waits_on.old_pod if waits_on else None
 
     def look(name: str | None) -> tuple[Pod, ...]:
         return cluster.pods(request.namespace, name)
 
     try:
-        facts, _ = steps.gather(request, cluster, look, record, terms)
+        facts, _ = steps.gather(request, cluster, look, waits_on, terms)
     except AccessDenied as error:
         needed = _rights(checks.Facts(request), protection, writes=True, events=events, pinned=pinned)
         rights = _ask_for(request, cluster, needed)

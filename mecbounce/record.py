@@ -468,8 +468,8 @@ def refuse_other_bounce(record: BounceRecord, request: BounceRequest, where: str
     refuse_other_pod(record, request, where)
     if request.node != "auto":  # else whichever node that bounce has is right
         theirs = record.node or ("a node to be found" if record.request.node == "auto" else "no node")
-        mine = str(request.node or "no node")  # without paths and values
-        _refuse_other(record, where, "request.node", str(theirs), mine)
+        mine = request.node or "no node"
+        _refuse_other(record, where, "request.node", str(theirs), str(mine))  # without paths and values
     if request.pod_uid is not None:
         _refuse_other(record, where, "request.pod_uid", record.pinned_uid or ANY_INCARNATION, request.pod_uid)
     if server and record.server:  # at another one its pod would seem to have gone

@@ -28,7 +28,6 @@ from mecbounce.messages import COMMAND
 from mecbounce.planning import plan
 from mecbounce.record import BounceRecord
 from mecbounce.stores import FileStore
-from mecbounce.task import begin
 
 HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(name="mecbounce", rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=HELP)
@@ -73,9 +72,8 @@ def show_plan(options: BounceOptions) -> int:
     asked = options.asked()
     start = start_of(asked)
     asked.try_place()
-    waits_on = start.last if start.would is Would.WAIT_ON else None
-    record = begin(start.request, datetime.now(UTC), waits_on=waits_on) if waits_on else None
-    found = plan(start.request, asked.cluster, asked.protection, events=asked.events, terms=COMMAND, record=record)
+    last = start.last if start.would is Would.WAIT_ON else None
+    found = plan(start.request, asked.cluster, asked.protection, events=asked.events, terms=COMMAND, waits_on=last)
     first = says_first(start.would, start.last)
     if options.output is Output.JSON:
         print(json.dumps(plan_json(found, start.would, first), indent=2))

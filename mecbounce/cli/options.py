@@ -191,7 +191,8 @@ class BounceOptions(CommonOptions):
             raise UsageProblem("expected either POD or --selector")
         if self.node is not None and self.no_node:
             raise UsageProblem("--no-node: --node is given too")
-        types = {} if self.no_node else node_types()
+        types = {} if self.no_node else node_types()  # a fault in that file is told first
+        typed = self._typed(types)
         cluster = cluster_of(self.kubeconfig, self.context, self.as_user, self.as_groups, self.as_uid)
         namespace = cluster.namespace if self.namespace is None else self.namespace
         if self.selector:
@@ -199,14 +200,14 @@ class BounceOptions(CommonOptions):
         else:
             pod = pod_named(self.pod or "", cluster, namespace, self.given().cluster)
         try:
-            typed = self._typed(types)
-            untyped = BounceRequest(namespace=namespace, pod=pod, node_types={} if self.node else types)
-            request = with_typed(untyped, typed)
+            found_types = {} if self.node else types
+            request = with_typed(BounceRequest(namespace=namespace, pod=pod, node_types=found_types), typed)
         except ValidationError as error:
             field, fault = first_fault(error)
             if field == "pod":
                 near = near_pods(pod, cluster, namespace)
-                raise UsageProblem(f"POD: {f'{pod!r} is not a name{near}' if near else fault}") from None
+                told = f"{pod!r} is not a pod's name{near}" if near else fault
+                raise UsageProblem(f"POD: {told}") from None
             origin = ""
             if field == "namespace":
                 origin = f"context {cluster.context}: " if self.namespace is None else "--"
@@ -224,10 +225,12 @@ class BounceOptions(CommonOptions):
         )
 
     def _typed(self, types: Mapping[str, NodeFields]) -> Typed:
-        """Give what was typed; the resource of --node with the fields that are set for its type."""
-        fields = types.get(self.node.type_name) if self.node else None
+        """Give what was typed. A resource has the fields that are set for its type; --no-node is None."""
+        node = self.node
+        if node is not None and (fields := types.get(node.type_name)):
+            node = node.model_copy(update=dict(fields))
         options = {
-            "node": self.node.model_copy(update=dict(fields)) if self.node and fields else self.node,
+            "node": node,
             "cluster_type": ClusterType.K8S_GITOPS if self.gitops else None,
             "force": self.force or None,
             "pod_uid": self.pod_uid,
@@ -235,7 +238,7 @@ class BounceOptions(CommonOptions):
             "ready": self.ready_timeout,
             "ready_when": self.ready_when,
         }
-        typed = {name: value for name, value in options.items() if value is not None}
+        typed: dict[str, object] = {name: value for name, value in options.items() if value is not None}
         return {**typed, "node": None} if self.no_node else typed
 
     def _selected(self, cluster: KubernetesCluster, namespace: str, selector: str) -> str:
@@ -289,7 +292,7 @@ class StatusOptions(CommonOptions):
 
     pod: Annotated[
         str | None,
-        typer.Argument(metavar="[POD]", help="its pod; default: list all", autocompletion=completion(bounced_pods)),
+        typer.Argument(metavar="POD", help="its pod; default: list all", autocompletion=completion(bounced_pods)),
     ] = None
     all_namespaces: Annotated[
         bool, typer.Option("--all-namespaces", "-A", help="list the bounces of all namespaces")

@@ -717,7 +717,7 @@ class TestTyped:
             ),
             (("--force",), "--force: the unfinished bounce of mec-0 began without it"),
             (("--ready-when", "auto"), "--ready-when auto: the unfinished bounce of mec-0 began with started"),
-            (("--node", f"{NODE}9"), f"--node {NODE}9: the unfinished bounce of mec-0 began with --node {NODE}"),
+            (("--node", f"{NODE}9"), f"--node {NODE}9: the unfinished bounce of mec-0 began with {NODE}"),
         ],
     )
     def test_one_that_contradicts_is_refused_with_the_command_that_resumes(
@@ -834,7 +834,7 @@ class TestTwoRunners:
         before = driver.path.read_bytes()
         assert command("status", "--state", driver.path, "--watch") == 0
         assert "has gone" in command.out
-        assert f"Resume it:\n  mecbounce run mec-0 -n default --state {driver.path}\n" in command.out
+        assert f"Resume it:\n  mecbounce run mec-0 -n default --no-node --state {driver.path}\n" in command.out
         assert (driver.path.read_bytes(), sandbox.requests) == (before, ())
 
     @pytest.mark.parametrize(
@@ -1209,7 +1209,7 @@ class TestBadInput:
         ("arguments", "said"),
         [
             (("",), "POD: it is empty; expected NAME or pod/NAME"),
-            (("Mec_0",), "POD: 'Mec_0' is not a name; did you mean mec-0?"),
+            (("Mec_0",), "POD: 'Mec_0' is not a pod's name; did you mean mec-0?"),
             (("zeb_ra",), "POD: 'zeb_ra' is not a name of lower case letters, digits and '-'"),
             (("pod", "mec-0"), "extra argument(s) (mec-0): expected one POD, as NAME or pod/NAME"),
             (("default/mec-0",), "POD: 'default/mec-0' is not NAME or pod/NAME; a namespace is given by -n"),

@@ -44,6 +44,7 @@ from mecbounce import (
 )
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.record import PinnedPod, SeenPod
+from mecbounce.record import Runner as NamedRunner
 
 
 def asks() -> BounceRequest:
@@ -175,5 +176,7 @@ def fits(cluster: KubernetesCluster) -> None:
     )
     any_cluster: Cluster = cluster
     plans(asks(), cluster, protections[0])
-    BounceTask(asks(), any_cluster, stores[0], protection=protections[0])
+    BounceTask(asks(), any_cluster, stores[0], protection=protections[0], runner="ci-job-4711")
+    assert_type(FileStore("mec-0.json").held(), bool)
+    assert_type(begin(asks(), datetime.now(UTC)).runner, NamedRunner | None)
     BounceTask(asks(), any_cluster, {})  # type: ignore[arg-type]  # a step state is not yet a store

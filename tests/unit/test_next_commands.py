@@ -79,13 +79,13 @@ class TestNextCommand:
 
     @pytest.mark.parametrize("generated", [True, False])
     @pytest.mark.parametrize("event", [Event.TERMINATION_TIMEOUT, Event.NOT_RECREATED, Event.READY_TIMEOUT])
-    def test_after_a_timeout_the_same_short_line_waits_on_whatever_the_replacements_name(
+    def test_after_a_timeout_a_short_line_waits_on_whatever_the_replacements_name(
         self, event: Event, generated: bool
     ) -> None:
-        """The record has the rest: which incarnation, and the options that it began with."""
+        """The record has the options that it began with. By the UID it deletes nothing once the replacement is back."""
         ended = failed(event, "unknown", old_pod=OLD.model_copy(update={"generated_name": generated}), request=REQUEST)
-        assert commands(ended)[-1] == "mecbounce run mec-0 -n default"
-        words = "--kubeconfig '/etc/my kube' --context prod --no-events --state r.json"
+        assert commands(ended)[-1] == f"mecbounce run mec-0 -n default --pod-uid {OLD_UID}"
+        words = f"--kubeconfig '/etc/my kube' --context prod --pod-uid {OLD_UID} --no-events --state r.json"
         assert commands(ended, GIVEN)[-1] == f"mecbounce run mec-0 -n default {words}"
 
     @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ class TestNextCommand:
     def test_the_time_that_was_too_short_is_never_printed_again(self, event: Event, waited: float, option: str) -> None:
         ended = failed(event, "unknown", request=REQUEST)
         ended = ended.model_copy(update={"deadline": ended.path[-2].at + timedelta(seconds=waited)})
-        assert commands(ended)[-1] == f"mecbounce run mec-0 -n default {option}"
+        assert commands(ended)[-1] == f"mecbounce run mec-0 -n default --pod-uid {OLD_UID} {option}"
 
     @pytest.mark.parametrize(
         ("event", "code", "generated", "expected"),
@@ -202,8 +202,9 @@ class TestNextCommand:
         named = "--node express.example.com/v1/expressnodes/mec-0"
         assert f"mecbounce run mec-0 -n default {named} --pod-uid {OLD_UID}" in commands(found, Given())
         assert commands(record(*PATH, request=asked, found_node=NODE), Given()) == ["mecbounce run mec-0 -n default"]
+        none = commands(record(*PATH, request=request(node=None)), Given())
+        assert none == ["mecbounce run mec-0 -n default --no-node"]
         without = record(*PATH, request=request(node=None))
-        assert commands(without, Given()) == ["mecbounce run mec-0 -n default --no-node"]
         assert commands(without) == ["mecbounce run mec-0 -n default"]  # its record knows
         looked = commands(failed(Event.NODE_DOWN, request=asked, found_node=NODE))
         assert looked == ["kubectl get expressnodes.v1.express.example.com/mec-0 -n default -o yaml"]

@@ -233,8 +233,8 @@ class TestRights:
         """Its generated name has gone: without that pin the right to list all pods would not be asked for."""
         asked = FakeCluster(FakeClock())
         old = PinnedPod.of(pod(), []).model_copy(update={"generated_name": True})
-        waiting = begin(request(node=None), NOW).model_copy(update={"old_pod": old, "waits_on": "b-0"})
-        found = plan(request(node=None, pod_uid="uid-1"), asked, record=waiting, events=False)
+        last = begin(request(node=None), NOW).model_copy(update={"old_pod": old})
+        found = plan(request(node=None, pod_uid="uid-1"), asked, waits_on=last, events=False)
         assert (found.goes_on, found.event, found.writes) == (True, Event.ALREADY_REPLACED, ())
         assert "only waits for its replacement" in found.message
         assert "may list pods of default/*" in asked.calls

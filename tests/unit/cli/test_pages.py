@@ -99,14 +99,14 @@ class TestPage:
             "Describe the pod:",
             "  kubectl describe pod mec-0 -n default --kubeconfig '/etc/my kube' \\",
             "    --context prod",
-            "Keep waiting; deletes nothing, unless its replacement is back by then:",
+            "Keep waiting; deletes nothing:",
             "  mecbounce run mec-0 -n default --kubeconfig '/etc/my kube' --context prod \\",
-            "    --no-events --state r.json",
+            f"    --pod-uid {OLD_UID} --no-events --state r.json",
         ]
 
     @pytest.mark.parametrize("width", [40, 80, 120, PIPED])
     def test_its_commands_can_be_pasted_whatever_the_width(self, width: int | None) -> None:
-        pasted = pages.ending(self.TIMEOUT, GIVEN, width).plain.partition("back by then:\n")[2]
+        pasted = pages.ending(self.TIMEOUT, GIVEN, width).plain.partition("Keep waiting; deletes nothing:\n")[2]
         assert shlex.split(pasted.replace("\\\n", "")) == following.next_commands(self.TIMEOUT, GIVEN)[-1][1]
 
     def test_its_commands_are_ones_that_the_command_takes(self) -> None:

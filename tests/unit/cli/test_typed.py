@@ -41,9 +41,9 @@ def test_what_was_not_typed_or_is_the_same_contradicts_nothing(typed: Typed) -> 
         ({"cluster_type": ClusterType.K8S_GITOPS}, {}, "--gitops: ... began without it"),
         ({"ready_when": ReadyWhen.AUTO}, {"ready_when": "started"}, "--ready-when auto: ... began with started"),
         ({"pod_uid": "u-2"}, {}, f"--pod-uid u-2: ... began with {OLD_UID}"),
-        ({"node": OTHER}, {}, f"--node {NODES}/mec-9: ... began with --node {NODES}/mec-0"),
-        ({"node": OTHER}, {"node": None}, f"--node {NODES}/mec-9: ... began with --no-node"),
-        ({"node": None}, {}, f"--no-node: ... began with --node {NODES}/mec-0"),
+        ({"node": OTHER}, {}, f"--node {NODES}/mec-9: ... began with {NODES}/mec-0"),
+        ({"node": OTHER}, {"node": None}, f"--node {NODES}/mec-9: ... began without it"),
+        ({"node": None}, {}, f"--no-node: ... began with {NODES}/mec-0"),
     ],
     ids=str,
 )
