@@ -96,7 +96,7 @@ def begin(
         update={
             "request": request.model_copy(update={"pod_uid": waits_on.old_pod.uid}),
             "old_pod": waits_on.old_pod,
-            "found_node": waits_on.found_node,
+            "found_node": waits_on.found_node if request.node == "auto" else None,
             "waits_on": waits_on.bounce_id,
             "notices": (notice,),
         }

@@ -81,6 +81,6 @@ def _look(asked: Asked, old: PinnedPod) -> tuple[Pod, ...] | None:
 def _is_another(last: BounceRecord, asked: Asked) -> bool:
     """True if a bounce that has ended is not the one that is asked for: of another node, incarnation or API server."""
     mine, server = asked.request, asked.cluster.server
-    other_node = bool(mine.node and last.node) and is_other_node(mine.node, last.node)
+    other_node = bool(mine.given_node and last.node) and is_other_node(mine.node, last.node)
     other_pod = mine.pod_uid not in (None, last.pinned_uid)
     return other_node or other_pod or (last.server or server) != server

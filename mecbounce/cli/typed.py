@@ -34,21 +34,32 @@ def with_typed(request: BounceRequest, typed: Typed) -> BounceRequest:
 def contradictions(typed: Typed, record: BounceRecord) -> Iterator[str]:
     """Say which typed options an unfinished bounce did not begin with: each with both values."""
     request = record.request
-    node = record.node or request.node  # "auto": none was found yet, or there is none to find
-    known = {**dict(request), **dict(request.timeouts), "pod_uid": record.pinned_uid, "node": node}
+    known = {**dict(request), **dict(request.timeouts), "pod_uid": record.pinned_uid}
+    known["node"] = record.node or request.node
     for name, mine in typed.items():
         theirs = known[name]
         if is_other_node(mine, theirs) if name == "node" else mine != theirs:
-            words = OPTIONS[name] if name in _FLAGS else f"{OPTIONS[name]} {written(mine)}"
-            words = "--no-node" if (name, mine) == ("node", None) else words
-            began = "without it" if name in _FLAGS or theirs is None else f"with {written(theirs)}"
-            if name == "pod_uid":
-                began = f"with {theirs or ANY_INCARNATION}"
-            yield f"{words}: the unfinished bounce of {request.pod} began {began}"
+            yield f"{_words(name, mine)}: the unfinished bounce of {request.pod} began {_began(name, theirs)}"
+
+
+def _words(name: str, mine: object) -> str:
+    if name == "node" and mine is None:
+        return "--no-node"
+    return OPTIONS[name] if name in _FLAGS else f"{OPTIONS[name]} {written(mine)}"
+
+
+def _began(name: str, theirs: object) -> str:
+    if name == "node":
+        return "with --no-node" if theirs is None else f"with --node {written(theirs)}"
+    if name == "pod_uid":
+        return f"with {theirs or ANY_INCARNATION}"
+    return "without it" if name in _FLAGS or theirs is None else f"with {written(theirs)}"
 
 
 def is_other_node(mine: object, theirs: object) -> bool:
-    """True if two nodes differ, or one is given and the other is none. "auto" is found later: it contradicts none."""
+    """True if two nodes differ, None being none. Any NodeRef may be the one that "auto" finds."""
+    if mine is None or theirs is None:
+        return mine is not theirs
     return "auto" not in (mine, theirs) and str(mine) != str(theirs)  # without their paths and values
 
 

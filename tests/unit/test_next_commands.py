@@ -204,8 +204,6 @@ class TestNextCommand:
         assert commands(record(*PATH, request=asked, found_node=NODE), Given()) == ["mecbounce run mec-0 -n default"]
         none = commands(record(*PATH, request=request(node=None)), Given())
         assert none == ["mecbounce run mec-0 -n default --no-node"]
-        without = record(*PATH, request=request(node=None))
-        assert commands(without) == ["mecbounce run mec-0 -n default"]  # its record knows
         looked = commands(failed(Event.NODE_DOWN, request=asked, found_node=NODE))
         assert looked == ["kubectl get expressnodes.v1.express.example.com/mec-0 -n default -o yaml"]
 
