@@ -24,6 +24,7 @@ DELETE may have been sent: that is no event, and the next run resumes in the sam
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -189,6 +190,7 @@ MACHINE = Machine(
 )
 
 
+@cache  # the table never changes
 def follow(state: State, event: Event) -> State:
     """Give the state that `event` leads to from `state`. Raises ImpossibleEvent if the table has no such row."""
     cursor = SimpleNamespace(state=state)  # the model that `transitions` wants, for this one event

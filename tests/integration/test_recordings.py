@@ -19,7 +19,7 @@ def recorded(request: pytest.FixtureRequest) -> dict[str, str]:
     return transcripts(asked_for)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_demo_prints_what_its_transcript_has(scenario: str, recorded: dict[str, str]) -> None:
     assert recorded[scenario] == (TRANSCRIPTS / f"{scenario}.txt").read_text(encoding="utf-8")

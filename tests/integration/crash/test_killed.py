@@ -46,7 +46,7 @@ def told(tally: Tally, tried: int, where: str) -> str:
     return f"killed at {tally.hit} of {tried} {where}, {tally.hit_again} of them again while recovering: all DONE"
 
 
-@forms("most", short=80, long=None)
+@forms("most", short=50, long=None)
 def test_killed_at_every_line(most: int | None, at: list[Site], figure: Callable[[str], None]) -> None:
     """SIGKILL at each line of mecbounce's own in turn, a second one during the recovery, then a clean run."""
     found = points(at[0])
@@ -58,7 +58,7 @@ def test_killed_at_every_line(most: int | None, at: list[Site], figure: Callable
     assert_survived(tally, len(chosen))
 
 
-@forms("most", short=20, long=None)
+@forms("most", short=15, long=None)
 def test_killed_while_a_step_state_is_saved(most: int | None, figure: Callable[[str], None]) -> None:
     """The same with a MappingStore, at each line of the runner's flush, in each state."""
     with sites(in_mapping=True) as at:
@@ -73,7 +73,7 @@ TWICE = "2 accepted DELETEs"
 OURS = ("task.py", "steps.py")  # where the way round is decided; the rest is killed above
 
 
-@forms("most", short=50, long=None)
+@forms("most", short=30, long=None)
 def test_killed_with_an_old_intent(most: int | None, at: list[Site], figure: Callable[[str], None]) -> None:
     """SIGKILL in each state at each line of a bounce that is resumed a day late, and another hand may be quicker."""
     found = [point for point in points_of_an_old_intent(at[0]) if point[1] in OURS]

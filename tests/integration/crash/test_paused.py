@@ -16,7 +16,7 @@ def assert_harmless(tally: Tally, tried: int) -> None:
     assert tally.hit > 0.85 * tried
 
 
-@forms("most", short=60, long=1000)
+@forms("most", short=40, long=1000)
 def test_paused_at_any_line_in_any_state(most: int, figure: Callable[[str], None]) -> None:
     """SIGSTOP there, a second runner, SIGCONT: one DELETE, and the new pod's protection as it was."""
     with sites() as at:
