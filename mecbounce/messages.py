@@ -5,11 +5,11 @@ Those of a check are in its row (`checks.py`), the evidence of a diagnosis is ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from mecbounce import diagnosis, probes
+from mecbounce import again, diagnosis, probes
 from mecbounce.codes import OLD_POD_EXISTS, DiagnosisCode
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import Event, State
@@ -27,6 +27,14 @@ class Terms:
     """What to do to begin a new bounce."""
     bounce_this_uid: str
     """What to do to bounce one incarnation. `{uid}` is its UID."""
+    wait_on: str
+    """What to do to wait on for the replacement after a bounce that has ended. `{uid}` is the old pod's UID."""
+    wait_on_renamed: str
+    """The same if the replacement gets another name."""
+    timeout: str
+    """How a longer timeout is written. `{which}` is termination or ready; it is `{seconds}`, or the text `{time}`."""
+    anew: str
+    """What begins a new bounce where the replacement of the last one is not back: a sentence."""
     force: str
     """How `force` is written."""
     name_node: str
@@ -44,6 +52,10 @@ class Terms:
 TASK = Terms(
     bounce_again="call the task's forget() and perform it again",
     bounce_this_uid="call the task's forget() and perform one with pod_uid={uid}",
+    wait_on="call the task's forget() and perform one with pod_uid={uid}",
+    wait_on_renamed="call the task's go_on(None, waits_on=record)",
+    timeout="Timeouts({which}={seconds:g})",
+    anew="To begin a new bounce, call the task's forget() and perform it again.",
     force="force=True",
     name_node="node=NodeRef(...)",
     no_node="node=None",
@@ -52,6 +64,10 @@ TASK = Terms(
 COMMAND = Terms(
     bounce_again="run the same command again",
     bounce_this_uid="run it again with --pod-uid {uid}",
+    wait_on="run the same command again while it is not back",
+    wait_on_renamed="run the same command again",
+    timeout="--{which}-timeout {time}",
+    anew="--again begins a new bounce.",
     force="--force",
     name_node="--node GROUP/VERSION/PLURAL/NAME",
     no_node="--no-node",
@@ -69,6 +85,8 @@ def utc(at: datetime) -> str:
 
 def cancelled(record: BounceRecord, terms: Terms) -> tuple[str, str]:
     """Message and advice for a bounce that was asked to stop."""
+    if again.still_waits_on(record):
+        return f"Asked to stop. {untouched(record)}", f"To keep waiting, {_wait_on(record, terms)}."
     return f"Asked to stop before the deletion. {untouched(record)}", f"To bounce it anyway, {terms.bounce_again}."
 
 
@@ -88,6 +106,8 @@ def given_up(record: BounceRecord, event: Event, error: str, terms: Terms) -> tu
 
 def untouched(record: BounceRecord) -> str:
     """Say what is known about a pod that this bounce has not deleted."""
+    if again.still_waits_on(record):
+        return f"Nothing was changed: this run waited on for the replacement of pod {record.request.pod}."
     if record.old_pod is None:
         return "Nothing was deleted."
     return f"Nothing was deleted: pod {record.request.pod} ran on when last seen{protection_off(record)}."
@@ -220,11 +240,39 @@ def advice(record: BounceRecord, why: Diagnosis, terms: Terms) -> str:
     if why.code == DiagnosisCode.DELETION_LOST and old is not None:
         this_uid = terms.bounce_this_uid.format(uid=old.uid)
         return f"To act: {why.who}. To try once more, {this_uid}, which deletes this incarnation only."
-    if record.by_other_name or old is None:
+    if old is None or (record.by_other_name and not old.generated_name):
         return f"To act: {why.who}. Its replacement has another name: look at the newest pods of its controller."
     if why.code == DiagnosisCode.CLUSTER_UNREACHABLE and record.state is State.AWAIT_TERMINATION:  # it may still exist
         return f"To act: {why.who}. To keep waiting, {bounce_only(old, terms)}"
-    return f"To act: {why.who}. To keep waiting without deleting again, {terms.bounce_this_uid.format(uid=old.uid)}."
+    how = f"{_wait_on(record, terms)}{_with_timeout(record, terms)}"
+    return f"To act: {why.who}. To keep waiting without deleting again, {how}."
+
+
+def _wait_on(record: BounceRecord, terms: Terms) -> str:
+    if record.old_pod is not None and record.old_pod.generated_name:
+        return terms.wait_on_renamed
+    return terms.wait_on.format(uid=record.pinned_uid)
+
+
+_TIMEOUTS: Mapping[State | None, str] = {State.AWAIT_TERMINATION: "termination", State.AWAIT_READY: "ready"}
+
+
+def longer_timeout(state: State | None, limit: float | None) -> tuple[str, float] | None:
+    """Name the timeout that has just proved too short, with a longer time in seconds. None: none has."""
+    which = _TIMEOUTS.get(state)
+    return (which, probes.longer(limit)) if which and limit else None
+
+
+def _with_timeout(record: BounceRecord, terms: Terms) -> str:
+    if (longer := longer_timeout(record.state, record.limit)) is None:
+        return ""
+    which, seconds = longer
+    return f", with {terms.timeout.format(which=which, seconds=seconds, time=duration(seconds))}"
+
+
+def duration(seconds: float) -> str:
+    """Write a duration as the command takes it, such as 20m or 0.4s."""
+    return f"{seconds:.10g}s" if seconds % 60 else f"{seconds / 60:.0f}m"
 
 
 # --- notices -----------------------------------------------------------------------------------------------------
@@ -234,6 +282,19 @@ def resumed(record: BounceRecord, *, other_options: bool) -> str:
     """Say that a bounce was resumed, in which state, and when it entered that state."""
     text = f"Resumed bounce {record.bounce_id} in {record.state}, which it entered at {utc(record.entered_at)}."
     return f"{text} It goes on with the options that it began with." if other_options else text
+
+
+def waits_on(ended: BounceRecord, terms: Terms) -> str:
+    """Say that a bounce waits on for the replacement of one that has ended."""
+    return (
+        f"The last bounce of {ended.request.pod} ended at {utc(ended.entered_at)} by {ended.ended_by}: waiting on for "
+        f"its replacement; nothing is deleted. {terms.anew}"
+    )
+
+
+def exists_after_all(old: PinnedPod) -> str:
+    """Say that a bounce that waits on has found the old pod itself, and what it does."""
+    return f"Pod {old.name} ({old.uid}) exists again. This bounce deletes that incarnation, and no other."
 
 
 def intent_expired(record: BounceRecord) -> str:

@@ -6,9 +6,11 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mecbounce.again import still_waits_on
 from mecbounce.codes import ADMINISTRATORS, OLD_POD_EXISTS, OPERATOR, DiagnosisCode
 from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.machine import Event, State
+from mecbounce.messages import duration, longer_timeout
 from mecbounce.record import BounceRecord, Deletion
 from mecbounce.request import ClusterType, ReadyWhen
 
@@ -24,6 +26,8 @@ class Given:
     protection: str = ""
     state: str = ""
     no_events: bool = False
+    recorded: bool = False
+    """True if our command finds the record of this bounce: then the pod's name is enough to resume or to wait on."""
 
 
 def diagnosis_code(record: BounceRecord) -> str:
@@ -31,7 +35,8 @@ def diagnosis_code(record: BounceRecord) -> str:
     return record.diagnosis.code if record.diagnosis else ""
 
 
-# Each command: its purpose, and its words with fields in braces. {run}, {plan} and {this_one} are our own commands.
+# Each command: its purpose, and its words with fields in braces. Our own are {run}, {plan}, {this_one} and {same}: run,
+# without the options that the record has.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "accounts": ("See which accounts there are", "kubectl get serviceaccounts -n {namespace}"),
     "api_server": ("See whether the API server answers", "kubectl get --raw /readyz"),
@@ -64,18 +69,22 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     # How to go on.
     "ask_again": ("Once the cause is fixed, ask again without deleting", "{plan}"),
     "bounce_anyway": ("Bounce it anyway", "{run}"),
-    "if_it_exists": ("Then see whether it still exists", "kubectl get pod {pod} -n {namespace}"),
     "once_more": ("Try once more: deletes this incarnation only", "{this_one}"),
-    "resume": ("Resume it", "{run}"),
+    "if_it_exists": ("Then see whether it still exists", "kubectl get pod {pod} -n {namespace}"),
+    "resume": ("Resume it", "{same}"),
     "that_one": ("Then bounce that incarnation, and no other", "{this_one}"),
-    "wait_on": ("Keep waiting; deletes nothing", "{this_one}"),
+    "wait_on": ("Keep waiting; deletes nothing", "{same}"),
     "wait_or_delete": ("Keep waiting; deletes this incarnation only, if it still exists", "{this_one}"),
-    # The same for a pod whose replacement gets another name: only kubectl can wait for that.
-    "wait_gone": ("Keep waiting; deletes nothing", "kubectl wait --for=delete pod/{pod} -n {namespace} --timeout=600s"),
+    # The same where our command does not find the record.
+    "wait_by_uid": ("Keep waiting; deletes nothing", "{this_one}"),
+    "wait_gone": (
+        "Keep waiting; deletes nothing",
+        "kubectl wait --for=delete pod/{pod} -n {namespace} --timeout={timeout}",
+    ),
     "wait_pods": ("Keep waiting; deletes nothing", "kubectl get pods -n {namespace} --watch"),
     "wait_ready": (
         "Keep waiting; deletes nothing",
-        "kubectl wait --for=condition=Ready pod/{pod} -n {namespace} --timeout=600s",
+        "kubectl wait --for=condition=Ready pod/{pod} -n {namespace} --timeout={timeout}",
     ),
 }
 
@@ -104,6 +113,9 @@ FAILURES: Mapping[Event, tuple[str, str]] = {
 }
 # The same where no custom resource is known: then nobody can say that an operator makes the pod.
 WITHOUT_NODE: Mapping[Event, tuple[str, str]] = {Event.POD_MISSING: (CALLER, "pods")}
+# The replacement has a name that this bounce can't know: there is nothing to wait on for.
+_UNKNOWN_NAME = (DiagnosisCode.NAME_GENERATED, DiagnosisCode.ROLLED_OUT)
+# It has another name, and the record is not where our command looks for it: only kubectl can wait for that.
 _BY_OTHER_NAME = {
     Event.TERMINATION_TIMEOUT: "wait_gone",
     Event.NOT_RECREATED: "wait_pods",
@@ -127,12 +139,12 @@ def next_commands(record: BounceRecord, given: Given) -> list[tuple[str, list[st
         return []
     if not record.finished:
         return [_filled("resume", record, given)]
-    found = [_going_on(record, record.ended_by)]
+    found = [] if diagnosis_code(record) in _UNKNOWN_NAME else [_going_on(record, record.ended_by, given)]
     if record.diagnosis is not None:
         code = record.diagnosis.code
         found.insert(0, code.look if isinstance(code, DiagnosisCode) else "pod")
     if record.deletion is Deletion.UNKNOWN:
-        found.append("if_it_exists" if record.by_other_name else "that_one")
+        found.append("that_one" if given.recorded or not record.by_other_name else "if_it_exists")
     return [_filled(key, record, given) for key in found]
 
 
@@ -141,17 +153,21 @@ def shell_lines(record: BounceRecord, given: Given) -> tuple[str, ...]:
     return tuple(shlex.join(words) for _, words in next_commands(record, given))
 
 
-def _going_on(record: BounceRecord, event: Event) -> str:
+def _going_on(record: BounceRecord, event: Event, given: Given) -> str:
     """Choose how to go on after a failure."""
     code = diagnosis_code(record)
     if code == DiagnosisCode.DELETION_LOST:
         return "once_more"
-    if record.by_other_name and event in _BY_OTHER_NAME:
-        # A pod that has ended never gets ready: wait for another one.
-        return "wait_pods" if code == DiagnosisCode.POD_ENDED else _BY_OTHER_NAME[event]
-    if (event, code) == (Event.TERMINATION_TIMEOUT, DiagnosisCode.CLUSTER_UNREACHABLE):
+    renamed = record.by_other_name and not given.recorded
+    if (event, code) == (Event.TERMINATION_TIMEOUT, DiagnosisCode.CLUSTER_UNREACHABLE) and not renamed:
         return "wait_or_delete"
-    return _failure(record, event)[1]
+    key = "wait_on" if event is Event.CANCELLED and still_waits_on(record) else _failure(record, event)[1]
+    if key != "wait_on" or given.recorded:
+        return key
+    if not renamed:
+        return "wait_by_uid"
+    # A pod that has ended never gets ready: wait for another one.
+    return "wait_pods" if code == DiagnosisCode.POD_ENDED else _BY_OTHER_NAME.get(event, "wait_pods")
 
 
 def _filled(key: str, record: BounceRecord, given: Given) -> tuple[str, list[str]]:
@@ -164,6 +180,9 @@ def _filled(key: str, record: BounceRecord, given: Given) -> tuple[str, list[str
         "{plan}": ("plan", request.pod_uid),
         "{this_one}": ("run", old.uid if old else request.pod_uid),
     }
+    longer = longer_timeout(record.failed_in, record.limit_passed)
+    if command == "{same}":
+        return purpose, _same(record, given)
     if command in ours:
         verb, uid = ours[command]
         return purpose, _mecbounce(verb, record, given, uid)
@@ -176,6 +195,7 @@ def _filled(key: str, record: BounceRecord, given: Given) -> tuple[str, list[str
         "group": node.group if node else "",
         "node": f"{kind}/{node.name}" if node else "",
         "controller": _named(old.controller) if old and old.controller else "",
+        "timeout": duration(longer[1] if longer else 600),
     }
     if any(not value and f"{{{name}}}" in command for name, value in fields.items()):
         purpose, command = COMMANDS["events"]
@@ -190,24 +210,43 @@ def _named(owner: Owner) -> str:
 
 
 def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -> list[str]:
-    """Write our command with the options that it was given."""
-    request = record.request
+    """Write our command with all options that it was given."""
+    request, timeouts = record.request, record.request.timeouts
     node = record.node if uid else request.given_node  # without a pod above which to find it, it must be named
-    timeouts = request.timeouts
-    options = {
+    options: dict[str, str | bool | None] = {
         "--node": f"{node.group}/{node.version}/{node.plural}/{node.name}" if node else "",
         "--no-node": request.node is None,
         "--gitops": request.cluster_type is ClusterType.K8S_GITOPS,
         "--force": request.force,
         "--pod-uid": uid,
-        "--protection-annotation": "" if record.deletion in DELETED else given.protection,
-        "--termination-timeout": f"{timeouts.termination:.10g}s" if timeouts.termination else "",
-        "--ready-timeout": f"{timeouts.ready:.10g}s" if timeouts.ready else "",
+        "--termination-timeout": duration(timeouts.termination) if timeouts.termination else "",
+        "--ready-timeout": duration(timeouts.ready) if timeouts.ready else "",
         "--ready-when": "" if request.ready_when is ReadyWhen.AUTO else str(request.ready_when),
+    }
+    return _written(verb, record, given, options | _longer(record))
+
+
+def _same(record: BounceRecord, given: Given) -> list[str]:
+    """Write `run` with what the record does not know, and with a longer time where one has proved too short."""
+    if not given.recorded:
+        return _mecbounce("run", record, given, record.request.pod_uid)
+    # Once the replacement is back, only the UID keeps this command from bouncing it.
+    uid = record.old_pod.uid if record.finished and record.old_pod else None
+    return _written("run", record, given, {"--pod-uid": uid, **_longer(record)})
+
+
+def _longer(record: BounceRecord) -> dict[str, str | bool | None]:
+    longer = longer_timeout(record.failed_in, record.limit_passed)
+    return {f"--{longer[0]}-timeout": duration(longer[1])} if longer else {}
+
+
+def _written(verb: str, record: BounceRecord, given: Given, options: Mapping[str, str | bool | None]) -> list[str]:
+    unrecorded = {
+        "--protection-annotation": "" if record.deletion in DELETED else given.protection,
         "--no-events": given.no_events,
         "--state": given.state if verb == "run" else "",
     }
-    words = ["mecbounce", verb, request.pod, "-n", request.namespace, *given.cluster]
-    for option, value in options.items():
+    words = ["mecbounce", verb, record.request.pod, "-n", record.request.namespace, *given.cluster]
+    for option, value in {**options, **unrecorded}.items():
         words += [option] if value is True else [option, str(value)] if value else []
     return words

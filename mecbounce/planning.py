@@ -16,7 +16,7 @@ from mecbounce.machine import JOINING, Event, State, follow
 from mecbounce.messages import TASK, Terms
 from mecbounce.probes import Deadline
 from mecbounce.protection import AnnotationProtection, ShutdownProtection
-from mecbounce.record import SeenPod
+from mecbounce.record import BounceRecord, PinnedPod, SeenPod
 from mecbounce.request import BounceRequest
 
 if TYPE_CHECKING:
@@ -107,15 +107,23 @@ def plan(
     *,
     events: bool = True,
     terms: Terms = TASK,
+    waits_on: BounceRecord | None = None,
 ) -> Plan:
     """Make every check, ask for every right, dry-run the DELETE. Changes nothing. A ClusterError becomes a part of it.
 
     Give it the `protection`, `events` and `terms` that the `BounceTask` will get; no protection is called.
+    `waits_on`: the record of the bounce that it would wait on for.
     """
+    pinned = waits_on.old_pod if waits_on else None
+
+    def look(name: str | None) -> tuple[Pod, ...]:
+        return cluster.pods(request.namespace, name)
+
     try:
-        facts, _ = steps.gather(request, cluster, lambda name: cluster.pods(request.namespace, name), terms=terms)
+        facts, _ = steps.gather(request, cluster, look, waits_on, terms)
     except AccessDenied as error:
-        rights = _ask_for(request, cluster, _rights(checks.Facts(request), protection, writes=True, events=events))
+        needed = _rights(checks.Facts(request), protection, writes=True, events=events, pinned=pinned)
+        rights = _ask_for(request, cluster, needed)
         advice, message = _who_grants(request, rights), f"{one_line(error)}."
         return Plan(goes_on=False, event=Event.ACCESS_DENIED, message=message, advice=advice, rights=rights)
     except ClusterError as error:
@@ -123,7 +131,8 @@ def plan(
         return Plan(goes_on=False, event=Event.CLUSTER_UNREACHABLE, message=f"{one_line(error)}.", advice=advice)
     verdict, pod, timeouts = checks.judge(facts), facts.pod, request.timeouts
     spec = pod.spec if pod else None
-    rights = _ask_for(request, cluster, _rights(facts, protection, writes=verdict.event not in JOINING, events=events))
+    needed = _rights(facts, protection, writes=verdict.event not in JOINING, events=events, pinned=pinned)
+    rights = _ask_for(request, cluster, needed)
     deleted = pod if verdict.event is Event.CHECKS_PASSED else None
     dry_run, refused = _dry_run(request, deleted, cluster) if deleted else ("", False)
     eviction, budgets = _eviction(request, pod, cluster) if pod else ("", None)
@@ -225,11 +234,17 @@ def _waits_for_predecessor(request: BounceRequest, pod: Pod | None, cluster: Pla
 
 
 def _rights(
-    facts: checks.Facts, protection: ShutdownProtection | None, *, writes: bool, events: bool
+    facts: checks.Facts,
+    protection: ShutdownProtection | None,
+    *,
+    writes: bool,
+    events: bool,
+    pinned: PinnedPod | None = None,
 ) -> Iterator[Right]:
     """List the rights that a bounce needs; `writes`: also those to change the pod."""
     request, pod = facts.request, facts.pod
-    name = "" if facts.has_generated_name else request.pod
+    generated = pinned.generated_name if pinned else facts.has_generated_name
+    name = "" if generated else request.pod
     unasked = "" if request.given_node else "whether the node is down or rebuilding is not checked"
     if (ref := request.given_node or facts.found) is not None:
         scoped = facts.node is None or not facts.node.cluster_scoped

@@ -5,6 +5,7 @@ https://kubernetes.io/docs/concepts/workloads/pods/probes/
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mecbounce.kubernetes_api.objects import Container, ContainerStatus, Pod, Probe
+    from mecbounce.record import PinnedPod
 
 DEFAULT_TIMEOUT, GRACE_MARGIN, BUDGET_MARGIN = 600.0, 60.0, 300.0  # seconds
+TWO_MINUTES = 120.0  # seconds
 IGNORED_SKEW = timedelta(seconds=5)  # a smaller difference of two clocks is ignored
 STEADY_AFTER = 10.0  # seconds that a restarted container must have run: as long as the kubelet's first back-off
 
@@ -74,6 +77,12 @@ def _deadline(given: float | None, own: float, margin: float, pod_allows: str, t
     seconds = max(DEFAULT_TIMEOUT, min(own, ONE_WEEK) + margin)
     origin = f"{pod_allows}, and {margin:.0f} s more" if seconds > DEFAULT_TIMEOUT else f"the default; {pod_allows}"
     return Deadline(seconds=seconds, origin=f"{origin}{then}", short=False)
+
+
+def longer(seconds: float) -> float:
+    """Say how long to wait where `seconds` were too short: twice as long, above two minutes in whole minutes."""
+    twice = min(2 * seconds, ONE_WEEK)
+    return twice if twice <= TWO_MINUTES else math.ceil(twice / 60) * 60.0
 
 
 def has_startup_probe(pod: Pod) -> bool:
@@ -152,6 +161,13 @@ def completion_event(pod: Pod, ready_when: ReadyWhen, server_now: datetime) -> E
     if ready_when is ReadyWhen.STARTED:
         return Event.POD_STARTED if is_started(pod, server_now) else None
     return Event.POD_READY if is_ready(pod, server_now) else None
+
+
+def is_back(old: PinnedPod, pods: Iterable[Pod], ready_when: ReadyWhen, server_now: datetime) -> bool:
+    """True if the replacement of `old` is back, and so are those of the pods beside it that have gone since."""
+    pods = tuple(pods)
+    back = [completion_event(pod, ready_when, server_now) is not None for pod in old.replacements(pods)]
+    return back[:1] == [True] and sum(back) > old.peers_gone(pods)
 
 
 def running_since(pod: Pod) -> datetime | None:

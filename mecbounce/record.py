@@ -261,6 +261,7 @@ class Trouble(Frozen):
     """When a DELETE last got no usable answer, in UTC. None: that did not happen."""
 
 
+ANY_INCARNATION = "whichever incarnation it finds"
 SCHEMA_VERSION: Literal[3] = 3
 READABLE = (1, 2, 3)  # an older record lacks the fields that came later
 
@@ -279,7 +280,8 @@ class BounceRecord(Frozen):
     path: Annotated[tuple[StateEntry, ...], Field(min_length=1)]
     """The states that it has entered, in order; the last one is the present one."""
     deadline: Instant | None = None
-    """When the present state has waited long enough, in UTC. None: it is not a waiting state."""
+    """When the present state has waited long enough, in UTC, or the one in which it failed had. None: it is not a
+    waiting state."""
     deadline_from_start: bool = False
     """True once the deadline has been counted again, from the start of the containers."""
     server: str = ""
@@ -308,6 +310,9 @@ class BounceRecord(Frozen):
     """Why it failed at the DELETE or at a deadline. None: it did not."""
     untold: bool = False
     """True if it has ended and the command has not said so yet. A record of an older mecbounce does not have this."""
+    waits_on: str = ""
+    """The `bounce_id` of the bounce that ended before its replacement was back, which this one waits on for. Empty:
+    there is none."""
 
     @field_validator("schema_version", mode="before")
     @classmethod
@@ -330,6 +335,11 @@ class BounceRecord(Frozen):
         if old is not None and (old.name != request.pod or request.pod_uid not in (None, old.uid)):
             raise ValueError("old_pod: it is not the pod of the request")
         return self
+
+    @property
+    def pinned_uid(self) -> str | None:
+        """The UID of the one incarnation that it may delete. None: it is not known yet."""
+        return self.old_pod.uid if self.old_pod else self.request.pod_uid
 
     @property
     def state(self) -> State:
@@ -411,7 +421,8 @@ class BounceRecord(Frozen):
         old = self.old_pod
         if old is None:
             return False
-        return old.generated_name or (self.found_replaced and self.node is None and looks_generated(old.name))
+        guessed = not old.images and self.found_replaced and self.node is None and looks_generated(old.name)
+        return old.generated_name or guessed
 
     @property
     def node(self) -> NodeRef | None:
@@ -421,7 +432,15 @@ class BounceRecord(Frozen):
     @property
     def limit(self) -> float | None:
         """How long the present state may wait, in seconds. None: it is not a waiting state."""
-        return max(0.0, (self.deadline - self.entered_at).total_seconds()) if self.deadline else None
+        return None if self.finished else self._allowed(self.path[-1])
+
+    @property
+    def limit_passed(self) -> float | None:
+        """How long the state in which it failed might wait, in seconds. None: it did not fail in a waiting state."""
+        return self._allowed(self.path[-2]) if self.finished else None
+
+    def _allowed(self, entry: StateEntry) -> float | None:
+        return max(0.0, (self.deadline - entry.at).total_seconds()) if self.deadline else None
 
     @property
     def durations(self) -> dict[State, float]:
@@ -440,8 +459,8 @@ class BounceRecord(Frozen):
 
 def refuse_other_pod(record: BounceRecord, request: BounceRequest, where: str) -> None:
     """Raise ForeignRecord, which names the field, if the record in `where` is of another pod than the request."""
-    _refuse_other(where, "request.namespace", record.request.namespace, request.namespace)
-    _refuse_other(where, "request.pod", record.request.pod, request.pod)
+    _refuse_other(record, where, "request.namespace", record.request.namespace, request.namespace)
+    _refuse_other(record, where, "request.pod", record.request.pod, request.pod)
 
 
 def refuse_other_bounce(record: BounceRecord, request: BounceRequest, where: str, *, server: str = "") -> None:
@@ -449,17 +468,21 @@ def refuse_other_bounce(record: BounceRecord, request: BounceRequest, where: str
     refuse_other_pod(record, request, where)
     if request.node != "auto":  # else whichever node that bounce has is right
         theirs = record.node or ("a node to be found" if record.request.node == "auto" else "no node")
-        _refuse_other(where, "request.node", str(theirs), str(request.node or "no node"))  # without paths and values
+        mine = request.node or "no node"
+        _refuse_other(record, where, "request.node", str(theirs), str(mine))  # without paths and values
     if request.pod_uid is not None:
-        pinned = record.old_pod.uid if record.old_pod else record.request.pod_uid
-        _refuse_other(where, "request.pod_uid", pinned or "whichever incarnation it finds", request.pod_uid)
+        _refuse_other(record, where, "request.pod_uid", record.pinned_uid or ANY_INCARNATION, request.pod_uid)
     if server and record.server:  # at another one its pod would seem to have gone
-        _refuse_other(where, "server", record.server, server)
+        _refuse_other(record, where, "server", record.server, server)
 
 
-def _refuse_other(where: str, field: str, theirs: str, mine: str) -> None:
-    if theirs != mine:
-        raise ForeignRecord(
-            f"{where}: field {field}: the record is of {theirs}, this bounce is of {mine}. "
-            "Resume that bounce with its own options, or use another place for this one; the record was left as it is."
-        )
+def _refuse_other(record: BounceRecord, where: str, field: str, theirs: str, mine: str) -> None:
+    if theirs == mine:
+        return
+    then = "Resume that bounce with its own options, or use another place for this one"
+    if record.finished:
+        then = "That bounce has ended: use another place for this one, or move the record away"
+    raise ForeignRecord(
+        f"{where}: field {field}: the record is of {theirs}, this bounce is of {mine}. {then}; the record was left as "
+        "it is."
+    )

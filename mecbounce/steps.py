@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from mecbounce import absence, checks, diagnosis, messages, probes, retry
+from mecbounce import absence, again, checks, diagnosis, messages, probes, retry
 from mecbounce.codes import DiagnosisCode
 from mecbounce.errors import AccessDenied, ClusterError, DeleteUnanswered, NotFound, Refused, Unreachable, one_line
+from mecbounce.events import COMPONENT
 from mecbounce.kubernetes_api.node import Node, UnreadableField
 from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.machine import JOINING, Event, State
@@ -139,7 +140,9 @@ def init_checks(context: Context) -> Outcome:
     record, request = context.record, context.request
     facts, pods = gather(request, context.cluster, context.look, record, context.terms)
     announced = record.deletion_was_possible  # a DELETE was announced before, and that intent has expired
-    verdict = checks.judge(facts, messages.perhaps_deleted(record)) if announced else checks.judge(facts)
+    waits_on = again.still_waits_on(record)
+    unchanged = messages.perhaps_deleted(record) if announced else messages.untouched(record) if waits_on else None
+    verdict = checks.judge(facts, unchanged) if unchanged else checks.judge(facts)
     event, advice = verdict.event, verdict.advice
     if announced and event is not Event.CHECKS_PASSED and event not in JOINING:
         if done := _carried_out(context):
@@ -149,13 +152,16 @@ def init_checks(context: Context) -> Outcome:
     if request.node == "auto":
         record_changes["found_node"] = facts.ref
     notices = [(finding.code, finding.notice) for finding in verdict.findings if finding.notice]
-    if event in JOINING:
+    if event in JOINING and not waits_on:  # else its first notice says so
         notices.append((event.value, verdict.message))
     if event is Event.ALREADY_REPLACED:
         record_changes["old_pod"] = record.old_pod or PinnedPod(name=request.pod, uid=facts.pod_uid or "")
     elif facts.pod is not None and facts.pod_uid in (None, facts.pod.uid):
-        record_changes["old_pod"] = pinned = PinnedPod.of(facts.pod, pods, facts.maker)
+        known = record.old_pod if waits_on and event in JOINING else None  # from before the deletion
+        record_changes["old_pod"] = pinned = known or PinnedPod.of(facts.pod, pods, facts.maker)
         notices += messages.short_deadlines(request.timeouts, pinned)
+    if waits_on and event is Event.CHECKS_PASSED:
+        notices.append(("exists_after_all", messages.exists_after_all(context.old)))
     if event is Event.CHECKS_PASSED:
         record_changes["protection"] = _protection_before_try(context)
     return Outcome(event, verdict.message, advice, record_changes=record_changes, notices=tuple(notices))
@@ -536,7 +542,9 @@ def _host_now(context: Context, name: str) -> Host | None:
 
 
 def _events_of(context: Context, uid: str) -> tuple[PodEvent, ...]:
-    return _best_effort(lambda: context.cluster.events(context.request.namespace, uid)) or ()
+    """Read what others say of an object. That the last bounce failed is no cause of this one's failure."""
+    events = _best_effort(lambda: context.cluster.events(context.request.namespace, uid)) or ()
+    return tuple(event for event in events if event.component != COMPONENT)
 
 
 def _best_effort(ask: Callable[[], Answer]) -> Answer | None:

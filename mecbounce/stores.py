@@ -43,7 +43,8 @@ class Store(Protocol):
     def save(self, record: BounceRecord) -> None:
         """Make `record` durable, in place of its previous revision.
 
-        Raises Superseded if something other than the previous revision is stored, RecordNotSaved if it can't be saved.
+        A first revision needs an empty place, or that of the finished record that it `waits_on`. Raises Superseded if
+        something other than the previous revision is stored, RecordNotSaved if it can't be saved.
         """
         ...
 
@@ -159,7 +160,7 @@ class FileStore:
             raise _damaged(str(self), f"it is not complete JSON: {error}") from error
 
     def save(self, record: BounceRecord) -> None:
-        data = record.model_dump_json(indent=1).encode() + b"\n"
+        data = _as_json(record)
         resumes = ". The step after it was not taken. Make room, then run again: it resumes."
         with self._locked(self.path.parent, where_full=resumes if record.revision > 1 else "") as folder:
             _refuse_stale(self.load(), record)
@@ -208,15 +209,21 @@ class FileStore:
         """Where `set_aside` puts a finished record: FILE.last."""
         return FileStore(f"{self.path}.last")
 
-    def set_aside(self) -> Path | None:
-        """Rename a finished record to FILE.last; give its new path. None: there is no finished record."""
+    def set_aside(self, *, copy: bool = False) -> Path | None:
+        """Rename a finished record to FILE.last; give its new path. None: there is no finished record.
+
+        `copy`: it stays in its place too, until the bounce that waits on for its replacement is saved there.
+        """
         if not os.path.lexists(self.path):
             return None
         with self._locked(self.path.parent):
             record = self.load()
             if record is None or not record.finished:
                 return None
-            return self.path.replace(self.aside.path)
+            if not copy:
+                return self.path.replace(self.aside.path)
+            self.aside._replace(_as_json(record))
+            return self.aside.path
 
     def remove_told(self) -> None:
         """Remove the record of a bounce that has ended and whose end was told; leave any other."""
@@ -317,6 +324,10 @@ class FileStore:
             time.sleep(_LOCK_AGAIN)
 
 
+def _as_json(record: BounceRecord) -> bytes:
+    return record.model_dump_json(indent=1).encode() + b"\n"
+
+
 def _let_go(lock: int) -> None:
     if lock in _shown:  # not so in a child that was forked
         _shown.remove(lock)
@@ -369,6 +380,8 @@ def _refuse_stale(stored: BounceRecord | None, record: BounceRecord) -> None:
         )
     found = (stored.bounce_id, stored.revision) if stored else None
     expected = (record.bounce_id, record.revision - 1) if record.revision > 1 else None
+    if stored is not None and stored.finished and record.revision == 1 and record.waits_on == stored.bounce_id:
+        return
     if found != expected:
         who = f" ({stored.runner})" if stored and stored.runner else ""
         raise Superseded(

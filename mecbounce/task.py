@@ -73,10 +73,34 @@ class Step:
         return BounceResult.of(self.record, reported_again=self.reported_again) if self.record.finished else None
 
 
-def begin(request: BounceRequest, now: datetime, *, server: str = "") -> BounceRecord:
-    """Make the first record of a new bounce. Save it before the first `advance`. `server`: the API server's address."""
+def begin(
+    request: BounceRequest,
+    now: datetime,
+    *,
+    server: str = "",
+    waits_on: BounceRecord | None = None,
+    terms: Terms = TASK,
+) -> BounceRecord:
+    """Make the first record of a new bounce. Save it before the first `advance`. `server`: the API server's address.
+
+    `waits_on`: the record of a bounce that ended before its replacement was back (`mecbounce.again`). The new one waits
+    on for that replacement: it keeps what is known of the old pod, and can delete no other incarnation.
+    """
     path = (StateEntry(state=State.INIT_CHECKS, at=now),)
-    return BounceRecord(bounce_id=uuid.uuid4().hex[:12], revision=1, request=request, server=server, path=path)
+    begun = BounceRecord(bounce_id=uuid.uuid4().hex[:12], revision=1, request=request, server=server, path=path)
+    if waits_on is None or waits_on.old_pod is None:
+        return begun
+    refuse_other_pod(waits_on, request, "waits_on")
+    notice = Notice(code="waits_on", message=messages.waits_on(waits_on, terms), at=now)
+    return begun.model_copy(
+        update={
+            "request": request.model_copy(update={"pod_uid": waits_on.old_pod.uid}),
+            "old_pod": waits_on.old_pod,
+            "found_node": waits_on.found_node if request.node == "auto" else None,
+            "waits_on": waits_on.bounce_id,
+            "notices": (notice,),
+        }
+    )
 
 
 def advance(
@@ -207,16 +231,17 @@ class BounceTask:
         """
         return self.go_on(self._stored())
 
-    def go_on(self, record: BounceRecord | None) -> BounceResult:
+    def go_on(self, record: BounceRecord | None, *, waits_on: BounceRecord | None = None) -> BounceResult:
         """Like `perform`, with the record that the caller has loaded from the store and compared with the request.
 
-        None begins a new bounce. If the store's record has changed since it was loaded, raises Superseded.
+        None begins a new bounce; with `waits_on`, one that waits on for what that record left: see `begin`. If the
+        store's record has changed since it was loaded, raises Superseded.
         """
         hold = getattr(self._store, "hold", nullcontext)  # a store of the runner's own need not have it
         with self._first_call() as first, hold():
             reported_again = record is not None and record.finished
             if record is None:
-                record = self._begun()
+                record = self._begun(waits_on)
             elif not record.finished:
                 record = self._resumed(record)
             with self._cluster.watch(self._request.namespace) as watch:
@@ -278,8 +303,9 @@ class BounceTask:
         """True if each DELETE in `record` was announced by this process, and no other runner has saved since."""
         return self._announced_by == (os.getpid(), record.revision)
 
-    def _begun(self) -> BounceRecord:
-        return self._save(None, begin(self._request, self._clock(), server=self._cluster.server))
+    def _begun(self, waits_on: BounceRecord | None = None) -> BounceRecord:
+        now, server = self._clock(), self._cluster.server
+        return self._save(None, begin(self._request, now, server=server, waits_on=waits_on, terms=self._terms))
 
     def _resumed(self, record: BounceRecord) -> BounceRecord:
         """Take the bounce over: a runner that still has it ends with Superseded."""
@@ -437,7 +463,8 @@ def _apply(record: BounceRecord, outcome: Outcome, now: datetime) -> Step:
     if outcome.event is not None:
         state = follow(record.state, outcome.event)
         changes["path"] = (*record.path, StateEntry(state=state, at=now, event=outcome.event))
-        changes["deadline"] = _deadline(state, record, changes.get("old_pod", record.old_pod), now)
+        if state is not State.FAILED:  # else it tells which time was too short
+            changes["deadline"] = _deadline(state, record, changes.get("old_pod", record.old_pod), now)
         if state in FINAL:
             changes |= {"message": outcome.message, "advice": outcome.advice, "diagnosis": outcome.diagnosis}
             changes["untold"] = True

@@ -4,44 +4,38 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 
+from mecbounce.again import Would, left_waiting
 from mecbounce.cli.exits import ExitStatus, StoppedImmediately, UsageProblem, exit_status, stop_signals
 from mecbounce.cli.following import StoppedFollowing, follow
 from mecbounce.cli.options import Asked
+from mecbounce.cli.start import Start, loaded, start_of
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import Interrupted, RecordError, RecordNotSaved, Superseded
 from mecbounce.messages import COMMAND, utc
-from mecbounce.record import BounceRecord, refuse_other_bounce, refuse_other_pod
-from mecbounce.request import BounceRequest
+from mecbounce.record import BounceRecord
 from mecbounce.result import BounceResult
 from mecbounce.stores import FileStore
 from mecbounce.task import BounceTask
 
 
 def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
-    """Bounce, or resume what an earlier run left, or follow the run that drives it, and tell how it ended."""
-    cluster, earlier, followed = asked.cluster, None, False
+    """Bounce, go on from what an earlier run left, or follow the run that drives it, and tell how it ended."""
+    earlier: BounceRecord | None = None
+    followed = False
     with stop_signals() as stop:
-        task = BounceTask(
-            asked.request,
-            cluster,
-            asked.store,
-            protection=asked.protection,
-            notify=terminal.notify,
-            observe=terminal.observe,
-            progress=terminal.progress,
-            stop=stop,
-            events=asked.events,
-            terms=COMMAND,
-        )
         try:
             with terminal:
-                earlier = _taken_up(asked)
+                start = start_of(asked)
+                earlier = _taken_up(asked, start, terminal)
+                waits_on = start.last if start.would is Would.WAIT_ON else None
+                drive = partial(_task(asked, start, terminal, stop).go_on, waits_on=waits_on)
                 if earlier is not None and earlier.finished:
-                    result = task.go_on(earlier)
+                    result = drive(earlier)
                     _tell_late(terminal, earlier)
                 else:
-                    result, followed = _driven_or_followed(asked, earlier, task.go_on, terminal, stop)
+                    result, followed = _driven_or_followed(asked, earlier, drive, terminal, stop)
         except StoppedFollowing as stopped:
             terminal.say(str(stopped))
             return ExitStatus.INTERRUPTED
@@ -58,6 +52,31 @@ def bounce(terminal: BounceInTerminal, asked: Asked) -> ExitStatus:
     if not followed:  # whoever began it is told by its own run, or by the next one
         _mark_told(asked.store)
     return exit_status(result)
+
+
+def _taken_up(asked: Asked, start: Start, terminal: BounceInTerminal) -> BounceRecord | None:
+    """Give the record to go on with, or to tell the end of; set one aside that a new bounce takes the place of."""
+    if start.last is None or start.would is Would.WAIT_ON:
+        asked.store.set_aside(copy=start.would is Would.WAIT_ON)
+        return None
+    if asked.again:
+        terminal.say("--again: the last bounce has not ended, so it goes on.")
+    return start.last
+
+
+def _task(asked: Asked, start: Start, terminal: BounceInTerminal, stop: Callable[[], bool]) -> BounceTask:
+    return BounceTask(
+        start.request,
+        asked.cluster,
+        asked.store,
+        protection=asked.protection,
+        notify=terminal.notify,
+        observe=terminal.observe,
+        progress=terminal.progress,
+        stop=stop,
+        events=asked.events,
+        terms=COMMAND,
+    )
 
 
 def _driven_or_followed(
@@ -80,54 +99,18 @@ def _driven_or_followed(
         except Superseded:
             if terminal.record is not before:  # this run has driven it
                 raise
-            earlier = _loaded(asked)  # another run was faster
+            earlier = loaded(asked)  # another run was faster
             if earlier is None:
                 raise
-
-
-def to_resume(asked: Asked) -> BounceRecord | None:
-    """Give the unfinished bounce that `run` would resume. Raises what `run` would raise of its record's file."""
-    earlier = _loaded(asked)
-    try:
-        asked.store.try_place()
-    except RecordNotSaved as error:
-        raise UsageProblem(f"--state: {error}") from error
-    return None if earlier is None or earlier.finished else earlier
-
-
-def _taken_up(asked: Asked) -> BounceRecord | None:
-    """Give what an earlier run left: a bounce to resume, or an end to tell. Set a bounce aside whose end was told."""
-    earlier = _loaded(asked)
-    if earlier is None or not earlier.finished or _is_untold_end(earlier, asked.request):
-        return earlier
-    asked.store.set_aside()
-    return None
-
-
-def _loaded(asked: Asked) -> BounceRecord | None:
-    """Load the record of an earlier run. Raises ForeignRecord if it is neither to be resumed nor to be set aside."""
-    earlier, where = asked.store.load(), str(asked.store)
-    if earlier is None:
-        return None
-    refuse_other_pod(earlier, asked.request, where)
-    if not earlier.finished:  # an ended bounce with a mistyped --node must not stand in the way of the corrected one
-        refuse_other_bounce(earlier, asked.request, where, server=asked.cluster.server)
-    return earlier
-
-
-def _is_untold_end(earlier: BounceRecord, request: BounceRequest) -> bool:
-    """Whether a finished record is of the bounce that is asked for, and the run that ended it did not tell so."""
-    pinned = earlier.old_pod.uid if earlier.old_pod else earlier.request.pod_uid
-    return earlier.untold and request.node in ("auto", earlier.node) and request.pod_uid in (None, pinned)
 
 
 def _tell_late(terminal: BounceInTerminal, ended: BounceRecord) -> None:
     """Tell the end of a bounce whose run was killed before it could do so."""
     at = utc(ended.entered_at)
     terminal.observe(ended)
+    then = "waits on, if its replacement is not back" if left_waiting(ended) else "begins a new one"
     terminal.say(
-        f"This bounce ended at {at}; its run was stopped before it could say so. "
-        "The same command again begins a new one."
+        f"This bounce ended at {at}; its run was stopped before it could say so. The same command again {then}."
     )
 
 

@@ -12,14 +12,16 @@ from typing import Annotated
 import typer
 
 from mecbounce import diagram as drawing
+from mecbounce.again import Would
 from mecbounce.cli import screen, status
-from mecbounce.cli.bouncing import bounce, to_resume
+from mecbounce.cli.bouncing import bounce
 from mecbounce.cli.exits import ExitStatus, UsageProblem
 from mecbounce.cli.layout import signs_for
 from mecbounce.cli.naming import refuse_mistyped
 from mecbounce.cli.options import BounceOptions, Output, RunOptions, StatusOptions, with_options
-from mecbounce.cli.plan_page import plan_json, plan_page, would_resume
+from mecbounce.cli.plan_page import plan_json, plan_page, says_first
 from mecbounce.cli.record_files import prune
+from mecbounce.cli.start import start_of
 from mecbounce.cli.terminal import BounceInTerminal, print_page
 from mecbounce.machine import Event
 from mecbounce.messages import COMMAND
@@ -51,11 +53,12 @@ def common(
 @app.command()
 @with_options(RunOptions)
 def run(options: RunOptions) -> int:
-    """Bounce a pod, resume a bounce that was interrupted, or follow the one that another run drives."""
-    asked, given = options.asked(), options.given()
+    """Bounce a pod, go on with the last bounce of it, or follow the one that another run drives."""
+    asked = options.asked()
     if options.output is Output.TEXT:
         refuse_mistyped(asked)
-    terminal = BounceInTerminal(asked.request, asked.cluster.context, given, options.output, live=not options.verbose)
+    context, live = asked.cluster.context, not options.verbose
+    terminal = BounceInTerminal(asked.request, context, asked.given, options.output, live=live)
     ended = bounce(terminal, asked)
     if options.state is None:
         prune(datetime.now(UTC))
@@ -67,16 +70,19 @@ def run(options: RunOptions) -> int:
 def show_plan(options: BounceOptions) -> int:
     """Show what a bounce would do now, and run the deletion dry; -v: every check and right. Changes nothing."""
     asked = options.asked()
-    resumes = would_resume(left) if (left := to_resume(asked)) else ""
-    found = plan(asked.request, asked.cluster, asked.protection, events=asked.events, terms=COMMAND)
+    start = start_of(asked)
+    asked.try_place()
+    last = start.last if start.would is Would.WAIT_ON else None
+    found = plan(start.request, asked.cluster, asked.protection, events=asked.events, terms=COMMAND, waits_on=last)
+    first = says_first(start.would, start.last)
     if options.output is Output.JSON:
-        print(json.dumps(plan_json(found, resumes), indent=2))
+        print(json.dumps(plan_json(found, start.would, first), indent=2))
     else:
         if found.event in (Event.POD_MISSING, Event.ACCESS_DENIED):
             refuse_mistyped(asked)
         title = screen.heading(asked.request, asked.cluster.context)
         signs = signs_for(sys.stdout.encoding)
-        print_page(plan_page(found, title, resumes, verbose=options.verbose, signs=signs))
+        print_page(plan_page(found, title, first, verbose=options.verbose, signs=signs))
     return ExitStatus.DONE if found.goes_on else ExitStatus.REFUSED
 
 

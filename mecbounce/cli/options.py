@@ -7,28 +7,31 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import structlog
 import typer
 from pydantic import ValidationError
 
+from mecbounce.again import is_late
 from mecbounce.cli.completion import bounced_pods, completion, contexts, namespaces, pods
 from mecbounce.cli.config_file import node_types
 from mecbounce.cli.exits import UsageProblem
 from mecbounce.cli.kube import cluster_of
 from mecbounce.cli.naming import near_pods, pod_named
 from mecbounce.cli.record_files import default_record, default_records
+from mecbounce.cli.typed import Typed, with_typed
 from mecbounce.cli.values import annotation, duration, label_selector, node_ref, whole_uid
-from mecbounce.errors import RecordError, Refused
+from mecbounce.errors import RecordError, RecordNotSaved, Refused
 from mecbounce.fields import first_fault
 from mecbounce.next_commands import Given
 from mecbounce.protection import AnnotationProtection
 from mecbounce.record import BounceRecord
-from mecbounce.request import BounceRequest, ClusterType, NodeFields, NodeRef, ReadyWhen, Timeouts
+from mecbounce.request import BounceRequest, ClusterType, NodeFields, NodeRef, ReadyWhen
 from mecbounce.stores import FileStore
 
 if TYPE_CHECKING:
@@ -76,7 +79,18 @@ class Asked:
     store: FileStore
     protection: AnnotationProtection | None
     events: bool
+    typed: Typed
+    """What the request has because it was typed."""
+    given: Given
+    again: bool = False
     take_over: bool = False
+
+    def try_place(self) -> None:
+        """Try whether a record can be kept in its place. Raises UsageProblem."""
+        try:
+            self.store.try_place()
+        except RecordNotSaved as error:
+            raise UsageProblem(f"--state: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +131,7 @@ class CommonOptions:
         groups = [("--as-group", group) for group in self.as_groups or ()]
         options = [("--kubeconfig", self.kubeconfig), ("--context", self.context), ("--as", self.as_user), *groups]
         words = [str(word) for pair in (*options, ("--as-uid", self.as_uid)) if pair[1] for word in pair]
-        return Given(cluster=tuple(words), state=str(self.state or ""))
+        return Given(cluster=tuple(words), state=str(self.state or ""), recorded=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +169,12 @@ class BounceOptions(CommonOptions):
         float | None,
         typer.Option(metavar="DURATION", parser=duration, help="default: 10m, or the startup budget + 5m if longer"),
     ] = None
-    ready_when: Annotated[ReadyWhen, typer.Option(help="what counts as back: started, ready or auto")] = ReadyWhen.AUTO
+    ready_when: Annotated[
+        ReadyWhen | None, typer.Option(help="what counts as back: started, ready or auto; default: auto")
+    ] = None
+    again: Annotated[
+        bool, typer.Option("--again", help="begin a new bounce, even if the replacement of the last one is not back")
+    ] = False
     no_events: Annotated[bool, typer.Option("--no-events", help="write no Kubernetes Events about the bounce")] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", callback=log_to_stderr, help="log to stderr")] = False
 
@@ -172,7 +191,8 @@ class BounceOptions(CommonOptions):
             raise UsageProblem("expected either POD or --selector")
         if self.node is not None and self.no_node:
             raise UsageProblem("--no-node: --node is given too")
-        types = {} if self.no_node else node_types()
+        types = {} if self.no_node else node_types()  # a fault in that file is told first
+        typed = self._typed(types)
         cluster = cluster_of(self.kubeconfig, self.context, self.as_user, self.as_groups, self.as_uid)
         namespace = cluster.namespace if self.namespace is None else self.namespace
         if self.selector:
@@ -180,40 +200,52 @@ class BounceOptions(CommonOptions):
         else:
             pod = pod_named(self.pod or "", cluster, namespace, self.given().cluster)
         try:
-            request = BounceRequest(
-                namespace=namespace,
-                pod=pod,
-                node=None if self.no_node else self._node(types),
-                node_types={} if self.node else types,
-                cluster_type=ClusterType.K8S_GITOPS if self.gitops else ClusterType.K8S,
-                force=self.force,
-                pod_uid=self.pod_uid,
-                timeouts=Timeouts(termination=self.termination_timeout, ready=self.ready_timeout),
-                ready_when=self.ready_when,
-            )
+            found_types = {} if self.node else types
+            request = with_typed(BounceRequest(namespace=namespace, pod=pod, node_types=found_types), typed)
         except ValidationError as error:
             field, fault = first_fault(error)
             if field == "pod":
                 near = near_pods(pod, cluster, namespace)
-                raise UsageProblem(f"POD: {f'{pod!r} is not a name{near}' if near else fault}") from None
+                told = f"{pod!r} is not a pod's name{near}" if near else fault
+                raise UsageProblem(f"POD: {told}") from None
             origin = ""
             if field == "namespace":
                 origin = f"context {cluster.context}: " if self.namespace is None else "--"
             raise UsageProblem(f"{origin}{field}: {fault}") from None
         store = FileStore(self.state or default_record(cluster, namespace, pod))
-        return Asked(request, cluster, store, self._protection(cluster), events=not self.no_events)
+        return Asked(
+            request=request,
+            cluster=cluster,
+            store=store,
+            protection=self._protection(cluster),
+            events=not self.no_events,
+            typed=typed,
+            given=self.given(),
+            again=self.again,
+        )
 
-    def _node(self, types: Mapping[str, NodeFields]) -> NodeRef | Literal["auto"]:
-        """Give the resource of --node with the fields that are set for its type; without it, it is to be found."""
-        if self.node is None:
-            return "auto"
-        fields = types.get(self.node.type_name)
-        return self.node.model_copy(update=dict(fields)) if fields else self.node
+    def _typed(self, types: Mapping[str, NodeFields]) -> Typed:
+        """Give what was typed. A resource has the fields that are set for its type; --no-node is None."""
+        node = self.node
+        if node is not None and (fields := types.get(node.type_name)):
+            node = node.model_copy(update=dict(fields))
+        options = {
+            "node": node,
+            "cluster_type": ClusterType.K8S_GITOPS if self.gitops else None,
+            "force": self.force or None,
+            "pod_uid": self.pod_uid,
+            "termination": self.termination_timeout,
+            "ready": self.ready_timeout,
+            "ready_when": self.ready_when,
+        }
+        typed: dict[str, object] = {name: value for name, value in options.items() if value is not None}
+        return {**typed, "node": None} if self.no_node else typed
 
     def _selected(self, cluster: KubernetesCluster, namespace: str, selector: str) -> str:
         """Name the one pod with these labels. A terminating one counts too: it may be the one that is meant.
 
-        If a bounce of a pod of the same controller is unfinished, or its end was not told, that pod is meant.
+        If a bounce of a pod of the same controller is unfinished, or its end was not told, or its replacement is not
+        back, that pod is meant.
         """
         try:
             found = cluster.selected_pods(namespace, selector)
@@ -221,10 +253,12 @@ class BounceOptions(CommonOptions):
             raise UsageProblem(f"--selector: {error}") from error
         controllers = {pod.controller_uid for pod in found} - {None}
         for path in [self.state] if self.state else default_records(cluster, namespace):
-            record = _to_go_on_with(path)
+            record = _stored(path)
             old = record.old_pod if record else None
             if record and old and old.generated_name and old.controller_uid in controllers:
-                return record.request.pod
+                now = cluster.server_time or datetime.now(UTC)
+                if not record.finished or (not self.again and (record.untold or is_late(record, found, now))):
+                    return record.request.pod
         if len(found) == 1:
             return found[0].name
         if not found:
@@ -277,10 +311,9 @@ class StatusOptions(CommonOptions):
     ] = False
 
 
-def _to_go_on_with(path: Path) -> BounceRecord | None:
-    """Read a record that `run` would go on with. None: it ended and was told so, or it can't be read."""
+def _stored(path: Path) -> BounceRecord | None:
+    """Read a record. None: there is none, or it can't be read."""
     try:
-        record = FileStore(path).load()
+        return FileStore(path).load()
     except RecordError:
         return None
-    return record if record is not None and (not record.finished or record.untold) else None

@@ -9,11 +9,12 @@ from typing import Any
 
 from rich.text import Text
 
+from mecbounce.again import left_waiting, still_waits_on
 from mecbounce.cli.layout import LABEL, labelled, pasteable, short_uid, span, wrapped
 from mecbounce.codes import DiagnosisCode
 from mecbounce.machine import State
 from mecbounce.messages import COMMAND, happened, protection_tried, utc
-from mecbounce.next_commands import DELETED, Given, diagnosis_code, next_commands, shell_lines, who_must_act
+from mecbounce.next_commands import Given, diagnosis_code, next_commands, shell_lines, who_must_act
 from mecbounce.record import BounceRecord, Deletion, Protection
 
 
@@ -110,9 +111,9 @@ def _page(record: BounceRecord, width: int | None) -> list[Text]:
     else:
         rows |= {"Who must act": who_must_act(record), "What to do": record.advice}
     rows["Changed"] = _changed(record)
-    rows["Record"] = "ended: it can't be resumed, the next run begins a new bounce"
-    if record.deletion in DELETED:
-        rows["Record"] += ", which deletes the replacement unless --pod-uid is given"
+    rows["Record"] = "ended: the next run begins a new bounce"
+    if left_waiting(record) and record.deletion is not Deletion.LOST:
+        rows["Record"] = "ended: the next run waits on while the replacement is not back; --again begins a new bounce"
     return _rows(rows, width)
 
 
@@ -132,6 +133,8 @@ def _rows(rows: Mapping[str, str], width: int | None) -> list[Text]:
 def _changed(record: BounceRecord) -> str:
     """Say what the record knows about the deletion and the protection, and no more."""
     gone, code = any(entry.state is State.AWAIT_READY for entry in record.path), diagnosis_code(record)
+    if still_waits_on(record) and record.deletion is Deletion.NONE:
+        return "nothing: this run only waited on for the replacement"
     ours = "the pod was deleted"
     if code == DiagnosisCode.TERMINATING_AGAIN:
         ours = "the pod is being deleted: it had gone, and exists again"

@@ -9,37 +9,45 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mecbounce.again import Would
 from mecbounce.checks import CHECKS, asked_as_before
 from mecbounce.cli.layout import SIGNS, Signs, plain
 from mecbounce.machine import Event
+from mecbounce.messages import utc
 from mecbounce.planning import Plan, Right
 from mecbounce.probes import Deadline
 from mecbounce.record import BounceRecord
 
 
-def would_resume(record: BounceRecord) -> str:
-    """Say that `run` resumes an unfinished bounce and does not begin a new one."""
-    pinned = f" of incarnation {record.old_pod.uid}" if record.old_pod else ""
-    return (
-        f"An unfinished bounce{pinned} is recorded, in {record.state}: `mecbounce run` resumes it. "
-        "What follows is what a new one would do."
-    )
+def says_first(would: Would, last: BounceRecord | None) -> str:
+    """Say what `run` does with the last bounce. Empty: it begins a new one."""
+    if last is None or would is Would.BEGIN:
+        return ""
+    new = "What follows is what a new one would do."
+    if would is Would.RESUME:
+        pinned = f" of incarnation {last.old_pod.uid}" if last.old_pod else ""
+        return f"An unfinished bounce{pinned} is recorded, in {last.state}: `mecbounce run` resumes it. {new}"
+    ended = f"The last bounce ended at {utc(last.entered_at)} by {last.ended_by}"
+    if would is Would.TELL:
+        return f"{ended}, and was not told: `mecbounce run` only tells how it ended. {new}"
+    return f"{ended}: `mecbounce run` waits on for its replacement. --again begins a new bounce."
 
 
-def plan_json(found: Plan, resumes: str) -> dict[str, Any]:
+def plan_json(found: Plan, would: Would, first: str) -> dict[str, Any]:
     """Describe a plan for programs. Each check has the question and the answer of 0.2.0 too, for one version."""
     checks = [
         {**one.model_dump(mode="json"), "question": asked_as_before(one.statement), "answer": not one.holds}
         for one in found.checks
     ]
-    return {"resumes": resumes, **found.model_dump(mode="json"), "checks": checks}
+    resumes = first if would is Would.RESUME else ""
+    return {"would": would, "resumes": resumes, **found.model_dump(mode="json"), "checks": checks}
 
 
 def plan_page(
-    found: Plan, title: str, resumes: str = "", *, verbose: bool = False, signs: Signs = SIGNS
+    found: Plan, title: str, first: str = "", *, verbose: bool = False, signs: Signs = SIGNS
 ) -> RenderableType:
     """Show a plan. `verbose`: with each check and each right, and its answer."""
-    page: list[RenderableType] = [_verdict(found, title, resumes, signs)]
+    page: list[RenderableType] = [_verdict(found, title, first, signs)]
     if found.goes_on or (verbose and found.writes):
         page += ["", Text("It would", style="bold"), _would(found, verbose)]
     if verbose:
@@ -54,12 +62,12 @@ def plan_page(
     return Group(*page)
 
 
-def _verdict(found: Plan, title: str, resumes: str, signs: Signs) -> Table:
+def _verdict(found: Plan, title: str, first: str, signs: Signs) -> Table:
     """Say whether a bounce would proceed; if not, or if it would only wait, why; and of which pod."""
     table, good = _table(), found.goes_on
     verdict = f"A bounce would {'' if good else 'not '}proceed."
-    if resumes:
-        _row(table, (signs.mind, "yellow"), resumes)
+    if first:
+        _row(table, (signs.mind, "yellow"), first)
     mark, style = (signs.good, "green") if good else (signs.bad, "red")
     table.add_row(Text(mark, style=style), Text(verdict, style=f"bold {style}"))
     if not good or found.event is not Event.CHECKS_PASSED:

@@ -413,6 +413,7 @@ class PodEvent(Explained):
     """A Kubernetes Event about a pod or its controller."""
 
     type: str = "Normal"
+    component: str = Field("", validation_alias=AliasPath("source", "component"))
     first_timestamp: AwareDatetime | None = None
     last_timestamp: AwareDatetime | None = None
     event_time: AwareDatetime | None = None

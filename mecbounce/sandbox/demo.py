@@ -47,7 +47,7 @@ def show(scenario: str, output: Output) -> int:
         asked, given = options.asked(), options.given()
         terminal = BounceInTerminal(asked.request, asked.cluster.context, replace(given, state=""), output)
         if shown.killed:
-            [(_, words)] = next_commands(begin(asked.request, datetime.now(UTC)), given)
+            [(_, words)] = next_commands(begin(asked.request, datetime.now(UTC)), replace(given, recorded=False))
             _kill_while_waiting([*words[1:], "-o", output.value], asked.store)
             terminal.say("Killed by SIGKILL. The same command again:")
         status = bounce(terminal, asked)

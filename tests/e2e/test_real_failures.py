@@ -141,7 +141,7 @@ def test_a_pod_that_nothing_recreates(site: Site, command: Command, audit: Audit
     assert ran.result["new_pod"] is None
     site.operator.resume()
     ran = command.run("run", *site.words(), "--pod-uid", ran.result["old_pod"]["uid"])
-    assert (ran.status, ran.notices) == (0, {"already_replaced"})
+    assert (ran.status, ran.notices) == (0, {"waits_on"})
     assert len(audit.deletions(site.namespace)) == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import pty
 import re
@@ -12,7 +13,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -334,7 +335,9 @@ class TestRecords:
         again = ("run", "mec-0", "--state", tmp_path / "r.json", "-o", output)
         assert command(*again) == status
         told = command.out + command.err
-        assert "its run was stopped before it could say so. The same command again begins a new one." in told
+        late = status in (4, 5)  # the old pod runs: its deletion was lost, and it is bounced anew
+        then = "waits on, if its replacement is not back" if late else "begins a new one"
+        assert f"its run was stopped before it could say so. The same command again {then}." in told
         if output == "json":  # its commands act on the same record
             result = json.loads(command.out)
             assert (result["event"], result["reported_again"]) == (event, True)
@@ -432,7 +435,7 @@ class TestRecords:
     ) -> None:
         sandbox.add_node("mec-0")
 
-        def impossible(*_: object) -> None:
+        def impossible(*_: object, **__: object) -> None:
             raise ImpossibleEvent("pod_gone can't happen in DONE: please report this")
 
         monkeypatch.setattr(BounceTask, "go_on", impossible)
@@ -533,20 +536,7 @@ class TestRecords:
         assert command("status", "--state", path, "-o", "json") == 0
         found = json.loads(command.out)
         assert (found["state"], found["finished"]) == ("INIT_CHECKS", False)
-        assert found["next_commands"] == [f"mecbounce run mec-0 -n default --node {NODE} --state {path}"]
-
-    def test_the_next_command_repeats_the_options_and_waits_on(
-        self, command: Command, sandbox: Sandbox, tmp_path: Path
-    ) -> None:
-        SCENARIOS["not-recreated"].set_up(sandbox)
-        before = uid(sandbox)
-        options = ("--context", "sandbox", "--node", NODE, "--ready-timeout", "0.2s", "--no-events")
-        assert command("run", "mec-0", *options, "--state", tmp_path / "r.json") == 5
-        words = shlex.split(command.out.splitlines()[-1])
-        assert words[:3] == ["mecbounce", "run", "mec-0"]
-        assert {*options, "--pod-uid", before, str(tmp_path / "r.json")} <= {*words}
-        assert command(*words[1:]) == 5
-        assert deletes(sandbox) == 1
+        assert found["next_commands"] == [f"mecbounce run mec-0 -n default --state {path}"]
 
     @pytest.mark.parametrize(
         "other", [{"server": "https://b"}, {"name": "prod-eu"}, {"namespace": "mec"}, {"pod": "mec-1"}], ids=str
@@ -564,7 +554,7 @@ class TestRecords:
     ("words", "long"),
     [
         (("plan", "mec-0", "--node", NODE, "-v"), "the default; container main's startup probe allows"),
-        (("status", "mec-0"), "ended: it can't be resumed"),
+        (("status", "mec-0"), "ended: the next run waits on"),
     ],
 )
 def test_piped_each_row_of_a_page_is_one_line_without_blanks_at_its_end(
@@ -575,7 +565,185 @@ def test_piped_each_row_of_a_page_is_one_line_without_blanks_at_its_end(
     assert command("run", "mec-0", "--node", NODE, "--termination-timeout", "0.2s") == 4
     command(*words)
     assert [line for line in command.out.splitlines() if line != line.rstrip()] == []
-    assert [len(line) > 100 for line in command.out.splitlines() if long in line] == [True]
+    assert [len(line) > 80 for line in command.out.splitlines() if long in line] == [True]
+
+
+class TestAgain:
+    """After exit 4 or 5 the same line waits on. It never deletes a late replacement."""
+
+    FAILS = ("run", "mec-0", "--ready-timeout", "0.3s", "--no-events")
+
+    @pytest.fixture
+    def late(self, sandbox: Sandbox) -> None:
+        """Let the node's replacement start too late."""
+        sandbox.behave(Behaviour(starts_after=0))
+        sandbox.add_node("mec-0")
+        sandbox.behave(Behaviour(starts_after=math.inf))
+
+    @pytest.fixture
+    def repaired(self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+        """Let replacements start from the next run's first look on."""
+        progress = BounceInTerminal.progress
+
+        def seen(terminal: BounceInTerminal, found: Progress) -> None:
+            progress(terminal, found)
+            sandbox.behave(Behaviour(starts_after=0))
+
+        return lambda: monkeypatch.setattr(BounceInTerminal, "progress", seen)
+
+    @pytest.mark.usefixtures("late")
+    def test_the_same_line_waits_on_until_the_replacement_is_back(
+        self, command: Command, sandbox: Sandbox, repaired: Callable[[], None]
+    ) -> None:
+        old = uid(sandbox)
+        assert command(*self.FAILS) == 5
+        replacement = uid(sandbox)
+        assert command(*self.FAILS) == 5
+        assert "waiting on for its replacement; nothing is deleted. --again begins a new bounce." in command.out
+        assert command("plan", "mec-0", "-o", "json") == 0
+        found = json.loads(command.out)
+        assert (found["would"], found["resumes"], found["event"]) == ("wait_on", "", "already_replaced")
+        assert command("status", "mec-0") == 0
+        words = shlex.split(command.out.splitlines()[-1])
+        assert words == ["mecbounce", "run", "mec-0", "-n", "default", "--pod-uid", old, "--ready-timeout", "0.6s"]
+        repaired()
+        for _ in range(2):  # once it is back, the printed command still deletes nothing
+            assert command(*words[1:-1], "60s", "-o", "json") == 0
+            result = json.loads(command.out)
+            assert (result["new_pod"]["uid"], result["deletion"]) == (replacement, "already")
+        assert deletes(sandbox) == 1
+
+    def test_of_a_pod_with_a_generated_name_too_and_of_labels(
+        self, command: Command, sandbox: Sandbox, repaired: Callable[[], None]
+    ) -> None:
+        (old,) = made(sandbox, workload("ReplicaSet"))
+        sandbox.behave(Behaviour(image_pull_fails=True))
+        assert command("run", old, "--ready-timeout", "0.3s") == 5
+        assert command("run", "-l", "app=web", "--ready-timeout", "0.3s") == 5
+        words = shlex.split(command.out.splitlines()[-1])
+        assert words[:3] == ["mecbounce", "run", old]
+        repaired()
+        assert command(*words[1:-1], "60s") == 0
+        assert deletes(sandbox) == 1
+        assert command("plan", "-l", "app=web", "-o", "json") == 0
+        assert json.loads(command.out)["pod"]["name"] != old  # it is back: the labels mean the new one
+
+    @pytest.mark.usefixtures("late")
+    def test_with_again_a_new_bounce_begins(self, command: Command, sandbox: Sandbox) -> None:
+        assert command(*self.FAILS) == 5
+        assert command(*self.FAILS, "--again") == 5
+        assert deletes(sandbox) == 2
+
+    @pytest.mark.usefixtures("late")
+    def test_where_no_look_can_be_had_it_waits_on_and_what_stops_it_does_not_change_that(
+        self, command: Command, sandbox: Sandbox
+    ) -> None:
+        """The right to list pods is missing for a while: the run after that must not delete the replacement."""
+        assert command(*self.FAILS) == 5
+        sandbox.forbid("list", "pods")
+        assert command(*self.FAILS) == 3
+        assert "Changed: nothing: this run only waited on for the replacement" in command.out
+        sandbox.allow("list", "pods")
+        assert command(*self.FAILS) == 5
+        assert deletes(sandbox) == 1
+
+    @pytest.mark.usefixtures("late")
+    def test_killed_before_its_first_save_it_leaves_the_ended_record_in_its_place(
+        self, command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert command(*self.FAILS) == 5
+
+        def killed(*_: object) -> None:
+            raise RecordNotSaved("no space")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(FileStore, "save", killed)
+            assert command(*self.FAILS) == 2
+        assert command(*self.FAILS) == 5
+        assert deletes(sandbox) == 1
+
+    @pytest.mark.parametrize(
+        ("typed", "fields", "would"),
+        [
+            ((), {}, "wait_on"),
+            (("--node", NODE, "--ready-timeout", "1h", "--force"), {}, "wait_on"),
+            (("--pod-uid", GONE), {}, "wait_on"),
+            (("--pod-uid", GONE.replace("6", "7")), {}, "begin"),
+            (("--node", f"{NODE}9"), {}, "begin"),
+            (("--again",), {}, "begin"),
+            ((), {"server": "https://elsewhere"}, "begin"),
+            ((), {"untold": True}, "tell"),
+            (("--again",), {"untold": True}, "begin"),
+        ],
+    )
+    def test_what_was_typed_says_which_bounce_is_meant(
+        self,
+        command: Command,
+        sandbox: Sandbox,
+        tmp_path: Path,
+        typed: tuple[str, ...],
+        fields: dict[str, Any],
+        would: str,
+    ) -> None:
+        ended = ended_in(State.AWAIT_READY, Event.READY_TIMEOUT, GONE)
+        FileStore(tmp_path / "r.json").save(
+            ended.model_copy(update={"request": request(), "server": sandbox.url, "untold": False} | fields)
+        )
+        command("plan", "mec-0", "--state", tmp_path / "r.json", "-o", "json", *typed)
+        assert json.loads(command.out)["would"] == would
+
+
+class TestTyped:
+    """To resume a bounce its pod's name is enough; what is typed must not contradict it."""
+
+    def left(self, path: Path, **fields: Any) -> None:
+        FileStore(path).save(begin(request(**fields), NOW))
+
+    def test_the_name_alone_resumes_it_with_the_options_that_it_began_with(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        sandbox.add_node("mec-0", activity="rebuilding")
+        self.left(tmp_path / "r.json", force=True, timeouts={"ready": 300}, cluster_type="k8s_gitops")
+        assert command("run", "mec-0", "--state", tmp_path / "r.json") == 0
+        assert "It goes on with the options that it began with." in command.out
+        assert "The node is rebuilding; going on because of --force." in command.out
+        assert "AWAIT_READY, at most 300 s" in command.out
+
+    @pytest.mark.parametrize(
+        ("typed", "said"),
+        [
+            (("--ready-timeout", "5m"), "--ready-timeout 5m: the unfinished bounce of mec-0 began with 10m"),
+            (
+                ("--termination-timeout", "90"),
+                "--termination-timeout 90s: the unfinished bounce of mec-0 began without",
+            ),
+            (("--force",), "--force: the unfinished bounce of mec-0 began without it"),
+            (("--ready-when", "auto"), "--ready-when auto: the unfinished bounce of mec-0 began with started"),
+            (("--node", f"{NODE}9"), f"--node {NODE}9: the unfinished bounce of mec-0 began with --node {NODE}"),
+        ],
+    )
+    def test_one_that_contradicts_is_refused_with_the_command_that_resumes(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path, typed: tuple[str, ...], said: str
+    ) -> None:
+        sandbox.add_node("mec-0")
+        path = tmp_path / "r.json"
+        self.left(path, timeouts={"ready": 600}, ready_when="started")
+        for verb in ("plan", "run"):
+            assert command(verb, "mec-0", "--context", "sandbox", "--state", path, *typed) == 2
+            assert command.err.startswith(f"mecbounce: {said}")
+            assert sandbox.requests == ()
+        resume = f"mecbounce run mec-0 -n default --context sandbox --state {path}"
+        assert command.err.endswith(f". To resume it as it began: {resume}\n")
+        assert command(*shlex.split(resume)[1:]) == 0
+
+    def test_again_resumes_a_bounce_that_has_not_ended_and_says_so(
+        self, command: Command, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        sandbox.add_node("mec-0")
+        self.left(tmp_path / "r.json")
+        assert command("run", "mec-0", "--again", "--state", tmp_path / "r.json") == 0
+        assert "Z --again: the last bounce has not ended, so it goes on.\n" in command.out
+        assert deletes(sandbox) == 1
 
 
 class TestTwoRunners:
@@ -642,7 +810,7 @@ class TestTwoRunners:
         self, command: Command, sandbox: Sandbox, driver: FileStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It looked for a record before the other had saved one."""
-        monkeypatch.setattr(bouncing, "_taken_up", lambda _: None)
+        monkeypatch.setattr(bouncing, "_taken_up", lambda *_: None)
         monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: self.ends(driver)))
         assert command("run", "mec-0", "--state", driver.path) == 5
         assert "Followed: driven by ci@build-7" in command.out
@@ -692,7 +860,7 @@ class TestTwoRunners:
 
     def test_another_incarnation_is_refused_and_not_followed(self, command: Command, driver: FileStore) -> None:
         assert command("run", "mec-0", "--state", driver.path, "--pod-uid", f"f{GONE[1:]}") == 2
-        assert "field request.pod_uid" in command.err
+        assert f"--pod-uid f{GONE[1:]}: the unfinished bounce of mec-0 began with {GONE}" in command.err
 
 
 class TestTerminal:
@@ -827,7 +995,9 @@ class TestInterruption:
             assert (told.count(f"Z Interrupted in {state}.\n"), running.stderr.read()) == (1, "")
             words = shlex.split(told.splitlines()[-1])
         sandbox.behave(Behaviour())
-        assert set(arguments[3:]) <= set(words)  # what is printed to be pasted is the same command
+        assert words[:5] == ["mecbounce", "run", "mec-0", "-n", "default"]
+        assert set(arguments[7:]) == set(words[5:])  # all but the node, which the record has
+        arguments[3:] = words[1:]
         again = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=PATIENCE)
         assert again.returncode == 0, again.stderr
         assert deletes(sandbox) == 1
@@ -904,10 +1074,10 @@ class TestInterruption:
         calls: list[object] = []
         original = getattr(FileStore, method)
 
-        def interrupted(*arguments: object) -> Any:
+        def interrupted(*arguments: object, **options: object) -> Any:
             calls.append(arguments)
             last = len(calls) == times
-            returned = original(*arguments) if done or not last else None
+            returned = original(*arguments, **options) if done or not last else None
             if last:
                 signal.raise_signal(signal.SIGTERM)
                 signal.raise_signal(signal.SIGTERM)
@@ -1041,7 +1211,7 @@ class TestBadInput:
         ("arguments", "said"),
         [
             (("",), "POD: it is empty; expected NAME or pod/NAME"),
-            (("Mec_0",), "POD: 'Mec_0' is not a name; did you mean mec-0?"),
+            (("Mec_0",), "POD: 'Mec_0' is not a pod's name; did you mean mec-0?"),
             (("zeb_ra",), "POD: 'zeb_ra' is not a name of lower case letters, digits and '-'"),
             (("pod", "mec-0"), "extra argument(s) (mec-0): expected one POD, as NAME or pod/NAME"),
             (("default/mec-0",), "POD: 'default/mec-0' is not NAME or pod/NAME; a namespace is given by -n"),
@@ -1195,6 +1365,7 @@ class TestBadInput:
         for verb in ("plan", "run"):
             assert command(verb, "mec-0", "--state", path) == 2
             assert f"--state: {path}: field request.pod: the record is of mec-7" in command.err
+            assert "That bounce has ended: use another place for this one, or move the record away" in command.err
         assert path.read_bytes() == before
         assert list(tmp_path.glob("r.json*")) == [path]
 
@@ -1296,16 +1467,16 @@ class TestPlan:
         ]
 
     @pytest.mark.parametrize(
-        ("words", "field"),
-        [(("mec-1",), "request.pod"), (("mec-0", "--node", NODE, "--pod-uid", GONE), "request.pod_uid")],
+        ("words", "said"),
+        [(("mec-1",), "field request.pod: the record is of"), (("mec-0", "--pod-uid", GONE), f"--pod-uid {GONE}: ")],
     )
     def test_a_record_that_run_would_not_resume_is_refused_likewise(
-        self, command: Command, tmp_path: Path, words: tuple[str, ...], field: str
+        self, command: Command, tmp_path: Path, words: tuple[str, ...], said: str
     ) -> None:
         FileStore(tmp_path / "r.json").save(begin(request(pod_uid="a"), NOW))
         for verb in ("plan", "run"):
             assert command(verb, *words, "--state", tmp_path / "r.json") == 2
-            assert f"field {field}: the record is of" in command.err
+            assert said in command.err
 
     def test_an_unfinished_bounce_is_told_first(self, command: Command, sandbox: Sandbox, tmp_path: Path) -> None:
         sandbox.add_node("mec-0")
@@ -1313,7 +1484,8 @@ class TestPlan:
         assert command("plan", "mec-0", "--node", NODE, "--state", tmp_path / "r.json") == 0
         assert command.out.startswith("! An unfinished bounce is recorded, in INIT_CHECKS: `mecbounce")
         assert command("plan", "mec-0", "--node", NODE, "-o", "json") == 0
-        assert json.loads(command.out)["resumes"] == ""
+        found = json.loads(command.out)
+        assert (found["would"], found["resumes"]) == ("begin", "")
 
     def test_a_node_that_the_pod_is_not_made_from_is_refused(self, command: Command, sandbox: Sandbox) -> None:
         sandbox.add_node("mec-0")

@@ -35,9 +35,9 @@ DEMO = "sandbox.demo"
 
 BOTTOM = {"quoting", "errors", "machine", "fields", "request", "kubernetes_api.objects", "kubernetes_api.node"}
 BOTTOM |= {"codes", "record", "result", "progress"}
-PURE = {"checks", "probes", "diagnosis", "absence", "events", "retry", "messages", "next_commands"}
+PURE = {"again", "checks", "probes", "diagnosis", "absence", "events", "retry", "messages", "next_commands"}
 # What a pure function may need of the standard library: types and arithmetic on times that it is given.
-HARMLESS = {"__future__", "collections.abc", "dataclasses", "datetime", "re", "shlex", "typing"}
+HARMLESS = {"__future__", "collections.abc", "dataclasses", "datetime", "enum", "math", "re", "shlex", "typing"}
 HARMLESS |= {"random", "warnings"}  # seeded; of a name that goes with the next version
 PUBLIC = {"BounceRequest", "BounceTask", "KubernetesCluster", "MappingStore", "FileStore", "NodeRef", "Timeouts"}
 PUBLIC |= {"State", "Event", "ClusterType", "BounceResult"}

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from builders import NOW, later, pod, request
 
+from mecbounce import messages
 from mecbounce.machine import Event, State
 from mecbounce.messages import (
     COMMAND,
@@ -19,6 +20,7 @@ from mecbounce.messages import (
     cancelled,
     clock_skew,
     cluster_trouble,
+    duration,
     given_up,
     happened,
     intent_expired,
@@ -63,11 +65,70 @@ class TestTerms:
         assert bounce_only(GENERATED, terms) == f"look whether uid-1 still exists; only if so, {bounce_this_uid}."
         assert bounce_again not in bounce_only(OLD, terms)
 
-    def test_to_wait_on(self, terms: Terms, bounce_again: str, bounce_this_uid: str) -> None:
-        waiting = record(State.DISABLE_PROTECTION, State.DELETE_POD, State.AWAIT_TERMINATION, State.AWAIT_READY)
-        expected = f"To act: somebody. To keep waiting without deleting again, {bounce_this_uid}."
-        assert advice(waiting, WHY, terms) == expected
-        assert bounce_again not in advice(waiting, WHY, terms)
+
+WAITED = (State.DISABLE_PROTECTION, State.DELETE_POD, State.AWAIT_TERMINATION, State.AWAIT_READY)
+
+
+@pytest.mark.parametrize(
+    ("terms", "old", "limit", "how"),
+    [
+        (TASK, OLD, None, "call the task's forget() and perform one with pod_uid=uid-1"),
+        (TASK, OLD, 600, "call the task's forget() and perform one with pod_uid=uid-1, with Timeouts(ready=1200)"),
+        (TASK, GENERATED, None, "call the task's go_on(None, waits_on=record)"),
+        (COMMAND, OLD, None, "run the same command again while it is not back"),
+        (COMMAND, OLD, 600, "run the same command again while it is not back, with --ready-timeout 20m"),
+        (COMMAND, GENERATED, 0.2, "run the same command again, with --ready-timeout 0.4s"),
+    ],
+)
+def test_to_wait_on_takes_a_longer_time_than_the_one_that_was_too_short(
+    terms: Terms, old: PinnedPod, limit: float | None, how: str
+) -> None:
+    waiting = record(*WAITED, old=old)
+    deadline = waiting.entered_at + timedelta(seconds=limit) if limit else None
+    said = advice(waiting.model_copy(update={"deadline": deadline}), WHY, terms)
+    assert said == f"To act: somebody. To keep waiting without deleting again, {how}."
+
+
+def test_the_time_for_the_old_pod_to_go_is_named_as_such() -> None:
+    waiting = record(*WAITED[:3]).model_copy(update={"deadline": later(602)})
+    assert advice(waiting, WHY, COMMAND).endswith(", with --termination-timeout 20m.")
+
+
+def test_a_replacement_whose_name_is_not_known_is_looked_for() -> None:
+    unseen = record(State.AWAIT_READY, old=PinnedPod(name="mec-x4k2p", uid="uid-1"))
+    path = (unseen.path[0], unseen.path[1].model_copy(update={"event": Event.ALREADY_REPLACED}))
+    unseen = unseen.model_copy(update={"path": path, "request": request(pod="mec-x4k2p", node=None)})
+    assert advice(unseen, WHY, COMMAND).endswith("look at the newest pods of its controller.")
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.4, "0.4s"), (90, "90s"), (120, "2m"), (604800, "10080m")])
+def test_a_duration_is_one_that_the_command_takes(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+class TestWaitingOn:
+    """What is said of a bounce that waits on for what another one deleted."""
+
+    ENDED = record(*WAITED, State.FAILED)
+    ENDED = ENDED.model_copy(
+        update={"path": (*ENDED.path[:-1], ENDED.path[-1].model_copy(update={"event": Event.READY_TIMEOUT}))}
+    )
+
+    def test_says_which_bounce_and_that_nothing_is_deleted(self) -> None:
+        expected = (
+            "The last bounce of mec-0 ended at 2026-01-01 12:00:04 UTC by ready_timeout: waiting on for its "
+            "replacement; nothing is deleted. "
+        )
+        assert messages.waits_on(self.ENDED, COMMAND) == f"{expected}--again begins a new bounce."
+        task = "To begin a new bounce, call the task's forget() and perform it again."
+        assert messages.waits_on(self.ENDED, TASK) == f"{expected}{task}"
+
+    def test_it_does_not_claim_that_the_old_pod_runs_on(self) -> None:
+        begun = begin(request(), NOW, waits_on=self.ENDED)
+        assert messages.untouched(begun) == (
+            "Nothing was changed: this run waited on for the replacement of pod mec-0."
+        )
+        assert cancelled(begun, COMMAND)[1] == "To keep waiting, run the same command again while it is not back."
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from builders import NODE, request
+from builders import NODE, NOW, later, request
 from typer.main import get_command
 
 from mecbounce import next_commands as following
@@ -15,13 +16,20 @@ from mecbounce.cli.commands import app
 from mecbounce.codes import DiagnosisCode
 from mecbounce.machine import TRANSITIONS, Event, State
 from mecbounce.next_commands import Given
-from mecbounce.record import BounceRecord
-from mecbounce.request import BounceRequest
+from mecbounce.record import BounceRecord, StateEntry
+from mecbounce.request import BounceRequest, Timeouts
 
 from .cli.bounces import DONE, GIVEN, NEW, OLD, OLD_UID, PATH, PIPED, REQUEST, failed, record
 
+RECORDED = Given(recorded=True)  # by the command; a runner keeps its records elsewhere
+LOOK_ONLY = ("rolled_out", "name_generated")  # a replacement that no bounce can find
+CANCELLED_AT_ONCE = (
+    StateEntry(state=State.INIT_CHECKS, at=NOW),
+    StateEntry(state=State.FAILED, at=later(1), event=Event.CANCELLED),
+)
 
-def commands(of: BounceRecord, given: Given = Given()) -> list[str]:  # noqa: B008 -- frozen
+
+def commands(of: BounceRecord, given: Given = RECORDED) -> list[str]:
     return [shlex.join(words) for _, words in following.next_commands(of, given)]
 
 
@@ -44,7 +52,8 @@ class TestNextCommand:
         ):
             of = failed(event, code, request=request(node=node))
             found = following.next_commands(of, GIVEN)
-            assert len(found) == (2 if code or event in (Event.ACCESS_DENIED, Event.CLUSTER_UNREACHABLE) else 1)
+            two = event in (Event.ACCESS_DENIED, Event.CLUSTER_UNREACHABLE) or code not in ("", *LOOK_ONLY)
+            assert len(found) == (2 if two else 1)
             for purpose, words in found:
                 assert purpose
                 assert words[0] in ("kubectl", "mecbounce")
@@ -68,9 +77,78 @@ class TestNextCommand:
         gone = failed(Event.NOT_RECREATED, "node_unserved")
         assert commands(gone)[0] == "kubectl api-resources --api-group=express.example.com"
 
-    def test_after_a_timeout_nothing_is_deleted_again(self) -> None:
-        for event in (Event.TERMINATION_TIMEOUT, Event.READY_TIMEOUT, Event.NOT_RECREATED):
-            assert f"--pod-uid {OLD_UID}" in commands(failed(event, "unknown"))[-1]
+    @pytest.mark.parametrize("generated", [True, False])
+    @pytest.mark.parametrize("event", [Event.TERMINATION_TIMEOUT, Event.NOT_RECREATED, Event.READY_TIMEOUT])
+    def test_after_a_timeout_a_short_line_waits_on_whatever_the_replacements_name(
+        self, event: Event, generated: bool
+    ) -> None:
+        """The record has the options that it began with. By the UID it deletes nothing once the replacement is back."""
+        ended = failed(event, "unknown", old_pod=OLD.model_copy(update={"generated_name": generated}), request=REQUEST)
+        assert commands(ended)[-1] == f"mecbounce run mec-0 -n default --pod-uid {OLD_UID}"
+        words = f"--kubeconfig '/etc/my kube' --context prod --pod-uid {OLD_UID} --no-events --state r.json"
+        assert commands(ended, GIVEN)[-1] == f"mecbounce run mec-0 -n default {words}"
+
+    @pytest.mark.parametrize(
+        ("event", "waited", "option"),
+        [
+            (Event.TERMINATION_TIMEOUT, 600, "--termination-timeout 20m"),
+            (Event.READY_TIMEOUT, 600, "--ready-timeout 20m"),
+            (Event.NOT_RECREATED, 61, "--ready-timeout 3m"),
+            (Event.READY_TIMEOUT, 0.2, "--ready-timeout 0.4s"),
+            (Event.READY_TIMEOUT, 604800, "--ready-timeout 10080m"),  # a week is the longest
+        ],
+    )
+    def test_the_time_that_was_too_short_is_never_printed_again(self, event: Event, waited: float, option: str) -> None:
+        ended = failed(event, "unknown", request=REQUEST)
+        ended = ended.model_copy(update={"deadline": ended.path[-2].at + timedelta(seconds=waited)})
+        assert commands(ended)[-1] == f"mecbounce run mec-0 -n default --pod-uid {OLD_UID} {option}"
+
+    @pytest.mark.parametrize(
+        ("event", "code", "generated", "expected"),
+        [
+            (Event.TERMINATION_TIMEOUT, "unknown", False, f"mecbounce run mec-0 -n default --pod-uid {OLD_UID}"),
+            (Event.NOT_RECREATED, "unknown", False, f"mecbounce run mec-0 -n default --pod-uid {OLD_UID}"),
+            (
+                Event.TERMINATION_TIMEOUT,
+                "unknown",
+                True,
+                "kubectl wait --for=delete pod/mec-0 -n default --timeout=20m",
+            ),
+            (Event.NOT_RECREATED, "unknown", True, "kubectl get pods -n default --watch"),
+            (
+                Event.READY_TIMEOUT,
+                "unknown",
+                True,
+                "kubectl wait --for=condition=Ready pod/mec-0 -n default --timeout=20m",
+            ),
+            (Event.READY_TIMEOUT, "pod_ended", True, "kubectl get pods -n default --watch"),  # it never gets ready
+        ],
+    )
+    def test_of_a_runners_record_the_command_knows_nothing_so_the_incarnation_is_named(
+        self, event: Event, code: str, generated: bool, expected: str
+    ) -> None:
+        """A bare `mecbounce run` would find no record there, and delete the late replacement."""
+        old = OLD.model_copy(update={"generated_name": generated})
+        ended = failed(event, code, old_pod=old, request=request(node="auto"))
+        ended = ended.model_copy(update={"deadline": ended.path[-2].at + timedelta(seconds=600)})
+        assert commands(ended, Given())[-1].startswith(expected)
+        assert "0m" in commands(ended, Given())[-1] or "--watch" in expected
+
+    def test_of_a_runners_record_whose_delete_had_no_answer_too(self) -> None:
+        generated = OLD.model_copy(update={"generated_name": True})
+        unknown = failed(Event.CLUSTER_UNREACHABLE, old_pod=generated)
+        assert commands(unknown, Given())[1] == "kubectl get pod mec-0 -n default"
+        assert f"--pod-uid {OLD_UID}" in commands(unknown)[1]
+
+    def test_nor_by_a_command_that_may_delete(self) -> None:
+        asked = REQUEST.model_copy(update={"timeouts": Timeouts(termination=90, ready=700)})
+        lost = failed(Event.TERMINATION_TIMEOUT, "deletion_lost", request=asked)
+        lost = lost.model_copy(update={"deadline": lost.path[-2].at + timedelta(seconds=90)})
+        assert "--termination-timeout 3m --ready-timeout 700s" in commands(lost)[-1]
+
+    def test_one_that_was_stopped_while_it_waited_on_waits_on_again(self) -> None:
+        stopped = failed(Event.CANCELLED, waits_on="b-0").model_copy(update={"path": CANCELLED_AT_ONCE})
+        assert following.next_commands(stopped, RECORDED)[-1][0].startswith("Keep waiting; deletes nothing")
 
     @pytest.mark.parametrize("event", [Event.TERMINATION_TIMEOUT, Event.NOT_RECREATED, Event.READY_TIMEOUT])
     @pytest.mark.parametrize("generated", [True, False])
@@ -91,17 +169,9 @@ class TestNextCommand:
         assert "Keep waiting; deletes this incarnation only, if it still exists:\n  mecbounce run mec-0 " in page
         assert "deletes nothing" not in page
 
-    @pytest.mark.parametrize(
-        ("event", "expected"),
-        [
-            (Event.TERMINATION_TIMEOUT, "kubectl wait --for=delete pod/mec-0 -n default --timeout=600s"),
-            (Event.NOT_RECREATED, "kubectl get pods -n default --watch"),
-            (Event.READY_TIMEOUT, "kubectl wait --for=condition=Ready pod/mec-0 -n default --timeout=600s"),
-        ],
-    )
-    def test_a_replacement_of_another_name_is_waited_for_by_kubectl(self, event: Event, expected: str) -> None:
-        generated = OLD.model_copy(update={"generated_name": True})
-        assert commands(failed(event, "unknown", old_pod=generated))[-1] == expected
+    @pytest.mark.parametrize("code", LOOK_ONLY)
+    def test_a_replacement_that_no_bounce_can_find_is_looked_for_by_kubectl(self, code: str) -> None:
+        assert commands(failed(Event.NOT_RECREATED, code)) == ["kubectl get pods -n default"]
 
     def test_a_deletion_that_was_lost_is_not_waited_for_and_the_pod_is_no_replacement(self) -> None:
         lost = failed(Event.TERMINATION_TIMEOUT, "deletion_lost")
@@ -110,27 +180,19 @@ class TestNextCommand:
         assert "deletes nothing" not in page
         assert "deletes the replacement" not in page
 
-    def test_one_that_has_ended_is_not_waited_for(self) -> None:
-        """It never gets ready: `kubectl wait` would only fail."""
-        generated = OLD.model_copy(update={"generated_name": True})
-        ended = failed(Event.READY_TIMEOUT, "pod_ended", old_pod=generated)
-        assert commands(ended)[-1] == "kubectl get pods -n default --watch"
-        assert f"--pod-uid {OLD_UID}" in commands(failed(Event.READY_TIMEOUT, "pod_ended"))[-1]
-
     def test_a_delete_without_an_answer_is_followed_by_that_incarnation_or_none(self) -> None:
         found = commands(failed(Event.CLUSTER_UNREACHABLE), GIVEN)
         assert found[0].startswith("kubectl get --raw /readyz")
         assert f"--pod-uid {OLD_UID} --protection-annotation example.com/p=off" in found[1]
 
-    def test_where_the_replacement_has_another_name_only_if_it_still_stands(self) -> None:
-        generated = OLD.model_copy(update={"generated_name": True})
-        found = commands(failed(Event.CLUSTER_UNREACHABLE, old_pod=generated))
-        assert found[1] == "kubectl get pod mec-0 -n default"
-
-    def test_an_unfinished_bounce_is_resumed(self) -> None:
-        waiting = record(*PATH)
-        assert commands(waiting, Given(state="r.json")) == [
-            "mecbounce run mec-0 -n default --node express.example.com/v1/expressnodes/mec-0 --state r.json"
+    def test_an_unfinished_bounce_is_resumed_by_its_name_and_what_its_record_does_not_have(self) -> None:
+        waiting = record(*PATH, request=REQUEST)
+        assert commands(waiting, Given(state="r.json", recorded=True)) == [
+            "mecbounce run mec-0 -n default --state r.json"
+        ]
+        before = record(*PATH[:1], request=REQUEST)
+        assert commands(before, Given(protection="p=off", recorded=True)) == [
+            "mecbounce run mec-0 -n default --protection-annotation p=off"
         ]
         assert "Deadline: 2026-01-01 12:10:31 UTC\n" in pages.ending(waiting, Given(), PIPED).plain
 
@@ -138,9 +200,10 @@ class TestNextCommand:
         asked = request(node="auto")
         found = failed(Event.NOT_RECREATED, "unknown", request=asked, found_node=NODE)
         named = "--node express.example.com/v1/expressnodes/mec-0"
-        assert f"mecbounce run mec-0 -n default {named} --pod-uid {OLD_UID}" in commands(found)
-        assert commands(record(*PATH, request=asked, found_node=NODE)) == ["mecbounce run mec-0 -n default"]
-        assert commands(record(*PATH, request=request(node=None))) == ["mecbounce run mec-0 -n default --no-node"]
+        assert f"mecbounce run mec-0 -n default {named} --pod-uid {OLD_UID}" in commands(found, Given())
+        assert commands(record(*PATH, request=asked, found_node=NODE), Given()) == ["mecbounce run mec-0 -n default"]
+        none = commands(record(*PATH, request=request(node=None)), Given())
+        assert none == ["mecbounce run mec-0 -n default --no-node"]
         looked = commands(failed(Event.NODE_DOWN, request=asked, found_node=NODE))
         assert looked == ["kubectl get expressnodes.v1.express.example.com/mec-0 -n default -o yaml"]
 
@@ -160,11 +223,11 @@ class TestNextCommand:
     ) -> None:
         fields: dict[str, Any] = {"request": asked.model_copy(update={"pod_uid": pod_uid}), "new_pod": NEW}
         ends = [record(*PATH, **fields), *(failed(event, **fields) for event in self.FAILURES)]
-        ours = [
-            words[1:] for end in ends for _, words in following.next_commands(end, GIVEN) if words[0] == "mecbounce"
-        ]
-        assert {verb for verb, *_ in ours} == {"run", "plan"}
-        for verb, *options in ours:
+        ours = [(purpose, words[1:]) for end in ends for purpose, words in following.next_commands(end, GIVEN)]
+        ours = [(purpose, words) for purpose, words in ours if words[0] in ("run", "plan")]
+        assert {verb for _, (verb, *_) in ours} == {"run", "plan"}
+        by_record = [following.COMMANDS[key][0] for key in ("resume", "wait_on")]
+        for purpose, (verb, *options) in ours:
             given = get_command(app).commands[verb].make_context(verb, list(options)).params  # type: ignore[attr-defined]
             assert given["pod"] == "mec-0"
-            assert given["pod_uid"] == OLD_UID or pod_uid is None
+            assert given["pod_uid"] == OLD_UID or pod_uid is None or purpose in by_record

@@ -7,10 +7,11 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from builders import NODE, OPERATOR, STARTUP_PROBE, pod, request
+from builders import NODE, NOW, OPERATOR, STARTUP_PROBE, pod, request
 from fakes import FakeClock, FakeCluster
 from rich.console import Console
 
+from mecbounce.again import Would
 from mecbounce.cli.layout import ASCII, SIGNS, Signs
 from mecbounce.cli.plan_page import plan_json, plan_page
 from mecbounce.errors import AccessDenied, Unreachable
@@ -18,7 +19,9 @@ from mecbounce.kubernetes_api.objects import DisruptionBudget, Pod
 from mecbounce.machine import Event
 from mecbounce.planning import Plan, plan
 from mecbounce.protection import AnnotationProtection
+from mecbounce.record import PinnedPod
 from mecbounce.request import BounceRequest
+from mecbounce.task import begin
 
 SLOW = {"startupProbe": {"periodSeconds": 30, "failureThreshold": 60}}
 SLOW_SUM = "container app's startup probe allows 60 × 30 s + 30 s = 1,830 s"  # noqa: RUF001 -- a product
@@ -225,6 +228,16 @@ class TestRights:
         assert plan(request(), asked).advice == (
             "Whoever sets the rights of namespace default must allow it. Then plan again."
         )
+
+    def test_waiting_on_is_planned_with_the_old_pod_of_the_last_bounce(self) -> None:
+        """Its generated name has gone: without that pin the right to list all pods would not be asked for."""
+        asked = FakeCluster(FakeClock())
+        old = PinnedPod.of(pod(), []).model_copy(update={"generated_name": True})
+        last = begin(request(node=None), NOW).model_copy(update={"old_pod": old})
+        found = plan(request(node=None, pod_uid="uid-1"), asked, waits_on=last, events=False)
+        assert (found.goes_on, found.event, found.writes) == (True, Event.ALREADY_REPLACED, ())
+        assert "only waits for its replacement" in found.message
+        assert "may list pods of default/*" in asked.calls
 
     def test_a_pod_with_a_generated_name_needs_the_right_to_list_all(self) -> None:
         asked = cluster(metadata={"generateName": "mec-"})
@@ -478,8 +491,10 @@ class TestPage:
 
 
 def test_for_programs_each_check_has_its_question_and_answer_of_0_2_0_too() -> None:
-    found = plan_json(plan(request(), cluster()), "resumes this")
-    assert (found["resumes"], json.loads(json.dumps(found))) == ("resumes this", found)
+    found = plan_json(plan(request(), cluster()), Would.RESUME, "resumes this")
+    assert (found["would"], found["resumes"]) == ("resume", "resumes this")
+    assert json.loads(json.dumps(found)) == found
+    assert plan_json(plan(request(), cluster()), Would.WAIT_ON, "waits on")["resumes"] == ""
     assert found["checks"][1] == {
         "code": "node_missing",
         "statement": "custom resource exists",

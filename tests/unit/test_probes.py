@@ -9,6 +9,7 @@ import pytest
 from builders import NOW, STARTUP_PROBE, later, pod, stamp
 
 from mecbounce import probes
+from mecbounce.fields import ONE_WEEK
 from mecbounce.kubernetes_api.objects import DISRUPTED_REASONS, Container, Pod, Probe
 from mecbounce.machine import Event
 from mecbounce.request import ReadyWhen
@@ -614,3 +615,10 @@ def test_a_readiness_deadline_says_where_it_comes_from(
     seconds, origin, short = expected
     then = "; counted again once its containers run" if given is None else ""
     assert (found.seconds, found.origin, found.short) == (seconds, f"{origin}{then}", short)
+
+
+@pytest.mark.parametrize(
+    ("too_short", "then"), [(0.2, 0.4), (60, 120), (60.5, 180), (90, 180), (600, 1200), (ONE_WEEK, ONE_WEEK)]
+)
+def test_what_was_too_short_is_doubled_and_above_two_minutes_in_whole_minutes(too_short: float, then: float) -> None:
+    assert then == probes.longer(too_short)

@@ -46,6 +46,7 @@ from mecbounce.record import (
     StateEntry,
     Trouble,
     refuse_other_bounce,
+    refuse_other_pod,
 )
 from mecbounce.request import BounceRequest, Timeouts
 from mecbounce.result import BounceResult
@@ -687,6 +688,34 @@ def test_a_record_of_an_older_mecbounce_without_a_node_stays_without_one(version
     del saved["request"]["node_types"]
     read = BounceRecord.model_validate(saved | {"schema_version": version})
     assert (read.request.node, read.node) == (None, None)
+
+
+def test_one_that_has_ended_is_not_said_to_be_resumed() -> None:
+    with pytest.raises(ForeignRecord) as raised:
+        refuse_other_pod(record(path=BOUNCED), request(pod="mec-1"), "bounce.json")
+    assert str(raised.value) == (
+        "bounce.json: field request.pod: the record is of mec-0, this bounce is of mec-1. That bounce has ended: use "
+        "another place for this one, or move the record away; the record was left as it is."
+    )
+
+
+def test_the_time_that_was_too_short_is_known_after_the_end() -> None:
+    late = (*BOUNCED[:5], StateEntry(state=State.FAILED, at=later(9999), event=Event.READY_TIMEOUT))
+    waiting = record(path=BOUNCED[:5], deadline=later(91))
+    assert (waiting.limit, waiting.limit_passed) == (60, None)
+    ended = waiting.model_copy(update={"path": late})  # it was resumed long after its deadline
+    assert (ended.limit, ended.limit_passed) == (None, 60)
+    assert record(path=BOUNCED).limit_passed is None
+
+
+@pytest.mark.parametrize(
+    ("old", "guessed"),
+    [(PinnedPod(name="mec-x4k2p", uid="1"), True), (PinnedPod(name="mec-x4k2p", uid="1", images={"a": "a:1"}), False)],
+)
+def test_a_name_is_guessed_to_be_generated_only_of_a_pod_that_was_never_seen(old: PinnedPod, *, guessed: bool) -> None:
+    path = passages((State.AWAIT_READY, Event.ALREADY_REPLACED, 1))
+    asked = request(pod="mec-x4k2p", node=None)
+    assert record(path=path, old_pod=old, request=asked).by_other_name is guessed
 
 
 @pytest.mark.parametrize(("theirs", "mine"), [("", "https://a"), ("https://a", ""), ("https://a", "https://a")])

@@ -114,6 +114,25 @@ class TestInitChecks:
         assert outcome.record_changes["old_pod"].lookalikes == {"uid-b"}
         assert cluster.calls == ["pods default/rs-a", "pods default/*"]
 
+    def test_a_pod_that_runs_is_pinned_anew_by_a_bounce_that_waits_on(self) -> None:
+        """Its own DELETE comes now: what stands beside the pod by now is no replacement either."""
+        generated = {"owner": REPLICA_SET, "metadata": {"generateName": "rs-"}}
+        own, newer = pod("rs-a", "uid-a", **generated), pod("rs-b", "uid-b", created=5, **generated)
+        known = {"old_pod": PinnedPod.of(own, [own]), "waits_on": "b-0"}
+        record = begin(request(node=None, pod="rs-a"), NOW).model_copy(update=known)
+        outcome = run(record, FakeCluster(FakeClock(), own, newer))
+        assert outcome.event is Event.CHECKS_PASSED
+        assert outcome.record_changes["old_pod"].lookalikes == {"uid-b"}
+
+    def test_a_pod_that_terminates_is_pinned_anew_by_any_other_bounce(self) -> None:
+        """As after an intent that has expired."""
+        generated = {"owner": REPLICA_SET, "metadata": {"generateName": "rs-"}}
+        own, beside = pod("rs-a", "uid-a", deleted=30, **generated), pod("rs-b", "uid-b", **generated)
+        record = begin(request(node=None, pod="rs-a"), NOW).model_copy(update={"old_pod": PinnedPod.of(own, [own])})
+        outcome = run(record, FakeCluster(FakeClock(), own, beside))
+        assert outcome.event is Event.ALREADY_TERMINATING
+        assert outcome.record_changes["old_pod"].lookalikes == {"uid-b"}
+
     def test_a_missing_resource_ends_it_before_the_pod_is_looked_at(self, cluster: FakeCluster) -> None:
         cluster.resource = None
         assert run(begin(request(), NOW), cluster).event is Event.NODE_MISSING
@@ -750,7 +769,7 @@ class TestAwaitReady:
         record = record_in(State.AWAIT_READY, deadline=60, old=old, request=request(node=None, pod="rs-a"))
         outcome = run(record, FakeCluster(FakeClock()), now=later(60))
         assert "pod_uid=" not in outcome.advice
-        assert "newest pods of its controller" in outcome.advice
+        assert "go_on(None, waits_on=record)" in outcome.advice
 
     def test_an_unreadable_resource_does_not_hide_that_nothing_recreated_it(self) -> None:
         cluster = FakeCluster(FakeClock())

@@ -157,6 +157,22 @@ class TestEveryStore:
         assert expected == str(caught.value)
         assert stored[-1] == store.load()
 
+    def test_lets_a_bounce_that_waits_on_take_the_place_of_the_ended_one_and_of_no_other(
+        self, kind: str, path: Path
+    ) -> None:
+        """In one save: a run that is killed in between finds either of them, and never nothing."""
+        store, waiting = kept(kind, path), NEW.model_copy(update={"waits_on": "b-1"})
+        store.save(FIRST)
+        with pytest.raises(Superseded):
+            store.save(waiting)  # it has not ended
+        store.save(FINISHED)
+        with pytest.raises(Superseded):
+            store.save(waiting.model_copy(update={"waits_on": "b-0"}))
+        store.save(waiting)
+        assert waiting == store.load()
+        with pytest.raises(Superseded):
+            store.save(waiting.model_copy(update={"bounce_id": "b-3"}))
+
     def test_a_record_that_has_vanished_is_not_written_anew_and_not_taken_for_another_runners(
         self, kind: str, path: Path
     ) -> None:
@@ -794,6 +810,14 @@ class TestSetAside:
         aside = path.with_name("mec-0.json.last")
         assert aside == store.set_aside()
         assert (None, FINISHED) == (store.load(), FileStore(aside).load())
+
+    def test_as_a_copy_it_stays_in_its_place_too(self, path: Path) -> None:
+        for record in (FIRST, FINISHED):
+            FileStore(path).save(record)
+        last = FileStore(path).set_aside(copy=True)
+        assert path.with_name("mec-0.json.last") == last
+        assert (FINISHED, FINISHED) == (FileStore(path).load(), FileStore(last).load())
+        assert {path, last} == {*path.parent.iterdir()}
 
     def test_makes_room_for_a_new_bounce(self, path: Path) -> None:
         store = FileStore(path)

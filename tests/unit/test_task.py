@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from builders import NODE, NOW, STARTUP_PROBE, later, pod, request
+from builders import NODE, NOW, REPLICA_SET, STARTUP_PROBE, later, pod, request, stamp
 from fakes import FakeClock, FakeCluster
 from pytest_mock import MockerFixture
 from structlog.testing import capture_logs
@@ -32,10 +32,11 @@ from mecbounce.errors import (
     Superseded,
     Unreachable,
 )
-from mecbounce.kubernetes_api.objects import Pod
+from mecbounce.kubernetes_api.objects import Pod, PodEvent
 from mecbounce.machine import Event, State
 from mecbounce.progress import LastLook, Progress
 from mecbounce.record import BounceRecord, Deletion, Notice, Protection, Runner, Trouble
+from mecbounce.request import Timeouts
 from mecbounce.result import BounceResult
 from mecbounce.steps import LOOK_EVERY
 from mecbounce.stores import FileStore, MappingStore
@@ -543,6 +544,107 @@ def left_in_delete_pod(bench: Bench, **options: Any) -> BounceRecord:
     record = to_state(bench, State.DELETE_POD, protection=SlowSwitch(bench.clock), **options)
     bench.state["mecbounce"] = record.model_dump(mode="json")
     return record
+
+
+class TestWaitingOn:
+    """A bounce that waits on for the replacement that another one has waited for in vain."""
+
+    SOON = request(node=None, timeouts=Timeouts(ready=10))
+
+    def failed(self, bench: Bench, **options: Any) -> BounceRecord:
+        bench.cluster.script = [(1, lambda: bench.cluster.gone("uid-1"))]
+        assert bench.task(**{"request": self.SOON} | options).perform().event is Event.NOT_RECREATED
+        return bench.record
+
+    def test_takes_the_place_of_the_ended_record_keeps_its_pin_and_deletes_nothing(self) -> None:
+        bench = Bench()
+        ended = self.failed(bench)
+        bench.cluster.script = [(15, lambda: bench.cluster.add(NEW))]
+        result = bench.task(request=self.SOON).go_on(None, waits_on=ended)
+        assert (result.state, bench.cluster.deleted) == (State.DONE, ["uid-1"])
+        record = bench.record
+        assert (record.waits_on, record.old_pod, record.request.pod_uid) == (ended.bounce_id, ended.old_pod, "uid-1")
+        assert [entry.state for entry in record.path] == [State.INIT_CHECKS, State.AWAIT_READY, State.DONE]
+        assert [notice.code for notice in result.notices] == ["waits_on"]
+
+    def test_a_generated_name_is_found_by_its_controller_and_never_mixed_up_with_its_peers(self) -> None:
+        generated = {"owner": REPLICA_SET, "metadata": {"generateName": "mec-7d9f-"}}
+        old, peer = pod("mec-0", "uid-1", **generated), pod("mec-7d9f-b", "peer", **generated)
+        bench = Bench(old, peer)
+        ended = self.failed(bench)
+        bench.cluster.script = [(15, lambda: bench.cluster.add(pod("mec-7d9f-c", "uid-2", created=5, **generated)))]
+        result = bench.task(request=self.SOON).go_on(None, waits_on=ended)
+        assert result.new_pod is not None
+        assert (result.state, result.new_pod.uid, bench.cluster.deleted) == (State.DONE, "uid-2", ["uid-1"])
+
+    def test_it_fails_again_with_the_pin_unchanged_and_can_be_waited_on_once_more(self) -> None:
+        bench = Bench()
+        first = self.failed(bench)
+        for _ in range(2):
+            assert bench.task(request=self.SOON).go_on(None, waits_on=bench.record).event is Event.NOT_RECREATED
+            assert (bench.record.old_pod, bench.record.deletion) == (first.old_pod, Deletion.ALREADY)
+        assert bench.cluster.deleted == ["uid-1"]
+
+    def test_the_old_pod_that_still_terminates_keeps_the_pin_of_before_its_deletion(self) -> None:
+        generated = {"owner": REPLICA_SET, "metadata": {"generateName": "mec-7d9f-"}}
+        old, peer = pod("mec-0", "uid-1", **generated), pod("mec-7d9f-b", "peer", **generated)
+        bench = Bench(old, peer)
+        asked = request(node=None, timeouts=Timeouts(termination=10, ready=10))
+        assert bench.task(request=asked).perform().event is Event.TERMINATION_TIMEOUT
+        ended = bench.record
+        bench.cluster.gone("peer")  # a new pod may replace this one
+        bench.cluster.script = [(12, lambda: bench.cluster.gone("uid-1"))]
+        result = bench.task(request=asked).go_on(None, waits_on=ended)
+        assert [entry.state for entry in bench.record.path][1:3] == [State.AWAIT_TERMINATION, State.AWAIT_READY]
+        assert (result.event, bench.record.old_pod) == (Event.NOT_RECREATED, ended.old_pod)
+        assert bench.cluster.deleted == ["uid-1"]
+
+    def test_the_old_pod_that_runs_after_all_is_the_only_one_that_it_can_delete_and_it_says_so(self) -> None:
+        bench = Bench()
+        ended = self.failed(bench)
+        bench.cluster.add(OLD)
+        bench.task(request=self.SOON).go_on(None, waits_on=ended)
+        told = [notice.message for notice in bench.notices if notice.code == "exists_after_all"]
+        assert told == ["Pod mec-0 (uid-1) exists again. This bounce deletes that incarnation, and no other."]
+        assert bench.cluster.deleted == ["uid-1", "uid-1"]
+
+    def test_a_refusal_claims_nothing_of_a_pod_that_ran_on(self) -> None:
+        bench = Bench()
+        ended = self.failed(bench, request=request(timeouts=Timeouts(ready=10)))
+        bench.cluster.resource = {"spec": {"state": "down"}}
+        result = bench.task().go_on(None, waits_on=ended)
+        assert result.event is Event.NODE_DOWN
+        assert result.message.endswith("Nothing was changed: this run waited on for the replacement of pod mec-0.")
+
+    def test_our_own_event_about_the_last_failure_is_no_evidence(self) -> None:
+        """So seen: a second failure was called creation_failed, by the Event of the first."""
+        bench = Bench()
+        ended = self.failed(bench)
+        about = {
+            "type": "Warning",
+            "reason": "BounceFailed",
+            "message": "not_recreated: ...",
+            "lastTimestamp": stamp(9),
+        }
+        bench.cluster.told = (PodEvent.model_validate({**about, "source": {"component": "mecbounce"}}),)
+        assert bench.task(request=self.SOON).go_on(None, waits_on=ended).diagnosis == ended.diagnosis
+        bench.cluster.told = (PodEvent.model_validate({**about, "source": {"component": "another"}}),)
+        result = bench.task(request=self.SOON).go_on(None, waits_on=bench.record)
+        assert result.diagnosis is not None
+        assert result.diagnosis.code == "creation_failed"
+
+    def test_the_record_of_another_pod_can_not_be_waited_on(self) -> None:
+        bench = Bench()
+        ended = self.failed(bench)
+        with pytest.raises(ForeignRecord, match=r"field request\.pod"):
+            begin(request(pod="mec-1"), NOW, waits_on=ended)
+
+    def test_of_two_runners_one_waits_on_and_the_other_is_superseded(self) -> None:
+        bench = Bench()
+        ended = self.failed(bench)
+        bench.task(request=self.SOON).go_on(None, waits_on=ended)
+        with pytest.raises(Superseded):
+            bench.task(request=self.SOON).go_on(None, waits_on=ended)
 
 
 class TestAnOldIntent:

@@ -94,26 +94,25 @@ class TestPage:
             "Evidence       what was seen",
             "Who must act   somebody",
             "Changed        the pod was deleted; its shutdown protection was switched off",
-            "Record         ended: it can't be resumed, the next run begins a new bounce,",
-            "               which deletes the replacement unless --pod-uid is given",
+            "Record         ended: the next run waits on while the replacement is not back;",
+            "               --again begins a new bounce",
             "Describe the pod:",
             "  kubectl describe pod mec-0 -n default --kubeconfig '/etc/my kube' \\",
             "    --context prod",
             "Keep waiting; deletes nothing:",
             "  mecbounce run mec-0 -n default --kubeconfig '/etc/my kube' --context prod \\",
-            "    --node express.example.com/v1/expressnodes/mec-0 --gitops --force \\",
-            f"    --pod-uid {OLD_UID} --termination-timeout 90.5s \\",
-            "    --ready-timeout 700s --ready-when started --no-events --state r.json",
+            f"    --pod-uid {OLD_UID} --no-events --state r.json",
         ]
 
     @pytest.mark.parametrize("width", [40, 80, 120, PIPED])
     def test_its_commands_can_be_pasted_whatever_the_width(self, width: int | None) -> None:
-        pasted = pages.ending(self.TIMEOUT, GIVEN, width).plain.partition("deletes nothing:\n")[2]
+        pasted = pages.ending(self.TIMEOUT, GIVEN, width).plain.partition("Keep waiting; deletes nothing:\n")[2]
         assert shlex.split(pasted.replace("\\\n", "")) == following.next_commands(self.TIMEOUT, GIVEN)[-1][1]
 
     def test_its_commands_are_ones_that_the_command_takes(self) -> None:
         acting = replace(OPTIONS, as_user="bob", as_groups=["mec", "on call"], as_uid="u-1").given()
-        words = following.next_commands(self.TIMEOUT, acting)[-1][1]
+        lost = failed(Event.TERMINATION_TIMEOUT, "deletion_lost", request=REQUEST)
+        words = following.next_commands(lost, acting)[-1][1]
         context = get_command(app).commands["run"].make_context("run", words[2:])  # type: ignore[attr-defined]
         given = {name: value for name, value in context.params.items() if name not in ("kubeconfig", "state")}
         assert {"output", "verbose"} <= given.keys()
@@ -131,11 +130,12 @@ class TestPage:
             "gitops": True,
             "force": True,
             "pod_uid": OLD_UID,
-            "protection_annotation": None,  # nothing is left to protect
+            "protection_annotation": "example.com/p=off",
             "termination_timeout": 90.5,
             "ready_timeout": 700,
             "ready_when": "started",
             "no_events": True,
+            "again": False,
         }
 
     def test_kubectls_commands_act_as_the_same_user(self) -> None:
@@ -152,7 +152,7 @@ class TestPage:
             "Who must act: whoever turned it down",
             "What to do: Change spec.state.",
             "Changed: nothing was deleted",
-            "Record: ended: it can't be resumed, the next run begins a new bounce",
+            "Record: ended: the next run begins a new bounce",
             "Show the custom resource:",
             "  kubectl get expressnodes.v1.express.example.com/mec-0 -n default -o yaml",
         ]
@@ -239,6 +239,10 @@ class TestChanged:
                 record(*PATH[:2], (State.AWAIT_READY, Event.POD_GONE, 1)),
                 "the pod has gone, by this bounce's DELETE or somebody else's",
             ),
+            (
+                record((State.FAILED, Event.CANCELLED, 1), waits_on="b-0", old_pod=OLD),
+                "nothing: this run only waited on for the replacement",
+            ),
         ],
     )
     def test_claims_no_more_than_the_record_knows(self, of: BounceRecord, said: str) -> None:
@@ -248,7 +252,10 @@ class TestChanged:
 def test_as_json_it_is_where_the_bounce_stands() -> None:
     notice = Notice(code="x", message="y", at=later(1))
     found = pages.as_json(
-        record(*PATH, notices=(notice,), protection=Protection.OFF, runner=RUNNER), later(41.75), Given(), alive=True
+        record(*PATH, notices=(notice,), protection=Protection.OFF, runner=RUNNER),
+        later(41.75),
+        Given(recorded=True),
+        alive=True,
     )
     assert json.loads(json.dumps(found)) == {
         "state": "AWAIT_READY",
@@ -273,7 +280,7 @@ def test_as_json_it_is_where_the_bounce_stands() -> None:
         "message": "",
         "advice": "",
         "diagnosis": None,
-        "next_commands": ["mecbounce run mec-0 -n default --node express.example.com/v1/expressnodes/mec-0"],
+        "next_commands": ["mecbounce run mec-0 -n default"],
     }
 
 
