@@ -22,6 +22,8 @@ class Would(StrEnum):
 
     RESUME = "resume"
     """Resume an unfinished bounce."""
+    FOLLOW = "follow"
+    """Follow an unfinished bounce whose runner is alive."""
     TELL = "tell"
     """Only tell how the last bounce ended: its run was stopped before it could."""
     WAIT_ON = "wait_on"

@@ -24,6 +24,9 @@ def says_first(would: Would, last: BounceRecord | None) -> str:
     if last is None or would is Would.BEGIN:
         return ""
     new = "What follows is what a new one would do."
+    if would is Would.FOLLOW:
+        who = last.runner or "another runner"
+        return f"A bounce in {last.state} is driven by {who}: `mecbounce run` follows it. {new}"
     if would is Would.RESUME:
         pinned = f" of incarnation {last.old_pod.uid}" if last.old_pod else ""
         return f"An unfinished bounce{pinned} is recorded, in {last.state}: `mecbounce run` resumes it. {new}"
@@ -39,7 +42,7 @@ def plan_json(found: Plan, would: Would, first: str) -> dict[str, Any]:
         {**one.model_dump(mode="json"), "question": asked_as_before(one.statement), "answer": not one.holds}
         for one in found.checks
     ]
-    resumes = first if would is Would.RESUME else ""
+    resumes = first if would in (Would.RESUME, Would.FOLLOW) else ""
     return {"would": would, "resumes": resumes, **found.model_dump(mode="json"), "checks": checks}
 
 

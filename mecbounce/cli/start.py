@@ -32,7 +32,8 @@ def start_of(asked: Asked) -> Start:
     if last is None or (last.finished and (asked.again or _is_another(last, asked))):
         return Start(Would.BEGIN, asked.request)
     if not last.finished:
-        return Start(Would.RESUME, asked.request, last)
+        driven = asked.store.held() and not asked.take_over
+        return Start(Would.FOLLOW if driven else Would.RESUME, asked.request, last)
     if last.untold:
         return Start(Would.TELL, asked.request, last)
     if last.old_pod is None or not left_waiting(last):

@@ -786,11 +786,18 @@ class TestTwoRunners:
         assert record is not None
         assert record.untold  # its own runner tells it, or the next run of whoever began it
 
+    def test_a_plan_says_that_it_would_be_followed(self, command: Command, driver: FileStore) -> None:
+        command("plan", "mec-0", "--state", driver.path, "-o", "json")
+        found = json.loads(command.out)
+        assert found["would"] == "follow"
+        said = "A bounce in AWAIT_TERMINATION is driven by ci@build-7, process 4711: `mecbounce run` follows it. "
+        assert found["resumes"].startswith(said)
+
     def test_it_is_taken_over_once_its_runner_has_gone(
         self, command: Command, driver: FileStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        alive = [True, False, False]
-        monkeypatch.setattr(FileStore, "held", lambda _: alive.pop(0))
+        alive = [True, True]  # when `run` decides what to do, and when it begins to follow
+        monkeypatch.setattr(FileStore, "held", lambda _: bool(alive and alive.pop()))
         assert command("run", "mec-0", "--state", driver.path) == 0
         said = "Its runner (ci@build-7, process 4711) has gone: this run takes the bounce over."
         assert [line for line in command.out.splitlines() if line.endswith(said)] != []

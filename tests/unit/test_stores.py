@@ -1046,15 +1046,16 @@ class TestHold:
     """Whether a runner is alive: told by a lock that the kernel frees, never by the id of a process."""
 
     def test_is_shown_from_the_first_save_on_until_it_ends(self, path: Path) -> None:
-        ours, theirs = FileStore(path), FileStore(path)
+        ours, theirs, sign = FileStore(path), FileStore(path), path.with_name(".mec-0.json.runner")
         with ours.hold():
             assert not theirs.held()
             ours.save(FIRST)
             assert theirs.held()
+            first = sign.stat()
             ours.save(SECOND)
             assert theirs.held()
         assert not theirs.held()
-        assert mode(path.with_name(".mec-0.json.runner")) == 0o600
+        assert (mode(sign), sign.stat().st_ino) == (0o600, first.st_ino)  # one file, and so one descriptor
 
     def test_a_save_without_it_shows_no_runner(self, path: Path) -> None:
         FileStore(path).save(FIRST)
