@@ -96,6 +96,8 @@ def given_up(record: BounceRecord, event: Event, error: str, terms: Terms) -> tu
     if event is Event.CLUSTER_UNREACHABLE:
         what = f"No usable answer from the API server within {record.request.timeouts.api:.0f} s: {error}"
         advice = "Find out why the API server does not answer."
+        if record.request.given_node and record.state is State.INIT_CHECKS:
+            advice += f" If only {record.request.given_node} can't be read, {terms.no_node} leaves it out."
     if not record.deletion_was_possible or record.old_pod is None:
         return f"{what}. {untouched(record)}", f"{advice} Then {terms.bounce_again}."
     message = f"{what}. The DELETE of pod {record.request.pod} may or may not have been carried out."

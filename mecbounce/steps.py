@@ -136,7 +136,12 @@ def init_checks(context: Context) -> Outcome:
     Writes nothing.
     """
     record, request = context.record, context.request
-    facts, pods = gather(request, context.cluster, context.look, record, context.terms)
+    late = context.api_timeout_passed  # then it does without a resource that nobody named, if the rest answers now
+
+    def look(name: str | None) -> tuple[Pod, ...]:
+        return context.cluster.pods(request.namespace, name) if late else context.look(name)
+
+    facts, pods = gather(request, context.cluster, look, record, context.terms, insist=not late)
     announced = record.deletion_was_possible  # a DELETE was announced before, and that intent has expired
     waits_on = again.still_waits_on(record)
     unchanged = messages.perhaps_deleted(record) if announced else messages.untouched(record) if waits_on else None
