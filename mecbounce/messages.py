@@ -13,7 +13,7 @@ from mecbounce import again, diagnosis, probes
 from mecbounce.codes import OLD_POD_EXISTS, DiagnosisCode
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import Event, State
-from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod
+from mecbounce.record import BounceRecord, Diagnosis, GivenProtection, PinnedPod, Protection, SeenPod
 from mecbounce.request import Timeouts
 
 MOST_NAMES = 5  # of pods in a message
@@ -314,6 +314,14 @@ NO_STARTUP_PROBE = "The replacement has no startup probe, which a GitOps cluster
 def protection_kept(error: str) -> str:
     """Say that the protection could not be switched off."""
     return f"Shutdown protection could not be switched off: {error}. Deleting the pod anyway."
+
+
+def protection_missing(given: GivenProtection) -> str:
+    """Say that a bounce goes on to its deletion without the protection that it began with."""
+    return (
+        f"This bounce began with a shutdown protection ({given}). This run was not given it, so it does not switch it "
+        "off. Deleting the pod anyway."
+    )
 
 
 def cluster_trouble(error: str) -> str:

@@ -25,7 +25,7 @@ from mecbounce.logs import EventLog
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
 from mecbounce.messages import TASK, Terms
 from mecbounce.progress import LastLook, Progress
-from mecbounce.protection import ShutdownProtection
+from mecbounce.protection import ShutdownProtection, given
 from mecbounce.record import (
     BounceRecord,
     Notice,
@@ -80,15 +80,25 @@ def begin(
     *,
     server: str = "",
     waits_on: BounceRecord | None = None,
+    protection: ShutdownProtection | None = None,
     terms: Terms = TASK,
 ) -> BounceRecord:
     """Make the first record of a new bounce. Save it before the first `advance`. `server`: the API server's address.
+
+    `protection`: the one that `advance` will get. Only its name is recorded, so that a run without it can say so.
 
     `waits_on`: the record of a bounce that ended before its replacement was back (`mecbounce.again`). The new one waits
     on for that replacement: it keeps what is known of the old pod, and can delete no other incarnation.
     """
     path = (StateEntry(state=State.INIT_CHECKS, at=now),)
-    begun = BounceRecord(bounce_id=uuid.uuid4().hex[:12], revision=1, request=request, server=server, path=path)
+    begun = BounceRecord(
+        bounce_id=uuid.uuid4().hex[:12],
+        revision=1,
+        request=request,
+        server=server,
+        path=path,
+        given_protection=given(protection),
+    )
     if waits_on is None or waits_on.old_pod is None:
         return begun
     refuse_other_pod(waits_on, request, "waits_on")
@@ -99,6 +109,7 @@ def begin(
             "old_pod": waits_on.old_pod,
             "found_node": waits_on.found_node if request.node == "auto" else None,
             "waits_on": waits_on.bounce_id,
+            "given_protection": begun.given_protection or waits_on.given_protection,
             "notices": (notice,),
         }
     )
@@ -305,8 +316,15 @@ class BounceTask:
         return self._announced_by == (os.getpid(), record.revision)
 
     def _begun(self, waits_on: BounceRecord | None = None) -> BounceRecord:
-        now, server = self._clock(), self._cluster.server
-        return self._save(None, begin(self._request, now, server=server, waits_on=waits_on, terms=self._terms))
+        begun = begin(
+            self._request,
+            self._clock(),
+            server=self._cluster.server,
+            waits_on=waits_on,
+            protection=self._protection,
+            terms=self._terms,
+        )
+        return self._save(None, begun)
 
     def _resumed(self, record: BounceRecord) -> BounceRecord:
         """Take the bounce over: a runner that still has it ends with Superseded."""

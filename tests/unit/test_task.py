@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -422,6 +423,14 @@ class TestRunner:
 
 
 class TestResume:
+    def test_without_the_protection_that_it_began_with_it_says_so_before_it_deletes(self) -> None:
+        bench = Bench().replaced()
+        with pytest.raises(SystemExit):  # right after the first save
+            bench.task(protection=SlowSwitch(bench.clock), stop=partial(sys.exit, "killed")).perform()
+        assert bench.record.state is State.INIT_CHECKS
+        assert bench.task().perform().state is State.DONE
+        assert bench.codes() == ["resumed", "protection_missing"]
+
     @pytest.mark.parametrize("state", [State.DISABLE_PROTECTION, State.DELETE_POD, State.AWAIT_TERMINATION])
     def test_goes_on_from_the_saved_state(self, state: State) -> None:
         bench = Bench()
