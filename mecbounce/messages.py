@@ -52,8 +52,8 @@ class Terms:
 TASK = Terms(
     bounce_again="call the task's forget() and perform it again",
     bounce_this_uid="call the task's forget() and perform one with pod_uid={uid}",
-    wait_on="call the task's forget() and perform one with pod_uid={uid}",
-    wait_on_renamed="call the task's go_on(None, waits_on=record)",
+    wait_on="call the task's keep_waiting()",
+    wait_on_renamed="call the task's keep_waiting()",
     timeout="Timeouts({which}={seconds:g})",
     anew="To begin a new bounce, call the task's forget() and perform it again.",
     force="force=True",
@@ -292,6 +292,16 @@ def waits_on(ended: BounceRecord, terms: Terms) -> str:
         f"The last bounce of {ended.request.pod} ended at {utc(ended.entered_at)} by {ended.ended_by}: waiting on for "
         f"its replacement; nothing is deleted. {terms.anew}"
     )
+
+
+def nothing_to_wait_for(record: BounceRecord | None, where: str) -> str:
+    """Say why a task's keep_waiting() does nothing."""
+    if record is None:
+        return f"{where}: there is no record of a bounce, so there is no replacement to keep waiting for."
+    if not record.finished:
+        return f"{where}: the bounce has not ended, it stands in {record.state}: perform() resumes it."
+    why = "its replacement is back" if record.state is State.DONE else "it left no replacement that may come late"
+    return f"{where}: the bounce ended by {record.ended_by}: {why}. There is nothing to keep waiting for."
 
 
 def exists_after_all(old: PinnedPod) -> str:
