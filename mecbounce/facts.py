@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mecbounce.kubernetes_api import Cluster
 
 Look = Callable[[str | None], tuple[Pod, ...]]  # gives the pods of that name, or all of the namespace
+Passing = tuple[type[ClusterError], ...]  # errors that may pass: they are raised, and the checks are made again
 MOST_CONTROLLERS = 3  # between a pod and its custom resource, such as a ReplicaSet and a Deployment
 MOST_TO_FIND_NODE = 2  # the same, if the resource is to be found: each one is a request
 
@@ -29,14 +30,18 @@ def gather(
     look: Look,
     record: BounceRecord | None = None,
     terms: messages.Terms = messages.TASK,
+    *,
+    insist: bool = True,
 ) -> tuple[checks.Facts, tuple[Pod, ...]]:
     """Look at the custom resource and the pod: give what the checks judge, and the pods beside it.
 
     `record`: the bounce, which may have pinned the pod and found the resource earlier. None: only a plan is made.
+    `insist`: raise Unreachable if a resource that the request does not name gets no usable answer. False: do without.
     """
+    passing = (Unreachable,) if insist or request.given_node else ()
     pinned, found = (record.old_pod, record.found_node) if record else (None, None)
     facts = checks.Facts(request, pinned_uid=pinned.uid if pinned else None, terms=terms, found=found)
-    facts = _with_node(facts, cluster, request.namespace)
+    facts = _with_node(facts, cluster, request.namespace, passing)
     if facts.missing or facts.unreadable:
         return facts, ()
     pods: tuple[Pod, ...] = ()
@@ -45,10 +50,10 @@ def gather(
         facts = replace(facts, pod=next((pod for pod in pods if pod.name == request.pod), None))
         if not facts.has_generated_name:  # else its replacement gets another name: look at all pods
             break
-    return _with_controllers(facts, cluster), pods
+    return _with_controllers(facts, cluster, passing), pods
 
 
-def _with_node(facts: checks.Facts, cluster: Cluster, namespace: str) -> checks.Facts:
+def _with_node(facts: checks.Facts, cluster: Cluster, namespace: str, passing: Passing) -> checks.Facts:
     """Read the custom resource, if there is one. One that was found is not needed: it may be forbidden to read it."""
     ref = facts.ref
     if ref is None:
@@ -59,7 +64,7 @@ def _with_node(facts: checks.Facts, cluster: Cluster, namespace: str) -> checks.
         return replace(facts, missing=f"{one_line(error)}{error.near}", served=error.served)
     except UnreadableField as error:
         return replace(facts, unreadable=str(error))
-    except Unreachable:
+    except passing:
         raise
     except ClusterError as error:
         if facts.request.given_node:
@@ -67,22 +72,22 @@ def _with_node(facts: checks.Facts, cluster: Cluster, namespace: str) -> checks.
         return replace(facts, unasked=f"{ref} could not be read: {one_line(error)}")
 
 
-def _with_controllers(facts: checks.Facts, cluster: Cluster) -> checks.Facts:
+def _with_controllers(facts: checks.Facts, cluster: Cluster, passing: Passing) -> checks.Facts:
     """Find the custom resource above the pod; or, if it is known, see whether the pod is made from it."""
     if facts.pod is None:
         return facts
     if facts.request.node == "auto" and facts.found is None:
-        return _with_node_found(facts, facts.pod, cluster)
+        return _with_node_found(facts, facts.pod, cluster, passing)
     if facts.named is None:
         return facts
-    above, unread = _controllers_above(facts.pod, facts.request.namespace, cluster, facts.named)
+    above, unread = _controllers_above(facts.pod, facts.request.namespace, cluster, passing, facts.named)
     return replace(facts, above=above, unread=unread)
 
 
-def _with_node_found(facts: checks.Facts, pod: Pod, cluster: Cluster) -> checks.Facts:
+def _with_node_found(facts: checks.Facts, pod: Pod, cluster: Cluster, passing: Passing) -> checks.Facts:
     """Find and read the custom resource that the pod is made from: its first controller that is not Kubernetes' own."""
     request = facts.request
-    above, unread = _controllers_above(pod, request.namespace, cluster)
+    above, unread = _controllers_above(pod, request.namespace, cluster, passing)
     facts = replace(facts, above=above, unasked=unread)
     if unread or not above or not above[-1].custom:
         return facts
@@ -95,15 +100,15 @@ def _with_node_found(facts: checks.Facts, pod: Pod, cluster: Cluster) -> checks.
             return replace(facts, unasked=unasked)
         fields = request.node_types.get(f"{served.plural}.{group}", NodeFields())
         ref = NodeRef(group=group, version=version, plural=served.plural, name=top.name, **dict(fields))
-    except Unreachable:  # it may pass: the checks are made again
+    except passing:
         raise
     except (ClusterError, ValidationError) as error:
         return replace(facts, unasked=f"the type of {top.called} could not be asked: {one_line(error)}")
-    return _with_node(replace(facts, found=ref), cluster, request.namespace if served.namespaced else "")
+    return _with_node(replace(facts, found=ref), cluster, request.namespace if served.namespaced else "", passing)
 
 
 def _controllers_above(
-    pod: Pod, namespace: str, cluster: Cluster, named: Owner | None = None
+    pod: Pod, namespace: str, cluster: Cluster, passing: Passing, named: Owner | None = None
 ) -> tuple[tuple[Owner, ...], str]:
     """Follow the controllers above the pod, up to one of the named object's type, or else to a custom resource.
 
@@ -116,7 +121,7 @@ def _controllers_above(
             return tuple(above), f"more than {most} controllers are above the pod"
         try:
             found = Controller.read(cluster.controller(namespace, above[-1]))
-        except Unreachable:  # it may pass: the checks are made again
+        except passing:
             raise
         except (ClusterError, ValueError, KeyError) as error:
             return tuple(above), f"{above[-1].called} could not be read: {one_line(error)}"

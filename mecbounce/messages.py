@@ -13,7 +13,7 @@ from mecbounce import again, diagnosis, probes
 from mecbounce.codes import OLD_POD_EXISTS, DiagnosisCode
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import Event, State
-from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod
+from mecbounce.record import BounceRecord, Diagnosis, GivenProtection, PinnedPod, Protection, SeenPod
 from mecbounce.request import Timeouts
 
 MOST_NAMES = 5  # of pods in a message
@@ -52,8 +52,8 @@ class Terms:
 TASK = Terms(
     bounce_again="call the task's forget() and perform it again",
     bounce_this_uid="call the task's forget() and perform one with pod_uid={uid}",
-    wait_on="call the task's forget() and perform one with pod_uid={uid}",
-    wait_on_renamed="call the task's go_on(None, waits_on=record)",
+    wait_on="call the task's keep_waiting()",
+    wait_on_renamed="call the task's keep_waiting()",
     timeout="Timeouts({which}={seconds:g})",
     anew="To begin a new bounce, call the task's forget() and perform it again.",
     force="force=True",
@@ -96,6 +96,8 @@ def given_up(record: BounceRecord, event: Event, error: str, terms: Terms) -> tu
     if event is Event.CLUSTER_UNREACHABLE:
         what = f"No usable answer from the API server within {record.request.timeouts.api:.0f} s: {error}"
         advice = "Find out why the API server does not answer."
+        if record.request.given_node and record.state is State.INIT_CHECKS:
+            advice += f" If only {record.request.given_node} can't be read, {terms.no_node} leaves it out."
     if not record.deletion_was_possible or record.old_pod is None:
         return f"{what}. {untouched(record)}", f"{advice} Then {terms.bounce_again}."
     message = f"{what}. The DELETE of pod {record.request.pod} may or may not have been carried out."
@@ -292,6 +294,16 @@ def waits_on(ended: BounceRecord, terms: Terms) -> str:
     )
 
 
+def nothing_to_wait_for(record: BounceRecord | None, where: str) -> str:
+    """Say why a task's keep_waiting() does nothing."""
+    if record is None:
+        return f"{where}: there is no record of a bounce, so there is no replacement to keep waiting for."
+    if not record.finished:
+        return f"{where}: the bounce has not ended, it stands in {record.state}: perform() resumes it."
+    why = "its replacement is back" if record.state is State.DONE else "it left no replacement that may come late"
+    return f"{where}: the bounce ended by {record.ended_by}: {why}. There is nothing to keep waiting for."
+
+
 def exists_after_all(old: PinnedPod) -> str:
     """Say that a bounce that waits on has found the old pod itself, and what it does."""
     return f"Pod {old.name} ({old.uid}) exists again. This bounce deletes that incarnation, and no other."
@@ -312,6 +324,14 @@ NO_STARTUP_PROBE = "The replacement has no startup probe, which a GitOps cluster
 def protection_kept(error: str) -> str:
     """Say that the protection could not be switched off."""
     return f"Shutdown protection could not be switched off: {error}. Deleting the pod anyway."
+
+
+def protection_missing(given: GivenProtection) -> str:
+    """Say that a bounce goes on to its deletion without the protection that it began with."""
+    return (
+        f"This bounce began with a shutdown protection ({given}). This run was not given it, so it does not switch it "
+        "off. Deleting the pod anyway."
+    )
 
 
 def cluster_trouble(error: str) -> str:

@@ -6,6 +6,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from mecbounce.record import GivenProtection
+
 if TYPE_CHECKING:
     from mecbounce.kubernetes_api.client import KubernetesCluster
     from mecbounce.kubernetes_api.objects import Pod
@@ -101,3 +103,11 @@ class ExecProtection:
         self.cluster.expect_incarnation(pod)
         self.cluster.exec_pod(pod, self.command, self.container or pod.spec.containers[0].name)
         return True
+
+
+def given(protection: ShutdownProtection | None) -> GivenProtection | None:
+    """Name a protection for the record. None: there is none."""
+    if protection is None:
+        return None
+    key = protection.key if isinstance(protection, AnnotationProtection) else ""
+    return GivenProtection(kind=type(protection).__name__, annotation=key)

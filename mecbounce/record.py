@@ -50,6 +50,18 @@ class Protection(StrEnum):
     UNKNOWN = "unknown"
 
 
+class GivenProtection(Frozen):
+    """Which shutdown protection a bounce was given. Without the value that switches it off, which may be a secret."""
+
+    kind: Words
+    """The name of its class."""
+    annotation: Words = ""
+    """The key of its annotation. Empty: it is of another kind."""
+
+    def __str__(self) -> str:
+        return self.annotation or self.kind
+
+
 class Deletion(StrEnum):
     """What the bounce knows of the pod's deletion."""
 
@@ -298,6 +310,8 @@ class BounceRecord(Frozen):
     """Its replacement. None: not seen yet."""
     protection: Protection | None = None
     """What happened to its shutdown protection. None: not tried, or the outcome was not saved."""
+    given_protection: GivenProtection | None = None
+    """The shutdown protection that it was given: a run that resumes it needs it again. None: none, or not known."""
     trouble: Trouble | None = None
     """The requests that are failing now. None: none are."""
     notices: tuple[Notice, ...] = ()

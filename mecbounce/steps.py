@@ -21,7 +21,7 @@ from mecbounce.facts import Look, gather
 from mecbounce.kubernetes_api.node import Node, UnreadableField
 from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent
 from mecbounce.machine import JOINING, Event, State
-from mecbounce.protection import ShutdownProtection, switch_off
+from mecbounce.protection import ShutdownProtection, given, switch_off
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod
 from mecbounce.request import BounceRequest
 
@@ -136,7 +136,12 @@ def init_checks(context: Context) -> Outcome:
     Writes nothing.
     """
     record, request = context.record, context.request
-    facts, pods = gather(request, context.cluster, context.look, record, context.terms)
+    late = context.api_timeout_passed  # then it does without a resource that nobody named, if the rest answers now
+
+    def look(name: str | None) -> tuple[Pod, ...]:
+        return context.cluster.pods(request.namespace, name) if late else context.look(name)
+
+    facts, pods = gather(request, context.cluster, look, record, context.terms, insist=not late)
     announced = record.deletion_was_possible  # a DELETE was announced before, and that intent has expired
     waits_on = again.still_waits_on(record)
     unchanged = messages.perhaps_deleted(record) if announced else messages.untouched(record) if waits_on else None
@@ -162,6 +167,7 @@ def init_checks(context: Context) -> Outcome:
         notices.append(("exists_after_all", messages.exists_after_all(context.old)))
     if event is Event.CHECKS_PASSED:
         record_changes["protection"] = _protection_before_try(context)
+        record_changes["given_protection"] = given(context.protection) or record.given_protection
     return Outcome(event, verdict.message, advice, record_changes=record_changes, notices=tuple(notices))
 
 
@@ -186,7 +192,10 @@ def disable_protection(context: Context) -> Outcome:
         return Outcome(event, record_changes={"protection": known}, notices=notices)
 
     if context.protection is None:  # an earlier run of this bounce may have had one
-        return outcome(Event.PROTECTION_UNUSED, Protection.UNKNOWN if record.protection_in_doubt else Protection.UNUSED)
+        found = Protection.UNKNOWN if record.protection_in_doubt else Protection.UNUSED
+        missing = record.given_protection if record.protection not in (Protection.DISABLED, Protection.OFF) else None
+        notices = (("protection_missing", messages.protection_missing(missing)),) if missing else ()
+        return outcome(Event.PROTECTION_UNUSED, found, *notices)
     pod = context.old.find_in(context.pods())
     if pod is None or pod.terminating:
         return outcome(Event.PROTECTION_UNUSED, Protection.UNUSED)

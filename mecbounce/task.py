@@ -17,15 +17,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mecbounce import diagnosis, events, messages, probes, retry, steps
-from mecbounce.errors import AccessDenied, ClusterError, Interrupted, one_line
+from mecbounce import again, diagnosis, events, messages, probes, retry, steps
+from mecbounce.errors import AccessDenied, ClusterError, Interrupted, RecordError, one_line
 from mecbounce.facts import Look
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.logs import EventLog
 from mecbounce.machine import BEFORE_DELETION, FINAL, Event, State, follow
 from mecbounce.messages import TASK, Terms
 from mecbounce.progress import LastLook, Progress
-from mecbounce.protection import ShutdownProtection
+from mecbounce.protection import ShutdownProtection, given
 from mecbounce.record import (
     BounceRecord,
     Notice,
@@ -80,18 +80,33 @@ def begin(
     *,
     server: str = "",
     waits_on: BounceRecord | None = None,
+    protection: ShutdownProtection | None = None,
     terms: Terms = TASK,
 ) -> BounceRecord:
     """Make the first record of a new bounce. Save it before the first `advance`. `server`: the API server's address.
 
+    `protection`: the one that `advance` will get. Only its name is recorded, so that a run without it can say so.
+
     `waits_on`: the record of a bounce that ended before its replacement was back (`mecbounce.again`). The new one waits
-    on for that replacement: it keeps what is known of the old pod, and can delete no other incarnation.
+    on for that replacement: it keeps what is known of the old pod, and can delete no other incarnation. Raises
+    ValueError if that record has no pod.
     """
     path = (StateEntry(state=State.INIT_CHECKS, at=now),)
-    begun = BounceRecord(bounce_id=uuid.uuid4().hex[:12], revision=1, request=request, server=server, path=path)
-    if waits_on is None or waits_on.old_pod is None:
+    begun = BounceRecord(
+        bounce_id=uuid.uuid4().hex[:12],
+        revision=1,
+        request=request,
+        server=server,
+        path=path,
+        given_protection=given(protection),
+    )
+    if waits_on is None:
         return begun
     refuse_other_pod(waits_on, request, "waits_on")
+    if waits_on.old_pod is None:
+        raise ValueError(
+            f"waits_on: bounce {waits_on.bounce_id} never saw its pod: there is no replacement to wait for"
+        )
     notice = Notice(code="waits_on", message=messages.waits_on(waits_on, terms), at=now)
     return begun.model_copy(
         update={
@@ -99,6 +114,7 @@ def begin(
             "old_pod": waits_on.old_pod,
             "found_node": waits_on.found_node if request.node == "auto" else None,
             "waits_on": waits_on.bounce_id,
+            "given_protection": begun.given_protection or waits_on.given_protection,
             "notices": (notice,),
         }
     )
@@ -235,8 +251,9 @@ class BounceTask:
     def go_on(self, record: BounceRecord | None, *, waits_on: BounceRecord | None = None) -> BounceResult:
         """Like `perform`, with the record that the caller has loaded from the store and compared with the request.
 
-        None begins a new bounce; with `waits_on`, one that waits on for what that record left: see `begin`. If the
-        store's record has changed since it was loaded, raises Superseded.
+        None begins a new bounce, which deletes; with `waits_on`, one that waits on for what that record left: see
+        `begin`. A runner's own way to wait on is `keep_waiting`. If the store's record has changed since it was loaded,
+        raises Superseded.
         """
         hold = getattr(self._store, "hold", nullcontext)  # a store of the runner's own need not have it
         with self._first_call() as first, hold():
@@ -255,6 +272,20 @@ class BounceTask:
                     if step.wait is not None:
                         self.wait_till_ok(step.wait, watch)
             return BounceResult.of(record, reported_again=reported_again)
+
+    def keep_waiting(self) -> BounceResult:
+        """Keep waiting for the replacement that the stored bounce has waited for in vain.
+
+        A new bounce takes the place of that record; if it is interrupted, the next call resumes it. It can delete the
+        old pod alone, and only if that still runs: its deletion was lost or never carried out. Raises what `perform`
+        does, and RecordError where there is nothing to keep waiting for; the record stays as it is.
+        """
+        record = self._stored()
+        if record is not None and not record.finished and again.still_waits_on(record):
+            return self.go_on(record)
+        if record is None or not again.left_waiting(record):
+            raise RecordError(messages.nothing_to_wait_for(record, str(self._store)))
+        return self.go_on(None, waits_on=record)
 
     def advance(self) -> Step:
         """Take one step, for a runner that calls again after `Step.wait.seconds`, until `Step.wait` is None.
@@ -305,8 +336,15 @@ class BounceTask:
         return self._announced_by == (os.getpid(), record.revision)
 
     def _begun(self, waits_on: BounceRecord | None = None) -> BounceRecord:
-        now, server = self._clock(), self._cluster.server
-        return self._save(None, begin(self._request, now, server=server, waits_on=waits_on, terms=self._terms))
+        begun = begin(
+            self._request,
+            self._clock(),
+            server=self._cluster.server,
+            waits_on=waits_on,
+            protection=self._protection,
+            terms=self._terms,
+        )
+        return self._save(None, begun)
 
     def _resumed(self, record: BounceRecord) -> BounceRecord:
         """Take the bounce over: a runner that still has it ends with Superseded."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import pytest
 from builders import NODE, NOW, later, pod, request
@@ -24,6 +24,10 @@ JOB = {"apiVersion": "batch/v1", "kind": "Job", "name": "backup", "uid": "job-1"
 
 def run(record: BounceRecord, cluster: FakeCluster) -> Outcome:
     return steps.init_checks(Context(record, NOW, cluster, lambda name: cluster.pods("default", name)))
+
+
+def broken(*_: object) -> NoReturn:
+    raise Unreachable("500: conversion webhook for express.example.com/v1 failed")
 
 
 class TestControllersAbove:
@@ -283,6 +287,41 @@ class TestFindingTheNode:
         assert (first.record.state, first.record.node) == (State.INIT_CHECKS, None)
         again = advance(first.record, cluster, later(1))
         assert (again.record.state, again.record.node) == (State.DISABLE_PROTECTION, NODE)
+
+    @pytest.mark.parametrize("failing", ["controller", "type_of", "node"])
+    def test_where_it_gives_no_answer_for_the_api_timeout_the_bounce_goes_on_without_it(
+        self, failing: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So seen: the webhook that converts a CRD answered 500, and no pod behind that CRD could be bounced."""
+        cluster = made_by(STATEFUL_SET, EXPRESS_NODE)
+        monkeypatch.setattr(cluster, failing, broken)
+        record = begin(self.ASKED, NOW)
+        for seconds in (0, 29.9):
+            record = advance(record, cluster, later(seconds)).record
+            assert (record.state, record.trouble is None) == (State.INIT_CHECKS, False)
+        record = advance(record, cluster, later(30)).record
+        assert (record.state, record.trouble, record.node) == (State.DISABLE_PROTECTION, None, None)
+        (told,) = (notice.message for notice in record.notices if notice.code == "node_unasked")
+        assert "500: conversion webhook" in told
+        assert "or use node=None if none is to be checked" in told
+
+    def test_a_resource_that_the_request_names_is_not_done_without(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster = made_by(STATEFUL_SET, EXPRESS_NODE)
+        monkeypatch.setattr(cluster, "node", broken)
+        first = advance(begin(request(), NOW), cluster, NOW).record
+        last = advance(first, cluster, later(30)).record
+        assert last.path[-1].event is Event.CLUSTER_UNREACHABLE
+        assert f"If only {NODE} can't be read, node=None leaves it out." in last.advice
+
+    def test_without_it_only_pods_of_a_new_request_are_good_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A watch may still show pods while the API server answers nothing."""
+        cluster = made_by(STATEFUL_SET, EXPRESS_NODE)
+        remembered = tuple(cluster.present.values())
+        monkeypatch.setattr(cluster, "controller", broken)
+        first = advance(begin(self.ASKED, NOW), cluster, NOW).record
+        monkeypatch.setattr(cluster, "pods", broken)
+        last = advance(first, cluster, later(30), look=lambda _: remembered).record
+        assert last.path[-1].event is Event.CLUSTER_UNREACHABLE
 
     def test_a_cluster_scoped_resource_is_asked_for_at_once(self) -> None:
         cluster = made_by(EXPRESS_NODE)

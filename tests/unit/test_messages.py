@@ -72,9 +72,9 @@ WAITED = (State.DISABLE_PROTECTION, State.DELETE_POD, State.AWAIT_TERMINATION, S
 @pytest.mark.parametrize(
     ("terms", "old", "limit", "how"),
     [
-        (TASK, OLD, None, "call the task's forget() and perform one with pod_uid=uid-1"),
-        (TASK, OLD, 600, "call the task's forget() and perform one with pod_uid=uid-1, with Timeouts(ready=1200)"),
-        (TASK, GENERATED, None, "call the task's go_on(None, waits_on=record)"),
+        (TASK, OLD, None, "call the task's keep_waiting()"),
+        (TASK, OLD, 600, "call the task's keep_waiting(), with Timeouts(ready=1200)"),
+        (TASK, GENERATED, None, "call the task's keep_waiting()"),
         (COMMAND, OLD, None, "run the same command again while it is not back"),
         (COMMAND, OLD, 600, "run the same command again while it is not back, with --ready-timeout 20m"),
         (COMMAND, GENERATED, 0.2, "run the same command again, with --ready-timeout 0.4s"),

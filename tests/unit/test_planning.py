@@ -130,6 +130,14 @@ class TestPlan:
         assert (found.goes_on, found.event, found.message) == (False, Event.CLUSTER_UNREACHABLE, "no route.")
         assert asked.calls == ["node"]
 
+    def test_a_resource_that_nobody_named_and_that_gets_no_usable_answer_is_left_out_as_by_the_bounce(self) -> None:
+        owner = {"apiVersion": "a.example.com/v1", "kind": "ExpressNode", "name": "mec-0", "uid": "o"}
+        asked = cluster(owner=owner | {"controller": True})
+        asked.faults = [None, Unreachable("500")]
+        found = plan(request(node="auto"), asked)
+        assert found.goes_on
+        assert "could not be asked: 500)" in " ".join(check.notice for check in found.checks)
+
 
 class TestDeadlines:
     @pytest.mark.parametrize(

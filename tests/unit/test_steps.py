@@ -27,7 +27,7 @@ from mecbounce.errors import (
 from mecbounce.kubernetes_api.objects import Controller, Owner, Pod, PodEvent
 from mecbounce.machine import Event, State
 from mecbounce.messages import COMMAND, TASK, Terms, bounce_only
-from mecbounce.protection import ShutdownProtection
+from mecbounce.protection import AnnotationProtection, ShutdownProtection
 from mecbounce.record import BounceRecord, Notice, PinnedPod, Protection, SeenPod, StateEntry, Trouble
 from mecbounce.request import NodeRef
 from mecbounce.steps import STILL_WAITING, Context, Outcome
@@ -532,7 +532,7 @@ class TestAwaitTermination:
         assert outcome.diagnosis is not None
         assert outcome.diagnosis.code == "finalizers"
         assert "after 60 s" in outcome.message
-        assert "pod_uid=uid-1" in outcome.advice
+        assert "keep_waiting()" in outcome.advice
         assert cluster.deleted == []
 
     @pytest.mark.parametrize("skew", [-3600, 0, 3600])
@@ -722,7 +722,7 @@ class TestAwaitReady:
         assert outcome.event is Event.NOT_RECREATED
         assert outcome.diagnosis is not None
         assert outcome.diagnosis.code == code
-        assert "pod_uid=uid-1" in outcome.advice
+        assert "keep_waiting()" in outcome.advice
 
     def test_a_replacement_that_comes_between_the_last_looks_is_judged_by_the_next(self) -> None:
         class Late(FakeCluster):
@@ -768,7 +768,7 @@ class TestAwaitReady:
         record = record_in(State.AWAIT_READY, deadline=60, old=old, request=request(node=None, pod="rs-a"))
         outcome = run(record, FakeCluster(FakeClock()), now=later(60))
         assert "pod_uid=" not in outcome.advice
-        assert "go_on(None, waits_on=record)" in outcome.advice
+        assert "keep_waiting()" in outcome.advice
 
     def test_an_unreadable_resource_does_not_hide_that_nothing_recreated_it(self) -> None:
         cluster = FakeCluster(FakeClock())
@@ -824,7 +824,7 @@ class TestDataGoneBack:
                 20,
                 "terminating_again",
                 "being deleted",
-                "To keep waiting without deleting again, call the task's forget() and perform one with pod_uid=",
+                "To keep waiting without deleting again, call the task's keep_waiting()",
             ),
         ],
     )
@@ -1442,6 +1442,46 @@ def test_a_protection_that_is_not_tried_is_unused_and_unknown_if_another_run_may
     switch = Switch(True) if configured else None
     outcome = run(record, FakeCluster(FakeClock(), pod(deleted=9)), protection=switch)
     assert (outcome.event, outcome.record_changes["protection"]) == (Event.PROTECTION_UNUSED, after)
+
+
+class TestAProtectionThatThisRunWasNotGiven:
+    """A run that began with one was killed, and the bounce was resumed by its pod's name alone."""
+
+    ANNOTATION = AnnotationProtection(None, "example.com/protected", "s3cret")  # type: ignore[arg-type] # it is only named
+
+    def record(self, given: ShutdownProtection, **fields: Any) -> BounceRecord:
+        begun = begin(request(), NOW, protection=given)
+        passed = advance(begun, FakeCluster(FakeClock(), OLD), NOW).record
+        return passed.model_copy(update=fields)
+
+    @pytest.mark.parametrize(
+        ("given", "name"), [(ANNOTATION, "example.com/protected"), (Switch(True), "Switch")], ids=["key", "class"]
+    )
+    def test_is_named_before_the_deletion_without_its_value(
+        self, cluster: FakeCluster, given: ShutdownProtection, name: str
+    ) -> None:
+        record = self.record(given)
+        outcome = run(record, cluster)
+        text = (
+            f"This bounce began with a shutdown protection ({name}). This run was not given it, so it does not switch"
+        )
+        assert outcome.notices == (("protection_missing", f"{text} it off. Deleting the pod anyway."),)
+        assert "s3cret" not in record.model_dump_json()
+
+    @pytest.mark.parametrize(
+        ("known", "told"), [(protection, protection not in ("disabled", "off")) for protection in (None, *Protection)]
+    )
+    def test_is_told_unless_it_is_known_to_be_off(
+        self, cluster: FakeCluster, known: Protection | None, told: bool
+    ) -> None:
+        assert bool(run(self.record(self.ANNOTATION, protection=known), cluster).notices) is told
+
+    def test_one_that_the_resuming_run_is_the_first_to_have_is_recorded_too(self, cluster: FakeCluster) -> None:
+        outcome = run(begin(request(), NOW), cluster, protection=self.ANNOTATION)
+        assert str(outcome.record_changes["given_protection"]) == "example.com/protected"
+
+    def test_a_bounce_that_never_had_one_has_nothing_to_tell(self, cluster: FakeCluster) -> None:
+        assert run(record_in(State.DISABLE_PROTECTION), cluster).notices == ()
 
 
 class TestWhatTheChecksAreTold:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -422,6 +424,14 @@ class TestRunner:
 
 
 class TestResume:
+    def test_without_the_protection_that_it_began_with_it_says_so_before_it_deletes(self) -> None:
+        bench = Bench().replaced()
+        with pytest.raises(SystemExit):  # right after the first save
+            bench.task(protection=SlowSwitch(bench.clock), stop=partial(sys.exit, "killed")).perform()
+        assert bench.record.state is State.INIT_CHECKS
+        assert bench.task().perform().state is State.DONE
+        assert bench.codes() == ["resumed", "protection_missing"]
+
     @pytest.mark.parametrize("state", [State.DISABLE_PROTECTION, State.DELETE_POD, State.AWAIT_TERMINATION])
     def test_goes_on_from_the_saved_state(self, state: State) -> None:
         bench = Bench()
@@ -632,6 +642,58 @@ class TestWaitingOn:
         result = bench.task(request=self.SOON).go_on(None, waits_on=bench.record)
         assert result.diagnosis is not None
         assert result.diagnosis.code == "creation_failed"
+
+    def test_the_task_keeps_waiting_for_what_its_record_left_as_often_as_it_is_asked(self) -> None:
+        bench = Bench()
+        ended = self.failed(bench)
+        for _ in range(2):
+            assert bench.task(request=self.SOON).keep_waiting().event is Event.NOT_RECREATED
+        assert (bench.record.old_pod, bench.record.request.pod_uid) == (ended.old_pod, "uid-1")
+        bench.cluster.add(NEW)
+        assert bench.task(request=self.SOON).keep_waiting().state is State.DONE
+        assert bench.cluster.deleted == ["uid-1"]
+
+    def test_it_resumes_its_own_waiting(self) -> None:
+        bench = Bench()
+        self.failed(bench)
+        saves: list[BounceRecord] = []
+        waits = bench.task(request=self.SOON, observe=saves.append, stop=lambda: len(saves) > 1)
+        with pytest.raises(Interrupted):
+            waits.keep_waiting()
+        assert bench.record.state is State.AWAIT_READY
+        bench.cluster.add(NEW)
+        assert bench.task(request=self.SOON).keep_waiting().state is State.DONE
+        assert [entry.state for entry in bench.record.path].count(State.INIT_CHECKS) == 1
+
+    def test_it_begins_no_bounce_where_nothing_is_recorded(self) -> None:
+        """So seen: go_on(None, waits_on=store.load()) after forget() deleted the late replacement."""
+        bench = Bench()
+        self.failed(bench)
+        bench.task(request=self.SOON).forget()
+        bench.cluster.add(NEW)
+        with pytest.raises(RecordError, match=r"there is no record of a bounce, so there is no replacement to keep"):
+            bench.task(request=self.SOON).keep_waiting()
+        assert (bench.state, bench.cluster.deleted) == ({}, ["uid-1"])
+
+    def test_nor_where_the_bounce_has_not_ended_is_done_or_deleted_nothing(self) -> None:
+        done, refused, unfinished = Bench().replaced(), Bench(), Bench()
+        done.task().perform()
+        refused.cluster.resource = None
+        refused.task().perform()
+        left_in_delete_pod(unfinished)
+        for bench, why in (
+            (done, "the bounce ended by pod_started: its replacement is back. There is nothing to keep waiting for."),
+            (refused, "the bounce ended by node_missing: it left no replacement that may come late."),
+            (unfinished, "the bounce has not ended, it stands in DELETE_POD: perform() resumes it."),
+        ):
+            before, deleted = dict(bench.state), list(bench.cluster.deleted)
+            with pytest.raises(RecordError, match=re.escape(why)):
+                bench.task().keep_waiting()
+            assert (bench.state, bench.cluster.deleted) == (before, deleted)
+
+    def test_a_record_without_a_pod_can_not_be_waited_on(self) -> None:
+        with pytest.raises(ValueError, match="never saw its pod"):
+            begin(request(), NOW, waits_on=begin(request(), NOW))
 
     def test_the_record_of_another_pod_can_not_be_waited_on(self) -> None:
         bench = Bench()
@@ -1421,8 +1483,9 @@ class TestTrouble:
                 State.AWAIT_READY: "Pod mec-0 had gone; whether its replacement is back is not known: connection lost.",
             }[state]
         )
-        assert ("without deleting again" in record.advice) is (state is State.AWAIT_READY)
-        assert "call the task's forget() and perform one with pod_uid=uid-1" in record.advice
+        gone = state is State.AWAIT_READY
+        assert ("without deleting again, call the task's keep_waiting()" in record.advice) is gone
+        assert ("call the task's forget() and perform one with pod_uid=uid-1" in record.advice) is not gone
 
     def test_a_clock_that_was_set_back_makes_no_negative_times(self) -> None:
         bench = Bench().replaced()
