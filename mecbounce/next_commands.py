@@ -214,7 +214,7 @@ def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -
     request, timeouts = record.request, record.request.timeouts
     node = record.node if uid else request.given_node  # without a pod above which to find it, it must be named
     options: dict[str, str | bool | None] = {
-        "--node": f"{node.group}/{node.version}/{node.plural}/{node.name}" if node else "",
+        "--node": node.as_option if node else "",
         "--no-node": request.node is None,
         "--gitops": request.cluster_type is ClusterType.K8S_GITOPS,
         "--force": request.force,

@@ -1451,6 +1451,17 @@ class TestTypingErrors:
         assert command("run", "web") == 3
         assert "; did you mean web-0?" in command.err
 
+    def test_what_it_prints_for_kubectl_asks_the_same_cluster(self, command: Command, sandbox: Sandbox) -> None:
+        path = sandbox.kubeconfig.rename(sandbox.kubeconfig.with_name("my clusters"))
+        assert command("run", "web", "--kubeconfig", path) == 3
+        assert f"; kubectl get pods -n default --kubeconfig '{path}' lists those that are there" in command.err
+
+    @pytest.mark.parametrize("word", ["mec-9", "mec_0", "deploy/mec"])
+    def test_status_asks_the_api_server_nothing(self, command: Command, sandbox: Sandbox, word: str) -> None:
+        assert command("status", word) == 2
+        assert command.err != ""
+        assert sandbox.requests == ()
+
 
 class TestPlan:
     def test_every_request_reads_reviews_or_runs_dry(self, command: Command, sandbox: Sandbox) -> None:
