@@ -1580,13 +1580,15 @@ class TestHelp:
         assert command.out == f"{old}: out of date\n+ DELETE_POD --intent_expired--> INIT_CHECKS\n"
         old.write_text(committed.replace("Writes nothing", "Reads"))
         assert command("diagram", "--check", tmp_path) == 1
-        assert command.out == f"{old}: it says the same, but was drawn by another version\n"
+        assert command.out == f"{old}: the same rows, in other words or another layout: draw it anew\n"
 
     def test_a_folder_without_diagrams_and_a_path_of_no_bounce_are_usage(
         self, command: Command, tmp_path: Path
     ) -> None:
         assert command("diagram", "--check", tmp_path) == 2
         assert command.err == f"mecbounce: FOLDER: {tmp_path} has none of bounce.mmd, init_checks.mmd\n"
+        assert command("diagram", tmp_path) == 2
+        assert command.err == "mecbounce: FOLDER: it needs --check\n"
         assert command("diagram", "--taken") == 2
         assert "--state" in command.err
 
