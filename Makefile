@@ -20,7 +20,7 @@ demo: setup ## one bounce on the embedded cluster, seen live
 	@$(BIN)/mecbounce demo
 
 unit: setup ## the unit tests: seconds, no socket
-	$(BIN)/pytest $(PARALLEL) tests/unit
+	$(BIN)/pytest -n 2 --dist loadfile tests/unit
 
 test: setup ## the unit and integration tests, on the embedded cluster, with coverage
 	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term

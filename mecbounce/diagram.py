@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from mecbounce.checks import CHECKS
 from mecbounce.machine import BEFORE_DELETION, TRANSITIONS, WAITING, Event, State, follow
-from mecbounce.messages import utc
+from mecbounce.messages import limit_of, utc
 from mecbounce.record import BounceRecord
 from mecbounce.steps import HANDLERS
 
@@ -255,7 +255,7 @@ def _times(record: BounceRecord | None, state: State) -> Iterator[str]:
         how = "failed after" if state is record.failed_in else "passed in"
         yield f"<b>{how} {record.durations[state]:,.1f} s</b>"
     elif record.state is state:
-        limit = f", at most {record.limit:,.0f} s" if record.limit is not None else ""
+        limit = f", at most {limit_of(record.limit)}" if record.limit is not None else ""
         yield f"<b>here since {utc(record.entered_at)}{limit}</b>"
 
 
