@@ -59,10 +59,14 @@ class Facts:
 
     @property
     def maker(self) -> Owner | None:
-        """What will recreate the pod: its controller, else the named custom resource if that owns the pod."""
+        """What will recreate the pod: its controller, else the custom resource of the request, if that is an owner.
+
+        An owner that was only found is judged, but not trusted to recreate the pod.
+        """
         if self.pod is None:
             return None
-        return self.pod.controller or (self.pod.owner(self.named.uid) if self.named else None)
+        given = self.named if self.request.given_node else None
+        return self.pod.controller or (self.pod.owner(given.uid) if given else None)
 
     @property
     def has_generated_name(self) -> bool:

@@ -115,6 +115,8 @@ def _controllers_above(
     Gives them, and why they could not be followed to the end; empty if they could.
     """
     above = [pod.controller] if pod.controller else []
+    if named is None and not above:  # an operator may have left `controller: true` out
+        above = [owner for owner in pod.metadata.owner_references if owner.custom][:1]
     most = MOST_CONTROLLERS if named else MOST_TO_FIND_NODE
     while above and above[-1].built_in_plural and not (named and above[-1].same_type(named)):
         if len(above) > most:

@@ -19,7 +19,7 @@ from mecbounce.cli.exits import ExitStatus, UsageProblem
 from mecbounce.cli.layout import signs_for
 from mecbounce.cli.naming import refuse_mistyped
 from mecbounce.cli.options import BounceOptions, Output, RunOptions, StatusOptions, with_options
-from mecbounce.cli.plan_page import plan_json, plan_page, says_first
+from mecbounce.cli.plan_page import goes_by_record, plan_json, plan_page, record_page, says_first
 from mecbounce.cli.record_files import prune
 from mecbounce.cli.start import start_of
 from mecbounce.cli.terminal import BounceInTerminal, print_page
@@ -72,16 +72,18 @@ def show_plan(options: BounceOptions) -> int:
     asked = options.asked()
     start = start_of(asked)
     asked.try_place()
+    first = says_first(start.would, start.last)
+    title, signs = screen.heading(asked.request, asked.cluster.context), signs_for(sys.stdout.encoding)
+    if options.output is Output.TEXT and goes_by_record(start.would, start.last):
+        print_page(record_page(first, title, signs))
+        return ExitStatus.DONE
     last = start.last if start.would is Would.WAIT_ON else None
     found = plan(start.request, asked.cluster, asked.protection, events=asked.events, terms=COMMAND, waits_on=last)
-    first = says_first(start.would, start.last)
     if options.output is Output.JSON:
         print(json.dumps(plan_json(found, start.would, first), indent=2))
     else:
         if found.event in (Event.POD_MISSING, Event.ACCESS_DENIED):
             refuse_mistyped(asked)
-        title = screen.heading(asked.request, asked.cluster.context)
-        signs = signs_for(sys.stdout.encoding)
         print_page(plan_page(found, title, first, verbose=options.verbose, signs=signs))
     return ExitStatus.DONE if found.goes_on else ExitStatus.REFUSED
 

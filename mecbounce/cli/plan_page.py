@@ -12,7 +12,7 @@ from rich.text import Text
 from mecbounce.again import Would
 from mecbounce.checks import CHECKS, asked_as_before
 from mecbounce.cli.layout import SIGNS, Signs, plain
-from mecbounce.machine import Event
+from mecbounce.machine import BEFORE_DELETION, Event
 from mecbounce.messages import limit_of, utc
 from mecbounce.planning import Plan, Right
 from mecbounce.probes import Deadline
@@ -23,17 +23,33 @@ def says_first(would: Would, last: BounceRecord | None) -> str:
     """Say what `run` does with the last bounce. Empty: it begins a new one."""
     if last is None or would is Would.BEGIN:
         return ""
-    new = "Below: what a new bounce would do."
     if would is Would.FOLLOW:
         who = last.runner or "another runner"
-        return f"A bounce in {last.state} is driven by {who}: `mecbounce run` follows it. {new}"
+        return f"A bounce in {last.state} is driven by {who}: `mecbounce run` follows it and deletes nothing."
     if would is Would.RESUME:
         pinned = f" of incarnation {last.old_pod.uid}" if last.old_pod else ""
-        return f"An unfinished bounce{pinned} is recorded, in {last.state}: `mecbounce run` resumes it. {new}"
+        then = "and deletes nothing" if goes_by_record(would, last) else "with these checks first"
+        return f"An unfinished bounce{pinned} is recorded, in {last.state}: `mecbounce run` resumes it {then}."
     ended = f"The last bounce ended at {utc(last.entered_at)} by {last.ended_by}"
     if would is Would.TELL:
-        return f"{ended}, and nobody was told: `mecbounce run` only tells how it ended. {new}"
-    return f"{ended}: `mecbounce run` keeps waiting for its replacement. --again begins a new bounce."
+        return f"{ended}, and nobody was told: `mecbounce run` only tells how it ended."
+    return (
+        f"{ended}: `mecbounce run` keeps waiting for its replacement and deletes nothing. --again begins a new bounce."
+    )
+
+
+def goes_by_record(would: Would, last: BounceRecord | None) -> bool:
+    """True if `run` neither makes the checks nor sends a DELETE: what a new bounce would do is beside the point."""
+    resumed_after = would is Would.RESUME and last is not None and last.state not in BEFORE_DELETION
+    return resumed_after or would in (Would.FOLLOW, Would.TELL)
+
+
+def record_page(first: str, title: str, signs: Signs = SIGNS) -> RenderableType:
+    """Show what `run` would do where the record alone says it."""
+    table = _table()
+    table.add_row(Text(signs.good, style="green"), Text(plain(first), style="bold green"))
+    table.add_row("", Text(plain(f"{title}; nothing was changed"), style="dim"))
+    return table
 
 
 def plan_json(found: Plan, would: Would, first: str) -> dict[str, Any]:
@@ -69,10 +85,10 @@ def _verdict(found: Plan, title: str, first: str, signs: Signs) -> Table:
     """Say whether a bounce would proceed; if not, or if it would only wait, why; and of which pod."""
     table, good = _table(), found.goes_on
     verdict = f"A bounce would {'' if good else 'not '}proceed."
-    if first:
-        _row(table, (signs.mind, "yellow"), first)
     mark, style = (signs.good, "green") if good else (signs.bad, "red")
-    table.add_row(Text(mark, style=style), Text(verdict, style=f"bold {style}"))
+    table.add_row(Text(mark, style=style), Text(plain(first if first and good else verdict), style=f"bold {style}"))
+    if first and not good:
+        _row(table, (signs.mind, "yellow"), first)
     if not good or found.event is not Event.CHECKS_PASSED:
         table.add_row("", Text(plain(f"{found.message} {found.advice}")))
     table.add_row("", Text(plain(f"{title}; nothing was changed" if good else title), style="dim"))

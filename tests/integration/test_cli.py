@@ -790,8 +790,11 @@ class TestTwoRunners:
         command("plan", "mec-0", "--state", driver.path, "-o", "json")
         found = json.loads(command.out)
         assert found["would"] == "follow"
-        said = "A bounce in AWAIT_TERMINATION is driven by ci@build-7, process 4711: `mecbounce run` follows it. "
-        assert found["resumes"].startswith(said)
+        by = "A bounce in AWAIT_TERMINATION is driven by ci@build-7, process 4711"
+        assert found["resumes"] == f"{by}: `mecbounce run` follows it and deletes nothing."
+        assert command("plan", "mec-0", "--state", driver.path) == 0
+        assert command.out.startswith(f"✔ {by}: ")
+        assert "DELETE " not in command.out
 
     def test_it_is_taken_over_once_its_runner_has_gone(
         self, command: Command, driver: FileStore, monkeypatch: pytest.MonkeyPatch
@@ -1500,7 +1503,10 @@ class TestPlan:
         sandbox.add_node("mec-0")
         FileStore(tmp_path / "r.json").save(begin(request(), NOW))
         assert command("plan", "mec-0", "--node", NODE, "--state", tmp_path / "r.json") == 0
-        assert command.out.startswith("! An unfinished bounce is recorded, in INIT_CHECKS: `mecbounce")
+        first = (
+            "✔ An unfinished bounce is recorded, in INIT_CHECKS: `mecbounce run` resumes it with these checks first."
+        )
+        assert command.out.startswith(first)
         assert command("plan", "mec-0", "--node", NODE, "-o", "json") == 0
         found = json.loads(command.out)
         assert (found["would"], found["resumes"]) == ("begin", "")

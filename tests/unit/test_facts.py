@@ -208,6 +208,16 @@ class TestFindingTheNode:
         record = advance(begin(self.ASKED, NOW), cluster, NOW).record
         assert record == BounceRecord.model_validate_json(record.model_dump_json())
 
+    @pytest.mark.parametrize("force", [True, False])
+    def test_an_owner_that_does_not_control_is_judged_and_not_trusted_to_recreate_the_pod(self, force: bool) -> None:
+        """An operator may have left `controller: true` out: a node that is meant to be down stays so, forced or not."""
+        cluster = made_by({key: value for key, value in EXPRESS_NODE.items() if key != "controller"})
+        outcome = self.found(cluster, force=force)
+        assert outcome.record_changes["found_node"] == NODE
+        assert outcome.event is (Event.CHECKS_PASSED if force else Event.POD_UNMANAGED)
+        cluster.resource = {**(cluster.resource or {}), "spec": {"state": "down"}}
+        assert self.found(cluster, force=force).event is Event.NODE_DOWN
+
     @pytest.mark.parametrize(
         ("owners", "calls"),
         [
@@ -216,9 +226,8 @@ class TestFindingTheNode:
             ([REPLICA_SET, DEPLOYMENT], [NODE_POD, GET_RS, "controller default/Deployment/mec"]),
             ([{**JOB, "kind": "CronJob"}], [NODE_POD]),
             ([{"apiVersion": "v1", "kind": "Node", "name": "host-1", "uid": "h", "controller": True}], [NODE_POD]),
-            ([{key: value for key, value in EXPRESS_NODE.items() if key != "controller"}], [NODE_POD]),
         ],
-        ids=["bare_pod", "stateful_set", "deployment", "cron_job", "static_pod", "owner_that_does_not_control"],
+        ids=["bare_pod", "stateful_set", "deployment", "cron_job", "static_pod"],
     )
     def test_a_chain_that_ends_in_kubernetes_own_has_no_resource_to_ask(
         self, owners: list[dict[str, Any]], calls: list[str]
