@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-# In the order of the folders: unit tests come last, and fill the time that a long file leaves.
-PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+# Three processes for two cores, as many tests wait; in the order of the folders, so that short files come last.
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -20,7 +20,7 @@ demo: setup ## one bounce on the embedded cluster, seen live
 	@$(BIN)/mecbounce demo
 
 unit: setup ## the unit tests: seconds, no socket
-	$(BIN)/pytest $(PARALLEL) tests/unit
+	$(BIN)/pytest -n 2 --dist loadfile tests/unit
 
 test: setup ## the unit and integration tests, on the embedded cluster, with coverage
 	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term

@@ -1,7 +1,7 @@
 """What a run does where an earlier bounce of its pod is recorded: pure functions of that record and of one look.
 
 A bounce that ended before its replacement was back has deleted its pod. A new one would delete the late replacement,
-which would have to start again. So the next run waits on for it.
+which would have to start again. So the next run keeps waiting for it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Would(StrEnum):
     TELL = "tell"
     """Only tell how the last bounce ended: its run was stopped before it could."""
     WAIT_ON = "wait_on"
-    """Wait on for the replacement of the last bounce. Nothing is deleted."""
+    """Keep waiting for the replacement of the last bounce. Nothing is deleted."""
     BEGIN = "begin"
     """Begin a new bounce."""
 
@@ -42,12 +42,12 @@ def left_waiting(record: BounceRecord) -> bool:
 
 
 def still_waits_on(record: BounceRecord) -> bool:
-    """True if a bounce waits on for what another one deleted, and has not announced a DELETE of its own."""
+    """True if a bounce keeps waiting for what another one deleted, and has not announced a DELETE of its own."""
     return bool(record.waits_on) and not record.deletion_was_possible
 
 
 def waits_on(record: BounceRecord, pods: Iterable[Pod], server_now: datetime) -> bool:
-    """True if the next run waits on for the replacement of a bounce that has ended. `pods`: what stands there now.
+    """True if the next run keeps waiting for the replacement of a bounce that has ended. `pods`: what stands there now.
 
     False if that replacement is back, if somebody else's pod has its name, or if the old pod still runs.
     """

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from mecbounce.checks import CHECKS
 from mecbounce.machine import BEFORE_DELETION, TRANSITIONS, WAITING, Event, State, follow
-from mecbounce.messages import utc
+from mecbounce.messages import limit_of, utc
 from mecbounce.record import BounceRecord
 from mecbounce.steps import HANDLERS
 
-GROUPS = {"before": ("Nothing is deleted yet", BEFORE_DELETION), "after": ("Deleted: can only be resumed", WAITING)}
+GROUPS = {"before": ("Nothing is deleted yet", BEFORE_DELETION), "after": ("Deleted: resume only", WAITING)}
+_BLANKS = {"before": 70, "after": 6}  # after a title: they push it to the left, away from the arrow into the group
 HAPPY = tuple(state for state in State if state is not State.FAILED)
 _HAPPY_PAIRS = [*pairwise(HAPPY)]
 FAILS = "✘"  # in a box: an event that fails there; at the arrow of a group: any of those
@@ -148,7 +149,7 @@ def _boxes(drawing: _Drawing) -> Iterator[str]:
     for group, (title, states) in GROUPS.items():
         if not drawing.states.intersection(states):
             continue
-        yield f'    subgraph {group} ["{title}"]'
+        yield f'    subgraph {group} ["{title}{"&nbsp;" * _BLANKS[group]}"]'
         for state in states:
             if state in drawing.states:
                 text = "<br/>".join((*_about(state), *_times(drawing.record, state), *_fails(drawing, state)))
@@ -222,14 +223,14 @@ def _arrow(
     )
 
 
-def _arrow_styles(arrows: Iterable[_Arrow]) -> Iterator[str]:
+def _arrow_styles(arrows: list[_Arrow]) -> Iterator[str]:
     """Colour the arrows that were taken, and make the others pale. Number 0 is the one from the beginning."""
-    yield f"    linkStyle default stroke:{_PALE},color:{_PALE}"
-    yield f"    linkStyle 0 stroke:{_GREEN},stroke-width:3px"
-    for number, arrow in enumerate(arrows, start=1):
-        if arrow.taken:
-            colour = _RED if arrow.dest is State.FAILED else _GREEN
-            yield f"    linkStyle {number} stroke:{colour},stroke-width:3px,color:{colour}"
+    colours = [
+        _GREEN,
+        *((_RED if arrow.dest is State.FAILED else _GREEN) if arrow.taken else _PALE for arrow in arrows),
+    ]
+    for number, colour in enumerate(colours):  # one by one: with `default`, Mermaid gives all heads one colour
+        yield f"    linkStyle {number} stroke:{colour},color:{colour}{',stroke-width:3px' if colour != _PALE else ''}"
 
 
 def _box_styles(record: BounceRecord | None) -> Iterator[tuple[State, str]]:
@@ -254,7 +255,7 @@ def _times(record: BounceRecord | None, state: State) -> Iterator[str]:
         how = "failed after" if state is record.failed_in else "passed in"
         yield f"<b>{how} {record.durations[state]:,.1f} s</b>"
     elif record.state is state:
-        limit = f", at most {record.limit:,.0f} s" if record.limit is not None else ""
+        limit = f", at most {limit_of(record.limit)}" if record.limit is not None else ""
         yield f"<b>here since {utc(record.entered_at)}{limit}</b>"
 
 

@@ -28,7 +28,7 @@ class Terms:
     bounce_this_uid: str
     """What to do to bounce one incarnation. `{uid}` is its UID."""
     wait_on: str
-    """What to do to wait on for the replacement after a bounce that has ended. `{uid}` is the old pod's UID."""
+    """What to do to keep waiting for the replacement after a bounce that has ended. `{uid}` is the old pod's UID."""
     wait_on_renamed: str
     """The same if the replacement gets another name."""
     timeout: str
@@ -109,7 +109,7 @@ def given_up(record: BounceRecord, event: Event, error: str, terms: Terms) -> tu
 def untouched(record: BounceRecord) -> str:
     """Say what is known about a pod that this bounce has not deleted."""
     if again.still_waits_on(record):
-        return f"Nothing was changed: this run waited on for the replacement of pod {record.request.pod}."
+        return f"Nothing was changed: this run kept waiting for the replacement of pod {record.request.pod}."
     if record.old_pod is None:
         return "Nothing was deleted."
     return f"Nothing was deleted: pod {record.request.pod} ran on when last seen{protection_off(record)}."
@@ -277,6 +277,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.10g}s" if seconds % 60 else f"{seconds / 60:.0f}m"
 
 
+def limit_of(seconds: float) -> str:
+    """Write how long a state may wait, for people: 1,200 s, or 0.5 s."""
+    return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.2g} s"  # noqa: PLR2004 -- not 0 s
+
+
 # --- notices -----------------------------------------------------------------------------------------------------
 
 
@@ -287,10 +292,10 @@ def resumed(record: BounceRecord, *, other_options: bool) -> str:
 
 
 def waits_on(ended: BounceRecord, terms: Terms) -> str:
-    """Say that a bounce waits on for the replacement of one that has ended."""
+    """Say that a bounce keeps waiting for the replacement of one that has ended."""
     return (
-        f"The last bounce of {ended.request.pod} ended at {utc(ended.entered_at)} by {ended.ended_by}: waiting on for "
-        f"its replacement; nothing is deleted. {terms.anew}"
+        f"The last bounce of {ended.request.pod} ended at {utc(ended.entered_at)} by {ended.ended_by}. This run keeps "
+        f"waiting for its replacement; nothing is deleted. {terms.anew}"
     )
 
 
@@ -305,7 +310,7 @@ def nothing_to_wait_for(record: BounceRecord | None, where: str) -> str:
 
 
 def exists_after_all(old: PinnedPod) -> str:
-    """Say that a bounce that waits on has found the old pod itself, and what it does."""
+    """Say that a bounce that keeps waiting has found the old pod itself, and what it does."""
     return f"Pod {old.name} ({old.uid}) exists again. This bounce deletes that incarnation, and no other."
 
 

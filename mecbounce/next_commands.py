@@ -28,7 +28,7 @@ class Given:
     state: str = ""
     no_events: bool = False
     recorded: bool = False
-    """True if our command finds the record of this bounce: then the pod's name is enough to resume or to wait on."""
+    """True if our command finds this bounce's record: then the pod's name is enough to resume or to keep waiting."""
 
     @property
     def without_value(self) -> Given:
@@ -120,7 +120,7 @@ FAILURES: Mapping[Event, tuple[str, str]] = {
 }
 # The same where no custom resource is known: then nobody can say that an operator makes the pod.
 WITHOUT_NODE: Mapping[Event, tuple[str, str]] = {Event.POD_MISSING: (CALLER, "pods")}
-# The replacement has a name that this bounce can't know: there is nothing to wait on for.
+# The replacement has a name that this bounce can't know: there is nothing to wait for.
 _UNKNOWN_NAME = (DiagnosisCode.NAME_GENERATED, DiagnosisCode.ROLLED_OUT)
 # It has another name, and the record is not where our command looks for it: only kubectl can wait for that.
 _BY_OTHER_NAME = {
@@ -221,7 +221,7 @@ def _mecbounce(verb: str, record: BounceRecord, given: Given, uid: str | None) -
     request, timeouts = record.request, record.request.timeouts
     node = record.node if uid else request.given_node  # without a pod above which to find it, it must be named
     options: dict[str, str | bool | None] = {
-        "--node": f"{node.group}/{node.version}/{node.plural}/{node.name}" if node else "",
+        "--node": node.as_option if node else "",
         "--no-node": request.node is None,
         "--gitops": request.cluster_type is ClusterType.K8S_GITOPS,
         "--force": request.force,

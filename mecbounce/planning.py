@@ -113,7 +113,7 @@ def plan(
     """Make every check, ask for every right, dry-run the DELETE. Changes nothing. A ClusterError becomes a part of it.
 
     Give it the `protection`, `events` and `terms` that the `BounceTask` will get; no protection is called.
-    `waits_on`: the record of the bounce that it would wait on for.
+    `waits_on`: the record of the bounce whose replacement it would keep waiting for.
     """
     pinned = waits_on.old_pod if waits_on else None
 

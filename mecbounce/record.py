@@ -325,8 +325,8 @@ class BounceRecord(Frozen):
     untold: bool = False
     """True if it has ended and the command has not said so yet. A record of an older mecbounce does not have this."""
     waits_on: str = ""
-    """The `bounce_id` of the bounce that ended before its replacement was back, which this one waits on for. Empty:
-    there is none."""
+    """The `bounce_id` of the bounce that ended before its replacement was back, which this one keeps waiting for.
+    Empty: there is none."""
 
     @field_validator("schema_version", mode="before")
     @classmethod

@@ -63,6 +63,11 @@ class NodeRef(NodeFields):
         """Its plural and group, such as expressnodes.express.example.com."""
         return f"{self.plural}.{self.group}"
 
+    @property
+    def as_option(self) -> str:
+        """It as the command's `--node` takes it: GROUP/VERSION/PLURAL/NAME, without its paths and values."""
+        return f"{self.group}/{self.version}/{self.plural}/{self.name}"
+
     def __str__(self) -> str:
         return f"{self.type_name}/{self.version} {self.name}"
 

@@ -212,7 +212,7 @@ class FileStore:
     def set_aside(self, *, copy: bool = False) -> Path | None:
         """Rename a finished record to FILE.last; give its new path. None: there is no finished record.
 
-        `copy`: it stays in its place too, until the bounce that waits on for its replacement is saved there.
+        `copy`: it stays in its place too, until the bounce that keeps waiting for its replacement is saved there.
         """
         if not os.path.lexists(self.path):
             return None

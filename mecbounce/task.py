@@ -251,8 +251,8 @@ class BounceTask:
     def go_on(self, record: BounceRecord | None, *, waits_on: BounceRecord | None = None) -> BounceResult:
         """Like `perform`, with the record that the caller has loaded from the store and compared with the request.
 
-        None begins a new bounce, which deletes; with `waits_on`, one that waits on for what that record left: see
-        `begin`. A runner's own way to wait on is `keep_waiting`. If the store's record has changed since it was loaded,
+        None begins a new bounce, which deletes; with `waits_on`, one that keeps waiting for what that record left: see
+        `begin`. A runner's own way to do so is `keep_waiting`. If the store's record has changed since it was loaded,
         raises Superseded.
         """
         hold = getattr(self._store, "hold", nullcontext)  # a store of the runner's own need not have it

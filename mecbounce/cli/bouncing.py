@@ -108,9 +108,9 @@ def _tell_late(terminal: BounceInTerminal, ended: BounceRecord) -> None:
     """Tell the end of a bounce whose run was killed before it could do so."""
     at = utc(ended.entered_at)
     terminal.observe(ended)
-    then = "waits on, if its replacement is not back" if left_waiting(ended) else "begins a new one"
+    then = "keeps waiting if the replacement is not back" if left_waiting(ended) else "begins a new bounce"
     terminal.say(
-        f"This bounce ended at {at}; its run was stopped before it could say so. The same command again {then}."
+        f"This bounce ended at {at}; its run was stopped before it could say so. Run the same command again: it {then}."
     )
 
 

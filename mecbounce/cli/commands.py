@@ -98,14 +98,18 @@ def show_status(options: StatusOptions) -> int:
 
 @app.command()
 def diagram(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the diagrams to --check")] = Path("diagrams"),
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="FOLDER", help="the diagrams to --check; default: diagrams")
+    ] = None,
     state: Annotated[Path | None, typer.Option(metavar="FILE", help="colour the path that this bounce took")] = None,
     taken: Annotated[bool, typer.Option("--taken", help="draw the path of --state alone")] = False,
     check: Annotated[bool, typer.Option("--check", help="tell what has changed since FOLDER's were drawn")] = False,
 ) -> int:
     """Print the machine as a Mermaid diagram, or compare committed diagrams with it."""
     if check:
-        return _check_diagrams(folder)
+        return _check_diagrams(folder or Path("diagrams"))
+    if folder is not None:
+        raise UsageProblem("FOLDER: it needs --check")
     if taken and state is None:
         raise UsageProblem("--taken: it needs --state, which names the bounce")
     print(drawing.bounce(_stored(state) if state else None, taken=taken), end="")
@@ -124,7 +128,9 @@ def _check_diagrams(folder: Path) -> int:
             continue
         status = ExitStatus.OTHER
         changes = drawing.changes(committed, drawn)
-        print(f"{path}: {'it says the same, but was drawn by another version' if not changes else 'out of date'}")
+        print(
+            f"{path}: {'out of date' if changes else 'the same rows, in other words or another layout: draw it anew'}"
+        )
         print("".join(f"{line}\n" for line in changes), end="")
     return status
 

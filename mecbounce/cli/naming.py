@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -27,10 +28,13 @@ _SHORT = {
 }
 
 
-def pod_named(typed: str, cluster: KubernetesCluster, namespace: str, kubectl: tuple[str, ...] = ()) -> str:
+def pod_named(
+    typed: str, namespace: str, cluster: KubernetesCluster | None = None, kubectl: tuple[str, ...] = ()
+) -> str:
     """Give the name in NAME or pod/NAME. Raises UsageProblem for what names no pod, and says what to do instead.
 
-    `kubectl`: the words with which kubectl asks the same cluster.
+    `cluster` is asked for the labels of a controller's pods; None: nothing is asked. `kubectl`: the words with
+    which kubectl asks the same cluster.
     """
     name = POD_KIND.sub("", typed)
     kind, slash, rest = name.partition("/")
@@ -43,8 +47,8 @@ def pod_named(typed: str, cluster: KubernetesCluster, namespace: str, kubectl: t
         raise UsageProblem(
             f"POD: {typed!r} is not NAME or pod/NAME; a namespace is given by -n, a custom resource by --node"
         )
-    labels = _labels(owner, cluster, namespace)
-    pods = " ".join(["kubectl get pods -n", namespace, *(["-l", labels] if labels else []), *kubectl])
+    labels = _labels(owner, cluster, namespace) if cluster else ""
+    pods = shlex.join(["kubectl", "get", "pods", "-n", namespace, *(["-l", labels] if labels else []), *kubectl])
     alone = f", or use -l {labels} if it has but one" if labels else ""
     raise UsageProblem(
         f"POD: {typed} is a {owner.kind}, and mecbounce bounces one pod: name one of its pods ({pods}){alone}"
@@ -93,11 +97,12 @@ def refuse_mistyped(asked: Asked) -> None:
             _refuse_namespace(asked.cluster, request)
             return
         near = near_pods(request.pod, asked.cluster, request.namespace)
+        listed = shlex.join(["kubectl", "get", "pods", "-n", request.namespace, *asked.given.cluster])
         if not near:
             _refuse_namespace(asked.cluster, request)
         raise NotThere(
             f"pod {request.pod} not found in namespace {request.namespace}"
-            + (near or f"; kubectl get pods -n {request.namespace} lists those that are there")
+            + (near or f"; {listed} lists those that are there")
         )
 
 

@@ -133,6 +133,21 @@ class CommonOptions:
         words = [str(word) for pair in (*options, ("--as-uid", self.as_uid)) if pair[1] for word in pair]
         return Given(cluster=tuple(words), state=str(self.state or ""), recorded=True)
 
+    def open_cluster(self) -> tuple[KubernetesCluster, str]:
+        """Open the cluster, and name the namespace that is meant there. Asks the API server nothing."""
+        cluster = cluster_of(self.kubeconfig, self.context, self.as_user, self.as_groups, self.as_uid)
+        return cluster, cluster.namespace if self.namespace is None else self.namespace
+
+    def misnamed(self, error: ValidationError, cluster: KubernetesCluster) -> UsageProblem:
+        """Say that POD or the namespace can't be a name, and where it comes from."""
+        field, fault = first_fault(error)
+        if field == "pod":
+            return UsageProblem(f"POD: {fault}")
+        origin = ""
+        if field == "namespace":
+            origin = f"context {cluster.context}: " if self.namespace is None else "--"
+        return UsageProblem(f"{origin}{field}: {fault}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class BounceOptions(CommonOptions):
@@ -193,25 +208,18 @@ class BounceOptions(CommonOptions):
             raise UsageProblem("--no-node: --node is given too")
         types = {} if self.no_node else node_types()  # a fault in that file is told first
         typed = self._typed(types)
-        cluster = cluster_of(self.kubeconfig, self.context, self.as_user, self.as_groups, self.as_uid)
-        namespace = cluster.namespace if self.namespace is None else self.namespace
+        cluster, namespace = self.open_cluster()
         if self.selector:
             pod = self._selected(cluster, namespace, self.selector)
         else:
-            pod = pod_named(self.pod or "", cluster, namespace, self.given().cluster)
+            pod = pod_named(self.pod or "", namespace, cluster, self.given().cluster)
         try:
             found_types = {} if self.node else types
             request = with_typed(BounceRequest(namespace=namespace, pod=pod, node_types=found_types), typed)
         except ValidationError as error:
-            field, fault = first_fault(error)
-            if field == "pod":
-                near = near_pods(pod, cluster, namespace)
-                told = f"{pod!r} is not a pod's name{near}" if near else fault
-                raise UsageProblem(f"POD: {told}") from None
-            origin = ""
-            if field == "namespace":
-                origin = f"context {cluster.context}: " if self.namespace is None else "--"
-            raise UsageProblem(f"{origin}{field}: {fault}") from None
+            if first_fault(error)[0] == "pod" and (near := near_pods(pod, cluster, namespace)):
+                raise UsageProblem(f"POD: {pod!r} is not a pod's name{near}") from None
+            raise self.misnamed(error, cluster) from None
         store = FileStore(self.state or default_record(cluster, namespace, pod))
         return Asked(
             request=request,
@@ -309,6 +317,21 @@ class StatusOptions(CommonOptions):
     exit_status: Annotated[
         bool, typer.Option("--exit-status", help="exit as `run` of that bounce does; 75: it is unfinished")
     ] = False
+
+    def store(self) -> FileStore:
+        """Find the record of POD, or that of --state. Asks the API server nothing. Raises UsageProblem."""
+        if self.state is not None:
+            return FileStore(self.state)
+        cluster, namespace = self.open_cluster()
+        pod = pod_named(self.pod or "", namespace, kubectl=self.given().cluster)
+        try:
+            BounceRequest(namespace=namespace, pod=pod)
+        except ValidationError as error:
+            raise self.misnamed(error, cluster) from None
+        store = FileStore(default_record(cluster, namespace, pod))
+        if not store.path.exists():
+            raise UsageProblem(f"no bounce of {pod} is recorded in {store}; if it ran with --state, give that file")
+        return store
 
 
 def _stored(path: Path) -> BounceRecord | None:

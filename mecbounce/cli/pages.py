@@ -113,7 +113,8 @@ def _page(record: BounceRecord, width: int | None) -> list[Text]:
     rows["Changed"] = _changed(record)
     rows["Record"] = "ended: the next run begins a new bounce"
     if left_waiting(record) and record.deletion is not Deletion.LOST:
-        rows["Record"] = "ended: the next run waits on while the replacement is not back; --again begins a new bounce"
+        then = "the next run keeps waiting while the replacement is not back; --again begins a new bounce"
+        rows["Record"] = f"ended: {then}"
     return _rows(rows, width)
 
 
@@ -134,7 +135,7 @@ def _changed(record: BounceRecord) -> str:
     """Say what the record knows about the deletion and the protection, and no more."""
     gone, code = any(entry.state is State.AWAIT_READY for entry in record.path), diagnosis_code(record)
     if still_waits_on(record) and record.deletion is Deletion.NONE:
-        return "nothing: this run only waited on for the replacement"
+        return "nothing: this run only kept waiting for the replacement"
     ours = "the pod was deleted"
     if code == DiagnosisCode.TERMINATING_AGAIN:
         ours = "the pod is being deleted: it had gone, and exists again"

@@ -13,7 +13,7 @@ from mecbounce.again import Would
 from mecbounce.checks import CHECKS, asked_as_before
 from mecbounce.cli.layout import SIGNS, Signs, plain
 from mecbounce.machine import Event
-from mecbounce.messages import utc
+from mecbounce.messages import limit_of, utc
 from mecbounce.planning import Plan, Right
 from mecbounce.probes import Deadline
 from mecbounce.record import BounceRecord
@@ -23,7 +23,7 @@ def says_first(would: Would, last: BounceRecord | None) -> str:
     """Say what `run` does with the last bounce. Empty: it begins a new one."""
     if last is None or would is Would.BEGIN:
         return ""
-    new = "What follows is what a new one would do."
+    new = "Below: what a new bounce would do."
     if would is Would.FOLLOW:
         who = last.runner or "another runner"
         return f"A bounce in {last.state} is driven by {who}: `mecbounce run` follows it. {new}"
@@ -32,8 +32,8 @@ def says_first(would: Would, last: BounceRecord | None) -> str:
         return f"An unfinished bounce{pinned} is recorded, in {last.state}: `mecbounce run` resumes it. {new}"
     ended = f"The last bounce ended at {utc(last.entered_at)} by {last.ended_by}"
     if would is Would.TELL:
-        return f"{ended}, and was not told: `mecbounce run` only tells how it ended. {new}"
-    return f"{ended}: `mecbounce run` waits on for its replacement. --again begins a new bounce."
+        return f"{ended}, and nobody was told: `mecbounce run` only tells how it ended. {new}"
+    return f"{ended}: `mecbounce run` keeps waiting for its replacement. --again begins a new bounce."
 
 
 def plan_json(found: Plan, would: Would, first: str) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _would(found: Plan, verbose: bool) -> Table:
     for write in found.writes:
         if write.verb != "NONE":
             table.add_row(f"  {write.verb}", Text(plain(f"{write.target}: {write.terms}")))
-    waits = [f"{limit.seconds:,.0f} s {until}" for until, limit in _limits(found)]
+    waits = [f"{limit_of(limit.seconds)} {until}" for until, limit in _limits(found)]
     if waits and not verbose:
         table.add_row("  wait", f"at most {', '.join(waits)}")
         return table
@@ -127,7 +127,7 @@ def _to_mind(found: Plan) -> Iterator[str]:
     """Say what else to mind: deadlines that are too short, notices, a budget, a dry run that could not be asked."""
     for until, limit in _limits(found):
         if limit.short:
-            yield f"At most {limit.seconds:,.0f} s {until}: {limit.origin}."
+            yield f"At most {limit_of(limit.seconds)} {until}: {limit.origin}."
     yield from found.notices
     if found.eviction and found.disruption_budgets != {}:
         yield found.eviction

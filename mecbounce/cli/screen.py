@@ -11,6 +11,7 @@ from rich.text import Text
 from mecbounce.cli.layout import LABEL, SIGNS, Signs, labelled, plain, short_uid, wrapped
 from mecbounce.cli.pages import codes
 from mecbounce.machine import FINAL, State
+from mecbounce.messages import limit_of
 from mecbounce.progress import LastLook, Progress, whole_seconds
 from mecbounce.record import BounceRecord, Notice
 from mecbounce.request import BounceRequest
@@ -97,12 +98,12 @@ def _row(record: BounceRecord, state: State, took: float, width: int, signs: Sig
     present = state is record.state
     row.append(f"{f'{took:,.0f} s' if present else f'{took:,.1f} s':>9}")
     if present and (limit := record.limit) is not None:
-        said = f"  of at most {limit:,.0f} s"
+        said = f"  of at most {limit_of(limit)}"
         room = min(LONGEST_BAR, width - row.cell_len - len(said) - 2)
         if room >= SHORTEST_BAR:
             filled = min(room, int(room * took / limit)) if limit > 0 else room
             row.append("  ").append(signs.done * filled, style).append(signs.left * (room - filled), "dim")
-        row.append(said if row.cell_len + len(said) <= width else f" / {limit:,.0f} s")
+        row.append(said if row.cell_len + len(said) <= width else f" / {limit_of(limit)}")
     return row
 
 
@@ -126,5 +127,9 @@ class ProgressLines:
             return None
         self._due = now + self.AGAIN
         took = whole_seconds(now - found.since)
-        limit = f" of at most {whole_seconds(found.deadline - found.since)}" if found.deadline is not None else ""
+        limit = (
+            f" of at most {limit_of((found.deadline - found.since).total_seconds())}"
+            if found.deadline is not None
+            else ""
+        )
         return f"waiting, {took}{limit}: {plain(found.text)}"

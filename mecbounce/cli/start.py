@@ -56,13 +56,13 @@ def loaded(asked: Asked) -> BounceRecord | None:
 
 
 def _after_failure(asked: Asked, last: BounceRecord, old: PinnedPod) -> Start:
-    """Wait on with the options of the last bounce and those that were typed, or begin a new bounce."""
+    """Keep waiting with the options of the last bounce and those that were typed, or begin a new bounce."""
     pods = _look(asked, old)
     request = with_typed(last.request, {**asked.typed, "pod_uid": old.uid})
     last = last.model_copy(update={"request": request})
     now = asked.cluster.server_time or datetime.now(UTC)
     gone = pods is not None and old.find_in(pods) is None
-    # Where no look can be had, waiting on is safe; `--pod-uid` of the old pod asks for it.
+    # Where no look can be had, to keep waiting is safe; `--pod-uid` of the old pod asks for it.
     if pods is None or waits_on(last, pods, now) or (gone and asked.request.pod_uid):
         return Start(Would.WAIT_ON, request, last)
     if gone:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,8 @@ from rich.text import Text
 from mecbounce.cli import pages, screen
 from mecbounce.cli.exits import ExitStatus, UsageProblem, exit_status, stop_signals
 from mecbounce.cli.following import StoppedFollowing, follow
-from mecbounce.cli.kube import cluster_of
 from mecbounce.cli.layout import plain, signs_for, span
-from mecbounce.cli.options import BounceOptions, CommonOptions, Output, StatusOptions
+from mecbounce.cli.options import Output, StatusOptions
 from mecbounce.cli.record_files import Found, recorded
 from mecbounce.cli.terminal import WIDE, BounceInTerminal, console_of, print_page
 from mecbounce.errors import Refused
@@ -43,7 +41,7 @@ def show(options: StatusOptions) -> int:
 
 
 def _show_one(options: StatusOptions) -> int:
-    store, given = _store(options), options.given()
+    store, given = options.store(), options.given()
     record, alive = store.look()
     if record is None:
         raise UsageProblem(f"--state: there is no record {store}")
@@ -67,17 +65,6 @@ def _show_one(options: StatusOptions) -> int:
     return exit_status(BounceResult.of(record)) if record.finished else ExitStatus.INTERRUPTED
 
 
-def _store(options: StatusOptions) -> FileStore:
-    """Find the record of POD, or that of --state."""
-    if options.state is not None:
-        return FileStore(options.state)
-    common = {one.name: getattr(options, one.name) for one in fields(CommonOptions)}
-    store = BounceOptions(**common, no_node=True).asked().store  # the file of the resource types is not needed
-    if not store.path.exists():
-        raise UsageProblem(f"no bounce of {options.pod} is recorded in {store}; if it ran with --state, give that file")
-    return store
-
-
 def _watched(store: FileStore, record: BounceRecord, options: StatusOptions) -> tuple[BounceRecord, bool]:
     """Follow a bounce until it has ended, its runner has gone, or Ctrl-C. Also gives whether its runner is alive."""
     terminal = BounceInTerminal(record.request, record.server, options.given(), options.output)
@@ -93,8 +80,8 @@ def _watched(store: FileStore, record: BounceRecord, options: StatusOptions) -> 
 
 
 def _show_all(options: StatusOptions) -> int:
-    cluster = cluster_of(options.kubeconfig, options.context, options.as_user, options.as_groups, options.as_uid)
-    namespace = None if options.all_namespaces else options.namespace or cluster.namespace
+    cluster, meant = options.open_cluster()
+    namespace = None if options.all_namespaces else meant or cluster.namespace
     found = recorded(cluster, namespace)
     if options.selector:
         found = _selected(found, cluster, namespace, options.selector)

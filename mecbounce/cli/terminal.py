@@ -14,10 +14,11 @@ from rich.text import Text
 
 from mecbounce.cli import screen
 from mecbounce.cli.exits import discard, in_foreground, job_control, unless_unwritable
-from mecbounce.cli.layout import plain, signs_for
+from mecbounce.cli.layout import plain, signs_for, span
 from mecbounce.cli.options import Output
 from mecbounce.cli.pages import codes, ending, last_saved
 from mecbounce.machine import State
+from mecbounce.messages import limit_of
 from mecbounce.next_commands import Given, shell_lines
 from mecbounce.progress import LastLook, Progress
 from mecbounce.record import BounceRecord, Notice
@@ -84,7 +85,7 @@ class BounceInTerminal:
             return Text()
         now, about = datetime.now(UTC), {}
         if self._follows:
-            about = {"runner": f"{last_saved(self.record, now)}: followed"}
+            about = {"runner": f"{last_saved(self.record, now)}; this run follows"}
         width = self._console.width - len("^C")  # which a terminal echoes: at its edge, that begins another line
         return screen.screen(
             self.record, now, width, where=self._context, look=self._look, signs=self._signs, about=about
@@ -123,7 +124,7 @@ class BounceInTerminal:
         if record.node is not None and (before is None or before.node is None):
             self._line(f"node {record.node}")
         if before is None or record.state is not before.state:
-            limit = f", at most {record.limit:.0f} s" if record.limit is not None else ""
+            limit = f", at most {limit_of(record.limit)}" if record.limit is not None else ""
             self._line(f"{record.state}: {codes(record)}" if record.state is State.FAILED else f"{record.state}{limit}")
 
     def progress(self, found: Progress) -> None:
@@ -146,7 +147,7 @@ class BounceInTerminal:
     def follow(self, record: BounceRecord) -> None:
         """Show a bounce that another runner drives."""
         if not self._is_live and str(record.runner) != self._follows and not record.finished:
-            self._line(f"Followed: driven by {plain(last_saved(record, datetime.now(UTC)))}")
+            self._line(f"Following: {plain(_drives(record, datetime.now(UTC)))}")
         self._follows = str(record.runner)
         told = self.record.notices if self.record is not None else ()
         for notice in record.notices:
@@ -189,3 +190,11 @@ class BounceInTerminal:
 
     def _line(self, text: str) -> None:
         self._console.print(f"{datetime.now(UTC):%H:%M:%SZ} {text}", markup=False)
+
+
+def _drives(record: BounceRecord, now: datetime) -> str:
+    """Say who drives a bounce, and how long ago that runner saved the record."""
+    if record.runner is None:
+        return "a runner without a name drives this bounce"
+    ago = span((now - record.runner.saved_at).total_seconds())
+    return f"{record.runner}, drives this bounce (last save {ago} ago)"

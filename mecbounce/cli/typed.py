@@ -39,7 +39,7 @@ def contradictions(typed: Typed, record: BounceRecord) -> Iterator[str]:
     for name, mine in typed.items():
         theirs = known[name]
         if is_other_node(mine, theirs) if name == "node" else mine != theirs:
-            yield f"{_words(name, mine)}: the unfinished bounce of {request.pod} began {_began(name, theirs)}"
+            yield f"{_words(name, mine)}: the unfinished bounce of {request.pod} began {_began(name, theirs, request)}"
 
 
 def _words(name: str, mine: object) -> str:
@@ -48,7 +48,10 @@ def _words(name: str, mine: object) -> str:
     return OPTIONS[name] if name in _FLAGS else f"{OPTIONS[name]} {written(mine)}"
 
 
-def _began(name: str, theirs: object) -> str:
+def _began(name: str, theirs: object, request: BounceRequest) -> str:
+    if name == "node" and request.node == "auto":  # nobody typed --node
+        found = f" ({written(theirs)})" if isinstance(theirs, NodeRef) else ""
+        return f"by finding its custom resource{found}"
     if name == "node":
         return "with --no-node" if theirs is None else f"with --node {written(theirs)}"
     if name == "pod_uid":
@@ -66,5 +69,5 @@ def is_other_node(mine: object, theirs: object) -> bool:
 def written(value: object) -> str:
     """Write a value as its option takes it."""
     if isinstance(value, NodeRef):
-        return f"{value.group}/{value.version}/{value.plural}/{value.name}"
+        return value.as_option
     return duration(value) if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""A bounce that failed, and the same line typed again: it waits on, and its pod gets one DELETE in all."""
+"""A bounce that failed, and the same line typed again: it keeps waiting, and its pod gets one DELETE in all."""
 
 from __future__ import annotations
 

@@ -58,7 +58,9 @@ def test_a_second_run_follows_and_goes_on_with_the_bounce_once_its_runner_is_kil
     driven, followed = command.finish(drivers["mec-0"]), followers["mec-0"].finish()
     assert (driven.status, followed.status) == (0, 0)
     assert followed.result == driven.result
-    assert re.search(rf"Followed: driven by \S+@\S+, process {drivers['mec-0'].pid}, last saved ", followed.stderr)
+    assert re.search(
+        rf"Following: \S+@\S+, process {drivers['mec-0'].pid}, drives this bounce \(last save ", followed.stderr
+    )
 
     drivers["mec-1"].kill()
     followers["mec-1"].till("Resumed bounce")

@@ -130,7 +130,7 @@ def test_two_runs_started_together_make_one_bounce(
     for name, runs in finished.items():
         assert [run.status for run in runs] == [0, 0]
         assert runs[0].result == runs[1].result
-        assert [("Followed: driven by" in run.stderr) for run in runs] in ([True, False], [False, True])
+        assert [("Following: " in run.stderr) for run in runs] in ([True, False], [False, True])
         assert seen[name] == {old[name], runs[0].result["new_pod"]["uid"]}
     accepted = {name: len(audit.deletions(site.namespace, name)) for name in names}
     figure(

@@ -140,7 +140,11 @@ def node(name: str = "mec-0", kind: str = "express.example.com/v1/expressnodes")
 
 BAD: dict[str, tuple[tuple[str, ...], int, str]] = {
     "namespace of a node": (("-n", "no-such-namespace", *node()), 3, "namespace 'no-such-namespace'"),
-    "namespace": (("-n", "no-other-namespace"), 3, "namespace no-other-namespace not found"),  # its own, so that each has its own record
+    "namespace": (
+        ("-n", "no-other-namespace"),
+        3,
+        "namespace no-other-namespace not found",
+    ),  # its own, so that each has its own record
     "plural": (node(kind="express.example.com/v1/trains"), 3, "trains"),
     "version": (("-n", "kube-system", *node(kind="express.example.com/v9/expressnodes")), 3, "v9"),
     "kubeconfig": (("--kubeconfig", "no-such-file"), 2, "no-such-file"),

@@ -336,8 +336,8 @@ class TestRecords:
         assert command(*again) == status
         told = command.out + command.err
         late = status in (4, 5)  # the old pod runs: its deletion was lost, and it is bounced anew
-        then = "waits on, if its replacement is not back" if late else "begins a new one"
-        assert f"its run was stopped before it could say so. The same command again {then}." in told
+        then = "keeps waiting if the replacement is not back" if late else "begins a new bounce"
+        assert f"its run was stopped before it could say so. Run the same command again: it {then}." in told
         if output == "json":  # its commands act on the same record
             result = json.loads(command.out)
             assert (result["event"], result["reported_again"]) == (event, True)
@@ -554,7 +554,7 @@ class TestRecords:
     ("words", "long"),
     [
         (("plan", "mec-0", "--node", NODE, "-v"), "the default; container main's startup probe allows"),
-        (("status", "mec-0"), "ended: the next run waits on"),
+        (("status", "mec-0"), "ended: the next run keeps waiting"),
     ],
 )
 def test_piped_each_row_of_a_page_is_one_line_without_blanks_at_its_end(
@@ -569,7 +569,7 @@ def test_piped_each_row_of_a_page_is_one_line_without_blanks_at_its_end(
 
 
 class TestAgain:
-    """After exit 4 or 5 the same line waits on. It never deletes a late replacement."""
+    """After exit 4 or 5 the same line keeps waiting. It never deletes a late replacement."""
 
     FAILS = ("run", "mec-0", "--ready-timeout", "0.3s", "--no-events")
 
@@ -599,7 +599,7 @@ class TestAgain:
         assert command(*self.FAILS) == 5
         replacement = uid(sandbox)
         assert command(*self.FAILS) == 5
-        assert "waiting on for its replacement; nothing is deleted. --again begins a new bounce." in command.out
+        assert "keeps waiting for its replacement; nothing is deleted. --again begins a new bounce." in command.out
         assert command("plan", "mec-0", "-o", "json") == 0
         found = json.loads(command.out)
         assert (found["would"], found["resumes"], found["event"]) == ("wait_on", "", "already_replaced")
@@ -642,7 +642,7 @@ class TestAgain:
         assert command(*self.FAILS) == 5
         sandbox.forbid("list", "pods")
         assert command(*self.FAILS) == 3
-        assert "Changed: nothing: this run only waited on for the replacement" in command.out
+        assert "Changed: nothing: this run only kept waiting for the replacement" in command.out
         sandbox.allow("list", "pods")
         assert command(*self.FAILS) == 5
         assert deletes(sandbox) == 1
@@ -779,7 +779,7 @@ class TestTwoRunners:
         monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: self.ends(driver)))
         again = ("run", "mec-0", "--state", driver.path, "-o", output)
         assert command(*again) == 5
-        assert "Followed: driven by ci@build-7, process 4711, last saved " in command.out + command.err
+        assert "Following: ci@build-7, process 4711, drives this bounce (last save " in command.out + command.err
         assert output == "text" or json.loads(command.out)["event"] == "ready_timeout"
         assert sandbox.requests == ()
         record = driver.load()
@@ -809,7 +809,7 @@ class TestTwoRunners:
         before = driver.load()
         assert before is not None
         assert command("run", "mec-0", "--state", driver.path, "--take-over") == 0
-        assert "Followed" not in command.out
+        assert "Following" not in command.out
         with pytest.raises(Superseded, match=rf"^Another runner \(.*@.*, process {os.getpid()}\) has taken over"):
             driver.save(before.changed(message="I am late."))
 
@@ -820,7 +820,7 @@ class TestTwoRunners:
         monkeypatch.setattr(bouncing, "_taken_up", lambda *_: None)
         monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: self.ends(driver)))
         assert command("run", "mec-0", "--state", driver.path) == 5
-        assert "Followed: driven by ci@build-7" in command.out
+        assert "Following: ci@build-7" in command.out
         assert deletes(sandbox) == 0
 
     @pytest.mark.parametrize("output", ["text", "json"])
@@ -829,7 +829,7 @@ class TestTwoRunners:
     ) -> None:
         monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: self.ends(driver)))
         assert command("status", "--state", driver.path, "--watch", "--exit-status", "-o", output) == 5
-        assert "Followed: driven by ci@build-7" in command.out + command.err
+        assert "Following: ci@build-7" in command.out + command.err
         assert "FAILED: ready_timeout" in command.out + command.err
         assert output == "text" or json.loads(command.out)["ended_at"] == "2026-01-01T12:00:00Z"
         assert sandbox.requests == ()
@@ -1452,6 +1452,17 @@ class TestTypingErrors:
         assert command("run", "web") == 3
         assert "; did you mean web-0?" in command.err
 
+    def test_what_it_prints_for_kubectl_asks_the_same_cluster(self, command: Command, sandbox: Sandbox) -> None:
+        path = sandbox.kubeconfig.rename(sandbox.kubeconfig.with_name("my clusters"))
+        assert command("run", "web", "--kubeconfig", path) == 3
+        assert f"; kubectl get pods -n default --kubeconfig '{path}' lists those that are there" in command.err
+
+    @pytest.mark.parametrize("word", ["mec-9", "mec_0", "deploy/mec"])
+    def test_status_asks_the_api_server_nothing(self, command: Command, sandbox: Sandbox, word: str) -> None:
+        assert command("status", word) == 2
+        assert command.err != ""
+        assert sandbox.requests == ()
+
 
 class TestPlan:
     def test_every_request_reads_reviews_or_runs_dry(self, command: Command, sandbox: Sandbox) -> None:
@@ -1570,13 +1581,15 @@ class TestHelp:
         assert command.out == f"{old}: out of date\n+ DELETE_POD --intent_expired--> INIT_CHECKS\n"
         old.write_text(committed.replace("Writes nothing", "Reads"))
         assert command("diagram", "--check", tmp_path) == 1
-        assert command.out == f"{old}: it says the same, but was drawn by another version\n"
+        assert command.out == f"{old}: the same rows, in other words or another layout: draw it anew\n"
 
     def test_a_folder_without_diagrams_and_a_path_of_no_bounce_are_usage(
         self, command: Command, tmp_path: Path
     ) -> None:
         assert command("diagram", "--check", tmp_path) == 2
         assert command.err == f"mecbounce: FOLDER: {tmp_path} has none of bounce.mmd, init_checks.mmd\n"
+        assert command("diagram", tmp_path) == 2
+        assert command.err == "mecbounce: FOLDER: it needs --check\n"
         assert command("diagram", "--taken") == 2
         assert "--state" in command.err
 

@@ -144,7 +144,7 @@ class TestASecondFailure:
         "event", [Event.CANCELLED, Event.CLUSTER_UNREACHABLE, Event.ACCESS_DENIED, Event.NODE_DOWN]
     )
     def test_before_it_could_look_is_waited_on_too(self, event: Event) -> None:
-        """It deleted nothing itself, and what it waited on for is still late."""
+        """It deleted nothing itself, and what it kept waiting for is still late."""
         stopped = ended(event, 0, after=ended())
         assert still_waits_on(stopped)
         assert waits_on(stopped, [LATE], NOW)

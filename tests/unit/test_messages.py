@@ -107,7 +107,7 @@ def test_a_duration_is_one_that_the_command_takes(seconds: float, said: str) -> 
 
 
 class TestWaitingOn:
-    """What is said of a bounce that waits on for what another one deleted."""
+    """What is said of a bounce that keeps waiting for what another one deleted."""
 
     ENDED = record(*WAITED, State.FAILED)
     ENDED = ENDED.model_copy(
@@ -116,8 +116,8 @@ class TestWaitingOn:
 
     def test_says_which_bounce_and_that_nothing_is_deleted(self) -> None:
         expected = (
-            "The last bounce of mec-0 ended at 2026-01-01 12:00:04 UTC by ready_timeout: waiting on for its "
-            "replacement; nothing is deleted. "
+            "The last bounce of mec-0 ended at 2026-01-01 12:00:04 UTC by ready_timeout. This run keeps "
+            "waiting for its replacement; nothing is deleted. "
         )
         assert messages.waits_on(self.ENDED, COMMAND) == f"{expected}--again begins a new bounce."
         task = "To begin a new bounce, call the task's forget() and perform it again."
@@ -126,7 +126,7 @@ class TestWaitingOn:
     def test_it_does_not_claim_that_the_old_pod_runs_on(self) -> None:
         begun = begin(request(), NOW, waits_on=self.ENDED)
         assert messages.untouched(begun) == (
-            "Nothing was changed: this run waited on for the replacement of pod mec-0."
+            "Nothing was changed: this run kept waiting for the replacement of pod mec-0."
         )
         assert cancelled(begun, COMMAND)[1] == "To keep waiting, run the same command again while it is not back."
 
@@ -287,3 +287,11 @@ def test_what_came_of_its_protection_is_told(
 def test_what_has_no_pod_or_no_cause_is_told_as_it_was_saved(old: PinnedPod | None, why: Diagnosis | None) -> None:
     saved = record(State.DISABLE_PROTECTION, old=old).model_copy(update={"diagnosis": why, "message": "as it was told"})
     assert happened(saved, Event.CANCELLED, NOW, TASK) == "as it was told"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.5, "0.5 s"), (0.04, "0.04 s"), (5.0, "5 s"), (9.96, "10 s"), (600.2, "600 s"), (1e4, "10,000 s")],
+)
+def test_a_limit_below_one_second_is_not_called_none(seconds: float, said: str) -> None:
+    assert messages.limit_of(seconds) == said

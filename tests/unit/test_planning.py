@@ -502,7 +502,7 @@ def test_for_programs_each_check_has_its_question_and_answer_of_0_2_0_too() -> N
     found = plan_json(plan(request(), cluster()), Would.RESUME, "resumes this")
     assert (found["would"], found["resumes"]) == ("resume", "resumes this")
     assert json.loads(json.dumps(found)) == found
-    assert plan_json(plan(request(), cluster()), Would.WAIT_ON, "waits on")["resumes"] == ""
+    assert plan_json(plan(request(), cluster()), Would.WAIT_ON, "keeps waiting")["resumes"] == ""
     assert found["checks"][1] == {
         "code": "node_missing",
         "statement": "custom resource exists",

@@ -557,7 +557,7 @@ def left_in_delete_pod(bench: Bench, **options: Any) -> BounceRecord:
 
 
 class TestWaitingOn:
-    """A bounce that waits on for the replacement that another one has waited for in vain."""
+    """A bounce that keeps waiting for the replacement that another one has waited for in vain."""
 
     SOON = request(node=None, timeouts=Timeouts(ready=10))
 
@@ -624,7 +624,7 @@ class TestWaitingOn:
         bench.cluster.resource = {"spec": {"state": "down"}}
         result = bench.task().go_on(None, waits_on=ended)
         assert result.event is Event.NODE_DOWN
-        assert result.message.endswith("Nothing was changed: this run waited on for the replacement of pod mec-0.")
+        assert result.message.endswith("Nothing was changed: this run kept waiting for the replacement of pod mec-0.")
 
     def test_our_own_event_about_the_last_failure_is_no_evidence(self) -> None:
         """So seen: a second failure was called creation_failed, by the Event of the first."""

@@ -68,7 +68,7 @@ def test_it_shows_what_is_saved_and_ends_as_the_bounce_ends(driver: Driver, caps
     driver.does = [lambda: None, lambda: driver.store.save(BACK), lambda: driver.store.save(DONE)]
     assert driver.followed() == DONE
     first, *then = lines(capsys)
-    assert first.startswith("Followed: driven by ci@build-7, process 4711, last saved ")
+    assert first.startswith("Following: ci@build-7, process 4711, drives this bounce (last save ")
     assert [line for line in then if not line.startswith("waiting, ")] == [
         "node expressnodes.express.example.com/v1 mec-0",
         "AWAIT_TERMINATION, at most 600 s",
@@ -91,9 +91,9 @@ def test_another_runner_that_takes_the_bounce_over_is_followed(
     with other.hold():
         driver.does = [lambda: other.save(taken), driver.goes, lambda: other.save(DONE)]
         assert driver.followed() == DONE
-    assert [line.partition(", last")[0] for line in lines(capsys) if "Followed" in line] == [
-        "Followed: driven by ci@build-7, process 4711",
-        "Followed: driven by me@laptop, process 7",
+    assert [line.partition(" (last")[0] for line in lines(capsys) if "Following" in line] == [
+        "Following: ci@build-7, process 4711, drives this bounce",
+        "Following: me@laptop, process 7, drives this bounce",
     ]
 
 
@@ -141,7 +141,7 @@ def test_the_live_screen_says_who_drives_it_until_that_runner_has_gone(monkeypat
 
     terminal.follow(WAITING)
     [shown] = said()
-    assert re.fullmatch(r"runner ci@build-7, process 4711, last saved \d+ days ago: followed", shown)
+    assert re.fullmatch(r"runner ci@build-7, process 4711, last saved \d+ days ago; this run follows", shown)
     terminal.gone(WAITING, then="this run takes the bounce over")
     assert said() == []
 

@@ -94,8 +94,8 @@ class TestPage:
             "Evidence       what was seen",
             "Who must act   somebody",
             "Changed        the pod was deleted; its shutdown protection was switched off",
-            "Record         ended: the next run waits on while the replacement is not back;",
-            "               --again begins a new bounce",
+            "Record         ended: the next run keeps waiting while the replacement is not",
+            "               back; --again begins a new bounce",
             "Describe the pod:",
             "  kubectl describe pod mec-0 -n default --kubeconfig '/etc/my kube' \\",
             "    --context prod",
@@ -241,7 +241,7 @@ class TestChanged:
             ),
             (
                 record((State.FAILED, Event.CANCELLED, 1), waits_on="b-0", old_pod=OLD),
-                "nothing: this run only waited on for the replacement",
+                "nothing: this run only kept waiting for the replacement",
             ),
         ],
     )

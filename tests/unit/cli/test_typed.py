@@ -65,6 +65,22 @@ def test_a_node_that_mecbounce_found_itself_may_be_named_later(found: NodeRef | 
     assert ([*contradictions({"node": OTHER}, of)] == []) is fits
 
 
+@pytest.mark.parametrize(
+    ("typed", "found", "said"),
+    [
+        (None, NODE, f"--no-node: ... began by finding its custom resource ({NODES}/mec-0)"),
+        (None, None, "--no-node: ... began by finding its custom resource"),
+        (OTHER, NODE, f"--node {NODES}/mec-9: ... began by finding its custom resource ({NODES}/mec-0)"),
+    ],
+    ids=["none", "none, before it is found", "another"],
+)
+def test_a_node_that_mecbounce_found_itself_is_not_said_to_be_typed(
+    typed: NodeRef | None, found: NodeRef | None, said: str
+) -> None:
+    of = record(*PATH, request=request(node="auto"), found_node=found)
+    assert [*contradictions({"node": typed}, of)] == [said.replace("...", "the unfinished bounce of mec-0")]
+
+
 def test_all_that_contradict_are_named() -> None:
     assert len([*contradictions({"force": True, "ready": 1.0}, record(*PATH))]) == 2
 
