@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mecbounce.again import still_waits_on
 from mecbounce.codes import ADMINISTRATORS, OLD_POD_EXISTS, OPERATOR, DiagnosisCode
@@ -14,6 +14,7 @@ from mecbounce.messages import duration, longer_timeout
 from mecbounce.record import BounceRecord, Deletion
 from mecbounce.request import ClusterType, ReadyWhen
 
+VALUE_LEFT_OUT = "..."  # the command refuses it as a value: whoever pastes the line must put in the real one
 DELETED = (Deletion.OURS, Deletion.ALREADY, Deletion.OURS_OR_ANOTHERS)  # as far as is known
 
 
@@ -28,6 +29,12 @@ class Given:
     no_events: bool = False
     recorded: bool = False
     """True if our command finds this bounce's record: then the pod's name is enough to resume or to keep waiting."""
+
+    @property
+    def without_value(self) -> Given:
+        """The same for a program, which keeps what it reads: the protection's value may be a secret."""
+        key, is_given, _ = self.protection.partition("=")
+        return replace(self, protection=f"{key}={VALUE_LEFT_OUT}" if is_given else "")
 
 
 def diagnosis_code(record: BounceRecord) -> str:
@@ -242,7 +249,7 @@ def _longer(record: BounceRecord) -> dict[str, str | bool | None]:
 
 def _written(verb: str, record: BounceRecord, given: Given, options: Mapping[str, str | bool | None]) -> list[str]:
     unrecorded = {
-        "--protection-annotation": "" if record.deletion in DELETED else given.protection,
+        "--protection-annotation": "" if record.deletion in DELETED else _protection(record, given),
         "--no-events": given.no_events,
         "--state": given.state if verb == "run" else "",
     }
@@ -250,3 +257,9 @@ def _written(verb: str, record: BounceRecord, given: Given, options: Mapping[str
     for option, value in {**options, **unrecorded}.items():
         words += [option] if value is True else [option, str(value)] if value else []
     return words
+
+
+def _protection(record: BounceRecord, given: Given) -> str:
+    """Write the protection's annotation as it was given; else its key, which the record has. Empty: there is none."""
+    known = record.given_protection
+    return given.protection or (f"{known.annotation}={VALUE_LEFT_OUT}" if known and known.annotation else "")

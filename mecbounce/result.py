@@ -42,7 +42,8 @@ class BounceResult(Frozen):
     node: str | None = None
     """The custom resource that was checked: its type, version and name. None: none was."""
     next_commands: tuple[str, ...] = ()
-    """What to run next, as lines for a shell: where to look, then how to go on. Empty if it is DONE."""
+    """What to run next, as lines for a shell: where to look, then how to go on. Empty if it is DONE. The value of
+    `--protection-annotation`, which may be a secret, is left out: put it in the place of `...`."""
     reported_again: bool = False
     """True if the bounce had ended in an earlier run: this one did nothing but report that."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
 from shutil import get_terminal_size
 from typing import Self
@@ -167,9 +166,9 @@ class BounceInTerminal:
             self.sum_up()
             return
         with unless_unwritable():
-            if self.record is not None:  # with the options that were given; not with what a protection is given, as
-                given = replace(self._given, protection="")  # programs keep this, and that may be a secret
-                result = result.model_copy(update={"next_commands": shell_lines(self.record, given)})
+            if self.record is not None:  # with the options that were given
+                lines = shell_lines(self.record, self._given.without_value)
+                result = result.model_copy(update={"next_commands": lines})
             print(json.dumps(result.model_dump(mode="json"), indent=2), flush=True)
 
     def interrupted(self) -> None:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from mecbounce.cli.layout import WHOLE_UID
 from mecbounce.fields import ONE_WEEK, first_fault
+from mecbounce.next_commands import VALUE_LEFT_OUT
 from mecbounce.request import NodeRef
 
 
@@ -58,4 +59,6 @@ def annotation(text: str) -> str:
     """Check KEY=VALUE. The value may be a secret: no message quotes it."""
     if not re.match(r"([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?=", text):
         raise typer.BadParameter("expected KEY=VALUE, KEY being an annotation's name")
+    if text.partition("=")[2] == VALUE_LEFT_OUT:  # a pasted line
+        raise typer.BadParameter(f"put the annotation's value in the place of {VALUE_LEFT_OUT}")
     return text

@@ -1242,6 +1242,7 @@ class TestBadInput:
             (("mec-0", "--termination-timeout", ""), "--termination-timeout: '' is not a duration"),
             (("mec-0", "--protection-annotation", "novalue"), "--protection-annotation: expected KEY=VALUE"),
             (("mec-0", "--protection-annotation", "=x"), "--protection-annotation: expected KEY=VALUE"),
+            (("mec-0", "--protection-annotation", "a/b=..."), "put the annotation's value in the place of ..."),
             (("mec-0", "--context", "nope"), "has no such context"),
             (("mec-0", "--context", "sandbx"), "has no such context; did you mean sandbox?"),
             (("mec-0", "--kubeconfig", "/nowhere"), "kubeconfig /nowhere: there is no such file"),

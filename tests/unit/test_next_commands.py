@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from datetime import timedelta
 from typing import Any
@@ -13,11 +14,14 @@ from typer.main import get_command
 from mecbounce import next_commands as following
 from mecbounce.cli import pages
 from mecbounce.cli.commands import app
+from mecbounce.cli.options import Output
+from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.codes import DiagnosisCode
 from mecbounce.machine import TRANSITIONS, Event, State
 from mecbounce.next_commands import Given
-from mecbounce.record import BounceRecord, StateEntry
+from mecbounce.record import BounceRecord, GivenProtection, StateEntry
 from mecbounce.request import BounceRequest, Timeouts
+from mecbounce.result import BounceResult
 
 from .cli.bounces import DONE, GIVEN, NEW, OLD, OLD_UID, PATH, PIPED, REQUEST, failed, record
 
@@ -206,6 +210,38 @@ class TestNextCommand:
         assert none == ["mecbounce run mec-0 -n default --no-node"]
         looked = commands(failed(Event.NODE_DOWN, request=asked, found_node=NODE))
         assert looked == ["kubectl get expressnodes.v1.express.example.com/mec-0 -n default -o yaml"]
+
+    @pytest.mark.parametrize("given", [GIVEN.without_value, Given()], ids=["typed", "of_the_record"])
+    @pytest.mark.parametrize(
+        "ended",
+        [
+            (Event.TERMINATION_TIMEOUT, "deletion_lost"),
+            (Event.CANCELLED, ""),
+            (Event.CLUSTER_UNREACHABLE, ""),
+        ],
+        ids=["once_more", "bounce_anyway", "that_one"],
+    )
+    def test_where_no_value_may_be_shown_a_line_that_deletes_still_has_the_protection(
+        self, ended: tuple[Event, str], given: Given
+    ) -> None:
+        """Without it, whoever pastes the line has the pod deleted with its protection on."""
+        known = GivenProtection(kind="AnnotationProtection", annotation="example.com/p")
+        line = commands(failed(*ended, given_protection=known), given)[-1]
+        assert line.startswith("mecbounce run mec-0 ")
+        assert " --protection-annotation example.com/p=..." in line
+
+    def test_so_it_is_in_json_which_shows_no_value(self, capsys: pytest.CaptureFixture[str]) -> None:
+        terminal = BounceInTerminal(REQUEST, "prod", GIVEN, Output.JSON)
+        terminal.record = failed(Event.TERMINATION_TIMEOUT, "deletion_lost")
+        terminal.end(BounceResult.of(terminal.record))
+        out, _ = capsys.readouterr()
+        assert " --protection-annotation example.com/p=... --no-events" in json.loads(out)["next_commands"][-1]
+        assert "p=off" not in out
+
+    def test_a_protection_of_another_kind_is_no_option_of_the_command(self) -> None:
+        lost = failed(Event.CANCELLED, given_protection=GivenProtection(kind="DrainFirst"))
+        assert "protection" not in commands(lost, Given())[-1]
+        assert Given().without_value == Given()
 
     def test_a_success_has_none(self) -> None:
         assert commands(record(*PATH, DONE)) == []
