@@ -248,6 +248,12 @@ class FileStore:
             os.fsync(file.fileno())
             os.fsync(descriptor)
 
+    def refuse_taken_over(self, record: BounceRecord) -> None:
+        """Raise Superseded if another runner has saved since `record` was. What can't be read, the next save tells."""
+        with suppress(RecordError):
+            if (stored := self.load()) is not None and stored != record:
+                _refuse_stale(stored, record.model_copy(update={"revision": record.revision + 1}))
+
     def look(self) -> tuple[BounceRecord | None, bool]:
         """Load the record, and say whether its bounce has a runner that is alive: both of one moment."""
         record = self.load()

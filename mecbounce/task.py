@@ -255,7 +255,9 @@ class BounceTask:
         `begin`. A runner's own way to do so is `keep_waiting`. If the store's record has changed since it was loaded,
         raises Superseded.
         """
-        hold = getattr(self._store, "hold", nullcontext)  # a store of the runner's own need not have it
+        hold = getattr(self._store, "hold", nullcontext)  # a store of the runner's own need not have these two
+        # A runner that only waits saves nothing: it would learn of another one at its deadline.
+        notice_takeover = getattr(self._store, "refuse_taken_over", lambda _: None)
         with self._first_call() as first, hold():
             reported_again = record is not None and record.finished
             if record is None:
@@ -270,6 +272,7 @@ class BounceTask:
                     step = self._step(record, watch)
                     record = step.record
                     if step.wait is not None:
+                        notice_takeover(record)
                         self.wait_till_ok(step.wait, watch)
             return BounceResult.of(record, reported_again=reported_again)
 

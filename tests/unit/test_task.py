@@ -410,6 +410,21 @@ class TestRunner:
         assert bench.record.runner is not None
         assert bench.record.runner.who == "ci�[2J� 7"
 
+    def test_a_runner_that_only_waits_notices_within_one_look_that_another_one_has_taken_over(
+        self, tmp_path: Path
+    ) -> None:
+        bench, store = Bench(), FileStore(tmp_path / "r.json")
+
+        def take_over() -> None:
+            record = store.load()
+            assert record is not None
+            FileStore(store.path).save(record.changed(runner=Runner(who="b", process=1, saved_at=bench.clock.now)))
+
+        bench.cluster.script = [(60, take_over)]
+        with pytest.raises(Superseded, match=r"Another runner \(b, process 1\)"):
+            BounceTask(request(), bench.cluster, store, clock=bench.clock).perform()
+        assert 60 <= (bench.clock.now - NOW).total_seconds() <= 60 + LOOK_EVERY + 1
+
     def test_perform_holds_a_store_that_can_show_its_runner_alive(self, tmp_path: Path) -> None:
         bench, store, held = Bench().replaced(), FileStore(tmp_path / "r.json"), list[bool]()
         task = BounceTask(
