@@ -209,27 +209,35 @@ class FileStore:
         """Where `set_aside` puts a finished record: FILE.last."""
         return FileStore(f"{self.path}.last")
 
-    def set_aside(self, *, copy: bool = False) -> Path | None:
+    def set_aside(self, bounce_id: str = "", *, copy: bool = False) -> Path | None:
         """Rename a finished record to FILE.last; give its new path. None: there is no finished record.
 
-        `copy`: it stays in its place too, until the bounce that keeps waiting for its replacement is saved there.
+        `bounce_id`: the bounce that was decided on. Raises Superseded if the record is of another one: another run was
+        faster. `copy`: it stays in its place too, until the bounce that keeps waiting for its replacement is saved.
         """
         if not os.path.lexists(self.path):
             return None
-        with self._locked(self.path.parent):
+        with self._locked(self.path.parent) as folder:
             record = self.load()
+            if record is not None and bounce_id not in ("", record.bounce_id):
+                raise _superseded(record, record)
             if record is None or not record.finished:
                 return None
-            if not copy:
-                return self.path.replace(self.aside.path)
-            self.aside._replace(_as_json(record))
+            if copy:
+                self.aside._replace(_as_json(record))
+            else:
+                self.path.replace(self.aside.path)
+            os.fsync(folder)
             return self.aside.path
 
-    def remove_told(self) -> None:
-        """Remove the record of a bounce that has ended and whose end was told; leave any other."""
-        with self._locked(self.path.parent):
+    def remove_told(self, needless: Callable[[BounceRecord], bool] = lambda _: True) -> None:
+        """Remove the record of a bounce that has ended, whose end was told and that is `needless`; leave any other.
+
+        Raises RecordNotSaved at once if another runner holds the folder's lock.
+        """
+        with self._locked(self.path.parent, wait=0):
             record = self.load()
-            if record is not None and record.finished and not record.untold:
+            if record is not None and record.finished and not record.untold and needless(record):
                 self.path.unlink()
 
     def clear(self) -> None:
@@ -297,13 +305,13 @@ class FileStore:
         return os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     @contextmanager
-    def _locked(self, folder: Path, *, where_full: str = "") -> Iterator[int]:
+    def _locked(self, folder: Path, *, where_full: str = "", wait: float | None = None) -> Iterator[int]:
         """Hold the folder's lock; give its descriptor. Turns an OSError of the body into RecordNotSaved."""
         try:
             _make_folder(folder)
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                self._lock(descriptor)
+                self._lock(descriptor, LOCK_WAIT if wait is None else wait)
                 yield descriptor
             finally:
                 os.close(descriptor)
@@ -311,15 +319,15 @@ class FileStore:
             then = where_full if error.errno in _FULL else ""
             raise RecordNotSaved(f"{self}: the record can't be written: {_os_reason(error)}{then}") from error
 
-    def _lock(self, folder: int) -> None:
-        until = time.monotonic() + LOCK_WAIT
+    def _lock(self, folder: int, wait: float) -> None:
+        until = time.monotonic() + wait
         while True:
             try:
                 return fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 if time.monotonic() >= until:
                     raise RecordNotSaved(
-                        f"{self}: another runner has held its folder's lock for {LOCK_WAIT:.0f} s: that runner, "
+                        f"{self}: another runner has held its folder's lock for {wait:.0f} s: that runner, "
                         "or the disk, hangs. Nothing was written: run again once that is over."
                     ) from error
             except OSError as error:  # some file systems have no locks, above all those on a network
@@ -389,10 +397,14 @@ def _refuse_stale(stored: BounceRecord | None, record: BounceRecord) -> None:
     if stored is not None and stored.finished and record.revision == 1 and record.waits_on == stored.bounce_id:
         return
     if found != expected:
-        who = f" ({stored.runner})" if stored and stored.runner else ""
-        raise Superseded(
-            f"Another runner{who} has taken over the bounce of {record.request.pod}; it goes on there, this one stops."
-        )
+        raise _superseded(stored, record)
+
+
+def _superseded(stored: BounceRecord | None, record: BounceRecord) -> Superseded:
+    who = f" ({stored.runner})" if stored and stored.runner else ""
+    return Superseded(
+        f"Another runner{who} has taken over the bounce of {record.request.pod}; it goes on there, this one stops."
+    )
 
 
 def _refuse_unfinished(record: BounceRecord, where: str) -> None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mecbounce.again import left_waiting
 from mecbounce.cli.kube import home
 from mecbounce.errors import DamagedRecord, RecordError, UnknownSchema
 from mecbounce.record import BounceRecord
@@ -76,8 +77,8 @@ def newest_first(found: Iterable[Found]) -> list[Found]:
     for one in sorted(found, key=lambda one: one.path):
         if one.record is None:
             unread.append(one)
-        else:  # it may just be set aside
-            read[one.record.bounce_id] = one
+        else:  # it may be set aside too, as FILE.last: that comes after FILE
+            read.setdefault(one.record.bounce_id, one)
     return [*sorted(read.values(), key=lambda one: _begun(one.record), reverse=True), *unread]
 
 
@@ -88,14 +89,23 @@ def _begun(record: BounceRecord | None) -> datetime:
 def prune(now: datetime) -> None:
     """Remove the records of ended bounces that are too old or too many. Best effort: it must not change how a run ends.
 
-    Only files of the default folder that have a name of ours. An end that nobody was told stays.
+    Only files of the default folder that have a name of ours. An end that nobody was told stays; so does, while it is
+    not too old, one after which a replacement may still come. A folder that another runner has locked is left alone.
     """
-    with contextlib.suppress(OSError, RecordError):
+    with contextlib.suppress(OSError, RecordError, KeyboardInterrupt):
         ours = [path for path in _folder().iterdir() if _OURS.fullmatch(path.name)]
         saved = {path: datetime.fromtimestamp(path.lstat().st_mtime, UTC) for path in ours}
         for path in outlived(saved, now):
             with contextlib.suppress(DamagedRecord, UnknownSchema):
-                FileStore(path).remove_told()
+                FileStore(path).remove_told(_any if now - saved[path] > KEPT else _nothing_comes)
+
+
+def _any(_: BounceRecord) -> bool:
+    return True
+
+
+def _nothing_comes(record: BounceRecord) -> bool:
+    return not left_waiting(record)
 
 
 def outlived(saved: Mapping[Path, datetime], now: datetime) -> list[Path]:

@@ -19,7 +19,7 @@ from mecbounce.request import BounceRequest
 
 @dataclass(frozen=True)
 class Start:
-    """What `run` does first, with which request; `last`: the record of the last bounce, if it goes on from that."""
+    """What `run` does first, with which request; `last`: the record of the last bounce, if there is one."""
 
     would: Would
     request: BounceRequest
@@ -28,31 +28,50 @@ class Start:
 
 def start_of(asked: Asked) -> Start:
     """Say what `run` does first. Raises what `run` would raise of the record of the last bounce."""
-    last = loaded(asked)
-    if last is None or (last.finished and (asked.again or _is_another(last, asked))):
+    last, alive = _loaded(asked)
+    if last is None:
         return Start(Would.BEGIN, asked.request)
     if not last.finished:
-        driven = asked.store.held() and not asked.take_over
-        return Start(Would.FOLLOW if driven else Would.RESUME, asked.request, last)
+        return _of_unfinished(asked, last, alive=alive)
+    if asked.again or _is_another(last, asked):
+        return Start(Would.BEGIN, asked.request, last)
     if last.untold:
         return Start(Would.TELL, asked.request, last)
     if last.old_pod is None or not left_waiting(last):
-        return Start(Would.BEGIN, asked.request)
+        return Start(Would.BEGIN, asked.request, last)
     return _after_failure(asked, last, last.old_pod)
 
 
-def loaded(asked: Asked) -> BounceRecord | None:
-    """Load the record of the last bounce. Raises ForeignRecord or UsageProblem if `run` can't go on from it."""
-    last, where = asked.store.load(), str(asked.store)
+def after_another(asked: Asked) -> Start | None:
+    """Say what `run` does where another run was faster: whatever that one has ended is shown, and nothing begins.
+
+    None: its record has gone.
+    """
+    last, alive = _loaded(asked)
     if last is None:
         return None
+    return Start(Would.FOLLOW, asked.request, last) if last.finished else _of_unfinished(asked, last, alive=alive)
+
+
+def _of_unfinished(asked: Asked, last: BounceRecord, *, alive: bool) -> Start:
+    return Start(Would.FOLLOW if alive and not asked.take_over else Would.RESUME, asked.request, last)
+
+
+def _loaded(asked: Asked) -> tuple[BounceRecord | None, bool]:
+    """Load the record of the last bounce, and say whether it has a runner that is alive.
+
+    Raises ForeignRecord or UsageProblem if `run` can't go on from it.
+    """
+    (last, alive), where = asked.store.look(), str(asked.store)
+    if last is None:
+        return None, False
     refuse_other_pod(last, asked.request, where)
     if not last.finished:  # an ended bounce with a mistyped --node must not stand in the way of the corrected one
         if faults := [*contradictions(asked.typed, last)]:
             [(_, resume)] = next_commands(last, asked.given)
             raise UsageProblem(f"{'; '.join(faults)}. To resume it as it began: {shlex.join(resume)}")
         refuse_other_bounce(last, last.request, where, server=asked.cluster.server)
-    return last
+    return last, alive
 
 
 def _after_failure(asked: Asked, last: BounceRecord, old: PinnedPod) -> Start:
@@ -66,9 +85,9 @@ def _after_failure(asked: Asked, last: BounceRecord, old: PinnedPod) -> Start:
     if pods is None or waits_on(last, pods, now) or (gone and asked.request.pod_uid):
         return Start(Would.WAIT_ON, request, last)
     if gone:
-        return Start(Would.BEGIN, asked.request)
+        return Start(Would.BEGIN, asked.request, last)
     # It was not deleted after all. Pinned, so that nothing else is deleted if that happens at this moment.
-    return Start(Would.BEGIN, asked.request.model_copy(update={"pod_uid": old.uid}))
+    return Start(Would.BEGIN, asked.request.model_copy(update={"pod_uid": old.uid}), last)
 
 
 def _look(asked: Asked, old: PinnedPod) -> tuple[Pod, ...] | None:

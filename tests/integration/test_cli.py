@@ -27,7 +27,8 @@ from sandbox_api import workload
 from test_real_world import made
 
 from mecbounce import cli
-from mecbounce.cli import bouncing, commands, following, options
+from mecbounce.again import Would
+from mecbounce.cli import bouncing, commands, following, options, start
 from mecbounce.cli.exits import stop_signals
 from mecbounce.cli.kube import cluster_of
 from mecbounce.cli.record_files import default_record
@@ -662,6 +663,32 @@ class TestAgain:
         assert command(*self.FAILS) == 5
         assert deletes(sandbox) == 1
 
+    @pytest.mark.parametrize("earlier", [0, 1], ids=["the_first_bounce", "after_an_ended_one"])
+    def test_a_run_that_decided_before_another_bounced_the_pod_keeps_its_late_replacement(
+        self, command: Command, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, earlier: int
+    ) -> None:
+        """Between its decision and its first save it may have been paused, or have waited for the API server."""
+        sandbox.behave(Behaviour(starts_after=0))
+        sandbox.add_node("mec-0")
+        for _ in range(earlier):
+            assert command("run", "mec-0") == 0
+        decide, late = start.start_of, list[str]()
+
+        def decided(asked: options.Asked) -> start.Start:
+            found = decide(asked)
+            monkeypatch.setattr(bouncing, "start_of", decide)
+            sandbox.behave(Behaviour(starts_after=math.inf))
+            assert command(*self.FAILS) == 5
+            late.append(uid(sandbox))
+            return found
+
+        monkeypatch.setattr(bouncing, "start_of", decided)
+        assert command(*self.FAILS) == 5
+        assert "Z Another run was faster: this one goes by what that one has saved.\n" in command.out
+        assert (deletes(sandbox), [uid(sandbox)]) == (earlier + 1, late)
+        assert command(*self.FAILS) == 5  # its record is where the next run looks
+        assert deletes(sandbox) == earlier + 1
+
     @pytest.mark.parametrize(
         ("typed", "fields", "would"),
         [
@@ -691,6 +718,18 @@ class TestAgain:
         )
         command("plan", "mec-0", "--state", tmp_path / "r.json", "-o", "json", *typed)
         assert json.loads(command.out)["would"] == would
+
+
+def test_an_end_that_another_run_saves_meanwhile_is_not_called_told(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store = FileStore(tmp_path / "r.json")
+    ended = ended_in(State.AWAIT_READY, Event.READY_TIMEOUT, GONE)
+    other = ended.model_copy(update={"bounce_id": "b-2"})
+    store.save(ended)
+    monkeypatch.setattr(BounceInTerminal, "end", lambda *_: store.path.write_text(other.model_dump_json()))
+    assert command("run", "mec-0", "--state", store.path) == 5
+    assert store.load() == other  # untold: the next run tells it
 
 
 class TestTyped:
@@ -820,7 +859,7 @@ class TestTwoRunners:
         self, command: Command, sandbox: Sandbox, driver: FileStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It looked for a record before the other had saved one."""
-        monkeypatch.setattr(bouncing, "_taken_up", lambda *_: None)
+        monkeypatch.setattr(bouncing, "start_of", lambda asked: start.Start(Would.BEGIN, asked.request))
         monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: self.ends(driver)))
         assert command("run", "mec-0", "--state", driver.path) == 5
         assert "Following: ci@build-7" in command.out

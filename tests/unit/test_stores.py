@@ -105,6 +105,25 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def steps(mocker: MockerFixture) -> list[str]:
+    """Note each flush and each rename."""
+    done: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def fsynced(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        done.append("fsync folder" if stat.S_ISDIR(status.st_mode) else f"fsync file of {status.st_size} bytes")
+        fsync(descriptor)
+
+    def renamed(source: Path, target: Path) -> Path:
+        done.append(f"rename to {target.name}")
+        return replace(source, target)
+
+    mocker.patch("os.fsync", side_effect=fsynced)
+    mocker.patch.object(Path, "replace", autospec=True, side_effect=renamed)
+    return done
+
+
 @pytest.mark.parametrize("kind", ["file", "mapping"])
 class TestEveryStore:
     def test_holds_nothing_at_first(self, kind: str, path: Path) -> None:
@@ -573,20 +592,7 @@ class TestFileStore:
 
     def test_a_save_flushes_the_file_renames_it_and_flushes_the_folder(self, path: Path, mocker: MockerFixture) -> None:
         """In any other order a power cut could leave an empty record, or the one before."""
-        done: list[str] = []
-        fsync, replace = os.fsync, Path.replace
-
-        def fsynced(descriptor: int) -> None:
-            status = os.fstat(descriptor)
-            done.append("fsync folder" if stat.S_ISDIR(status.st_mode) else f"fsync file of {status.st_size} bytes")
-            fsync(descriptor)
-
-        def renamed(source: Path, target: Path) -> Path:
-            done.append(f"rename to {target.name}")
-            return replace(source, target)
-
-        mocker.patch("os.fsync", side_effect=fsynced)
-        mocker.patch.object(Path, "replace", autospec=True, side_effect=renamed)
+        done = steps(mocker)
         FileStore(path).save(FIRST)
         assert [f"fsync file of {path.stat().st_size} bytes", "rename to mec-0.json", "fsync folder"] == done
 
@@ -819,6 +825,16 @@ class TestSetAside:
         assert (FINISHED, FINISHED) == (FileStore(path).load(), FileStore(last).load())
         assert {path, last} == {*path.parent.iterdir()}
 
+    @pytest.mark.parametrize("copy", [False, True])
+    def test_the_record_of_another_bounce_than_was_decided_on_stays(self, path: Path, *, copy: bool) -> None:
+        store = FileStore(path)
+        for record in (FIRST, FINISHED):
+            store.save(record)
+        with pytest.raises(Superseded, match=r"^Another runner has taken over the bounce of mec-0;"):
+            store.set_aside("b-0", copy=copy)
+        assert [path] == [*path.parent.iterdir()]
+        assert store.aside.path == store.set_aside(FINISHED.bounce_id, copy=copy)
+
     def test_makes_room_for_a_new_bounce(self, path: Path) -> None:
         store = FileStore(path)
         for record in (FIRST, FINISHED):
@@ -862,6 +878,15 @@ class TestSetAside:
         FileStore(path).save(FIRST)
         assert None is FileStore(path).set_aside()
         assert FIRST == FileStore(path).load()
+
+    @pytest.mark.parametrize("copy", [False, True])
+    def test_the_folder_is_flushed_last(self, path: Path, mocker: MockerFixture, *, copy: bool) -> None:
+        """Else a power cut after `clear` could bring the record back."""
+        for record in (FIRST, FINISHED):
+            FileStore(path).save(record)
+        done = steps(mocker)
+        FileStore(path).set_aside(copy=copy)
+        assert done[-2:] == ["rename to mec-0.json.last", "fsync folder"]
 
     def test_makes_no_folder_where_there_is_nothing(self, tmp_path: Path) -> None:
         assert None is FileStore(tmp_path / "a" / "mec-0.json").set_aside()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -57,7 +58,7 @@ class TestRecorded:
     def test_a_bounce_that_is_seen_twice_counts_once(self) -> None:
         """It may be set aside between two looks."""
         found = [Found(Path(name), begun("b-1", 1)) for name in ("r.json", "r.json.last")]
-        assert len(newest_first(found)) == 1
+        assert [one.path.name for one in newest_first(found)] == ["r.json"]
 
     def test_they_are_those_of_this_cluster_and_namespace_those_set_aside_too(self) -> None:
         saved(begun("b-1", 1))
@@ -116,6 +117,37 @@ class TestPruning:
         path = made(folder)
         prune(NOW)
         assert path.exists()
+
+    @pytest.mark.parametrize(("event", "stays"), [(Event.READY_TIMEOUT, True), (Event.NODE_DOWN, False)])
+    def test_by_number_none_goes_after_which_a_replacement_may_come(self, event: Event, *, stays: bool) -> None:
+        """The next run would take the late replacement for the pod to bounce."""
+        oldest = saved(failed(event, request=request(namespace="late")), age=timedelta(hours=1))
+        others = [saved(failed(Event.NODE_DOWN, request=request(namespace=f"n-{n}"))) for n in range(MOST_KEPT)]
+        prune(NOW)
+        assert (oldest.exists(), all(path.exists() for path in others)) == (stays, True)
+        if stays:
+            aged(oldest, KEPT * 2)
+        prune(NOW)
+        assert not oldest.exists()
+
+    def test_it_does_not_wait_for_a_folder_that_another_runner_has_locked(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ended, slept = saved(ENDED, age=KEPT * 2), list[float]()
+        monkeypatch.setattr("time.sleep", slept.append)
+        locked = os.open(folder, os.O_RDONLY)
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        prune(NOW)
+        os.close(locked)
+        assert (ended.exists(), slept) == (True, [])
+
+    def test_a_signal_meanwhile_does_not_change_how_the_run_ended(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        saved(ENDED, age=KEPT * 2)
+        monkeypatch.setattr(FileStore, "remove_told", interrupted)
+        prune(NOW)
 
     def test_one_that_cannot_be_read_stays_and_keeps_no_other(self) -> None:
         damaged, ended = saved(record(request=request(pod="mec-1"))), saved(ENDED, age=KEPT * 3)
