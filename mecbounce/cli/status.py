@@ -100,7 +100,8 @@ def _show_all(options: StatusOptions) -> int:
                 print(f"! {plain(one.fault)}")
     else:
         where = "any namespace" if namespace is None else f"namespace {namespace}"
-        print(f"No bounce is recorded for {where} of context {cluster.context}.", file=sys.stderr)
+        pods = f" of pods with the labels {options.selector}" if options.selector else ""
+        print(f"No bounce{pods} is recorded for {where} of context {cluster.context}.", file=sys.stderr)
     return ExitStatus.DONE
 
 
