@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mecbounce.cli.exits import UsageProblem
-from mecbounce.cli.kube import home
+from mecbounce.cli.kube import xdg_folder
 from mecbounce.fields import Frozen, TypeName
 from mecbounce.request import NodeFields
 
@@ -24,9 +23,7 @@ class _Config(Frozen):
 
 def config_file() -> Path:
     """Name the file."""
-    given = os.environ.get("XDG_CONFIG_HOME", "")
-    # A relative path is to be ignored: https://specifications.freedesktop.org/basedir-spec/latest/
-    return home(given if given.startswith("/") else "~/.config") / "mecbounce" / "config.toml"
+    return xdg_folder("XDG_CONFIG_HOME", "~/.config") / "config.toml"
 
 
 def node_types() -> Mapping[str, NodeFields]:

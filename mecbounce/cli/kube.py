@@ -1,4 +1,4 @@
-"""The cluster that the options name, and the user to ask it as."""
+"""The cluster that the options name and the user to ask it as, and the folders of this machine's user."""
 
 from __future__ import annotations
 
@@ -31,3 +31,12 @@ def cluster_of(
 def home(path: str) -> Path:
     """Put the home folder in place of `~`. Without a home folder the path stays as it is."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 -- Path raises where there is no home
+
+
+def xdg_folder(variable: str, default: str) -> Path:
+    """Name our folder below an XDG base directory.
+
+    A relative path is to be ignored: https://specifications.freedesktop.org/basedir-spec/latest/
+    """
+    given = os.environ.get(variable, "")
+    return home(given if given.startswith("/") else default) / "mecbounce"

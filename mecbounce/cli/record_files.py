@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mecbounce.again import left_waiting
-from mecbounce.cli.kube import home
+from mecbounce.cli.kube import xdg_folder
 from mecbounce.errors import DamagedRecord, RecordError, UnknownSchema
 from mecbounce.record import BounceRecord
 from mecbounce.stores import FileStore
@@ -115,9 +114,7 @@ def outlived(saved: Mapping[Path, datetime], now: datetime) -> list[Path]:
 
 
 def _folder() -> Path:
-    given = os.environ.get("XDG_STATE_HOME", "")
-    # A relative path is to be ignored: https://specifications.freedesktop.org/basedir-spec/latest/
-    return home(given if given.startswith("/") else "~/.local/state") / "mecbounce"
+    return xdg_folder("XDG_STATE_HOME", "~/.local/state")
 
 
 def _prefix(cluster: KubernetesCluster, namespace: str) -> str:
