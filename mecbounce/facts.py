@@ -31,7 +31,7 @@ def gather(
     record: BounceRecord | None = None,
     terms: messages.Terms = messages.TASK,
     *,
-    insist: bool = True,
+    insist: bool,
 ) -> tuple[checks.Facts, tuple[Pod, ...]]:
     """Look at the custom resource and the pod: give what the checks judge, and the pods beside it.
 

@@ -253,7 +253,7 @@ def advice(record: BounceRecord, why: Diagnosis, terms: Terms) -> str:
 def _wait_on(record: BounceRecord, terms: Terms) -> str:
     if record.old_pod is not None and record.old_pod.generated_name:
         return terms.wait_on_renamed
-    return terms.wait_on.format(uid=record.pinned_uid)
+    return terms.wait_on
 
 
 _TIMEOUTS: Mapping[State | None, str] = {State.AWAIT_TERMINATION: "termination", State.AWAIT_READY: "ready"}

@@ -874,3 +874,31 @@ def test_a_mirror_whose_kubernetes_node_is_not_told_is_restarted_on_its_kubernet
     verdict = judge(facts(pod=pod(owner=HOST, spec={"nodeName": ""})))
     assert verdict.message.startswith(f"{POD} only mirrors a static pod of the kubelet on its Kubernetes node:")
     assert verdict.advice.startswith("Restart it on its Kubernetes node: ")
+
+
+@pytest.mark.parametrize(
+    ("terms", "none", "fields"),
+    [
+        (TASK, "node=None", 'node_types["expressnodes.express.example.com"]'),
+        (COMMAND, "--no-node", '[node."expressnodes.express.example.com"] of mecbounce\'s config.toml'),
+    ],
+    ids=["task", "command"],
+)
+def test_of_a_resource_that_was_found_it_is_said_how_to_do_without_it(terms: Terms, none: str, fields: str) -> None:
+    verdict = judge(facts(search=True, missing="it is not there", node=None, terms=terms))
+    assert verdict.event is Event.NODE_MISSING
+    assert verdict.message == f"The pod is made from {NODE}, which does not exist. Nothing was changed."
+    assert verdict.advice == (
+        "Its pod would not be recreated. If the node is still wanted, create that resource again. To bounce the pod "
+        f"whatever its resource says, use {none}."
+    )
+    verdict = judge(facts(search=True, unreadable="spec.state holds a number", node=None, terms=terms))
+    assert verdict.advice == (
+        f"Say in {fields} which fields hold its state. To bounce the pod whatever its resource says, use {none}."
+    )
+
+
+def test_of_a_resource_that_was_named_it_is_said_to_correct_the_name() -> None:
+    verdict = judge(facts(missing="ExpressNode mec-0 is not there", node=None))
+    assert verdict.message == "ExpressNode mec-0 is not there. Nothing was changed."
+    assert verdict.advice == "Check the namespace and the node's group, version, plural and name."

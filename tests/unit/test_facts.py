@@ -355,3 +355,11 @@ class TestFindingTheNode:
         cluster = FakeCluster(FakeClock())
         assert run(record, cluster).record_changes["found_node"] == NODE
         assert cluster.calls[:2] == ["node", NODE_POD]
+
+
+def test_of_two_custom_owners_that_do_not_control_the_first_is_judged() -> None:
+    first = {key: value for key, value in EXPRESS_NODE.items() if key != "controller"}
+    owners = [first, first | {"kind": "Backup", "name": "b", "uid": "owner-2"}]
+    cluster = FakeCluster(FakeClock(), pod(metadata={"ownerReferences": owners}))
+    cluster.resource = made_by().resource
+    assert run(begin(request(node="auto"), NOW), cluster).record_changes["found_node"] == NODE

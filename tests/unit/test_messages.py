@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from builders import NOW, later, pod, request
+from builders import NODE, NOW, later, pod, request
 
 from mecbounce import messages
 from mecbounce.machine import Event, State
@@ -295,3 +295,18 @@ def test_what_has_no_pod_or_no_cause_is_told_as_it_was_saved(old: PinnedPod | No
 )
 def test_a_limit_below_one_second_is_not_called_none(seconds: float, said: str) -> None:
     assert messages.limit_of(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.5, "0.5 s"), (9.94, "9.9 s"), (10, "10 s"), (10.4, "10 s"), (600, "600 s")]
+)
+def test_a_limit_has_tenths_below_ten_seconds_only(seconds: float, said: str) -> None:
+    assert messages.limit_of(seconds) == said
+
+
+def test_a_resource_that_was_named_and_gets_no_answer_can_be_left_out() -> None:
+    asked = begin(request(node=NODE), NOW)
+    assert given_up(asked, Event.CLUSTER_UNREACHABLE, "503", COMMAND)[1] == (
+        f"Find out why the API server does not answer. If only {NODE} can't be read, --no-node leaves it out. "
+        "Then run the same command again."
+    )

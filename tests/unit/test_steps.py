@@ -204,6 +204,17 @@ class TestInitChecks:
         run(begin(request(force=True), NOW), cluster)
         assert cluster.calls == ["node", "pods default/mec-0"]
 
+    def test_the_pods_that_it_judges_without_an_unnamed_resource_are_of_a_new_request(self) -> None:
+        """Nothing has answered for the API timeout: what a watch still shows may be long gone."""
+        cluster = FakeCluster(FakeClock(), OLD)
+        troubled = record_in(State.INIT_CHECKS, request=request(node="auto"), old_pod=None)
+        troubled = troubled.changed(trouble=Trouble(since=NOW, tries=9, what="503"))
+        for now, asked in ((later(30), ["pods default/mec-0"]), (later(29), [])):
+            cluster.calls.clear()
+            context = Context(troubled, now, cluster, lambda _: (OLD,))
+            assert steps.init_checks(context).event is Event.CHECKS_PASSED
+            assert [call for call in cluster.calls if call.startswith("pods")] == asked
+
 
 class TestDisableProtection:
     @pytest.mark.parametrize(
