@@ -262,7 +262,11 @@ def _replaced_message(facts: Facts) -> str:
 
 def _of_found(found: str, given: str) -> Callable[[Facts], str]:
     """Say one thing of a custom resource that was found, and another of one that the request names."""
-    return lambda facts: (given if facts.request.given_node else found).format(
+    return lambda facts: _filled(given if facts.request.given_node else found, facts)
+
+
+def _filled(text: str, facts: Facts) -> str:
+    return text.format(
         ref=facts.ref,
         missing=_sentence(facts.missing),
         no_node=facts.terms.no_node,
