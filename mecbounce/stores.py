@@ -137,7 +137,7 @@ class FileStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
-        self._runner_file = self.path.with_name(f".{self.path.name}.runner")
+        self._runner_file = self.path.parent / f".{self.path.name}.runner"  # a path such as / has no name
         self._runners = 0  # in this process
         self._sign: int | None = None  # the lock that shows it
 
@@ -273,7 +273,7 @@ class FileStore:
         return record, False
 
     def _replace(self, data: bytes) -> None:
-        aside = self.path.with_name(f".{self.path.name}.new")
+        aside = self.path.parent / f".{self.path.name}.new"
         with os.fdopen(self._new_file(aside), "wb") as file:
             file.write(data)
             file.flush()

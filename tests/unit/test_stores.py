@@ -1191,3 +1191,8 @@ class TestHold:
             runner.kill()
             runner.wait(60)
             assert not FileStore(path).held()
+
+
+def test_a_path_without_a_name_is_refused_as_no_record() -> None:
+    with pytest.raises(DamagedRecord, match="it is not a plain file"):
+        FileStore("/").load()
