@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from builders import NOW, STARTUP_PROBE, later, pod, pod_json, request, stamp
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kubernetes.client import ApiException
 from mutations import ANY_JSON, EXAMPLES, TEXT, TIMES, almost, as_bytes, mixed, outcome, spoilt
@@ -73,7 +73,10 @@ RESOURCES: list[Any] = [
 ]
 CONDITION = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "silent"}
 HOSTS: list[Any] = [{"metadata": {"name": "host-1", "uid": "h"}, "status": {"conditions": [CONDITION]}}]
-TYPES: list[Any] = [{"resources": [{"name": "expressnodes", "kind": "ExpressNode", "namespaced": True}]}]
+TYPES: list[Any] = [
+    {"resources": [{"name": "expressnodes", "kind": "ExpressNode", "namespaced": namespaced}]}
+    for namespaced in (True, False)
+]
 REVIEWS: list[Any] = [{"status": {"allowed": allowed, "reason": "by rule"}} for allowed in (True, False)]
 SELECTOR = {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["x"]}]}
 BUDGETS: list[Any] = [
@@ -114,6 +117,8 @@ class Answers:
     def get_namespaced_custom_object(self, *_: Any, **__: Any) -> Any:
         return SimpleNamespace(data=self.resource)
 
+    get_cluster_custom_object = read_namespaced_replication_controller = get_namespaced_custom_object
+
     def get_api_resources(self, *_: Any, **__: Any) -> Any:
         return SimpleNamespace(data=self.types)
 
@@ -122,6 +127,8 @@ class Answers:
 
     def list_namespaced_custom_object(self, *_: Any, **__: Any) -> Any:
         return SimpleNamespace(data=self.budgets)
+
+    list_cluster_custom_object = list_namespaced_custom_object
 
     def list_namespaced_pod(self, *_: Any, **__: Any) -> Any:
         return SimpleNamespace(data=self.pods)
@@ -317,6 +324,7 @@ def test_any_refusal_is_a_cluster_error_of_one_kind(examples: int, figure: Calla
 
     @settings(max_examples=100 * examples)
     @given(error=REFUSALS)
+    @example(error=refusal(400, None, b'{"kind": "Status", "message": " "}', None))
     def holds(error: ApiException) -> None:
         def refused(*_: Any, **__: Any) -> Any:
             raise error
