@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from mecbounce.checks import CHECKS
+from mecbounce.checks import CHECKS, Check
 from mecbounce.machine import BEFORE_DELETION, TRANSITIONS, WAITING, Event, State, follow
 from mecbounce.messages import limit_of, utc
 from mecbounce.record import BounceRecord
@@ -87,25 +87,23 @@ def happy_path() -> str:
 
 
 def init_checks() -> str:
-    """Draw the checks in order: each statement, and where it leads if it is true and if it is not."""
-    lines = ["---", f"title: {State.INIT_CHECKS}, in order", "---", "flowchart TD"]
-    lines.append(f"    start([{State.INIT_CHECKS}]) --> {CHECKS[0].code}")
-    dest = follow(State.INIT_CHECKS, Event.CHECKS_PASSED)
-    passed = f'{Event.CHECKS_PASSED}(["{Event.CHECKS_PASSED}<br/>{dest}"])'
-    for number, check in enumerate(CHECKS):
-        after = CHECKS[number + 1].code if number + 1 < len(CHECKS) else passed
-        lines.append(f'    {check.code}{{{{"{check.statement}"}}}}')
-        if check.event is None:
-            lines.append(f'    {check.code} -- "yes, or no: a notice" --> {after}')
-            continue
-        goes_on = "yes, or no with force: a notice" if check.forced else "yes"
-        dest = follow(State.INIT_CHECKS, check.event)
-        style = "bad" if dest is State.FAILED else "good"
-        lines.append(f'    {check.code} -- "{goes_on}" --> {after}')
-        lines.append(f'    {check.code} -- "no" --> {check.code}_end(["{check.event}<br/>{dest}"]):::{style}')
-    lines.append(f"    class {Event.CHECKS_PASSED} good")
-    lines += [f"    {style}" for style in _STYLES[:2]]
-    return "\n".join(lines) + "\n"
+    """Draw the checks in order: each statement, and what happens if it is not true."""
+    lines = _head(f"{State.INIT_CHECKS}, in order")
+    lines += [f'    {check.code}["<b>{check.statement}</b><br/>{_if_not(check)}"]' for check in CHECKS]
+    passed = Event.CHECKS_PASSED
+    lines.append(f'    {passed}(["{_event(passed, taken=False)}<br/>{follow(State.INIT_CHECKS, passed)}"])')
+    order = [f"start([{State.INIT_CHECKS}])", *(check.code for check in CHECKS), passed]
+    lines += [f"    {source} --> {dest}" for source, dest in pairwise(order)]
+    return _text([*lines, f"    {_STYLES[0]}", f"    class {passed} good"])
+
+
+def _if_not(check: Check) -> str:
+    """Say what happens if a statement is not true."""
+    if check.event is None:
+        return "if not: a notice"
+    dest, event = follow(State.INIT_CHECKS, check.event), _event(check.event, taken=False)
+    ends = f"{FAILS} {event}" if dest is State.FAILED else f"{event}, go to {dest}"
+    return f"if not: {ends}{', with force a notice' if check.forced else ''}"
 
 
 def files() -> dict[str, str]:

@@ -329,49 +329,37 @@ class TestChanges:
     def test_of_the_checks_each_line(self) -> None:
         checks = diagram.init_checks()
         before = checks.replace("custom resource exists", "custom resource is there")
-        expected = ['+ node_missing{{"custom resource exists"}}', '- node_missing{{"custom resource is there"}}']
-        assert expected == diagram.changes(before, checks)
+        new, gone = diagram.changes(before, checks)
+        assert new.startswith('+ node_missing["<b>custom resource exists</b><br/>if not: ')
+        assert gone.startswith('- node_missing["<b>custom resource is there</b><br/>if not: ')
 
 
 class TestInitChecks:
-    DRAWING = diagram.init_checks()
-    ARROWS = re.findall(r'^    (\S+) -- "([^"]*)" --> (\w+)', DRAWING, flags=re.MULTILINE)
-    CODES = tuple(check.code for check in CHECKS)
+    DRAWING = re.sub(r"</?a[^>]*>", "", diagram.init_checks())
+    BOXES = re.findall(r'^    (\w+)\["<b>(.*)</b><br/>if not: (.*)"\]$', DRAWING, flags=re.MULTILINE)
 
-    def test_begins_with_its_title(self) -> None:
-        assert ["---", "title: INIT_CHECKS, in order", "---", "flowchart TD"] == self.DRAWING.splitlines()[:4]
+    def test_states_each_check(self) -> None:
+        assert [(check.code, check.statement) for check in CHECKS] == [box[:2] for box in self.BOXES]
 
-    def test_begins_with_the_first_check_and_states_each_in_order(self) -> None:
-        assert f"    start([INIT_CHECKS]) --> {self.CODES[0]}\n" in self.DRAWING
-        stated = re.findall(r'^    (\w+)\{\{"(.*)"\}\}$', self.DRAWING, flags=re.MULTILINE)
-        assert [(check.code, check.statement) for check in CHECKS] == stated
-
-    def test_a_yes_leads_to_the_next_check_and_the_last_one_onwards(self) -> None:
-        onwards = [(source, dest) for source, label, dest in self.ARROWS if label.startswith("yes")]
-        assert [*zip(self.CODES, (*self.CODES[1:], "checks_passed"), strict=True)] == onwards
-
-    def test_a_no_ends_where_the_machine_leads(self) -> None:
-        drawn = re.findall(r'-- "no" --> (\w+)_end\(\["(\w+)<br/>(\w+)"\]\):::(\w+)$', self.DRAWING, flags=re.MULTILINE)
-        leads = {row.event: row.dest for row in TRANSITIONS if row.source is State.INIT_CHECKS}
-        expected = [
-            (check.code, check.event.value, dest.value, "bad" if dest is State.FAILED else "good")
-            for check in CHECKS
-            if check.event is not None and (dest := leads[check.event])
-        ]
-        assert expected == drawn
-
-    def test_tells_what_force_goes_past_and_what_only_earns_a_notice(self) -> None:
-        forced = [source for source, label, _ in self.ARROWS if label == "yes, or no with force: a notice"]
-        assert [check.code for check in CHECKS if check.forced] == forced
-        noticed = [source for source, label, _ in self.ARROWS if label == "yes, or no: a notice"]
-        assert [check.code for check in CHECKS if check.event is None] == noticed
-
-    def test_every_answer_of_a_check_has_its_words(self) -> None:
-        plain = [check for check in CHECKS if check.event is not None and not check.forced]
-        for check in plain:
-            labels = [label for source, label, _ in self.ARROWS if source == check.code]
-            assert ["yes", "no"] == labels
-
-    def test_ends_well_with_all_of_them_passed(self) -> None:
-        assert '--> checks_passed(["checks_passed<br/>DISABLE_PROTECTION"])\n' in self.DRAWING
+    def test_leads_straight_from_the_first_check_to_the_last_and_onwards(self) -> None:
+        arrows = re.findall(r"^    (\S+) --> (\w+)$", self.DRAWING, flags=re.MULTILINE)
+        way = ["start([INIT_CHECKS])", *(check.code for check in CHECKS), "checks_passed"]
+        assert [*pairwise(way)] == arrows
+        assert '    checks_passed(["checks_passed<br/>DISABLE_PROTECTION"])\n' in self.DRAWING
         assert {"checks_passed": "good"} == marks(self.DRAWING)
+
+    def test_tells_where_a_statement_that_is_not_true_leads(self) -> None:
+        leads = {row.event: row.dest for row in TRANSITIONS if row.source is State.INIT_CHECKS}
+        told = {code: if_not for code, _, if_not in self.BOXES}
+        for check in CHECKS:
+            if check.event is None:
+                expected = "a notice"
+            elif leads[check.event] is not State.FAILED:
+                expected = f"{check.event}, go to {leads[check.event]}"
+            else:
+                expected = f"✘ {check.event}{', with force a notice' if check.forced else ''}"
+            assert expected == told[check.code]
+
+    def test_links_each_event_to_its_row_in_the_documents(self) -> None:
+        links = re.findall(r"operations.md#event-(\w+)'", diagram.init_checks())
+        assert [*(check.event for check in CHECKS if check.event), "checks_passed"] == links
