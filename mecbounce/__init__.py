@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mecbounce.advancing import Step, Wait, advance, begin, cancel
 from mecbounce.codes import DiagnosisCode
 from mecbounce.errors import ClusterError, ConfigError, Interrupted, MecBounceError, RecordError, Superseded
 from mecbounce.kubernetes_api import Cluster, PlanCluster
@@ -15,7 +16,7 @@ from mecbounce.record import BounceRecord, Deletion, Diagnosis, Notice, Protecti
 from mecbounce.request import BounceRequest, ClusterType, NodeFields, NodeRef, ReadyWhen, Timeouts
 from mecbounce.result import BounceResult
 from mecbounce.stores import FileStore, MappingStore, Store
-from mecbounce.task import BounceTask, Step, Wait, advance, begin, cancel
+from mecbounce.task import BounceTask
 
 if TYPE_CHECKING:
     from mecbounce.kubernetes_api.client import KubernetesCluster

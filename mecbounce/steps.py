@@ -1,7 +1,7 @@
 """One handler for each state. It looks, decides, does at most one write, and names the event that happened.
 
 The diagram shows a handler's docstring under its state. What a handler finds out is saved together
-with its event. A ClusterError that a handler does not catch is dealt with in `task.py`.
+with its event. A ClusterError that a handler does not catch is dealt with in `advancing.py`.
 """
 
 from __future__ import annotations
@@ -263,7 +263,7 @@ def _deleted(old: PinnedPod, pods: tuple[Pod, ...]) -> Outcome | None:
 def _not_accepted(context: Context, error: ClusterError) -> Outcome:
     """Look whether the DELETE was carried out all the same; else give up, or raise DeleteUnanswered to try again.
 
-    `_after_failure` in `task.py` then counts the try and sets the pause.
+    `_after_failure` in `advancing.py` then counts the try and sets the pause.
     """
     if isinstance(error, Unreachable) and not context.api_timeout_passed:
         raise DeleteUnanswered(one_line(error), retry_after=error.retry_after) from error

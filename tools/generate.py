@@ -18,6 +18,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core.core_schema import ModelSchema
 
 from mecbounce import diagram
+from mecbounce.advancing import begin
 from mecbounce.codes import DiagnosisCode
 from mecbounce.fields import FIELDS, Frozen
 from mecbounce.kubernetes_api.objects import Owner
@@ -26,7 +27,6 @@ from mecbounce.next_commands import FAILURES, WITHOUT_NODE, Given, next_commands
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, StateEntry
 from mecbounce.request import BounceRequest, NodeRef
 from mecbounce.result import BounceResult
-from mecbounce.task import begin
 
 
 class _Generator(GenerateJsonSchema):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from mecbounce.advancing import begin
 from mecbounce.cli.bouncing import bounce
 from mecbounce.cli.exits import ExitStatus, UsageProblem
 from mecbounce.cli.options import BounceOptions, Output
@@ -20,7 +21,6 @@ from mecbounce.request import NodeRef
 from mecbounce.sandbox import Sandbox
 from mecbounce.sandbox.scenarios import SCENARIOS
 from mecbounce.stores import FileStore
-from mecbounce.task import begin
 
 
 def show(scenario: str, output: Output) -> int:

@@ -27,6 +27,7 @@ from sandbox_api import workload
 from test_real_world import made
 
 from mecbounce import cli
+from mecbounce.advancing import begin
 from mecbounce.again import Would
 from mecbounce.cli import bouncing, commands, following, options, start
 from mecbounce.cli.exits import stop_signals
@@ -44,7 +45,7 @@ from mecbounce.record import BounceRecord, PinnedPod, Runner, SeenPod, StateEntr
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.sandbox.scenarios import PROTECTION, SCENARIOS
 from mecbounce.stores import FileStore
-from mecbounce.task import BounceTask, begin
+from mecbounce.task import BounceTask
 
 GONE = "6d0c8f5e-3f0a-4a53-9d0b-2f8f1d7c5a10"  # a UID that no pod has
 PATIENCE = 120.0  # seconds for the command on a busy machine: only a hang takes so long

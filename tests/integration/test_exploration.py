@@ -19,6 +19,7 @@ import pytest
 from builders import NOW, host, pod_json, request
 from sampling import forms, sampled
 
+from mecbounce.advancing import advance, begin, cancel
 from mecbounce.cli.exits import exit_status
 from mecbounce.errors import AccessDenied, Conflict, NotFound, Refused, Unreachable
 from mecbounce.kubernetes_api.objects import Controller, Host, Owner, Pod, PodEvent, ServedType
@@ -26,7 +27,6 @@ from mecbounce.machine import BEFORE_DELETION, TRANSITIONS, WAITING, Event, Stat
 from mecbounce.record import BounceRecord, Protection
 from mecbounce.request import BounceRequest, NodeRef
 from mecbounce.result import BounceResult
-from mecbounce.task import advance, begin, cancel
 
 pytestmark = pytest.mark.no_cover  # to follow each line of all these steps takes twice as long as the steps
 

@@ -22,6 +22,7 @@ from test_real_world import made
 from typer.main import get_command
 
 from mecbounce import cli
+from mecbounce.advancing import begin
 from mecbounce.cli import commands, completion
 from mecbounce.cli.kube import cluster_of
 from mecbounce.cli.record_files import default_record
@@ -30,7 +31,6 @@ from mecbounce.machine import Event, State
 from mecbounce.record import PinnedPod, StateEntry
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.stores import FileStore
-from mecbounce.task import begin
 
 Run = Callable[..., tuple[int, str, str]]
 LABELS = {"app": "mec"}

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from builders import NOW, OTHER, REPLICA_SET, STARTUP_PROBE, later, pod, request
 
+from mecbounce.advancing import begin
 from mecbounce.again import is_late, left_waiting, still_waits_on, waits_on
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import Event, State
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, StateEntry
-from mecbounce.task import begin
 
 OLD = pod(uid="old")
 LATE = pod(uid="new", created=0, ready=False)

@@ -102,7 +102,7 @@ def test_the_picture_in_the_design_has_every_module_and_its_imports_go_down() ->
     assert [] == [(module, imported) for module, imported in found if place[imported] < place[module]]
 
 
-@pytest.mark.parametrize("module", ["facts", "steps", "task"])
+@pytest.mark.parametrize("module", ["facts", "steps", "advancing", "task"])
 @pytest.mark.parametrize("handed_in", ["kubernetes_api", "stores"])
 def test_cluster_and_stores_are_handed_in(module: str, handed_in: str) -> None:
     """Their protocols serve for types alone; of the adapter, only the views of Kubernetes' objects are imported."""

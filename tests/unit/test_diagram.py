@@ -14,11 +14,11 @@ import pytest
 from builders import NOW, later, request
 
 from mecbounce import diagram, probes
+from mecbounce.advancing import begin
 from mecbounce.checks import CHECKS
 from mecbounce.machine import TRANSITIONS, Event, State
 from mecbounce.record import BounceRecord, Diagnosis, StateEntry
 from mecbounce.steps import HANDLERS
-from mecbounce.task import begin
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- diagram: begin -->", "<!-- diagram: end -->"

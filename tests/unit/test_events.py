@@ -9,10 +9,10 @@ import pytest
 from builders import NOW, later, pod, request
 
 from mecbounce import events
+from mecbounce.advancing import begin
 from mecbounce.kubernetes_api.objects import Owner, Pod
 from mecbounce.machine import Event, State
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, SeenPod, StateEntry
-from mecbounce.task import begin
 
 OWNER = {
     "apiVersion": "express.example.com/v1",

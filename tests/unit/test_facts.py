@@ -10,12 +10,12 @@ from builders import NODE, NOW, later, pod, request
 from fakes import FakeClock, FakeCluster
 
 from mecbounce import steps
+from mecbounce.advancing import advance, begin
 from mecbounce.errors import AccessDenied, NotFound, Refused, Unreachable
 from mecbounce.kubernetes_api.objects import ServedType
 from mecbounce.machine import Event, State
 from mecbounce.record import BounceRecord, PinnedPod, StateEntry
 from mecbounce.steps import Context, Outcome
-from mecbounce.task import advance, begin
 
 REPLICA_SET = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "rs-1", "controller": True}
 STATEFUL_SET = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "mec", "uid": "sts-1", "controller": True}

@@ -10,6 +10,7 @@ import pytest
 from builders import NODE, NOW, later, pod, request
 
 from mecbounce import messages
+from mecbounce.advancing import begin
 from mecbounce.machine import Event, State
 from mecbounce.messages import (
     COMMAND,
@@ -28,7 +29,6 @@ from mecbounce.messages import (
     resumed,
 )
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Protection, SeenPod, StateEntry
-from mecbounce.task import begin
 
 OLD = PinnedPod.of(pod(), [pod()])
 GENERATED = OLD.model_copy(update={"generated_name": True})

@@ -11,6 +11,7 @@ from builders import NODE, NOW, OPERATOR, STARTUP_PROBE, pod, request
 from fakes import FakeClock, FakeCluster
 from rich.console import Console
 
+from mecbounce.advancing import begin
 from mecbounce.again import Would
 from mecbounce.cli.layout import ASCII, SIGNS, Signs
 from mecbounce.cli.plan_page import plan_json, plan_page
@@ -21,7 +22,6 @@ from mecbounce.planning import Plan, plan
 from mecbounce.protection import AnnotationProtection
 from mecbounce.record import PinnedPod
 from mecbounce.request import BounceRequest
-from mecbounce.task import begin
 
 SLOW = {"startupProbe": {"periodSeconds": 30, "failureThreshold": 60}}
 SLOW_SUM = "container app's startup probe allows 60 × 30 s + 30 s = 1,830 s"  # noqa: RUF001 -- a product

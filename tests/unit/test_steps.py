@@ -15,6 +15,7 @@ from builders import NODE, NOW, STARTUP_PROBE, Mute, host, later, pod, request, 
 from fakes import FakeClock, FakeCluster
 
 from mecbounce import steps
+from mecbounce.advancing import advance, begin
 from mecbounce.errors import (
     AccessDenied,
     ClusterError,
@@ -31,7 +32,6 @@ from mecbounce.protection import AnnotationProtection, ShutdownProtection
 from mecbounce.record import BounceRecord, Notice, PinnedPod, Protection, SeenPod, StateEntry, Trouble
 from mecbounce.request import NodeRef
 from mecbounce.steps import STILL_WAITING, Context, Outcome
-from mecbounce.task import advance, begin
 
 OLD = pod()
 REPLICA_SET = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "rs-1", "controller": True}

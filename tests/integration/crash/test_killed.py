@@ -70,7 +70,7 @@ def test_killed_while_a_step_state_is_saved(most: int | None, figure: Callable[[
 
 
 TWICE = "2 accepted DELETEs"
-OURS = ("task.py", "steps.py")  # where the way round is decided; the rest is killed above
+OURS = ("task.py", "advancing.py", "steps.py")  # where the way round is decided; the rest is killed above
 
 
 @forms("most", short=30, long=None)

@@ -22,12 +22,12 @@ from typing import Any, Self
 from sampling import dice
 from victims import REQUEST, protection
 
+from mecbounce.advancing import advance, begin
 from mecbounce.kubernetes_api.client import KubernetesCluster
 from mecbounce.machine import BEFORE_DELETION, Event, State
 from mecbounce.record import BounceRecord
 from mecbounce.sandbox import Behaviour, Sandbox
 from mecbounce.stores import FileStore
-from mecbounce.task import advance, begin
 
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # an fsync there costs nothing
 VICTIMS = Path(__file__).with_name("victims.py")

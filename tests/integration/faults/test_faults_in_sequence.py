@@ -28,12 +28,13 @@ from hypothesis.stateful import (
 )
 from model_cluster import Fate, ModelCluster, TrueTime
 
-from mecbounce import probes, retry, steps, task
+from mecbounce import advancing, probes, retry, steps
+from mecbounce.advancing import Step, Wait, begin
 from mecbounce.errors import ClusterError, Interrupted, NotFound
 from mecbounce.machine import FINAL, TRANSITIONS, Event, State
 from mecbounce.record import BounceRecord, PinnedPod
 from mecbounce.steps import HANDLERS, Context, Outcome
-from mecbounce.task import BounceTask, Step, Wait, begin
+from mecbounce.task import BounceTask
 
 API, TERMINATION, READY = 30.0, 60.0, 90.0  # seconds that the bounce is given
 WINDOW = 10.0  # seconds
@@ -320,7 +321,7 @@ class TestOfTheTest:
         machine.deletes_what_it_pinned_and_that_once()
 
     def handler(self, monkeypatch: pytest.MonkeyPatch, state: State, handler: Callable[[Context], Outcome]) -> None:
-        monkeypatch.setattr(task, "HANDLERS", {**HANDLERS, state: handler})
+        monkeypatch.setattr(advancing, "HANDLERS", {**HANDLERS, state: handler})
 
     @pytest.mark.parametrize("fate", Fate)
     def test_what_is_not_broken_passes(self, fate: Fate) -> None:

@@ -17,6 +17,7 @@ from kubernetes.client import ApiException
 from mutations import ANY_JSON, EXAMPLES, TEXT, TIMES, almost, as_bytes, mixed, outcome, spoilt
 from urllib3 import HTTPResponse
 
+from mecbounce.advancing import advance, begin
 from mecbounce.errors import ClusterError, Unreachable
 from mecbounce.kubernetes_api.access import Access, Target
 from mecbounce.kubernetes_api.client import KubernetesCluster
@@ -27,7 +28,6 @@ from mecbounce.planning import plan
 from mecbounce.protection import AnnotationProtection
 from mecbounce.record import BounceRecord, PinnedPod, StateEntry
 from mecbounce.request import BounceRequest
-from mecbounce.task import advance, begin
 
 
 def listed(*pods: Any) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mutations import ANY_JSON, EXAMPLES, TIMES, almost, as_bytes, mixed, outcome, spoilt
 
+from mecbounce.advancing import advance, begin, cancel
 from mecbounce.errors import DamagedRecord, Superseded, UnknownSchema, Unreachable
 from mecbounce.machine import BEFORE_DELETION, Event, State
 from mecbounce.record import BounceRecord
 from mecbounce.result import BounceResult
 from mecbounce.stores import FileStore, MappingStore
-from mecbounce.task import BounceTask, advance, begin, cancel
+from mecbounce.task import BounceTask
 
 OLD = pod(container={"startupProbe": STARTUP_PROBE})
 NEW = pod(uid="uid-2", created=5, container={"startupProbe": STARTUP_PROBE})

@@ -8,10 +8,10 @@ from typing import Any
 from builders import NOW, STARTUP_PROBE, later, pod, request
 from rich.text import Text
 
+from mecbounce.advancing import begin
 from mecbounce.cli.options import BounceOptions
 from mecbounce.machine import TRANSITIONS, Event, State
 from mecbounce.record import BounceRecord, Diagnosis, PinnedPod, Runner, SeenPod, StateEntry
-from mecbounce.task import begin
 
 OLD_UID, NEW_UID = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002"
 OLD = PinnedPod.of(pod(uid=OLD_UID, container={"startupProbe": STARTUP_PROBE}), [])
