@@ -65,7 +65,7 @@ class _Run:
         while True:
             self.goes_on = start.last if start.would in (Would.FOLLOW, Would.RESUME) else None
             if self.goes_on is not None and start.would is Would.FOLLOW:
-                self.goes_on = follow(self._asked.store, self.goes_on, self._terminal, self._stop)
+                self.goes_on = follow(self._asked.store, self.goes_on, self._terminal, self._stop, self._asked.cluster)
                 if self.goes_on.finished:
                     self.followed = True
                     return BounceResult.of(self.goes_on)

@@ -1,17 +1,26 @@
-"""Show a bounce that another process drives, as long as that process lives. Only the record's file is read."""
+"""Show a bounce that another process drives, as long as that process lives. Nothing is written anywhere."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from mecbounce.cli.exits import StoppedImmediately
 from mecbounce.cli.terminal import BounceInTerminal
-from mecbounce.errors import Interrupted, RecordError
+from mecbounce.errors import ClusterError, Interrupted, RecordError
+from mecbounce.machine import WAITING
+from mecbounce.progress import LastLook, Progress
 from mecbounce.record import BounceRecord
 from mecbounce.stores import FileStore
 
-EVERY = 0.5  # seconds between two looks
+if TYPE_CHECKING:
+    from mecbounce.kubernetes_api import Cluster
+
+EVERY = 0.5  # seconds between two looks at the record
+PODS_EVERY = 2.0  # seconds between two looks at the pods
+PODS_LATER = 30.0  # seconds until the next one if a look failed
 
 
 class StoppedFollowing(Interrupted):
@@ -19,13 +28,19 @@ class StoppedFollowing(Interrupted):
 
 
 def follow(
-    store: FileStore, record: BounceRecord, terminal: BounceInTerminal, stop: Callable[[], bool]
+    store: FileStore,
+    record: BounceRecord,
+    terminal: BounceInTerminal,
+    stop: Callable[[], bool],
+    cluster: Cluster | None = None,
 ) -> BounceRecord:
     """Show the bounce of `record` until it has ended or its runner has gone. Gives its last record.
 
-    Raises StoppedFollowing, and RecordError if the record has gone or can't be read.
+    With a `cluster`, its pods are listed to show what the bounce waits for. Raises StoppedFollowing, and RecordError if
+    the record has gone or can't be read.
     """
     terminal.follow(record)
+    next_look = 0.0
     try:
         while not record.finished:
             if stop():
@@ -36,11 +51,26 @@ def follow(
                 terminal.follow(record)
             elif gone:  # only now: another runner may have saved before the lock was looked at
                 return record
+            elif cluster is not None and record.state in WAITING and time.monotonic() >= next_look:
+                looked = _show_what_it_waits_for(record, cluster, terminal)
+                next_look = time.monotonic() + (PODS_EVERY if looked else PODS_LATER)
             else:
                 time.sleep(EVERY)
     except StoppedImmediately:
         raise StoppedImmediately(f"This run only followed: {_goes_on(record)}.") from None
     return record
+
+
+def _show_what_it_waits_for(record: BounceRecord, cluster: Cluster, terminal: BounceInTerminal) -> bool:
+    """List the pods and show what the bounce waits for. False: no usable answer; the record tells if that lasts."""
+    old = record.old_pod
+    try:
+        pods = cluster.pods(record.request.namespace, None if old is None or old.generated_name else old.name)
+    except ClusterError:
+        return False
+    now = datetime.now(UTC)
+    terminal.progress(Progress.of(record, LastLook(pods, (cluster.server_time or now) - now), now))
+    return True
 
 
 def _goes_on(record: BounceRecord) -> str:

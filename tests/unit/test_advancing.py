@@ -27,7 +27,7 @@ from mecbounce.record import BounceRecord, Deletion, Protection, Trouble
 from mecbounce.result import BounceResult
 from mecbounce.steps import LOOK_EVERY
 
-from .bench import CATCHING_UP, LOST, NEW, OLD, Bench, NeverAsked, SlowSwitch, left_in_delete_pod, to_state
+from .workbench import CATCHING_UP, LOST, NEW, OLD, NeverAsked, SlowSwitch, Workbench, left_in_delete_pod, to_state
 
 STATES_BEFORE_DELETION = (State.INIT_CHECKS, State.DISABLE_PROTECTION, State.DELETE_POD)
 
@@ -39,23 +39,23 @@ class TestBegin:
 
     def test_the_record_of_another_pod_can_not_be_waited_on(self) -> None:
         with pytest.raises(ForeignRecord, match=r"field request\.pod"):
-            begin(request(pod="mec-1"), NOW, waits_on=to_state(Bench(), State.DELETE_POD))
+            begin(request(pod="mec-1"), NOW, waits_on=to_state(Workbench(), State.DELETE_POD))
 
 
 class TestAdvance:
     def test_a_still_waiting_look_changes_nothing_and_saves_nothing(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         record = to_state(bench, State.AWAIT_TERMINATION)
         assert advance(record, bench.cluster, later(1)) == Step(record, Wait(LOOK_EVERY))
         assert advance(record, bench.cluster, later(1)).record is record
 
     def test_the_wait_ends_at_the_deadline(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         record = to_state(bench, State.AWAIT_TERMINATION)
         assert advance(record, bench.cluster, later(599.5)).wait == Wait(0.5)
 
     def test_a_finished_record_is_given_back(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         bench.cluster.resource = None
         record = advance(begin(request(), NOW), bench.cluster, NOW).record
         assert advance(record, bench.cluster, NOW) == Step(record, None, reported_again=True)
@@ -63,7 +63,7 @@ class TestAdvance:
 
 class TestCancel:
     def test_after_an_unanswered_delete_it_only_leaves(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         record = to_state(bench, State.DELETE_POD)
         bench.cluster.faults = [None, LOST]
         record = advance(record, bench.cluster, bench.clock.now).record
@@ -89,7 +89,7 @@ class TestAnOldIntent:
     def test_is_carried_out_while_young_and_else_only_looked_at(
         self, age: float, standing: Pod | None, event: Event, deleted: list[str]
     ) -> None:
-        bench = Bench()
+        bench = Workbench()
         record = left_in_delete_pod(bench)
         bench.cluster.present = {standing.uid: standing} if standing else {}
         after = advance(record, bench.cluster, later(age)).record
@@ -97,14 +97,14 @@ class TestAnOldIntent:
         assert (after.old_pod and after.old_pod.uid, after.protection) == ("uid-1", Protection.DISABLED)
 
     def test_is_as_old_as_the_api_timeout_allows(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         record = left_in_delete_pod(bench, request=request(timeouts={"api": 300}))
         assert advance(record, bench.cluster, later(299)).record.state is State.AWAIT_TERMINATION
-        record = left_in_delete_pod(bench := Bench(), request=request(timeouts={"api": 300}))
+        record = left_in_delete_pod(bench := Workbench(), request=request(timeouts={"api": 300}))
         assert advance(record, bench.cluster, later(300)).record.state is State.INIT_CHECKS
 
     def test_resumed_days_later_the_checks_are_asked_again_and_the_pinned_pod_is_deleted_once(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         left_in_delete_pod(bench)
         bench.clock.now += timedelta(days=3)
         bench.replaced(3 * 86400 + 5, 3 * 86400 + 9)
@@ -120,7 +120,7 @@ class TestAnOldIntent:
         assert result.protection is Protection.DISABLED
 
     def test_its_times_add_up_where_a_state_was_passed_twice(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         left_in_delete_pod(bench)
         bench.clock.now += timedelta(hours=1)
         bench.replaced(3605, 3609)
@@ -152,7 +152,7 @@ class TestAnOldIntent:
     def test_meanwhile_anything_may_have_happened_and_it_is_that_incarnation_that_is_judged(
         self, resource: Any, standing: Pod | None, force: bool, event: Event, state: State
     ) -> None:
-        bench = Bench()
+        bench = Workbench()
         record = advance(left_in_delete_pod(bench, request=request(force=force)), bench.cluster, later(3600)).record
         bench.cluster.resource, bench.cluster.present = resource, {standing.uid: standing} if standing else {}
         after = advance(record, bench.cluster, later(3600)).record
@@ -163,7 +163,7 @@ class TestAnOldIntent:
 
     def test_a_node_turned_down_meanwhile_ends_it_and_does_not_say_that_nothing_was_deleted(self) -> None:
         """Whoever announced the deletion may be paused right before its DELETE. The protection is off."""
-        bench = Bench()
+        bench = Workbench()
         left_in_delete_pod(bench)
         bench.clock.now += timedelta(hours=1)
         bench.cluster.resource = {"spec": {"state": "down"}}
@@ -184,7 +184,7 @@ class TestAnOldIntent:
         self, fault: ClusterError
     ) -> None:
         """A runner was killed while its DELETE was under way, which may have been carried out since the last look."""
-        bench = Bench()
+        bench = Workbench()
         record = advance(left_in_delete_pod(bench), bench.cluster, later(3600)).record
         bench.state["mecbounce"], bench.clock.now = record.model_dump(mode="json"), later(3600)
         bench.cluster.faults = [fault] * 99
@@ -201,7 +201,7 @@ class TestAnOldIntent:
         self, mocker: MockerFixture
     ) -> None:
         """A runner was killed while its DELETE was under way: it is carried out while the checks are asked again."""
-        bench = Bench()
+        bench = Workbench()
         record = advance(left_in_delete_pod(bench), bench.cluster, later(3600)).record
         bench.cluster.resource = {"spec": {"state": "down"}}
         looks = [(OLD,), (pod(deleted=20),)]
@@ -211,7 +211,7 @@ class TestAnOldIntent:
         assert "deletion that was announced before was carried out" in after.notices[-1].message
 
     def test_on_the_way_round_it_can_be_called_off_by_whoever_announced_it(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         record = advance(left_in_delete_pod(bench), bench.cluster, later(3600)).record
         assert cancel(record, bench.cluster, later(3600)) is None
         step = cancel(record, bench.cluster, later(3600), announced_by_this_process=True)
@@ -237,7 +237,7 @@ class TestAnOldIntent:
     def test_what_came_of_the_protection_is_known_from_both_tries(
         self, first: Any, second: Any, known: Protection
     ) -> None:
-        bench = Bench()
+        bench = Workbench()
         record = to_state(bench, State.DELETE_POD, protection=SlowSwitch(bench.clock, 0, first))
         switch = SlowSwitch(bench.clock, 0, second)
         for _ in range(3):
@@ -245,7 +245,7 @@ class TestAnOldIntent:
         assert (record.state, record.protection, switch.asked) == (State.DELETE_POD, known, ["uid-1"])
 
     def test_what_was_told_the_first_time_is_not_told_again(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         bench.cluster.resource = CATCHING_UP
         record = to_state(
             bench,
@@ -265,7 +265,7 @@ class TestAnOldIntent:
     )
     def test_a_runner_that_calls_seldom_is_sent_round_ever_less_often(self, pace: float, expiries: int) -> None:
         """Each time doubles the age that is allowed, so that in the end the DELETE is sent."""
-        bench, calls = Bench(), 0
+        bench, calls = Workbench(), 0
         while (step := bench.task().advance()).wait is not None:
             calls += 1
             assert calls <= 3 * expiries + 4 + 600 / pace + 1
@@ -276,7 +276,7 @@ class TestAnOldIntent:
 
     @pytest.mark.parametrize("pace", [0.5, 10, 60, 3600])
     def test_a_webhook_that_is_down_for_ever_ends_it_at_any_pace(self, pace: float) -> None:
-        bench, calls = Bench(), 0
+        bench, calls = Workbench(), 0
         down = Unreachable('Internal error occurred: failed calling webhook "keep.example.com": no route')
         bench.cluster.refuse_delete = down
         while (step := bench.task().advance()).wait is not None:
@@ -290,7 +290,7 @@ class TestAnOldIntent:
     def test_an_api_server_that_is_away_for_31_s_costs_a_runner_that_comes_once_a_minute_nothing(
         self, before: State
     ) -> None:
-        bench = Bench()
+        bench = Workbench()
         bench.state["mecbounce"] = to_state(bench, before).model_dump(mode="json")
         bench.cluster.faults = [LOST]
         for _ in range(20):
@@ -302,13 +302,16 @@ class TestAnOldIntent:
 
     def test_a_delete_that_was_tried_a_moment_ago_is_no_old_intent(self) -> None:
         """Its age counts from the last try: the checks are not asked between two tries of one DELETE."""
-        bench = Bench()
+        bench = Workbench()
         bench.cluster.refuse_delete = LOST
         record = advance(left_in_delete_pod(bench), bench.cluster, NOW).record
         bench.state["mecbounce"] = record.model_dump(mode="json")
         bench.clock.now = later(20)
         bench.cluster.script = [(45, lambda: setattr(bench.cluster, "refuse_delete", None))]
-        bench.cluster.script += [(50, lambda: bench.cluster.gone("uid-1")), (51, lambda: bench.cluster.add(NEW))]
+        bench.cluster.script += [
+            (50, lambda: bench.cluster.gone("uid-1")),
+            (51, lambda: bench.cluster.add(NEW)),
+        ]
         assert bench.task().perform().state is State.DONE
         assert Event.INTENT_EXPIRED not in [passage.event for passage in bench.record.path]
 
@@ -316,28 +319,28 @@ class TestAnOldIntent:
 class TestDeadlines:
     @pytest.mark.parametrize(("grace", "given", "seconds"), [(30, None, 600), (570, None, 630), (570, 10, 10)])
     def test_termination(self, grace: int, given: float | None, seconds: float) -> None:
-        bench = Bench(pod(spec={"terminationGracePeriodSeconds": grace}))
+        bench = Workbench(pod(spec={"terminationGracePeriodSeconds": grace}))
         asked = request(timeouts={"termination": given})
         assert to_state(bench, State.AWAIT_TERMINATION, request=asked).deadline == later(seconds)
 
     @pytest.mark.parametrize(("tries", "given", "seconds"), [(60, None, 2130), (None, None, 600), (60, 10, 10)])
     def test_readiness(self, tries: int | None, given: float | None, seconds: float) -> None:
         probe = {"startupProbe": {"periodSeconds": 30, "failureThreshold": tries}} if tries else {}
-        bench = Bench(pod(container=probe)).replaced(back_at=9e9)
+        bench = Workbench(pod(container=probe)).replaced(back_at=9e9)
         asked = request(timeouts={"ready": given})
         with pytest.raises(Interrupted):
             bench.task(request=asked, stop=lambda: bench.saved[-1:] == ["AWAIT_READY"]).perform()
         assert bench.record.deadline == later(3 + seconds)
 
     def test_termination_times_out_at_its_deadline(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         result = bench.task(request=request(timeouts={"termination": 7})).perform()
         assert result.event is Event.TERMINATION_TIMEOUT
         assert result.durations[State.AWAIT_TERMINATION] == 7
         assert bench.cluster.deleted == ["uid-1"]
 
     def test_readiness_times_out_at_its_deadline_and_never_deletes_again(self) -> None:
-        bench = Bench().replaced(back_at=9e9)
+        bench = Workbench().replaced(back_at=9e9)
         result = bench.task(request=request(timeouts={"ready": 7})).perform()
         assert result.event is Event.NOT_RECREATED
         assert result.durations[State.AWAIT_READY] == 7
@@ -359,7 +362,7 @@ class TestTwoClocks:
         ],
     )
     def test_that_are_more_than_30_s_apart_are_told_of_once(self, skew: float | None, said: str | None) -> None:
-        bench = Bench().replaced()
+        bench = Workbench().replaced()
         if skew is not None:
             bench.cluster.keeps_time(skew)
         result = bench.task().perform()
@@ -369,14 +372,14 @@ class TestTwoClocks:
         assert (result.state, bench.cluster.deleted) == (State.DONE, ["uid-1"])
 
     def test_a_runner_that_steps_or_resumes_is_not_told_again(self) -> None:
-        bench = Bench().replaced()
+        bench = Workbench().replaced()
         bench.cluster.keeps_time(3600)
         while (step := bench.task().advance()).wait is not None:
             bench.cluster.wait(step.wait.seconds)
         assert bench.codes() == ["clock_skew"]
 
     def test_a_clock_that_was_set_while_it_waits_is_told_of_once(self) -> None:
-        bench = Bench().replaced(30, 40)
+        bench = Workbench().replaced(30, 40)
         bench.cluster.keeps_time(0)
         bench.cluster.script += [(at, partial(bench.cluster.keeps_time, 80 + at)) for at in (10, 12, 20)]
         bench.task().perform()
@@ -384,21 +387,21 @@ class TestTwoClocks:
         assert bench.notices[0].at >= later(10)
 
     def test_a_bounce_that_ends_with_its_first_step_tells_of_them_too(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         bench.cluster.resource = None
         bench.cluster.keeps_time(3600)
         assert [notice.code for notice in bench.task().perform().notices] == ["clock_skew"]
 
     def test_a_first_step_that_takes_its_time_is_no_skew(self) -> None:
         """The answers of a slow step are younger than its beginning; those of the step before are not."""
-        bench = Bench().replaced(300, 301)
+        bench = Workbench().replaced(300, 301)
         bench.cluster.keeps_time(0)
         bench.task(protection=SlowSwitch(bench.clock, 120)).perform()
         assert bench.codes() == []
 
     @pytest.mark.parametrize("skew", [-3600, 3600])
     def test_deadlines_are_kept_by_our_own(self, skew: float) -> None:
-        bench = Bench()
+        bench = Workbench()
         bench.cluster.keeps_time(skew)
         result = bench.task(request=request(timeouts={"termination": 7})).perform()
         assert (result.event, result.durations[State.AWAIT_TERMINATION]) == (Event.TERMINATION_TIMEOUT, 7)
@@ -407,19 +410,22 @@ class TestTwoClocks:
 
     @pytest.mark.parametrize("skew", [-3600, 0, 3600])
     def test_a_startup_has_its_whole_budget_however_the_clocks_differ(self, skew: float) -> None:
-        bench = Bench()
+        bench = Workbench()
         bench.cluster.keeps_time(skew)
         probe = {"startupProbe": {"periodSeconds": 10, "failureThreshold": 60}}  # 610 s, and 300 more
         bench.cluster.present = {"uid-1": pod(container=probe)}
         starts = pod(uid="uid-2", created=skew + 100, container=probe, ready=False)
-        bench.cluster.script = [(3, lambda: bench.cluster.gone("uid-1")), (100, lambda: bench.cluster.add(starts))]
+        bench.cluster.script = [
+            (3, lambda: bench.cluster.gone("uid-1")),
+            (100, lambda: bench.cluster.add(starts)),
+        ]
         result = bench.task().perform()
         assert (result.event, bench.clock.now) == (Event.READY_TIMEOUT, later(100 + 910))
 
 
 class TestTrouble:
     def test_a_passing_fault_is_waited_out_and_told_once(self) -> None:
-        bench = Bench().replaced(gone_at=30, back_at=40)
+        bench = Workbench().replaced(gone_at=30, back_at=40)
         bench.cluster.faults = [LOST, None, LOST, LOST]
         assert bench.task().perform().state is State.DONE
         assert bench.codes() == ["cluster_trouble"]
@@ -429,13 +435,13 @@ class TestTrouble:
     def test_what_a_cluster_of_ones_own_says_is_told_in_one_line(
         self, kind: type[ClusterError], said: str, told: str
     ) -> None:
-        bench = Bench()
+        bench = Workbench()
         bench.cluster.faults = [kind(said)] * 99
         result = bench.task().perform()
         assert f"{told or kind.__name__}. Nothing was deleted." in result.message
 
     def test_trouble_that_comes_and_goes_is_told_once_a_state(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         bench.cluster.faults = [*[None] * 4, LOST, None, LOST]
         bench.cluster.script = [
             (30, lambda: bench.cluster.gone("uid-1")),
@@ -449,7 +455,7 @@ class TestTrouble:
         ]
 
     def test_pauses_grow_differ_between_bounces_and_are_bounded(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         pauses: list[list[float]] = []
         for _ in range(2):
             record = to_state(bench, State.AWAIT_TERMINATION)
@@ -467,7 +473,7 @@ class TestTrouble:
             assert max(row) <= 30
 
     def test_after_thousands_of_tries_a_pause_is_still_the_longest(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         record = to_state(bench, State.AWAIT_TERMINATION)
         bench.cluster.faults = [LOST]
         trouble = Trouble(since=NOW, tries=2000, what="lost")
@@ -477,14 +483,14 @@ class TestTrouble:
 
     @pytest.mark.parametrize(("asked", "kept"), [(17, 17), (3600, 30)])
     def test_retry_after_is_kept_up_to_the_longest_pause(self, asked: float, kept: float) -> None:
-        bench = Bench()
+        bench = Workbench()
         bench.cluster.faults = [Unreachable("busy", retry_after=asked)]
         step = advance(begin(request(timeouts={"api": 9000}), NOW), bench.cluster, NOW)
         assert step.wait == Wait(kept, backing_off=True)
 
     @pytest.mark.parametrize("state", [State.INIT_CHECKS, State.DISABLE_PROTECTION, State.DELETE_POD])
     def test_before_the_deletion_it_gives_up_after_the_api_timeout(self, state: State) -> None:
-        bench = Bench()
+        bench = Workbench()
         protection = NeverAsked()
         bench.state["mecbounce"] = to_state(bench, state, protection=protection).model_dump(mode="json")
         bench.cluster.faults = [LOST] * 999
@@ -493,7 +499,7 @@ class TestTrouble:
         assert bench.clock.now == later(30)
 
     def test_giving_up_on_an_unanswered_delete_does_not_claim_that_the_pod_runs_on(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         bench.state["mecbounce"] = to_state(bench, State.DELETE_POD).model_dump(mode="json")
         bench.cluster.faults = [LOST] * 999
         result = bench.task().perform()
@@ -501,7 +507,7 @@ class TestTrouble:
         assert result.deletion is Deletion.UNKNOWN
 
     def test_an_access_denied_before_the_deletion_fails_at_once(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         bench.cluster.faults = [None, AccessDenied("pods is forbidden")]
         result = bench.task().perform()
         assert result.event is Event.ACCESS_DENIED
@@ -509,7 +515,7 @@ class TestTrouble:
         assert bench.clock.now == NOW
 
     def test_an_access_denied_after_an_unanswered_delete_does_not_claim_that_the_pod_runs_on(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         record = to_state(bench, State.DELETE_POD)
         bench.cluster.faults = [None, LOST]
         record = advance(record, bench.cluster, bench.clock.now).record
@@ -521,7 +527,7 @@ class TestTrouble:
 
     @pytest.mark.parametrize("state", [State.AWAIT_TERMINATION, State.AWAIT_READY])
     def test_a_deadline_without_a_look_claims_nothing_about_the_pod(self, state: State) -> None:
-        bench = Bench()
+        bench = Workbench()
         record = to_state(bench, State.AWAIT_TERMINATION)
         if state is State.AWAIT_READY:
             bench.cluster.present.clear()
@@ -544,7 +550,7 @@ class TestTrouble:
         assert ("call the task's forget() and perform one with pod_uid=uid-1" in record.advice) is not gone
 
     def test_a_clock_that_was_set_back_makes_no_negative_times(self) -> None:
-        bench = Bench().replaced()
+        bench = Workbench().replaced()
         task = bench.task()
         task.advance()
         bench.clock.now = later(-3600)
@@ -555,7 +561,7 @@ class TestTrouble:
 
     @pytest.mark.parametrize("error", [LOST, AccessDenied("expired"), NotFound("?"), Refused("?")])
     def test_after_the_deletion_it_waits_until_a_look_after_the_deadline_had_its_time(self, error: Exception) -> None:
-        bench = Bench()
+        bench = Workbench()
         bench.state["mecbounce"] = to_state(bench, State.AWAIT_TERMINATION).model_dump(mode="json")
         bench.cluster.faults = [error] * 9999
         result = bench.task().perform()
@@ -565,7 +571,7 @@ class TestTrouble:
         assert bench.clock.now == later(600 + 30)
 
     def test_an_unreachable_cluster_after_the_replacement_was_seen_is_a_ready_timeout(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         unready = pod(uid="uid-2", created=5, container={"startupProbe": STARTUP_PROBE}, ready=False)
         bench.cluster.present = {"uid-2": unready}
         record = to_state(bench, State.AWAIT_READY, request=request(pod_uid="uid-1"))
@@ -578,7 +584,7 @@ class TestTrouble:
         assert record.path[-1].event is Event.READY_TIMEOUT
 
     def test_trouble_that_is_over_starts_its_time_anew(self) -> None:
-        bench = Bench()
+        bench = Workbench()
         bench.cluster.faults = [LOST]
         record = advance(begin(request(), NOW), bench.cluster, NOW).record
         assert record.trouble is not None

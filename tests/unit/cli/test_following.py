@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 from builders import later, request
+from fakes import FakeClock, FakeCluster
 
 from mecbounce.cli.exits import StoppedImmediately
-from mecbounce.cli.following import StoppedFollowing, follow
+from mecbounce.cli.following import PODS_EVERY, PODS_LATER, StoppedFollowing, follow
 from mecbounce.cli.options import Output
 from mecbounce.cli.terminal import BounceInTerminal
-from mecbounce.errors import RecordError
+from mecbounce.errors import AccessDenied, RecordError
 from mecbounce.machine import Event, State
 from mecbounce.next_commands import Given
+from mecbounce.progress import Progress
 from mecbounce.record import BounceRecord, Notice, StateEntry
 from mecbounce.stores import FileStore
 
@@ -48,8 +50,8 @@ class Driver:
     def goes(self) -> None:
         self.lives.close()
 
-    def followed(self, stop: Callable[[], bool] = lambda: False) -> BounceRecord:
-        return follow(self.follower, WAITING, self.terminal, stop)
+    def followed(self, stop: Callable[[], bool] = lambda: False, cluster: FakeCluster | None = None) -> BounceRecord:
+        return follow(self.follower, WAITING, self.terminal, stop, cluster)
 
 
 @pytest.fixture
@@ -76,6 +78,59 @@ def test_it_shows_what_is_saved_and_ends_as_the_bounce_ends(driver: Driver, caps
         "AWAIT_READY, at most 600 s",
         "DONE",
     ]
+
+
+class TestWhatTheBounceWaitsFor:
+    """A follower with a cluster lists the pods, while the bounce waits."""
+
+    @pytest.fixture
+    def seconds(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        passed = [0.0]
+        monkeypatch.setattr("time.monotonic", lambda: passed[0])
+        return passed
+
+    def test_is_shown_as_its_driver_shows_it(
+        self, driver: Driver, monkeypatch: pytest.MonkeyPatch, seconds: list[float]
+    ) -> None:
+        shown: list[Progress] = []
+        monkeypatch.setattr(driver.terminal, "progress", shown.append)
+        cluster = FakeCluster(FakeClock())
+        back = BACK.model_copy(update={"deadline": later(1e9)})  # else the deadline has passed
+        driver.does = [
+            lambda: driver.store.save(back),
+            lambda: seconds.__setitem__(0, PODS_EVERY),
+            lambda: driver.store.save(DONE),
+        ]
+        assert driver.followed(cluster=cluster) == DONE
+        assert ("not_recreated", "nothing has recreated the pod yet") == (shown[-1].code, shown[-1].text)
+        assert [State.AWAIT_TERMINATION, State.AWAIT_READY] == [found.state for found in shown]
+        assert cluster.calls == ["pods default/mec-0"] * 2
+
+    def test_is_looked_at_later_and_nothing_told_if_a_look_fails(
+        self, driver: Driver, capsys: pytest.CaptureFixture[str], seconds: list[float]
+    ) -> None:
+        cluster = FakeCluster(FakeClock())
+        cluster.faults = [AccessDenied("may not list pods")] * 9
+        driver.does = [
+            lambda: seconds.__setitem__(0, PODS_LATER - 0.1),
+            lambda: driver.store.save(BACK),
+            lambda: seconds.__setitem__(0, PODS_LATER),
+            lambda: driver.store.save(DONE),
+        ]
+        assert driver.followed(cluster=cluster) == DONE
+        assert len(cluster.calls) == 2
+        assert "may not" not in capsys.readouterr().out
+
+    def test_is_not_looked_for_before_the_deletion(self, driver: Driver) -> None:
+        cluster = FakeCluster(FakeClock())
+        checking = record(runner=RUNNER)
+        driver.follower = FileStore(driver.store.path.with_name("other.json"))
+        with driver.follower.hold():
+            driver.follower.save(checking)
+            driver.does = [driver.follower.path.unlink]
+            with pytest.raises(RecordError, match="in INIT_CHECKS"):
+                follow(driver.follower, checking, driver.terminal, lambda: False, cluster)
+        assert cluster.calls == []
 
 
 def test_it_gives_the_bounce_as_it_stands_once_its_runner_has_gone(driver: Driver) -> None:

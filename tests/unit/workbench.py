@@ -22,7 +22,7 @@ LOST = Unreachable("connection lost")
 CATCHING_UP = {"spec": {"state": "up"}, "status": {"state": "Catchup"}}
 
 
-class Bench:
+class Workbench:
     """A cluster, a clock and a step state around one task."""
 
     def __init__(self, *pods: Pod) -> None:
@@ -42,7 +42,7 @@ class Bench:
         options = {"notify": self.notices.append} | options
         return BounceTask(asked, self.cluster, store, clock=self.clock, **options)
 
-    def replaced(self, gone_at: float = 3, back_at: float = 5) -> Bench:
+    def replaced(self, gone_at: float = 3, back_at: float = 5) -> Workbench:
         """Let the old pod go and its replacement come, started, at these seconds."""
         self.cluster.script = [
             (gone_at, lambda: self.cluster.gone("uid-1")),
@@ -60,7 +60,7 @@ class Bench:
         return record
 
 
-def to_state(bench: Bench, state: State, **options: Any) -> BounceRecord:
+def to_state(bench: Workbench, state: State, **options: Any) -> BounceRecord:
     """Take steps, without a watch, until the record stands in `state`."""
     record = begin(options.pop("request", request()), bench.clock.now)
     while record.state is not state:
@@ -88,7 +88,7 @@ class NeverAsked:
         raise AssertionError(f"asked about {pod.uid}")
 
 
-def left_in_delete_pod(bench: Bench, **options: Any) -> BounceRecord:
+def left_in_delete_pod(bench: Workbench, **options: Any) -> BounceRecord:
     """Leave a bounce right before its DELETE, with the pod's protection switched off."""
     record = to_state(bench, State.DELETE_POD, protection=SlowSwitch(bench.clock), **options)
     bench.state["mecbounce"] = record.model_dump(mode="json")
