@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mecbounce.again import is_late, left_waiting
 from mecbounce.cli.exits import NotThere, UsageProblem
-from mecbounce.errors import AccessDenied, ClusterError, did_you_mean
+from mecbounce.errors import AccessDenied, ClusterError, RecordError, Refused, did_you_mean
 from mecbounce.kubernetes_api.objects import Owner
+from mecbounce.machine import WAITING
+from mecbounce.record import BounceRecord, PinnedPod
+from mecbounce.stores import FileStore
 
 if TYPE_CHECKING:
     from mecbounce import KubernetesCluster
     from mecbounce.cli.options import Asked
+    from mecbounce.kubernetes_api import Cluster
     from mecbounce.request import BounceRequest
 
 POD_KIND = re.compile(r"^(po|pods?)/", re.IGNORECASE)  # as kubectl names it
@@ -77,6 +85,69 @@ def near_pods(typed: str, cluster: KubernetesCluster, namespace: str) -> str:
     with suppress(ClusterError):
         return did_you_mean(typed, (pod.name for pod in cluster.pods(namespace)))
     return ""
+
+
+def selected_pod(
+    selector: str, cluster: KubernetesCluster, namespace: str, records: Iterable[Path], *, again: bool
+) -> str:
+    """Name the one pod with these labels. A terminating one counts too: it may be the one that is meant.
+
+    If a bounce of a pod of the same controller is unfinished, or its end was not told, or its replacement is not
+    back, that pod is meant. `again`: only if it is unfinished.
+    """
+    try:
+        found = cluster.selected_pods(namespace, selector)
+    except Refused as error:
+        raise UsageProblem(f"--selector: {error}") from error
+    controllers = {pod.controller_uid for pod in found} - {None}
+    for record, old in _of_generated_names(records):
+        if old.controller_uid in controllers and (
+            not record.finished or (not again and (record.untold or is_late(record, found, _now(cluster))))
+        ):
+            return record.request.pod
+    if len(found) == 1:
+        return found[0].name
+    if not found:
+        fault = f"{selector!r} matches no pod in namespace {namespace}"
+        raise UsageProblem(f"--selector: {fault}; to resume a bounce, name its pod")
+    names = ", ".join(sorted(f"{pod.name} (terminating)" if pod.terminating else pod.name for pod in found))
+    raise UsageProblem(f"--selector: {selector!r} matches {len(found)} pods, name one: {names}")
+
+
+def bounced_before(pod: str, cluster: Cluster, namespace: str, records: Iterable[Path], *, again: bool) -> str:
+    """Name the pod whose bounce waits for `pod`, or has waited for it in vain; else `pod`. `again`: only if it waits.
+
+    A replacement with a generated name has a name of its own: by that name, it would be deleted and start again.
+    """
+    waiting = [
+        (record, old)
+        for record, old in _of_generated_names(records)
+        if record.state in WAITING or (not again and left_waiting(record))
+    ]
+    if not waiting or any(record.request.pod == pod for record, _ in waiting):
+        return pod
+    with suppress(ClusterError):  # a bounce tells it, and tries again
+        found = cluster.pods(namespace)
+        for record, old in waiting:
+            still_there = old.find_in(found)
+            deleted = still_there is None or still_there.terminating
+            replaced = deleted and any(new.name == pod for new in old.replacements(found))
+            if replaced and (not record.finished or is_late(record, found, _now(cluster))):
+                return record.request.pod
+    return pod
+
+
+def _of_generated_names(records: Iterable[Path]) -> Iterator[tuple[BounceRecord, PinnedPod]]:
+    """Read the records of pods with generated names, each with its old pod. What can't be read is left out."""
+    for path in records:
+        with suppress(RecordError):
+            record = FileStore(path).load()
+            if record is not None and record.old_pod is not None and record.old_pod.generated_name:
+                yield record, record.old_pod
+
+
+def _now(cluster: Cluster) -> datetime:
+    return cluster.server_time or datetime.now(UTC)
 
 
 def refuse_mistyped(asked: Asked) -> None:

@@ -7,7 +7,6 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -17,20 +16,18 @@ import structlog
 import typer
 from pydantic import ValidationError
 
-from mecbounce.again import is_late
 from mecbounce.cli.completion import bounced_pods, completion, contexts, namespaces, pods
 from mecbounce.cli.config_file import node_types
 from mecbounce.cli.exits import UsageProblem
 from mecbounce.cli.kube import cluster_of
-from mecbounce.cli.naming import near_pods, pod_named
+from mecbounce.cli.naming import bounced_before, near_pods, pod_named, selected_pod
 from mecbounce.cli.record_files import default_record, default_records
 from mecbounce.cli.typed import Typed, with_typed
 from mecbounce.cli.values import annotation, duration, label_selector, node_ref, whole_uid
-from mecbounce.errors import RecordError, RecordNotSaved, Refused
+from mecbounce.errors import RecordNotSaved
 from mecbounce.fields import first_fault
 from mecbounce.next_commands import Given
 from mecbounce.protection import AnnotationProtection
-from mecbounce.record import BounceRecord
 from mecbounce.request import BounceRequest, ClusterType, NodeFields, NodeRef, ReadyWhen
 from mecbounce.stores import FileStore
 
@@ -200,7 +197,8 @@ class BounceOptions(CommonOptions):
     def asked(self) -> Asked:
         """Open the cluster and build the request.
 
-        Asks the API server only for the pods of --selector. Raises UsageProblem and ConfigError.
+        Asks the API server only for the pods of --selector, or where a bounce of a generated name is recorded. Raises
+        UsageProblem and ConfigError.
         """
         if (self.pod is None) is (self.selector is None):
             raise UsageProblem("expected either POD or --selector")
@@ -209,10 +207,13 @@ class BounceOptions(CommonOptions):
         types = {} if self.no_node else node_types()  # a fault in that file is told first
         typed = self._typed(types)
         cluster, namespace = self.open_cluster()
+        records = [self.state] if self.state else default_records(cluster, namespace)
         if self.selector:
-            pod = self._selected(cluster, namespace, self.selector)
+            pod = selected_pod(self.selector, cluster, namespace, records, again=self.again)
         else:
             pod = pod_named(self.pod or "", namespace, cluster, self.given().cluster)
+            if self.pod_uid is None:
+                pod = bounced_before(pod, cluster, namespace, records, again=self.again)
         try:
             found_types = {} if self.node else types
             request = with_typed(BounceRequest(namespace=namespace, pod=pod, node_types=found_types), typed)
@@ -248,32 +249,6 @@ class BounceOptions(CommonOptions):
         }
         typed: dict[str, object] = {name: value for name, value in options.items() if value is not None}
         return {**typed, "node": None} if self.no_node else typed
-
-    def _selected(self, cluster: KubernetesCluster, namespace: str, selector: str) -> str:
-        """Name the one pod with these labels. A terminating one counts too: it may be the one that is meant.
-
-        If a bounce of a pod of the same controller is unfinished, or its end was not told, or its replacement is not
-        back, that pod is meant.
-        """
-        try:
-            found = cluster.selected_pods(namespace, selector)
-        except Refused as error:
-            raise UsageProblem(f"--selector: {error}") from error
-        controllers = {pod.controller_uid for pod in found} - {None}
-        for path in [self.state] if self.state else default_records(cluster, namespace):
-            record = _stored(path)
-            old = record.old_pod if record else None
-            if record and old and old.generated_name and old.controller_uid in controllers:
-                now = cluster.server_time or datetime.now(UTC)
-                if not record.finished or (not self.again and (record.untold or is_late(record, found, now))):
-                    return record.request.pod
-        if len(found) == 1:
-            return found[0].name
-        if not found:
-            fault = f"{selector!r} matches no pod in namespace {namespace}"
-            raise UsageProblem(f"--selector: {fault}; to resume a bounce, name its pod")
-        names = ", ".join(sorted(f"{pod.name} (terminating)" if pod.terminating else pod.name for pod in found))
-        raise UsageProblem(f"--selector: {selector!r} matches {len(found)} pods, name one: {names}")
 
     def _protection(self, cluster: KubernetesCluster) -> AnnotationProtection | None:
         if self.protection_annotation is None:
@@ -332,11 +307,3 @@ class StatusOptions(CommonOptions):
         if not store.path.exists():
             raise UsageProblem(f"no bounce of {pod} is recorded in {store}; if it ran with --state, give that file")
         return store
-
-
-def _stored(path: Path) -> BounceRecord | None:
-    """Read a record. None: there is none, or it can't be read."""
-    try:
-        return FileStore(path).load()
-    except RecordError:
-        return None

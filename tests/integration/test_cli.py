@@ -622,13 +622,16 @@ class TestAgain:
         sandbox.behave(Behaviour(image_pull_fails=True))
         assert command("run", old, "--ready-timeout", "0.3s") == 5
         assert command("run", "-l", "app=web", "--ready-timeout", "0.3s") == 5
+        (new,) = (each["metadata"]["name"] for each in sandbox.objects("pods"))
+        assert command("run", new, "--ready-timeout", "0.3s") == 5  # its own name is a new one
+        assert command("status", old) == 0
         words = shlex.split(command.out.splitlines()[-1])
         assert words[:3] == ["mecbounce", "run", old]
         repaired()
         assert command(*words[1:-1], "60s") == 0
         assert deletes(sandbox) == 1
         assert command("plan", "-l", "app=web", "-o", "json") == 0
-        assert json.loads(command.out)["pod"]["name"] != old  # it is back: the labels mean the new one
+        assert json.loads(command.out)["pod"]["name"] == new  # it is back: the labels mean the new one
 
     @pytest.mark.usefixtures("late")
     def test_with_again_a_new_bounce_begins(self, command: Command, sandbox: Sandbox) -> None:
