@@ -132,6 +132,7 @@ def plan(
         return Plan(goes_on=False, event=Event.CLUSTER_UNREACHABLE, message=f"{one_line(error)}.", advice=advice)
     verdict, pod, timeouts = checks.judge(facts), facts.pod, request.timeouts
     spec = pod.spec if pod else None
+    containers = spec.long_running if spec else pinned.containers if pinned else None
     needed = _rights(facts, protection, writes=verdict.event not in JOINING, events=events, pinned=pinned)
     rights = _ask_for(request, cluster, needed)
     deleted = pod if verdict.event is Event.CHECKS_PASSED else None
@@ -152,13 +153,13 @@ def plan(
         node=str(facts.ref) if facts.ref else None,
         checks=verdict.findings,
         pod=SeenPod.of(pod) if pod else None,
-        writes=tuple(_writes(facts, verdict.event, protection, events=events)),
+        writes=tuple(_writes(facts, verdict.event, protection, events=events, pinned=pinned)),
         dry_run=dry_run,
         refused=refused,
         termination=probes.termination_deadline(timeouts.termination, spec.termination_grace_period_seconds)
         if spec and verdict.event is not Event.ALREADY_REPLACED
         else None,
-        ready=probes.ready_deadline(timeouts.ready, spec.long_running) if spec else None,
+        ready=probes.ready_deadline(timeouts.ready, containers) if containers is not None else None,
         rights=rights,
         eviction=eviction,
         disruption_budgets=budgets,
@@ -186,7 +187,12 @@ def _dry_run(request: BounceRequest, pod: Pod, cluster: PlanCluster) -> tuple[st
 
 
 def _writes(
-    facts: checks.Facts, event: Event, protection: ShutdownProtection | None, *, events: bool
+    facts: checks.Facts,
+    event: Event,
+    protection: ShutdownProtection | None,
+    *,
+    events: bool,
+    pinned: PinnedPod | None = None,
 ) -> Iterator[Write]:
     pod, target = facts.pod, f"pod {facts.request.pod}"
     if event is Event.CHECKS_PASSED and pod is not None:
@@ -197,7 +203,8 @@ def _writes(
         terms = f"UID {pod.uid} as precondition, {grace}, propagation Background"
         yield Write(verb="DELETE", target=target, terms=terms)
     if events and _goes_on(event):
-        maker = facts.named or (pod.controller if pod else None)
+        controller = pod.controller if pod else pinned.controller if pinned else None
+        maker = facts.named or controller
         about = maker.called if maker else target
         yield Write(verb="POST", target=about, terms="Kubernetes Event Bounced or BounceFailed")
 

@@ -246,6 +246,10 @@ class TestRights:
         assert (found.goes_on, found.event, found.writes) == (True, Event.ALREADY_REPLACED, ())
         assert "only waits for its replacement" in found.message
         assert "may list pods of default/*" in asked.calls
+        assert found.ready is not None
+        assert found.ready.seconds == 600
+        told = plan(request(node=None, pod_uid="uid-1"), asked, waits_on=last).writes
+        assert [(write.verb, write.target) for write in told] == [("POST", "ExpressNode mec-0")]
 
     def test_a_pod_with_a_generated_name_needs_the_right_to_list_all(self) -> None:
         asked = cluster(metadata={"generateName": "mec-"})
