@@ -13,6 +13,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -89,6 +90,12 @@ def command(
 def uid(sandbox: Sandbox) -> Any:
     pod = sandbox.get("pods", "mec-0", namespace="default")
     return pod and pod["metadata"]["uid"]
+
+
+def while_following(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Let something happen in place of a follower's pause between two looks."""
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: happens())
+    monkeypatch.setattr(following, "time", clock)
 
 
 def deletes(sandbox: Sandbox) -> int:
@@ -819,12 +826,12 @@ class TestTwoRunners:
     def test_it_is_followed_and_ends_as_that_bounce_ends(
         self, command: Command, sandbox: Sandbox, driver: FileStore, monkeypatch: pytest.MonkeyPatch, output: str
     ) -> None:
-        monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: self.ends(driver)))
+        while_following(monkeypatch, lambda: self.ends(driver))
         again = ("run", "mec-0", "--state", driver.path, "-o", output)
         assert command(*again) == 5
         assert "Following: ci@build-7, process 4711, drives this bounce (last save " in command.out + command.err
         assert output == "text" or json.loads(command.out)["event"] == "ready_timeout"
-        assert sandbox.requests == ()
+        assert ["list"] == [one.verb for one in sandbox.requests]  # to show what the bounce waits for
         record = driver.load()
         assert record is not None
         assert record.untold  # its own runner tells it, or the next run of whoever began it
@@ -864,7 +871,7 @@ class TestTwoRunners:
     ) -> None:
         """It looked for a record before the other had saved one."""
         monkeypatch.setattr(bouncing, "start_of", lambda asked: start.Start(Would.BEGIN, asked.request))
-        monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: self.ends(driver)))
+        while_following(monkeypatch, lambda: self.ends(driver))
         assert command("run", "mec-0", "--state", driver.path) == 5
         assert "Following: ci@build-7" in command.out
         assert deletes(sandbox) == 0
@@ -873,7 +880,7 @@ class TestTwoRunners:
     def test_status_follows_it_too(
         self, command: Command, sandbox: Sandbox, driver: FileStore, monkeypatch: pytest.MonkeyPatch, output: str
     ) -> None:
-        monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: self.ends(driver)))
+        while_following(monkeypatch, lambda: self.ends(driver))
         assert command("status", "--state", driver.path, "--watch", "--exit-status", "-o", output) == 5
         assert "Following: ci@build-7" in command.out + command.err
         assert "FAILED: ready_timeout" in command.out + command.err
@@ -904,8 +911,7 @@ class TestTwoRunners:
         status: int,
     ) -> None:
         before = driver.path.read_bytes()
-        signalled = SimpleNamespace(sleep=lambda _: signal.raise_signal(signal.SIGINT))
-        monkeypatch.setattr(following, "time", signalled)
+        while_following(monkeypatch, lambda: signal.raise_signal(signal.SIGINT))
         assert command(*words, "--state", driver.path) == status
         said = "Stopped following: the bounce of mec-0 goes on, driven by ci@build-7, process 4711."
         assert (said in command.out, command.err, driver.path.read_bytes()) == (True, "", before)
