@@ -1,4 +1,4 @@
-"""What a run does where an earlier bounce of its pod is recorded: pure functions of that record and of one look.
+"""Whether the next run keeps waiting for a late replacement: pure functions of the last record and of one look.
 
 A bounce that ended before its replacement was back has deleted its pod. A new one would delete the late replacement,
 which would have to start again. So the next run keeps waiting for it.
@@ -8,28 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from enum import StrEnum
 
 from mecbounce import probes
 from mecbounce.codes import DiagnosisCode
 from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.machine import State
 from mecbounce.record import BounceRecord, Deletion, PinnedPod
-
-
-class Would(StrEnum):
-    """What a run would do."""
-
-    RESUME = "resume"
-    """Resume an unfinished bounce."""
-    FOLLOW = "follow"
-    """Follow an unfinished bounce whose runner is alive."""
-    TELL = "tell"
-    """Only tell how the last bounce ended: its run was stopped before it could."""
-    WAIT_ON = "wait_on"
-    """Keep waiting for the replacement of the last bounce. Nothing is deleted."""
-    BEGIN = "begin"
-    """Begin a new bounce."""
 
 
 def left_waiting(record: BounceRecord) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from mecbounce.again import Would, left_waiting
+from mecbounce.again import left_waiting
 from mecbounce.cli.exits import ExitStatus, StoppedImmediately, UsageProblem, exit_status, stop_signals
 from mecbounce.cli.following import StoppedFollowing, follow
 from mecbounce.cli.options import Asked
-from mecbounce.cli.start import Start, after_another, start_of
+from mecbounce.cli.start import Start, Would, after_another, start_of
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.errors import Interrupted, RecordError, RecordNotSaved, Superseded
 from mecbounce.messages import COMMAND, utc

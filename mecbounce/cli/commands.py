@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from mecbounce import diagram as drawing
-from mecbounce.again import Would
 from mecbounce.cli import screen, status
 from mecbounce.cli.bouncing import bounce
 from mecbounce.cli.exits import ExitStatus, UsageProblem
@@ -21,7 +20,7 @@ from mecbounce.cli.naming import refuse_mistyped
 from mecbounce.cli.options import BounceOptions, Output, RunOptions, StatusOptions, with_options
 from mecbounce.cli.plan_page import goes_by_record, plan_json, plan_page, record_page, says_first
 from mecbounce.cli.record_files import prune
-from mecbounce.cli.start import start_of
+from mecbounce.cli.start import Would, start_of
 from mecbounce.cli.terminal import BounceInTerminal, print_page
 from mecbounce.machine import Event
 from mecbounce.messages import COMMAND

@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mecbounce.again import Would
 from mecbounce.checks import CHECKS, asked_as_before
 from mecbounce.cli.layout import SIGNS, Signs, plain
+from mecbounce.cli.start import Would
 from mecbounce.machine import BEFORE_DELETION, Event
 from mecbounce.messages import limit_of, utc
 from mecbounce.planning import Plan, Right

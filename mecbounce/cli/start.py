@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 
-from mecbounce.again import Would, left_waiting, waits_on
+from mecbounce.again import left_waiting, waits_on
 from mecbounce.cli.exits import UsageProblem
 from mecbounce.cli.options import Asked
 from mecbounce.cli.typed import contradictions, is_other_node, with_typed
@@ -15,6 +16,21 @@ from mecbounce.kubernetes_api.objects import Pod
 from mecbounce.next_commands import next_commands
 from mecbounce.record import BounceRecord, PinnedPod, refuse_other_bounce, refuse_other_pod
 from mecbounce.request import BounceRequest
+
+
+class Would(StrEnum):
+    """What a run would do."""
+
+    RESUME = "resume"
+    """Resume an unfinished bounce."""
+    FOLLOW = "follow"
+    """Follow an unfinished bounce whose runner is alive."""
+    TELL = "tell"
+    """Only tell how the last bounce ended: its run was stopped before it could."""
+    WAIT_ON = "wait_on"
+    """Keep waiting for the replacement of the last bounce. Nothing is deleted."""
+    BEGIN = "begin"
+    """Begin a new bounce."""
 
 
 @dataclass(frozen=True)

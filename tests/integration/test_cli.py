@@ -29,11 +29,11 @@ from test_real_world import made
 
 from mecbounce import cli
 from mecbounce.advancing import begin
-from mecbounce.again import Would
 from mecbounce.cli import bouncing, commands, following, options, start
 from mecbounce.cli.exits import stop_signals
 from mecbounce.cli.kube import cluster_of
 from mecbounce.cli.record_files import default_record
+from mecbounce.cli.start import Would
 from mecbounce.cli.terminal import BounceInTerminal
 from mecbounce.cli.values import duration
 from mecbounce.errors import ImpossibleEvent, RecordNotSaved, Superseded

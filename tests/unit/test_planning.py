@@ -12,9 +12,9 @@ from fakes import FakeClock, FakeCluster
 from rich.console import Console
 
 from mecbounce.advancing import begin
-from mecbounce.again import Would
 from mecbounce.cli.layout import ASCII, SIGNS, Signs
 from mecbounce.cli.plan_page import plan_json, plan_page
+from mecbounce.cli.start import Would
 from mecbounce.errors import AccessDenied, Unreachable
 from mecbounce.kubernetes_api.objects import DisruptionBudget, Pod
 from mecbounce.machine import Event
