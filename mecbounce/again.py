@@ -35,8 +35,8 @@ def waits_on(record: BounceRecord, pods: Iterable[Pod], server_now: datetime) ->
 
     False if that replacement is back, if somebody else's pod has its name, or if the old pod still runs.
     """
-    old, pods = record.old_pod, tuple(pods)
-    if old is None or not left_waiting(record):
+    old, pods = _left_behind(record), tuple(pods)
+    if old is None:
         return False
     if still_there := old.find_in(pods):
         return still_there.terminating
@@ -47,10 +47,13 @@ def waits_on(record: BounceRecord, pods: Iterable[Pod], server_now: datetime) ->
 
 def is_late(record: BounceRecord, pods: Iterable[Pod], server_now: datetime) -> bool:
     """True if a bounce has ended, and the replacement that it waited for is not back yet."""
-    old = record.old_pod
-    if old is None or not left_waiting(record):
-        return False
-    return not probes.is_back(old, pods, record.request.ready_when, server_now)
+    old = _left_behind(record)
+    return old is not None and not probes.is_back(old, pods, record.request.ready_when, server_now)
+
+
+def _left_behind(record: BounceRecord) -> PinnedPod | None:
+    """Give the old pod of a bounce that failed while a replacement may come late. None: none may."""
+    return record.old_pod if left_waiting(record) else None
 
 
 def _is_taken(old: PinnedPod, pods: Iterable[Pod]) -> bool:

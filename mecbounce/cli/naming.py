@@ -14,8 +14,7 @@ from mecbounce.again import is_late, left_waiting
 from mecbounce.cli.exits import NotThere, UsageProblem
 from mecbounce.errors import AccessDenied, ClusterError, RecordError, Refused, did_you_mean
 from mecbounce.kubernetes_api.objects import Owner
-from mecbounce.machine import WAITING
-from mecbounce.record import BounceRecord, PinnedPod
+from mecbounce.record import BounceRecord, Deletion, PinnedPod
 from mecbounce.stores import FileStore
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ def bounced_before(pod: str, cluster: Cluster, namespace: str, records: Iterable
     waiting = [
         (record, old)
         for record, old in _of_generated_names(records)
-        if record.state in WAITING or (not again and left_waiting(record))
+        if (not record.finished and record.deletion is not Deletion.NONE) or (not again and left_waiting(record))
     ]
     if not waiting or any(record.request.pod == pod for record, _ in waiting):
         return pod

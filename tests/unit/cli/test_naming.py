@@ -24,7 +24,7 @@ FIELDS = {"request": request(pod=OLD.name), "old_pod": PINNED}
 GAVE_UP = failed(Event.READY_TIMEOUT, "startup_probe").model_copy(update=FIELDS)
 WAITS = record(*PATH).model_copy(update=FIELDS)
 CHECKS = record(*PATH[:1]).model_copy(update=FIELDS)
-NOT_DELETED = record(*PATH[:3]).model_copy(update=FIELDS)
+DELETES = record(*PATH[:2]).model_copy(update=FIELDS)
 
 
 class Recorded:
@@ -45,7 +45,7 @@ def recorded(tmp_path: Path) -> Recorded:
     return Recorded(tmp_path)
 
 
-@pytest.mark.parametrize("waits", [WAITS, GAVE_UP], ids=["goes_on", "ended"])
+@pytest.mark.parametrize("waits", [DELETES, WAITS, GAVE_UP], ids=["killed_at_its_delete", "goes_on", "ended"])
 def test_a_replacement_that_a_bounce_waits_for_is_not_bounced_itself(recorded: Recorded, waits: BounceRecord) -> None:
     assert recorded.meant(waits) == OLD.name
     assert recorded.cluster.calls == ["pods default/*"]
