@@ -62,15 +62,16 @@ def follow(
 
 
 def _show_what_it_waits_for(record: BounceRecord, cluster: Cluster, terminal: BounceInTerminal) -> bool:
-    """List the pods and show what the bounce waits for. False: no usable answer; the record tells if that lasts."""
-    old = record.old_pod
+    """List the pods and show what the bounce waits for. False: no usable answer, so only what the record tells."""
+    old, look = record.old_pod, None
     try:
         pods = cluster.pods(record.request.namespace, None if old is None or old.generated_name else old.name)
+        now = datetime.now(UTC)
+        look = LastLook(pods, (cluster.server_time or now) - now)
     except ClusterError:
-        return False
-    now = datetime.now(UTC)
-    terminal.progress(Progress.of(record, LastLook(pods, (cluster.server_time or now) - now), now))
-    return True
+        pass  # an old look may be wrong by now
+    terminal.progress(Progress.of(record, look, datetime.now(UTC)))
+    return look is not None
 
 
 def _goes_on(record: BounceRecord) -> str:

@@ -149,6 +149,8 @@ class BounceInTerminal:
         if not self._is_live and str(record.runner) != self._follows and not record.finished:
             self._line(f"Following: {plain(_drives(record, datetime.now(UTC)))}")
         self._follows = str(record.runner)
+        if self.record is not None and record.state is not self.record.state:
+            self._look = None  # else the old pod, seen in the last state, looks as if it existed again
         told = self.record.notices if self.record is not None else ()
         for notice in record.notices:
             if notice not in told:

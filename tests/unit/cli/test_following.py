@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from builders import later, request
+from builders import later, pod, request
 from fakes import FakeClock, FakeCluster
 
 from mecbounce.cli.exits import StoppedImmediately
@@ -22,7 +22,7 @@ from mecbounce.progress import Progress
 from mecbounce.record import BounceRecord, Notice, StateEntry
 from mecbounce.stores import FileStore
 
-from .bounces import PATH, RUNNER, record
+from .bounces import OLD_UID, PATH, RUNNER, record
 
 WAITING = record(*PATH[:3], runner=RUNNER)
 BACK = WAITING.changed(
@@ -120,6 +120,32 @@ class TestWhatTheBounceWaitsFor:
         assert driver.followed(cluster=cluster) == DONE
         assert len(cluster.calls) == 2
         assert "may not" not in capsys.readouterr().out
+
+    @pytest.mark.parametrize("looks_fail", [False, True], ids=["the next state", "a failed look"])
+    def test_is_not_told_by_a_look_that_is_out_of_date(
+        self, driver: Driver, seconds: list[float], looks_fail: bool
+    ) -> None:
+        """Else the live screen says that the old pod exists again, or keeps an old reason."""
+        cluster = FakeCluster(FakeClock(), pod(uid=OLD_UID, deleted=30))
+        going = WAITING.changed(deadline=later(1e9))  # else the deadline has passed
+        back = going.changed(path=BACK.path)
+        screens: list[str] = []
+
+        def outdate() -> None:
+            if looks_fail:
+                cluster.faults = [AccessDenied("may not list pods")]
+                seconds[0] = PODS_EVERY
+            else:
+                driver.store.save(back)
+
+        def seen() -> None:
+            screens.append(driver.terminal.__rich__().plain)
+
+        driver.does = [lambda: driver.store.save(going), seen, outdate, seen, driver.goes]
+        driver.followed(cluster=cluster)
+        assert "grace period" in screens[0]
+        assert "grace period" not in screens[1]
+        assert "the old pod" not in screens[1]
 
     def test_is_not_looked_for_before_the_deletion(self, driver: Driver) -> None:
         cluster = FakeCluster(FakeClock())
