@@ -83,7 +83,7 @@ def as_cluster_errors(way: str) -> Iterator[None]:
 def error_of_answer(error: ApiException) -> ClusterError:  # noqa: PLR0911 -- one answer a status
     """Explain an answer that is not a 2xx."""
     status = read_status(error.body)
-    said = quoted(status.get("message") or "") or f"the API server answered {quoted(error.reason) or 'an error'}"
+    said = quoted(status.get("message") or "") or f"the API server answered {quoted(error.reason or '') or 'an error'}"
     if _DENIAL.search(said):  # a final decision, whatever status the webhook or policy gave it
         return Refused(said)
     match error.status:
