@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import mecbounce
 
 if TYPE_CHECKING:
     from mecbounce import KubernetesCluster
+    from mecbounce.kubernetes_api import Cluster
 
 
 def cluster_of(
@@ -26,6 +28,11 @@ def cluster_of(
     if no_kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ and not home("~/.kube/config").exists():
         return found.in_cluster(as_user=as_user, as_groups=groups, as_uid=as_uid)
     return found.from_kubeconfig(kubeconfig, context, as_user=as_user, as_groups=groups, as_uid=as_uid)
+
+
+def server_now(cluster: Cluster) -> datetime:
+    """Give the API server's time; before its first answer, this machine's."""
+    return cluster.server_time or datetime.now(UTC)
 
 
 def home(path: str) -> Path:

@@ -6,12 +6,12 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mecbounce.again import is_late, left_waiting
 from mecbounce.cli.exits import NotThere, UsageProblem
+from mecbounce.cli.kube import server_now
 from mecbounce.errors import AccessDenied, ClusterError, RecordError, Refused, did_you_mean
 from mecbounce.kubernetes_api.objects import Owner
 from mecbounce.record import BounceRecord, Deletion, PinnedPod
@@ -101,7 +101,7 @@ def selected_pod(
     controllers = {pod.controller_uid for pod in found} - {None}
     for record, old in _of_generated_names(records):
         if old.controller_uid in controllers and (
-            not record.finished or (not again and (record.untold or is_late(record, found, _now(cluster))))
+            not record.finished or (not again and (record.untold or is_late(record, found, server_now(cluster))))
         ):
             return record.request.pod
     if len(found) == 1:
@@ -131,7 +131,7 @@ def bounced_before(pod: str, cluster: Cluster, namespace: str, records: Iterable
             still_there = old.find_in(found)
             deleted = still_there is None or still_there.terminating
             replaced = deleted and any(new.name == pod for new in old.replacements(found))
-            if replaced and (not record.finished or is_late(record, found, _now(cluster))):
+            if replaced and (not record.finished or is_late(record, found, server_now(cluster))):
                 return record.request.pod
     return pod
 
@@ -143,10 +143,6 @@ def _of_generated_names(records: Iterable[Path]) -> Iterator[tuple[BounceRecord,
             record = FileStore(path).load()
             if record is not None and record.old_pod is not None and record.old_pod.generated_name:
                 yield record, record.old_pod
-
-
-def _now(cluster: Cluster) -> datetime:
-    return cluster.server_time or datetime.now(UTC)
 
 
 def refuse_mistyped(asked: Asked) -> None:

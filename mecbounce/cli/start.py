@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 
 from mecbounce.again import left_waiting, waits_on
 from mecbounce.cli.exits import UsageProblem
+from mecbounce.cli.kube import server_now
 from mecbounce.cli.options import Asked
 from mecbounce.cli.typed import contradictions, is_other_node, with_typed
 from mecbounce.errors import ClusterError
@@ -95,10 +95,9 @@ def _after_failure(asked: Asked, last: BounceRecord, old: PinnedPod) -> Start:
     pods = _look(asked, old)
     request = with_typed(last.request, {**asked.typed, "pod_uid": old.uid})
     last = last.model_copy(update={"request": request})
-    now = asked.cluster.server_time or datetime.now(UTC)
     gone = pods is not None and old.find_in(pods) is None
     # Where no look can be had, to keep waiting is safe; `--pod-uid` of the old pod asks for it.
-    if pods is None or waits_on(last, pods, now) or (gone and asked.request.pod_uid):
+    if pods is None or waits_on(last, pods, server_now(asked.cluster)) or (gone and asked.request.pod_uid):
         return Start(Would.WAIT_ON, request, last)
     if gone:
         return Start(Would.BEGIN, asked.request, last)
